@@ -1,0 +1,29 @@
+//! Wire types of the native API, shared by the server and the page.
+//!
+//! | file          | route                                                                      |
+//! |---------------|----------------------------------------------------------------------------|
+//! | `problem.rs`  | every error (RFC 9457)                                                     |
+//! | `sql.rs`      | `POST /api/sql`, `GET /api/tables`                                         |
+//! | `search.rs`   | `GET /api/search`                                                          |
+//! | `trace.rs`    | `GET /api/traces/{id}/timeline`, `/spans/{span}`, `/find`                  |
+//! | `services.rs` | `GET /api/services`                                                        |
+//! | `status.rs`   | `GET /api/status`                                                          |
+//!
+//! Nanosecond moments and other 64-bit integers are decimal text, durations (`*_nanos`) are numbers, ids
+//! are lower-case hex. Plain data: no logic, no IO; compiles to wasm.
+
+mod problem;
+mod search;
+mod services;
+mod sql;
+mod status;
+mod trace;
+
+pub use problem::Problem;
+pub use search::{SearchAnswer, SearchItem, ServiceShare, ShapeBar, SpanItem, TraceItem};
+pub use services::{ServiceItem, ServicesAnswer};
+pub use sql::{ColumnInfo, FunctionInfo, SqlAnswer, SqlColumn, SqlRequest, TableInfo, TablesAnswer};
+pub use status::{IngestStatus, Limits, StatusAnswer, StorageStatus};
+pub use trace::{
+    AttributeText, EventText, FindAnswer, LinkText, LogText, SpanDetail, Timeline, TimelineSpans, span_flag,
+};

@@ -1,0 +1,46 @@
+//! Whose data it is and who is asking. A tenant is a place, not a filter.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// Name of a tenant: 1 to 64 of `A-Z a-z 0-9 _ -`, so that it is a safe path segment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TenantId(String);
+
+impl TenantId {
+    /// The tenant of everybody when nothing else is configured.
+    pub fn default_tenant() -> Self {
+        Self("default".to_owned())
+    }
+
+    /// `None` for an empty or long name or one with other characters.
+    pub fn new(name: &str) -> Option<Self> {
+        let is_safe = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+        (matches!(name.len(), 1..=64) && name.bytes().all(is_safe)).then(|| Self(name.to_owned()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TenantId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for TenantId {
+    type Err = &'static str;
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::new(name).ok_or("a tenant name has 1 to 64 characters of A-Z a-z 0-9 _ -")
+    }
+}
+
+/// Who is asking; decided by the door before a byte of the body is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Whose data this peer writes and reads.
+    pub tenant: TenantId,
+}

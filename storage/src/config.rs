@@ -1,0 +1,72 @@
+//! Settings of storage: plain values with a unit and both directions of the trade.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of storage.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Directory that holds everything.
+    pub data: PathBuf,
+    /// How long an append may wait for others so that one sync serves all, in milliseconds.
+    /// Larger: fewer syncs, later acknowledgements. 0: sync as soon as the disk is free.
+    pub group_commit_ms: u64,
+    /// A WAL file is closed at this size, in bytes. Larger: fewer files, longer replay.
+    pub wal_file_bytes: u64,
+    /// The largest WAL record, in bytes.
+    pub wal_record_bytes_max: u64,
+    /// Bytes that may wait in the append queue before appends are refused.
+    pub append_queue_bytes_max: u64,
+    /// The write buffer of all tables is written to segments at this size, in bytes.
+    /// Larger: fewer and better sorted segments, more memory and a longer replay.
+    pub buffer_bytes_max: u64,
+    /// ... or at this age, in seconds.
+    pub buffer_age_max_s: u64,
+    /// How long data is kept, in days; older rows are refused on entry (V6).
+    pub retention_days: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("hodoscope-data"),
+            group_commit_ms: 2,
+            wal_file_bytes: 128 << 20,
+            wal_record_bytes_max: 64 << 20,
+            append_queue_bytes_max: 128 << 20,
+            buffer_bytes_max: 128 << 20,
+            buffer_age_max_s: 30,
+            retention_days: 30,
+        }
+    }
+}
+
+impl Config {
+    /// How old a row may be.
+    pub fn retention(&self) -> Duration {
+        Duration::from_secs(u64::from(self.retention_days) * 86_400)
+    }
+
+    /// Names the first setting that cannot work.
+    ///
+    /// # Errors
+    /// One sentence for the person who wrote the configuration.
+    pub fn validate(&self) -> Result<(), String> {
+        let positive = [
+            ("wal_file_bytes", self.wal_file_bytes),
+            ("wal_record_bytes_max", self.wal_record_bytes_max),
+            ("append_queue_bytes_max", self.append_queue_bytes_max),
+            ("buffer_bytes_max", self.buffer_bytes_max),
+            ("buffer_age_max_s", self.buffer_age_max_s),
+            ("retention_days", u64::from(self.retention_days)),
+        ];
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(format!("storage.{name} must be greater than 0")),
+            None if self.data.as_os_str().is_empty() => Err("storage.data must name a directory".to_owned()),
+            None => Ok(()),
+        }
+    }
+}

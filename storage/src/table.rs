@@ -1,0 +1,132 @@
+//! THE schema: every table and column at rest, said once.
+//!
+//! The Arrow schema, the Parquet settings, the Delta schema, `docs/tables.md` and the answers of
+//! `/api/tables` are all made from here.
+//!
+//! | file          | table                                                                     |
+//! |---------------|---------------------------------------------------------------------------|
+//! | `column.rs`   | kinds of columns and what each is in Arrow                                |
+//! | `spans.rs`    | one row per span, events and links nested                                 |
+//! | `logs.rs`     | one row per log record                                                    |
+//! | `points.rs`   | one row per data point: numbers, histograms, exponential histograms, summaries; exemplars |
+//!
+//! Columns are added, never renamed or retyped; a reader fills a missing column with null.
+
+mod column;
+mod logs;
+mod points;
+mod spans;
+
+use std::sync::{Arc, OnceLock};
+
+use arrow::datatypes::{Schema, SchemaRef};
+use model::semconv::{self, On, ValueKind};
+
+pub use column::{Column, Kind, Need, attributes_fields, events_fields, links_fields};
+pub use logs::LOGS;
+pub use points::{EXEMPLARS, EXP_HISTOGRAM_POINTS, HISTOGRAM_POINTS, NUMBER_POINTS, SUMMARY_POINTS};
+pub use spans::SPANS;
+
+/// What exists at rest under one name.
+#[derive(Debug)]
+pub struct Table {
+    /// Name in SQL and on disk.
+    pub name: &'static str,
+    /// One line for people.
+    pub help: &'static str,
+    /// The column by which rows are partitioned into days and pruned; of kind [`Kind::UnixNanos`].
+    pub time: &'static str,
+    /// Sort order of a fresh segment.
+    pub sort: &'static [&'static str],
+    /// Columns of the table's own.
+    own: &'static [Column],
+    /// Which promoted attributes follow the own columns.
+    promotes: &'static [On],
+    built: OnceLock<Built>,
+}
+
+#[derive(Debug)]
+struct Built {
+    columns: Vec<Column>,
+    schema: SchemaRef,
+}
+
+/// Every table, in the order in which they are listed for people. Its length is small and fixed.
+pub const TABLES: &[&Table] =
+    &[&SPANS, &LOGS, &NUMBER_POINTS, &HISTOGRAM_POINTS, &EXP_HISTOGRAM_POINTS, &SUMMARY_POINTS, &EXEMPLARS];
+
+impl Table {
+    const fn new(
+        name: &'static str,
+        help: &'static str,
+        time: &'static str,
+        sort: &'static [&'static str],
+        own: &'static [Column],
+        promotes: &'static [On],
+    ) -> Self {
+        Self { name, help, time, sort, own, promotes, built: OnceLock::new() }
+    }
+
+    /// The table with this name.
+    pub fn by_name(name: &str) -> Option<&'static Self> {
+        TABLES.iter().copied().find(|table| table.name == name)
+    }
+
+    /// Own columns, then promoted resource attributes, then promoted item attributes.
+    pub fn columns(&self) -> &[Column] {
+        &self.built().columns
+    }
+
+    /// Position and declaration of a column.
+    pub fn column(&self, name: &str) -> Option<(usize, &Column)> {
+        self.columns().iter().enumerate().find(|(_, column)| column.name == name)
+    }
+
+    /// The Arrow schema of batches of this table; fields in column order.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.built().schema)
+    }
+
+    fn built(&self) -> &Built {
+        self.built.get_or_init(|| {
+            let promoted = self.promotes.iter().flat_map(|on| semconv::promoted(*on)).filter_map(|convention| {
+                let kind = match convention.value {
+                    ValueKind::Label => Kind::Label,
+                    ValueKind::Text => Kind::Text,
+                    ValueKind::Int => Kind::Int64,
+                };
+                Some(Column::optional(convention.column?, kind, convention.help))
+            });
+            let columns: Vec<Column> = self.own.iter().cloned().chain(promoted).collect();
+            let fields: Vec<_> = columns.iter().map(Column::field).collect();
+            Built { columns, schema: Arc::new(Schema::new(fields)) }
+        })
+    }
+}
+
+impl PartialEq for Table {
+    /// Tables are singletons; their name is their identity.
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Table {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// Names are unique, the time and sort columns exist, time is never null.
+    #[test]
+    fn tables_are_consistent() {
+        for table in TABLES {
+            let names: HashSet<_> = table.columns().iter().map(|column| column.name).collect();
+            assert_eq!(names.len(), table.columns().len(), "{}: a column stands twice", table.name);
+            let (_, time) = table.column(table.time).expect("time column exists");
+            assert_eq!((time.kind, time.need), (Kind::UnixNanos, Need::Always), "{}", table.name);
+            assert!(table.sort.iter().all(|name| names.contains(name)), "{}: sort", table.name);
+        }
+    }
+}
