@@ -67,9 +67,11 @@ impl AttributeValue {
             Self::Double(value) => double_to_json(*value),
             Self::Bytes(bytes) => Json::String(BASE64.encode(bytes)),
             Self::Array(values) => values.iter().map(Self::to_plain_json).collect(),
-            Self::Map(entries) => {
-                entries.iter().map(|entry| (entry.key.clone(), entry.value.to_plain_json())).collect::<Map<_, _>>().into()
-            }
+            Self::Map(entries) => entries
+                .iter()
+                .map(|entry| (entry.key.clone(), entry.value.to_plain_json()))
+                .collect::<Map<_, _>>()
+                .into(),
         }
     }
 }

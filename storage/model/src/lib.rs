@@ -24,7 +24,9 @@ mod span;
 mod tenant;
 mod time;
 
-pub use attribute::{Attribute, AttributeValue, attributes_from_json, attributes_to_json, value_from_json, value_to_json};
+pub use attribute::{
+    Attribute, AttributeValue, attributes_from_json, attributes_to_json, value_from_json, value_to_json,
+};
 pub use error::ErrorKind;
 pub use id::{SpanId, TraceId};
 pub use metric::{MetricKind, Temporality};

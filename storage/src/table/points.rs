@@ -5,8 +5,8 @@
 
 use model::semconv::On;
 
-use super::column::{Column, Kind};
 use super::Table;
+use super::column::{Column, Kind};
 
 /// Declares a point table: the columns of its series, then those of its value.
 macro_rules! point_table {

@@ -2,8 +2,8 @@
 
 use model::semconv::On;
 
-use super::column::{Column, Kind};
 use super::Table;
+use super::column::{Column, Kind};
 
 /// One row per span. Events and links stay with their span, so that a span is stored whole or not at all.
 pub static SPANS: Table = Table::new(
@@ -33,8 +33,16 @@ pub static SPANS: Table = Table::new(
         Column::always("dropped_links_count", Kind::Int64, "links left out by the sender or a limit"),
         Column::always("event_count", Kind::Int32, "events kept"),
         Column::always("link_count", Kind::Int32, "links kept"),
-        Column::always("attributes", Kind::Attributes, "attributes without a column of their own; read them with attr('key')"),
-        Column::optional("attribute_order", Kind::Label, "how columns and attributes interleave as sent; see docs/formats/attributes.md"),
+        Column::always(
+            "attributes",
+            Kind::Attributes,
+            "attributes without a column of their own; read them with attr('key')",
+        ),
+        Column::optional(
+            "attribute_order",
+            Kind::Label,
+            "how columns and attributes interleave as sent; see docs/formats/attributes.md",
+        ),
         Column::always("events", Kind::Events, "moments inside the span; see the relation events"),
         Column::always("links", Kind::Links, "pointers to other spans; see the relation links"),
         Column::always("resource", Kind::Json, "the whole resource as OTLP/JSON"),
