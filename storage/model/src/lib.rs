@@ -5,6 +5,7 @@
 //! | `id.rs`        | trace and span ids, never all zero, hex in and out              |
 //! | `time.rs`      | nanoseconds since 1970, half-open ranges                        |
 //! | `attribute.rs` | typed attribute values and their OTLP/JSON text                 |
+//! | `attribute_order.rs` | how promoted attributes and the list interleave           |
 //! | `span.rs`      | names of span kinds and status codes                            |
 //! | `metric.rs`    | names of metric kinds and temporalities                         |
 //! | `semconv.rs`   | THE table of semantic conventions                               |
@@ -15,6 +16,7 @@
 //! No arrow, no tokio, no IO, no clock, no randomness; compiles to wasm.
 
 mod attribute;
+pub mod attribute_order;
 mod error;
 mod id;
 mod metric;
