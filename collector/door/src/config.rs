@@ -1,0 +1,116 @@
+//! Addresses and limits of the three doors.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the doors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where OTLP over gRPC is taken. Port 0 takes a free one.
+    pub otlp_grpc: SocketAddr,
+    /// Where OTLP over HTTP is taken.
+    pub otlp_http: SocketAddr,
+    /// Where the page and the API are served.
+    pub http: SocketAddr,
+    /// Allows addresses other than loopback although nobody has to sign in. Everybody who can reach the
+    /// address can then read and write everything.
+    pub allow_insecure: bool,
+    /// Connections per door; further ones wait in the backlog of the system. Never more than half of the
+    /// files the process may open.
+    pub connections_max: usize,
+    /// How long a new connection may stay silent, in seconds.
+    pub first_byte_timeout_s: u64,
+    /// How long a connection may take to send the head of a request, or stay idle between two, in seconds.
+    pub idle_timeout_s: u64,
+    /// How long requests may take to finish when the door closes, in seconds; later ones are cut.
+    pub close_timeout_s: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        Self {
+            otlp_grpc: loopback(4317),
+            otlp_http: loopback(4318),
+            http: loopback(4319),
+            allow_insecure: false,
+            connections_max: 4096,
+            first_byte_timeout_s: 10,
+            idle_timeout_s: 75,
+            close_timeout_s: 20,
+        }
+    }
+}
+
+/// Which door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Listener {
+    /// OTLP over gRPC.
+    OtlpGrpc,
+    /// OTLP over HTTP.
+    OtlpHttp,
+    /// The page and the API.
+    Http,
+}
+
+impl Listener {
+    /// Name of the setting that holds its address.
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::OtlpGrpc => "otlp_grpc",
+            Self::OtlpHttp => "otlp_http",
+            Self::Http => "http",
+        }
+    }
+
+    /// The flag that sets its address.
+    pub const fn flag(self) -> &'static str {
+        match self {
+            Self::OtlpGrpc => "--otlp-grpc",
+            Self::OtlpHttp => "--otlp-http",
+            Self::Http => "--http",
+        }
+    }
+}
+
+impl Config {
+    /// Address of a door.
+    pub const fn address(&self, listener: Listener) -> SocketAddr {
+        match listener {
+            Listener::OtlpGrpc => self.otlp_grpc,
+            Listener::OtlpHttp => self.otlp_http,
+            Listener::Http => self.http,
+        }
+    }
+
+    /// Names the first setting that cannot work.
+    ///
+    /// # Errors
+    /// One sentence for the person who wrote the configuration.
+    pub fn validate(&self) -> Result<(), String> {
+        let positive = [
+            ("connections_max", self.connections_max as u64),
+            ("first_byte_timeout_s", self.first_byte_timeout_s),
+            ("idle_timeout_s", self.idle_timeout_s),
+        ];
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(format!("door.{name} must be greater than 0")),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) const fn first_byte_timeout(&self) -> Duration {
+        Duration::from_secs(self.first_byte_timeout_s)
+    }
+
+    pub(crate) const fn idle_timeout(&self) -> Duration {
+        Duration::from_secs(self.idle_timeout_s)
+    }
+
+    pub(crate) const fn close_timeout(&self) -> Duration {
+        Duration::from_secs(self.close_timeout_s)
+    }
+}

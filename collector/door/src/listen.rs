@@ -1,0 +1,197 @@
+//! Bind, accept, HTTP/1.1 and HTTP/2 (prior knowledge) on one socket, close in good order.
+//!
+//! One task accepts and owns the tasks of its connections. What a single connection does wrong ends that
+//! connection; what the system refuses (no more files, aborted handshakes) is waited out: the accept loop
+//! only ends when the door closes.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::response::{IntoResponse, Response};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::config::{Config, Listener};
+use crate::error::{Error, Result};
+use crate::identity::identified;
+
+/// Streams a peer may have open on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 256;
+/// Bytes of a request's headers over HTTP/2.
+const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
+/// Streams a peer may have reset before we looked at them.
+const PENDING_RESETS_MAX: usize = 64;
+/// Bytes a peer may send on one HTTP/2 stream, and on one connection, before we read them.
+const WINDOW_BYTES: (u32, u32) = (1 << 20, 4 << 20);
+/// Pause after the system refused to accept.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// An open door. Closes its socket when dropped; [`Door::close`] lets requests finish first.
+#[derive(Debug)]
+pub struct Door {
+    local_addr: SocketAddr,
+    setting: &'static str,
+    close_timeout: Duration,
+    stop: CancellationToken,
+    accepting: JoinHandle<JoinSet<()>>,
+}
+
+/// Binds the listener's address and serves `routes` there.
+///
+/// Every request carries an `Identity` in its extensions. A handler that panics answers 500; the
+/// connection and the process live on.
+///
+/// # Errors
+/// [`Error::InUse`] when the port is taken, [`Error::Insecure`] when the address is not loopback and
+/// `allow_insecure` is off, [`Error::Bind`] for what else the system says.
+pub async fn open(config: &Config, listener: Listener, routes: Router) -> Result<Door> {
+    let (address, setting, flag) = (config.address(listener), listener.setting(), listener.flag());
+    if !address.ip().is_loopback() && !config.allow_insecure {
+        return Err(Error::Insecure { address, setting });
+    }
+    let bind_error = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::AddrInUse => Error::InUse { address, setting, flag },
+        _ => Error::Bind { address, setting, flag, source },
+    };
+    let socket = TcpListener::bind(address).await.map_err(bind_error)?;
+    let local_addr = socket.local_addr().map_err(bind_error)?;
+
+    let routes = identified(routes).layer(CatchPanicLayer::custom(panic_answer));
+    let stop = CancellationToken::new();
+    let accepting = tokio::spawn(accept(socket, config.clone(), routes, stop.clone()));
+    Ok(Door { local_addr, setting, close_timeout: config.close_timeout(), stop, accepting })
+}
+
+impl Door {
+    /// Where it listens; the port that was found when port 0 was asked for.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Takes no more connections, lets the requests that are here finish, and cuts those that take longer
+    /// than the close timeout.
+    pub async fn close(mut self) {
+        self.stop.cancel();
+        let Ok(mut connections) = (&mut self.accepting).await else { return };
+        let all_gone = async { while connections.join_next().await.is_some() {} };
+        if tokio::time::timeout(self.close_timeout, all_gone).await.is_err() {
+            tracing::warn!(door = self.setting, connections = connections.len(), "cut connections that did not finish");
+            connections.shutdown().await;
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Accepts until stopped; gives back the connections that are still at work.
+async fn accept(socket: TcpListener, config: Config, routes: Router, stop: CancellationToken) -> JoinSet<()> {
+    let permits = Arc::new(Semaphore::new(connections_max(config.connections_max)));
+    let protocol = Arc::new(protocol(&config));
+    let mut connections = JoinSet::new();
+    loop {
+        let permit = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            permit = Arc::clone(&permits).acquire_owned() => permit,
+        };
+        let Ok(permit) = permit else { break };
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let (protocol, routes, stop) = (Arc::clone(&protocol), routes.clone(), stop.clone());
+                let first_byte_timeout = config.first_byte_timeout();
+                connections.spawn(async move {
+                    serve(stream, &protocol, routes, first_byte_timeout, stop).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection; trying again");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    connections
+}
+
+/// One connection from its first byte to its end.
+async fn serve(
+    stream: TcpStream,
+    protocol: &Builder<TokioExecutor>,
+    routes: Router,
+    first_byte_timeout: Duration,
+    stop: CancellationToken,
+) {
+    let _ = stream.set_nodelay(true);
+    let mut first_byte = [0];
+    let spoke = tokio::select! {
+        biased;
+        () = stop.cancelled() => return,
+        spoke = tokio::time::timeout(first_byte_timeout, stream.peek(&mut first_byte)) => spoke,
+    };
+    if !matches!(spoke, Ok(Ok(n)) if n > 0) {
+        return;
+    }
+    let connection = protocol.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(routes));
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
+
+fn protocol(config: &Config) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(config.idle_timeout());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEADER_LIST_BYTES_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .initial_stream_window_size(WINDOW_BYTES.0)
+        .initial_connection_window_size(WINDOW_BYTES.1)
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    builder
+}
+
+/// What a peer hears when a handler panicked. Rooms that have their own phrase catch it themselves.
+fn panic_answer(panic: Box<dyn std::any::Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("unknown"), "a request handler panicked");
+    let body = r#"{"type":"about:blank","title":"Internal error","status":500,"detail":"This is a bug: please report it with the server's log."}"#;
+    let head = [(http::header::CONTENT_TYPE, "application/problem+json")];
+    (http::StatusCode::INTERNAL_SERVER_ERROR, head, body).into_response()
+}
+
+/// The setting, but never more than half of the files the process may open.
+fn connections_max(setting: usize) -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let files =
+        limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
+    files.map_or(setting, |files: usize| setting.min((files / 2).max(1)))
+}

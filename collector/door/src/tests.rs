@@ -1,0 +1,138 @@
+//! A door is opened on loopback and spoken to over real sockets.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Extension;
+use axum::routing::get;
+use model::Identity;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::{Config, Error, Listener, open};
+
+fn config() -> Config {
+    let free = SocketAddr::from(([127, 0, 0, 1], 0));
+    Config { otlp_grpc: free, otlp_http: free, http: free, close_timeout_s: 2, ..Config::default() }
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/who", get(|Extension(who): Extension<Identity>| async move { who.tenant.to_string() }))
+        .route("/panic", get(panics))
+        .route(
+            "/slow",
+            get(|| async {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                "done"
+            }),
+        )
+}
+
+async fn panics() -> &'static str {
+    panic!("on purpose")
+}
+
+/// T1: the defaults are the ports everybody knows, on loopback.
+#[test]
+fn t1_defaults_are_loopback() {
+    let config = Config::default();
+    assert_eq!(config.otlp_grpc.to_string(), "127.0.0.1:4317");
+    assert_eq!(config.otlp_http.to_string(), "127.0.0.1:4318");
+    assert_eq!(config.http.to_string(), "127.0.0.1:4319");
+}
+
+/// Every request carries its identity; T3: HTTP/1.1 and HTTP/2 with prior knowledge on one socket.
+#[tokio::test]
+async fn t3_http1_and_h2_on_one_socket() {
+    let door = open(&config(), Listener::Http, routes()).await.expect("a free port");
+    let answer = reqwest::get(format!("http://{}/who", door.local_addr())).await.expect("answer");
+    assert_eq!(answer.text().await.expect("body"), "default");
+
+    let mut h2 = TcpStream::connect(door.local_addr()).await.expect("connects");
+    h2.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.expect("preface and empty SETTINGS");
+    let mut frame = [0; 9];
+    h2.read_exact(&mut frame).await.expect("a frame");
+    assert_eq!(frame[3], 4, "the server answers with its SETTINGS");
+    drop(h2);
+    door.close().await;
+}
+
+/// A10: a panic is answered with 500, the same connection goes on.
+#[tokio::test]
+async fn a10_panic_is_answered() {
+    let door = open(&config(), Listener::Http, routes()).await.expect("a free port");
+    let client = reqwest::Client::new();
+    let answer = client.get(format!("http://{}/panic", door.local_addr())).send().await.expect("answer");
+    assert_eq!(answer.status().as_u16(), 500);
+    let answer = client.get(format!("http://{}/who", door.local_addr())).send().await.expect("answer");
+    assert_eq!(answer.status().as_u16(), 200);
+    door.close().await;
+}
+
+/// A port in use is told with the address and the setting.
+#[tokio::test]
+async fn port_in_use_names_the_setting() {
+    let first = open(&config(), Listener::OtlpHttp, routes()).await.expect("a free port");
+    let taken = Config { otlp_http: first.local_addr(), ..config() };
+    let error = open(&taken, Listener::OtlpHttp, routes()).await.expect_err("taken");
+    let text = error.to_string();
+    assert!(matches!(error, Error::InUse { .. }), "{text}");
+    assert!(text.contains(&first.local_addr().to_string()) && text.contains("--otlp-http"), "{text}");
+    first.close().await;
+}
+
+/// S1: beyond loopback only when somebody says so.
+#[tokio::test]
+async fn s1_beyond_loopback_needs_consent() {
+    let open_to_all = Config { http: SocketAddr::from(([0, 0, 0, 0], 0)), ..config() };
+    let error = open(&open_to_all, Listener::Http, routes()).await.expect_err("refused");
+    assert!(error.to_string().contains("allow_insecure"), "{error}");
+    let door = open(&Config { allow_insecure: true, ..open_to_all }, Listener::Http, routes()).await.expect("allowed");
+    door.close().await;
+}
+
+/// A request that is under way when the door closes is answered; newcomers are refused.
+#[tokio::test]
+async fn close_lets_requests_finish() {
+    let door = open(&config(), Listener::Http, routes()).await.expect("a free port");
+    let address = door.local_addr();
+    let slow = tokio::spawn(async move { reqwest::get(format!("http://{address}/slow")).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    door.close().await;
+    let answer = slow.await.expect("no panic").expect("answered");
+    assert_eq!(answer.text().await.expect("body"), "done");
+    assert!(TcpStream::connect(address).await.is_err(), "the socket is closed");
+}
+
+/// T15: a connection that never speaks is closed, and does not keep the door from closing.
+#[tokio::test]
+async fn t15_silent_connections_are_closed() {
+    let door =
+        open(&Config { first_byte_timeout_s: 1, ..config() }, Listener::Http, routes()).await.expect("a free port");
+    let mut silent = TcpStream::connect(door.local_addr()).await.expect("connects");
+    let read = tokio::time::timeout(Duration::from_secs(5), silent.read(&mut [0; 8])).await;
+    assert_eq!(read.expect("closed in time").expect("no error"), 0);
+    door.close().await;
+}
+
+/// T16: over the limit, connections wait and are served when another one leaves.
+#[tokio::test]
+async fn t16_connections_over_the_limit_wait() {
+    let door = open(&Config { connections_max: 1, ..config() }, Listener::Http, routes()).await.expect("a free port");
+    let ask = b"GET /who HTTP/1.1\r\nhost: x\r\n\r\n";
+    let mut first = TcpStream::connect(door.local_addr()).await.expect("connects");
+    first.write_all(ask).await.expect("written");
+    first.read(&mut [0; 512]).await.expect("answered");
+    let mut second = TcpStream::connect(door.local_addr()).await.expect("waits in the backlog");
+    second.write_all(ask).await.expect("written");
+    let mut buffer = [0; 512];
+    assert!(tokio::time::timeout(Duration::from_millis(200), second.read(&mut buffer)).await.is_err(), "waits");
+    drop(first);
+    let n =
+        tokio::time::timeout(Duration::from_secs(5), second.read(&mut buffer)).await.expect("served").expect("read");
+    assert!(buffer[..n].starts_with(b"HTTP/1.1 200"));
+    drop(second);
+    door.close().await;
+}
