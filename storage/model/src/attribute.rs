@@ -34,7 +34,7 @@ pub enum AttributeValue {
     /// Bytes; base64 in JSON.
     Bytes(Vec<u8>),
     /// A list, possibly of mixed types.
-    Array(Vec<AttributeValue>),
+    Array(Vec<Self>),
     /// A map in sent order.
     Map(Vec<Attribute>),
 }
