@@ -5,36 +5,90 @@
 //!
 //! Three handles keep the walls: [`Appender`] (telemetry in), [`Reader`] (snapshots out), and the owner
 //! [`Storage`] (open, close).
+//!
+//! | file           | knows                                                                    |
+//! |----------------|--------------------------------------------------------------------------|
+//! | `table.rs`     | THE schema                                                               |
+//! | `batch.rs`     | rows that are proven to match it                                         |
+//! | `directory.rs` | whose data directory it is, its format, the lock                         |
+//! | `wal.rs`       | the log that makes an acknowledgement true                               |
+//! | `writer.rs`    | the only task that changes anything                                      |
+//! | `buffer.rs`    | accepted rows that are in no segment yet                                 |
+//! | `recovery.rs`  | replay of old WAL files behind an open ingest                            |
+//! | `published.rs` | what readers see, swapped as one value                                   |
+//! | `snapshot.rs`  | table version and buffer pinned for one reader                           |
+//! | `paths.rs`     | every name in the data directory                                         |
+//! | `metrics.rs`   | what is counted                                                          |
 
 mod batch;
+mod buffer;
 mod clock;
 mod config;
+mod directory;
 mod error;
+mod metrics;
+mod paths;
+mod published;
+mod recovery;
 mod snapshot;
 pub mod table;
+mod wal;
+mod writer;
 
 pub use batch::Batch;
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use error::{Error, Result};
+pub use metrics::Counts;
 pub use snapshot::{BufferedRows, SegmentMeta, Snapshot, TableSnapshot};
 pub use table::TABLES;
 
+use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use model::TenantId;
+use object_store::local::LocalFileSystem;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 
-/// Owner of the data directory.
+use published::{Published, Reservation};
+use recovery::Replay;
+use wal::Encoded;
+use writer::{Append, Command, Writer};
+
+/// Appends that may wait, whatever their size.
+const QUEUE_APPENDS_MAX: usize = 4096;
+/// Unflushed rows may take this many times `buffer_bytes_max` before appends are refused: one part being
+/// written to segments, one filling up, one for a flush that is late.
+const UNFLUSHED_FACTOR: u64 = 3;
+/// An append is answered within this time, however slow the disk (A17 leaves 5 s to the whole request).
+const APPEND_PATIENCE: Duration = Duration::from_secs(4);
+
+/// Owner of the data directory. Dropping it without [`Storage::close`] is like a crash: nothing acknowledged is lost.
 #[derive(Debug)]
-pub struct Storage {}
+pub struct Storage {
+    published: Arc<Published>,
+    appends: mpsc::Sender<Append>,
+    commands: mpsc::Sender<Command>,
+    stop: CancellationToken,
+    threads: Vec<JoinHandle<()>>,
+}
 
 /// The write side: telemetry in. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Appender {}
+pub struct Appender {
+    published: Arc<Published>,
+    appends: mpsc::Sender<Append>,
+}
 
 /// The read side: snapshots out. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Reader {}
+pub struct Reader {
+    published: Arc<Published>,
+}
 
 /// Figures about storage for `/api/status` and `/metrics`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,6 +113,8 @@ pub struct Status {
     pub refusing: Option<String>,
     /// Old WAL files still being replayed.
     pub replaying: bool,
+    /// Counters since the process started.
+    pub counts: Counts,
 }
 
 impl Storage {
@@ -68,26 +124,88 @@ impl Storage {
     /// # Errors
     /// [`Error::InUse`] when another process holds the directory, [`Error::Open`] when it cannot be used.
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
-        let _ = (config, clock);
-        Err(Error::Closed)
+        let _ = clock;
+        let path = config.data.clone();
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(config));
+        opening.await.unwrap_or_else(|error| Err(Error::Open { path, detail: error.to_string() }))
+    }
+
+    fn open_blocking(config: Config) -> Result<Self> {
+        let refuse = |detail: String| Error::Open { path: config.data.clone(), detail };
+        config.validate().map_err(refuse)?;
+        let directory = directory::open(&config.data)?;
+        let old = recovery::look(&directory.paths)?;
+        let store = LocalFileSystem::new_with_prefix(directory.paths.root())?;
+        let published = Arc::new(Published::new(config.clone(), Arc::new(store)));
+        published.wal_bytes.store(old.files.iter().map(|file| file.bytes).sum(), Ordering::Release);
+        let (appends, append_queue) = mpsc::channel(QUEUE_APPENDS_MAX);
+        let (commands, command_queue) = mpsc::channel(4);
+        let stop = CancellationToken::new();
+        let writer = Writer::open(
+            Arc::clone(&published),
+            directory,
+            old.next_sequence,
+            append_queue,
+            command_queue,
+            stop.clone(),
+        )?;
+        let mut threads = vec![spawn("storage-writer", move || run_writer(writer)).map_err(|e| refuse(e.to_string()))?];
+        if !old.files.is_empty() {
+            published.is_replaying.store(true, Ordering::Release);
+            published.incomplete.store(Some(Arc::new("the WAL is still being replayed".to_owned())));
+            let replay = Replay {
+                published: Arc::clone(&published),
+                commands: commands.clone(),
+                stop: stop.clone(),
+                files: old.files,
+            };
+            let run = move || replay.run(&|_, _, _| false);
+            threads.push(spawn("storage-replay", run).map_err(|e| refuse(e.to_string()))?);
+        }
+        Ok(Self { published, appends, commands, stop, threads })
     }
 
     /// A handle for telemetry in.
     pub fn appender(&self) -> Appender {
-        Appender {}
+        Appender { published: Arc::clone(&self.published), appends: self.appends.clone() }
     }
 
     /// A handle for snapshots out.
     pub fn reader(&self) -> Reader {
-        Reader {}
+        Reader { published: Arc::clone(&self.published) }
     }
 
     /// Takes no more appends, writes the buffer to segments, syncs, and lets the directory go.
     ///
     /// # Errors
     /// What could not be written; acknowledged rows stay in the WAL in that case.
-    pub async fn close(self) -> Result<()> {
-        Ok(())
+    pub async fn close(mut self) -> Result<()> {
+        let (reply, closed) = oneshot::channel();
+        let sent = self.commands.send(Command::Close { reply }).await;
+        let result = if sent.is_ok() { closed.await.unwrap_or(Err(Error::Closed)) } else { Err(Error::Closed) };
+        self.stop.cancel();
+        let threads = std::mem::take(&mut self.threads);
+        // Whoever opens the directory next must find it free.
+        let _ = tokio::task::spawn_blocking(move || threads.into_iter().for_each(|thread| drop(thread.join()))).await;
+        result
+    }
+}
+
+impl Drop for Storage {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// The writer's thread has a runtime of its own: it must outlive the one that opened storage.
+fn run_writer(writer: Writer) {
+    match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+        Ok(runtime) => runtime.block_on(writer.run()),
+        Err(error) => tracing::error!(%error, "the writer cannot start"),
     }
 }
 
@@ -97,21 +215,88 @@ impl Appender {
     ///
     /// # Errors
     /// [`Error::Full`] and [`Error::Write`] are worth a retry after a pause; nothing was acknowledged.
+    /// [`Error::TooLarge`]: send less at once.
     pub async fn append(&self, tenant: &TenantId, batches: Vec<Batch>) -> Result<()> {
-        let _ = (tenant, batches);
-        Err(Error::Closed)
+        let (reply, answer) = oneshot::channel();
+        let Some(append) = self.prepare(tenant, batches, reply)? else { return Ok(()) };
+        self.appends.try_send(append).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => self.full(self.published.queue_bytes.load(Ordering::Acquire)),
+            mpsc::error::TrySendError::Closed(_) => Error::Closed,
+        })?;
+        match tokio::time::timeout(APPEND_PATIENCE, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(Error::Closed),
+            Err(_) => {
+                self.published.counters.refused_appends.add(1);
+                let source = io::Error::new(io::ErrorKind::TimedOut, "the disk did not answer in time");
+                Err(Error::Write { path: self.published.config.data.join("_wal"), source })
+            }
+        }
+    }
+
+    /// Takes room in the queue and encodes, on the caller's thread; `None` when there are no rows.
+    fn prepare(
+        &self,
+        tenant: &TenantId,
+        mut batches: Vec<Batch>,
+        reply: oneshot::Sender<Result<()>>,
+    ) -> Result<Option<Append>> {
+        if self.published.is_closed.load(Ordering::Acquire) {
+            return Err(Error::Closed);
+        }
+        batches.retain(|batch| batch.n_rows() > 0);
+        if batches.is_empty() {
+            return Ok(None);
+        }
+        let limit_bytes = self.published.config.buffer_bytes_max.saturating_mul(UNFLUSHED_FACTOR);
+        let used_bytes = self.published.buffer_bytes.load(Ordering::Acquire);
+        if used_bytes >= limit_bytes {
+            self.published.counters.refused_appends.add(1);
+            return Err(Error::Full { used_bytes, limit_bytes });
+        }
+        let n_bytes = batches.iter().map(Batch::bytes).sum();
+        let reservation = Reservation::take(&self.published, n_bytes).map_err(|used_bytes| self.full(used_bytes))?;
+        let record = Encoded::append(tenant, &batches, self.published.config.wal_record_bytes_max)?;
+        let rows = batches.into_iter().filter_map(|batch| {
+            let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes())?;
+            Some((batch.table(), rows))
+        });
+        Ok(Some(Append { tenant: tenant.clone(), record, rows: rows.collect(), reservation, reply }))
+    }
+
+    fn full(&self, used_bytes: u64) -> Error {
+        self.published.counters.refused_appends.add(1);
+        Error::Full { used_bytes, limit_bytes: self.published.config.append_queue_bytes_max }
     }
 }
 
 impl Reader {
     /// The tenant's tables at this moment: table versions and write buffer pinned together. Never waits.
     pub fn snapshot(&self, tenant: &TenantId) -> Arc<Snapshot> {
-        let _ = tenant;
-        unreachable!("storage is being built")
+        Arc::new(self.published.snapshot(tenant))
+    }
+
+    /// A number that grows whenever new rows or segments became visible.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.published.watch()
     }
 
     /// Figures about storage.
     pub fn status(&self) -> Status {
-        Status::default()
+        let published = &self.published;
+        let read = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Acquire);
+        Status {
+            append_queue_bytes: read(&published.queue_bytes),
+            buffer_bytes: read(&published.buffer_bytes),
+            buffer_rows: read(&published.buffer_rows),
+            wal_bytes: read(&published.wal_bytes),
+            refusing: published.refusing.load().as_deref().cloned(),
+            replaying: published.is_replaying.load(Ordering::Acquire),
+            counts: published.counters.read(),
+            ..Status::default()
+        }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,7 +30,7 @@ pub struct TableSnapshot {
     /// Segments that are alive in that version.
     pub segments: Arc<[Arc<SegmentMeta>]>,
     /// Accepted rows that are in no segment of that version.
-    pub buffer: Arc<[BufferedRows]>,
+    pub buffer: Arc<[Arc<BufferedRows>]>,
 }
 
 /// Rows in the write buffer.
@@ -40,6 +40,8 @@ pub struct BufferedRows {
     pub records: RecordBatch,
     /// From the earliest to just after the latest row.
     pub time_range: TimeRange,
+    /// Memory they take, in bytes.
+    pub bytes: u64,
 }
 
 /// A segment and what can be known without opening it.

@@ -72,6 +72,11 @@ impl Table {
         TABLES.iter().copied().find(|table| table.name == name)
     }
 
+    /// Position in [`TABLES`].
+    pub fn index(&self) -> usize {
+        TABLES.iter().position(|table| table.name == self.name).expect("every table stands in TABLES: tested")
+    }
+
     /// Own columns, then promoted resource attributes, then promoted item attributes.
     pub fn columns(&self) -> &[Column] {
         &self.built().columns

@@ -1,0 +1,129 @@
+//! What the writer publishes and everybody else reads, without locks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use model::TenantId;
+use object_store::ObjectStore;
+use tokio::sync::watch;
+
+use crate::buffer::TenantView;
+use crate::config::Config;
+use crate::metrics::Counters;
+use crate::snapshot::Snapshot;
+
+/// State shared by the handles and the tasks of storage. Views are stored by the writer only.
+#[derive(Debug)]
+pub(crate) struct Published {
+    pub config: Config,
+    pub store: Arc<dyn ObjectStore>,
+    tenants: ArcSwap<HashMap<TenantId, Arc<ArcSwap<TenantView>>>>,
+    /// Why snapshots may miss rows.
+    pub incomplete: ArcSwapOption<String>,
+    /// Why writes are refused.
+    pub refusing: ArcSwapOption<String>,
+    /// No more appends are taken.
+    pub is_closed: AtomicBool,
+    /// Old WAL files are being replayed.
+    pub is_replaying: AtomicBool,
+    /// Bytes of appends between `append` and the buffer.
+    pub queue_bytes: AtomicU64,
+    /// Bytes of rows in no segment yet.
+    pub buffer_bytes: AtomicU64,
+    /// Rows in no segment yet.
+    pub buffer_rows: AtomicU64,
+    /// Bytes of those that came by replay and are not being written to segments yet.
+    pub replayed_bytes: AtomicU64,
+    /// Bytes of WAL files on disk.
+    pub wal_bytes: AtomicU64,
+    pub counters: Counters,
+    version: watch::Sender<u64>,
+}
+
+impl Published {
+    pub(crate) fn new(config: Config, store: Arc<dyn ObjectStore>) -> Self {
+        Self {
+            config,
+            store,
+            tenants: ArcSwap::default(),
+            incomplete: ArcSwapOption::empty(),
+            refusing: ArcSwapOption::empty(),
+            is_closed: AtomicBool::new(false),
+            is_replaying: AtomicBool::new(false),
+            queue_bytes: AtomicU64::new(0),
+            buffer_bytes: AtomicU64::new(0),
+            buffer_rows: AtomicU64::new(0),
+            replayed_bytes: AtomicU64::new(0),
+            wal_bytes: AtomicU64::new(0),
+            counters: Counters::default(),
+            version: watch::Sender::new(0),
+        }
+    }
+
+    /// All tenants that have or had rows.
+    pub(crate) fn tenants(&self) -> Arc<HashMap<TenantId, Arc<ArcSwap<TenantView>>>> {
+        self.tenants.load_full()
+    }
+
+    /// The tenant's view; `None` when it never had rows.
+    pub(crate) fn view(&self, tenant: &TenantId) -> Option<Arc<TenantView>> {
+        self.tenants.load().get(tenant).map(|cell| cell.load_full())
+    }
+
+    /// Replaces the tenant's view: from here on, new snapshots see it. Called by the writer only.
+    pub(crate) fn publish(&self, tenant: &TenantId, view: TenantView) {
+        let view = Arc::new(view);
+        if let Some(cell) = self.tenants.load().get(tenant) {
+            cell.store(view);
+            return;
+        }
+        let mut tenants = HashMap::clone(&self.tenants.load());
+        tenants.insert(tenant.clone(), Arc::new(ArcSwap::new(view)));
+        self.tenants.store(Arc::new(tenants));
+    }
+
+    /// Tells those who watch that something was published.
+    pub(crate) fn announce(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    pub(crate) fn snapshot(&self, tenant: &TenantId) -> Snapshot {
+        // First whether rows may be missing, then the rows: the other way round, a replay that ends in
+        // between would let a view without its rows look whole.
+        let incomplete = self.incomplete.load().as_deref().cloned();
+        let tables = self.view(tenant).map(|view| view.tables.iter().filter_map(|table| table.snapshot()).collect());
+        Snapshot { tables: tables.unwrap_or_default(), store: Arc::clone(&self.store), incomplete }
+    }
+}
+
+/// Bytes held in the append queue, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    published: Arc<Published>,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Takes room for `bytes`, or says how much is used.
+    pub(crate) fn take(published: &Arc<Published>, bytes: u64) -> Result<Self, u64> {
+        let limit = published.config.append_queue_bytes_max;
+        let take = |used: u64| {
+            // A single append larger than the queue may pass alone.
+            (used == 0 || used.saturating_add(bytes) <= limit).then(|| used.saturating_add(bytes))
+        };
+        published.queue_bytes.fetch_update(Ordering::AcqRel, Ordering::Acquire, take)?;
+        Ok(Self { published: Arc::clone(published), bytes })
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.published.queue_bytes.fetch_sub(self.bytes, Ordering::AcqRel);
+    }
+}

@@ -1,0 +1,318 @@
+//! What a WAL record holds.
+//!
+//! ```text
+//! append  tenant_len u16 | tenant | n_batches u16 | batches...
+//! batch   table_len u8 | table | schema crc u32 | n_rows u32 | ipc_len u32 | 0.. to a multiple of 8 | Arrow IPC messages
+//! schema  table_len u8 | table | 0.. to a multiple of 8 | Arrow IPC schema message
+//! ```
+//!
+//! A schema stands once per file and table; a batch names it by its CRC-32C. Batches written under an older
+//! schema are read by column name: columns that did not exist yet are null.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::sync::{Arc, OnceLock};
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::buffer::Buffer;
+use arrow::datatypes::Schema;
+use arrow::ipc::MetadataVersion;
+use arrow::ipc::reader::StreamDecoder;
+use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+use model::TenantId;
+
+use super::record::{ALIGNMENT, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::table::{TABLES, Table};
+
+/// A record ready to be written: room for the header, then the payload.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    bytes: Vec<u8>,
+    kind: RecordKind,
+    payload_crc: u32,
+}
+
+impl Encoded {
+    /// One append of all its batches.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] past `limit_bytes`.
+    pub(crate) fn append(tenant: &TenantId, batches: &[Batch], limit_bytes: u64) -> Result<Self> {
+        let expected: u64 = batches.iter().map(Batch::bytes).sum();
+        let capacity = usize::try_from(expected.min(limit_bytes)).unwrap_or_default() + 4096;
+        let mut bytes = Vec::with_capacity(capacity);
+        bytes.resize(RECORD_HEADER_BYTES, 0);
+        put_u16(&mut bytes, tenant.as_str().len());
+        bytes.extend_from_slice(tenant.as_str().as_bytes());
+        put_u16(&mut bytes, batches.len());
+        for batch in batches {
+            let table = batch.table();
+            put_name(&mut bytes, table.name);
+            bytes.extend_from_slice(&current_schema(table).crc.to_le_bytes());
+            put_u32(&mut bytes, batch.n_rows());
+            let length_at = bytes.len();
+            put_u32(&mut bytes, 0);
+            pad(&mut bytes);
+            let start = bytes.len();
+            bytes = write_messages(bytes, batch.records())?;
+            let length = bytes.len() - start;
+            if bytes.len() as u64 > limit_bytes {
+                return Err(Error::TooLarge { bytes: expected.max(bytes.len() as u64), limit_bytes });
+            }
+            bytes[length_at..length_at + 4].copy_from_slice(&(length as u32).to_le_bytes());
+        }
+        Ok(Self::finish(bytes, RecordKind::Append))
+    }
+
+    /// The schema of a table as this release writes it.
+    pub(crate) fn schema(table: &'static Table) -> Self {
+        let mut bytes = vec![0; RECORD_HEADER_BYTES];
+        put_name(&mut bytes, table.name);
+        pad(&mut bytes);
+        bytes.extend_from_slice(&current_schema(table).message);
+        Self::finish(bytes, RecordKind::Schema)
+    }
+
+    /// The mark of a file that was closed in order.
+    pub(crate) fn end() -> Self {
+        Self::finish(vec![0; RECORD_HEADER_BYTES], RecordKind::End)
+    }
+
+    fn finish(mut bytes: Vec<u8>, kind: RecordKind) -> Self {
+        pad(&mut bytes);
+        let payload_crc = crc32c::crc32c(&bytes[RECORD_HEADER_BYTES..]);
+        Self { bytes, kind, payload_crc }
+    }
+
+    /// Bytes in the file, header included.
+    pub(crate) fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// Writes the header in front and gives all bytes of the record.
+    pub(crate) fn seal(&mut self, sequence: u64, salt: u64) -> &[u8] {
+        let length = (self.bytes.len() - RECORD_HEADER_BYTES) as u32;
+        let header = RecordHeader { length, sequence, kind: self.kind, payload_crc: self.payload_crc };
+        self.bytes[..RECORD_HEADER_BYTES].copy_from_slice(&header.to_bytes(salt));
+        &self.bytes
+    }
+}
+
+/// Schemas by their CRC: those of the file being read, over those of this release.
+#[derive(Debug)]
+pub(crate) struct Schemas {
+    messages: HashMap<u32, Buffer>,
+}
+
+impl Schemas {
+    /// Knows the schemas of this release, so that a damaged schema record does not make a file unreadable.
+    pub(crate) fn new() -> Self {
+        let messages = TABLES.iter().map(|table| {
+            let schema = current_schema(table);
+            (schema.crc, Buffer::from(schema.message.as_slice()))
+        });
+        Self { messages: messages.collect() }
+    }
+
+    /// Takes the payload of a schema record.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(crate) fn add(&mut self, payload: &Buffer) -> Result<(), String> {
+        let mut cursor = Cursor { bytes: payload, at: 0 };
+        cursor.name()?;
+        cursor.align();
+        let message = payload.slice(cursor.at.min(payload.len()));
+        self.messages.insert(crc32c::crc32c(&message), message);
+        Ok(())
+    }
+}
+
+/// A batch read back, with the bytes it takes.
+#[derive(Debug)]
+pub(crate) struct DecodedBatch {
+    /// The rows.
+    pub batch: Batch,
+    /// Bytes of the rows in the record. The arrays share the record's memory, so that counting their
+    /// buffers would count it many times.
+    pub bytes: u64,
+}
+
+/// Whose rows an append record holds, and those rows of the tables for which `wanted` says yes.
+///
+/// # Errors
+/// What is wrong with it: the checksum was right, so this is a record of another release or a bug.
+pub(crate) fn decode_append(
+    payload: &Buffer,
+    schemas: &Schemas,
+    wanted: impl Fn(&TenantId, &'static Table) -> bool,
+) -> Result<(TenantId, Vec<DecodedBatch>), String> {
+    let mut cursor = Cursor { bytes: payload, at: 0 };
+    let tenant_len = cursor.u16()?;
+    let tenant = TenantId::new(cursor.text(usize::from(tenant_len))?).ok_or("tenant name is not allowed")?;
+    let n_batches = cursor.u16()?;
+    let mut batches = Vec::with_capacity(usize::from(n_batches.min(16)));
+    for _ in 0..n_batches {
+        let name = cursor.name()?;
+        let table = Table::by_name(name).ok_or_else(|| format!("no table {name}"))?;
+        let schema_crc = cursor.u32()?;
+        let n_rows = cursor.u32()? as usize;
+        let ipc_len = cursor.u32()? as usize;
+        cursor.align();
+        let start = cursor.at;
+        cursor.take(ipc_len)?;
+        if !wanted(&tenant, table) {
+            continue;
+        }
+        let schema = schemas.messages.get(&schema_crc).ok_or("its schema is not in the file")?;
+        let records = read_messages(schema, payload.slice_with_length(start, ipc_len))?;
+        if records.num_rows() != n_rows {
+            return Err(format!("{} rows instead of {n_rows}", records.num_rows()));
+        }
+        batches.push(DecodedBatch { batch: conform(table, &records)?, bytes: ipc_len as u64 });
+    }
+    Ok((tenant, batches))
+}
+
+/// Brings rows of an older schema to the table's: by name, missing columns null, unknown columns refused.
+fn conform(table: &'static Table, records: &RecordBatch) -> Result<Batch, String> {
+    if records.schema_ref() == &table.schema() {
+        return Batch::new(table, records.clone()).map_err(|error| error.to_string());
+    }
+    let schema = records.schema();
+    let columns = schema.fields().iter().zip(records.columns()).map(|(field, array)| {
+        let (_, column) = table.column(field.name()).ok_or_else(|| format!("no column {}", field.name()))?;
+        Ok((column.name, Arc::clone(array)))
+    });
+    let columns: Vec<(&'static str, ArrayRef)> = columns.collect::<Result<_, String>>()?;
+    Batch::from_columns(table, records.num_rows(), columns).map_err(|error| error.to_string())
+}
+
+/// A schema as IPC message, and its name.
+#[derive(Debug)]
+struct SchemaMessage {
+    message: Vec<u8>,
+    crc: u32,
+}
+
+/// The schema of a table as this release writes it; made once.
+fn current_schema(table: &'static Table) -> &'static SchemaMessage {
+    static MESSAGES: OnceLock<Vec<SchemaMessage>> = OnceLock::new();
+    let messages = MESSAGES.get_or_init(|| {
+        let encode = |table: &&'static Table| {
+            let mut message = schema_message(&table.schema());
+            pad(&mut message);
+            let crc = crc32c::crc32c(&message);
+            SchemaMessage { message, crc }
+        };
+        TABLES.iter().map(encode).collect()
+    });
+    &messages[table.index()]
+}
+
+fn schema_message(schema: &Schema) -> Vec<u8> {
+    let writer = StreamWriter::try_new_with_options(Vec::new(), schema, options());
+    let mut writer = writer.expect("the schemas of our tables are legal in Arrow IPC: tested");
+    std::mem::take(writer.get_mut())
+}
+
+fn options() -> IpcWriteOptions {
+    IpcWriteOptions::try_new(ALIGNMENT, false, MetadataVersion::V5).expect("8 is a legal alignment")
+}
+
+/// Takes what a stream writer writes, without the schema message in front.
+#[derive(Debug)]
+struct WithoutSchema {
+    out: Vec<u8>,
+    skipping: bool,
+}
+
+impl Write for WithoutSchema {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.skipping {
+            self.out.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Appends the dictionaries and rows of `records` as IPC messages to `out`, which must be aligned.
+fn write_messages(out: Vec<u8>, records: &RecordBatch) -> Result<Vec<u8>> {
+    let sink = WithoutSchema { out, skipping: true };
+    let mut writer = StreamWriter::try_new_with_options(sink, records.schema_ref(), options())?;
+    writer.get_mut().skipping = false;
+    writer.write(records)?;
+    Ok(std::mem::take(&mut writer.get_mut().out))
+}
+
+fn read_messages(schema: &Buffer, messages: Buffer) -> Result<RecordBatch, String> {
+    let mut decoder = StreamDecoder::new();
+    let mut schema = schema.clone();
+    let mut messages = messages;
+    let text = |error: arrow::error::ArrowError| error.to_string();
+    if decoder.decode(&mut schema).map_err(text)?.is_some() {
+        return Err("rows in a schema record".to_owned());
+    }
+    let records = decoder.decode(&mut messages).map_err(text)?.ok_or("it ends before its rows")?;
+    if messages.is_empty() { Ok(records) } else { Err("something follows its rows".to_owned()) }
+}
+
+fn put_u16(bytes: &mut Vec<u8>, value: usize) {
+    bytes.extend_from_slice(&(value as u16).to_le_bytes());
+}
+
+fn put_u32(bytes: &mut Vec<u8>, value: usize) {
+    bytes.extend_from_slice(&(value as u32).to_le_bytes());
+}
+
+fn put_name(bytes: &mut Vec<u8>, name: &str) {
+    bytes.push(name.len() as u8);
+    bytes.extend_from_slice(name.as_bytes());
+}
+
+fn pad(bytes: &mut Vec<u8>) {
+    bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+}
+
+/// Reads small values; never past the end.
+struct Cursor<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
+        let end = self.at.checked_add(length).filter(|end| *end <= self.bytes.len());
+        let end = end.ok_or("it ends early")?;
+        let taken = &self.bytes[self.at..end];
+        self.at = end;
+        Ok(taken)
+    }
+
+    fn u16(&mut self) -> Result<u16, String> {
+        Ok(u16::from_le_bytes(self.take(2)?.try_into().expect("two bytes")))
+    }
+
+    fn u32(&mut self) -> Result<u32, String> {
+        Ok(u32::from_le_bytes(self.take(4)?.try_into().expect("four bytes")))
+    }
+
+    fn text(&mut self, length: usize) -> Result<&'a str, String> {
+        std::str::from_utf8(self.take(length)?).map_err(|error| error.to_string())
+    }
+
+    fn name(&mut self) -> Result<&'a str, String> {
+        let length = self.take(1)?[0];
+        self.text(usize::from(length))
+    }
+
+    fn align(&mut self) {
+        self.at = self.at.next_multiple_of(ALIGNMENT);
+    }
+}

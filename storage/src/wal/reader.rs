@@ -1,0 +1,176 @@
+//! Records of an old WAL file in order; damage is stepped over and counted.
+//!
+//! | what is found                                         | what it is                                      |
+//! |-------------------------------------------------------|-------------------------------------------------|
+//! | a record that stops early, nothing valid after it      | torn tail of a crash: never acknowledged        |
+//! | an unreadable stretch, then a valid record             | damage: counted in records (by the gap in the sequence) and bytes |
+//! | a whole header, but a payload that fails its checksum  | the same, without a search                      |
+//!
+//! Memory: one record and a window of 64 KiB, whatever the file's size.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use arrow::buffer::{Buffer, MutableBuffer};
+
+use super::record::{ALIGNMENT, FILE_HEADER_BYTES, FileHeader, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
+
+/// One step through a file.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// A whole record.
+    Record {
+        /// Its number.
+        sequence: u64,
+        /// What it is.
+        kind: RecordKind,
+        /// What it holds.
+        payload: Buffer,
+    },
+    /// A stretch that cannot be read, with valid records after it.
+    Damage {
+        /// Records lost in it, by the gap in the sequence.
+        records: u64,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The file ends in the middle of a record.
+    TornTail {
+        /// Bytes after the last whole record.
+        bytes: u64,
+    },
+}
+
+/// Walks through one file.
+#[derive(Debug)]
+pub(crate) struct WalReader {
+    file: File,
+    len: u64,
+    header: FileHeader,
+    at: u64,
+    expected_sequence: u64,
+    /// Start of an unreadable stretch whose end is not known yet.
+    damage_from: Option<u64>,
+    /// The record found behind a damaged stretch, to be given next.
+    pending: Option<Found>,
+    /// The end mark was seen.
+    is_ended: bool,
+}
+
+const WINDOW_BYTES: usize = 64 << 10;
+
+impl WalReader {
+    /// Opens a file; `None` when it has no whole header, so that nothing in it was ever acknowledged
+    /// or nothing in it can be trusted.
+    pub(crate) fn open(path: &Path) -> std::io::Result<Option<Self>> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len();
+        if len < FILE_HEADER_BYTES as u64 {
+            return Ok(None);
+        }
+        let mut bytes = [0; FILE_HEADER_BYTES];
+        file.read_exact_at(&mut bytes, 0)?;
+        let Some(header) = FileHeader::from_bytes(&bytes) else { return Ok(None) };
+        let at = FILE_HEADER_BYTES as u64;
+        let expected_sequence = header.first_sequence;
+        let reader =
+            Self { file, len, header, at, expected_sequence, damage_from: None, pending: None, is_ended: false };
+        Ok(Some(reader))
+    }
+
+    pub(crate) fn header(&self) -> FileHeader {
+        self.header
+    }
+
+    /// The next step; `None` at the end of the file.
+    ///
+    /// # Errors
+    /// What the system said when reading.
+    pub(crate) fn next(&mut self) -> std::io::Result<Option<Found>> {
+        if let Some(found) = self.pending.take() {
+            return Ok(Some(found));
+        }
+        loop {
+            let Some(header) = self.header_at(self.at)? else {
+                if self.at >= self.len {
+                    return Ok(self.tail());
+                }
+                let from = *self.damage_from.get_or_insert(self.at);
+                match self.find_header(self.at + ALIGNMENT as u64)? {
+                    Some(at) => self.at = at,
+                    None => {
+                        self.damage_from = Some(from);
+                        self.at = self.len;
+                        return Ok(self.tail());
+                    }
+                }
+                continue;
+            };
+            let start = self.at;
+            let end = start + RECORD_HEADER_BYTES as u64 + u64::from(header.length);
+            let payload = if end <= self.len { self.payload(start, header)? } else { None };
+            let Some(payload) = payload else {
+                self.damage_from.get_or_insert(start);
+                // The header is whole, so its length can be trusted as far as the file goes.
+                self.at = end.min(self.len);
+                continue;
+            };
+            self.at = end;
+            self.is_ended = header.kind == RecordKind::End;
+            let gap = header.sequence.saturating_sub(self.expected_sequence);
+            self.expected_sequence = header.sequence + 1;
+            let record = Found::Record { sequence: header.sequence, kind: header.kind, payload };
+            let Some(from) = self.damage_from.take() else { return Ok(Some(record)) };
+            self.pending = Some(record);
+            return Ok(Some(Found::Damage { records: gap, bytes: start - from }));
+        }
+    }
+
+    /// What the end of the file means, once.
+    fn tail(&mut self) -> Option<Found> {
+        let from = self.damage_from.take()?;
+        let bytes = self.len - from;
+        Some(if self.is_ended { Found::Damage { records: 0, bytes } } else { Found::TornTail { bytes } })
+    }
+
+    /// A whole header at this offset whose sequence is not in the past.
+    fn header_at(&self, at: u64) -> std::io::Result<Option<RecordHeader>> {
+        if at + RECORD_HEADER_BYTES as u64 > self.len {
+            return Ok(None);
+        }
+        let mut bytes = [0; RECORD_HEADER_BYTES];
+        self.file.read_exact_at(&mut bytes, at)?;
+        Ok(self.parse(&bytes))
+    }
+
+    fn parse(&self, bytes: &[u8; RECORD_HEADER_BYTES]) -> Option<RecordHeader> {
+        RecordHeader::from_bytes(bytes, self.header.salt).filter(|header| header.sequence >= self.expected_sequence)
+    }
+
+    fn payload(&self, start: u64, header: RecordHeader) -> std::io::Result<Option<Buffer>> {
+        let mut payload = MutableBuffer::from_len_zeroed(header.length as usize);
+        self.file.read_exact_at(payload.as_slice_mut(), start + RECORD_HEADER_BYTES as u64)?;
+        Ok((crc32c::crc32c(payload.as_slice()) == header.payload_crc).then(|| payload.into()))
+    }
+
+    /// Offset of the next whole header at or after `from`; headers stand at multiples of 8.
+    fn find_header(&self, from: u64) -> std::io::Result<Option<u64>> {
+        let mut window = vec![0; WINDOW_BYTES];
+        let mut base = from;
+        while base + RECORD_HEADER_BYTES as u64 <= self.len {
+            let n_bytes = WINDOW_BYTES.min(usize::try_from(self.len - base).unwrap_or(WINDOW_BYTES));
+            self.file.read_exact_at(&mut window[..n_bytes], base)?;
+            let mut offset = 0;
+            while offset + RECORD_HEADER_BYTES <= n_bytes {
+                let bytes = window[offset..offset + RECORD_HEADER_BYTES].try_into().expect("the header's length");
+                if self.parse(bytes).is_some() {
+                    return Ok(Some(base + offset as u64));
+                }
+                offset += ALIGNMENT;
+            }
+            base += offset as u64;
+        }
+        Ok(None)
+    }
+}

@@ -1,0 +1,143 @@
+//! Framing of WAL files and records: little-endian, every part a multiple of 8 bytes long.
+//!
+//! ```text
+//! file    magic "HDSCPWAL" 8 | version u32 | 0 u32 | salt u64 | first sequence u64 | 0 u32 | crc u32      40 bytes
+//! record  magic u32 | length u32 | sequence u64 | kind u8, 0 0 0 | payload crc u32 | 0 u32 | crc u32      32 bytes
+//!         payload, `length` bytes
+//! ```
+//!
+//! The CRC-32C of a record header is taken over the file's salt and the header, and the header holds the
+//! CRC of the payload. So a record of another file, left over on reused blocks, never counts as valid, and
+//! a reader can step over a damaged payload as long as its header is whole.
+
+/// Version of files written by this release.
+pub(crate) const VERSION: u32 = 1;
+/// Bytes of a file header.
+pub(crate) const FILE_HEADER_BYTES: usize = 40;
+/// Bytes of a record header.
+pub(crate) const RECORD_HEADER_BYTES: usize = 32;
+/// All parts start at a multiple of this.
+pub(crate) const ALIGNMENT: usize = 8;
+
+const FILE_MAGIC: &[u8; 8] = b"HDSCPWAL";
+const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"rec\x1e");
+
+/// What a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordKind {
+    /// The Arrow schema of a table, for the batches of this file.
+    Schema,
+    /// One append.
+    Append,
+    /// The file was closed in order: nothing follows.
+    End,
+}
+
+/// Head of a WAL file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileHeader {
+    /// Format version.
+    pub version: u32,
+    /// Random per file.
+    pub salt: u64,
+    /// No record has a smaller sequence.
+    pub first_sequence: u64,
+}
+
+/// Head of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecordHeader {
+    /// Bytes of the payload.
+    pub length: u32,
+    /// Grows by one from record to record of a file.
+    pub sequence: u64,
+    /// What the payload is.
+    pub kind: RecordKind,
+    /// CRC-32C of the payload.
+    pub payload_crc: u32,
+}
+
+impl FileHeader {
+    pub(crate) fn to_bytes(self) -> [u8; FILE_HEADER_BYTES] {
+        let mut bytes = [0; FILE_HEADER_BYTES];
+        bytes[..8].copy_from_slice(FILE_MAGIC);
+        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.salt.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.first_sequence.to_le_bytes());
+        let crc = crc32c::crc32c(&bytes[..36]);
+        bytes[36..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// `None` when the bytes are not a whole file header.
+    pub(crate) fn from_bytes(bytes: &[u8; FILE_HEADER_BYTES]) -> Option<Self> {
+        if &bytes[..8] != FILE_MAGIC || u32_at(bytes, 36) != crc32c::crc32c(&bytes[..36]) {
+            return None;
+        }
+        Some(Self { version: u32_at(bytes, 8), salt: u64_at(bytes, 16), first_sequence: u64_at(bytes, 24) })
+    }
+}
+
+impl RecordHeader {
+    pub(crate) fn to_bytes(self, salt: u64) -> [u8; RECORD_HEADER_BYTES] {
+        let mut bytes = [0; RECORD_HEADER_BYTES];
+        bytes[..4].copy_from_slice(&RECORD_MAGIC.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.length.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.sequence.to_le_bytes());
+        bytes[16] = match self.kind {
+            RecordKind::Schema => 1,
+            RecordKind::Append => 2,
+            RecordKind::End => 3,
+        };
+        bytes[20..24].copy_from_slice(&self.payload_crc.to_le_bytes());
+        let crc = header_crc(salt, &bytes);
+        bytes[28..].copy_from_slice(&crc.to_le_bytes());
+        bytes
+    }
+
+    /// `None` when the bytes are not a whole record header of the file with this salt.
+    pub(crate) fn from_bytes(bytes: &[u8; RECORD_HEADER_BYTES], salt: u64) -> Option<Self> {
+        if u32_at(bytes, 0) != RECORD_MAGIC || u32_at(bytes, 28) != header_crc(salt, bytes) {
+            return None;
+        }
+        let kind = match bytes[16] {
+            1 => RecordKind::Schema,
+            2 => RecordKind::Append,
+            3 => RecordKind::End,
+            _ => return None,
+        };
+        Some(Self { length: u32_at(bytes, 4), sequence: u64_at(bytes, 8), kind, payload_crc: u32_at(bytes, 20) })
+    }
+}
+
+fn header_crc(salt: u64, header: &[u8; RECORD_HEADER_BYTES]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&salt.to_le_bytes()), &header[..28])
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_come_back_and_any_flipped_bit_is_noticed() {
+        let file = FileHeader { version: 1, salt: 77, first_sequence: 9 };
+        assert_eq!(FileHeader::from_bytes(&file.to_bytes()), Some(file));
+        let record = RecordHeader { length: 64, sequence: 10, kind: RecordKind::Append, payload_crc: 5 };
+        let bytes = record.to_bytes(77);
+        assert_eq!(RecordHeader::from_bytes(&bytes, 77), Some(record));
+        assert_eq!(RecordHeader::from_bytes(&bytes, 78), None, "a record of another file");
+        for bit in 0..RECORD_HEADER_BYTES * 8 {
+            let mut damaged = bytes;
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(RecordHeader::from_bytes(&damaged, 77), None, "bit {bit}");
+        }
+    }
+}
