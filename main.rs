@@ -1,2 +1,104 @@
-//! Stub.
-fn main() {}
+//! Reads the configuration, opens the rooms in order, closes them in order. No logic of its own.
+
+mod command_line;
+mod config;
+mod page;
+
+use std::error::Error;
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser as _;
+use door::Listener;
+use storage::{Storage, SystemClock};
+use tokio_util::sync::CancellationToken;
+
+use command_line::{Command, CommandLine};
+use config::Config;
+
+/// Gives memory back after a burst, which the system's allocator does not.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Two TLS providers are in the tree; whoever asks first must find this one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    start_log();
+    let done = match CommandLine::parse().command() {
+        Command::Serve(settings) => load(&settings).and_then(|config| block_on(serve(config))),
+        Command::Config(settings) => load(&settings).and_then(|config| say(&config.to_toml())),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "hodoscope: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Outcome<T = ()> = Result<T, Box<dyn Error>>;
+
+/// Runs the collector until it is told to stop.
+async fn serve(config: Config) -> Outcome {
+    let stop = stop_on_signal()?;
+
+    let storage = Storage::open(config.storage.clone(), Arc::new(SystemClock)).await?;
+
+    let desk = door::open(&config.door, Listener::Http, axum::Router::new().fallback(page::serve)).await?;
+    say(&format!("ready http={} data={}\n", desk.local_addr(), config.storage.data.display()))?;
+
+    stop.cancelled().await;
+    storage.close().await?;
+    desk.close().await;
+    Ok(())
+}
+
+fn load(settings: &command_line::Settings) -> Outcome<Config> {
+    let environment =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Ok(Config::load(settings.config.as_deref(), environment, &settings.given())?)
+}
+
+fn block_on(work: impl Future<Output = Outcome>) -> Outcome {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}
+
+/// Cancelled by the first SIGTERM or Ctrl-C; the second one ends the process at once.
+fn stop_on_signal() -> Outcome<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        for _ in 0..2 {
+            tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
+            if told.is_cancelled() {
+                std::process::exit(130);
+            }
+            told.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+/// Everything that is not an answer goes to stderr.
+fn start_log() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("HODOSCOPE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match std::env::var("HODOSCOPE_LOG_FORMAT").as_deref() {
+        Ok("json") => log.json().init(),
+        _ => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+    }
+}
+
+/// Prints an answer to stdout. A reader that has gone away is no error.
+fn say(text: &str) -> Outcome {
+    let mut out = std::io::stdout();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,98 @@
+//! What can be typed: `hodoscope` (the collector), `hodoscope demo`, `hodoscope config`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "hodoscope", version, about = ABOUT, long_about = LONG_ABOUT, after_long_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, max_term_width = 110)]
+pub(crate) struct CommandLine {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    serve: Settings,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the collector; the same as no command at all
+    Serve(Settings),
+    /// Print the configuration in force as a file that --config takes
+    Config(Settings),
+}
+
+/// Settings that have a flag. The other ones live in the file and in variables.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Settings {
+    /// Read settings from this TOML file
+    #[arg(long, value_name = "FILE.toml", env = "HODOSCOPE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Keep everything in this directory; created when missing [default: hodoscope-data]
+    #[arg(long, value_name = "DIR", help_heading = "Settings")]
+    data: Option<String>,
+    /// Take OTLP over gRPC here [default: 127.0.0.1:4317]
+    #[arg(long, value_name = "ADDR", help_heading = "Settings")]
+    otlp_grpc: Option<String>,
+    /// Take OTLP over HTTP here, protobuf and JSON [default: 127.0.0.1:4318]
+    #[arg(long, value_name = "ADDR", help_heading = "Settings")]
+    otlp_http: Option<String>,
+    /// Serve the page and the query API here [default: 127.0.0.1:4319]
+    #[arg(long, value_name = "ADDR", help_heading = "Settings")]
+    http: Option<String>,
+    /// Listen on addresses other than loopback although nobody has to sign in
+    #[arg(long, help_heading = "Settings")]
+    allow_insecure: bool,
+}
+
+impl CommandLine {
+    /// The command; `serve` when none was typed.
+    pub(crate) fn command(self) -> Command {
+        self.command.unwrap_or(Command::Serve(self.serve))
+    }
+}
+
+impl Settings {
+    /// The settings that were typed, by name.
+    pub(crate) fn given(&self) -> Vec<(&'static str, String)> {
+        [
+            ("storage.data", self.data.clone()),
+            ("door.otlp_grpc", self.otlp_grpc.clone()),
+            ("door.otlp_http", self.otlp_http.clone()),
+            ("door.http", self.http.clone()),
+            ("door.allow_insecure", self.allow_insecure.then(|| "true".to_owned())),
+        ]
+        .into_iter()
+        .filter_map(|(path, text)| Some((path, text?)))
+        .collect()
+    }
+}
+
+const ABOUT: &str = "Distributed tracing and observability collector: OTLP in, SQL and a page out";
+
+const LONG_ABOUT: &str = "\
+Hodoscope takes traces, metrics and logs from OpenTelemetry SDKs and Collectors, keeps them on disk as columns
+(what was acknowledged has been synced), answers SQL about them and draws a request in the browser.
+
+One process, three ports, all on loopback unless told otherwise:
+
+  4317   OTLP over gRPC           what most SDKs call OTEL_EXPORTER_OTLP_PROTOCOL=grpc
+  4318   OTLP over HTTP           protobuf and JSON, http/protobuf and http/json
+  4319   the page and the API     open http://127.0.0.1:4319 in a browser
+
+When it is ready, one line on stdout names the addresses; everything else is on stderr.
+The first SIGTERM or Ctrl-C finishes what was begun and leaves with 0, the second leaves at once.";
+
+const EXAMPLES: &str = "\
+Examples:
+  hodoscope                                       collect into ./hodoscope-data
+  hodoscope --data /var/lib/hodoscope             ... into another directory
+  hodoscope --otlp-grpc 127.0.0.1:0               ... on a free port; the ready line says which
+  hodoscope demo                                  send a made-up shop's telemetry to it
+  OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 your-service
+
+Settings come from flags, then variables (HODOSCOPE_DATA, HODOSCOPE_STORAGE_RETENTION_DAYS, ...), then the file,
+then the defaults; `hodoscope config` prints them all. HODOSCOPE_LOG=debug says more on stderr
+(HODOSCOPE_LOG_FORMAT=json for machines).";

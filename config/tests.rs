@@ -1,0 +1,134 @@
+//! What a person writes, and what they are told when it cannot work.
+
+use super::*;
+
+/// Loads with a file of this text, these variables and these flags.
+fn load(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Config, String> {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("hodoscope.toml");
+    std::fs::write(&path, file).expect("the file can be written");
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let flags: Vec<(&str, String)> = flags.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    Config::load(Some(&path), variables, &flags)
+        .map_err(|error| error.to_string().replace(&path.display().to_string(), "FILE"))
+}
+
+#[track_caller]
+fn refused(file: &str, variables: &[(&str, &str)], flags: &[(&str, &str)], sentence: &str) {
+    assert_eq!(load(file, variables, flags).map(|_| "accepted"), Err(sentence.to_owned()));
+}
+
+/// Nothing given: the defaults, on loopback.
+#[test]
+fn defaults_stand() {
+    assert_eq!(load("", &[], &[]), Ok(Config::default()));
+    assert_eq!(Config::default().door.otlp_grpc.to_string(), "127.0.0.1:4317");
+}
+
+/// Flags win over variables, variables over the file, the file over the defaults.
+#[test]
+fn the_nearest_source_wins() {
+    let file = "[door]\nhttp = '127.0.0.1:1'\notlp_http = '127.0.0.1:2'\notlp_grpc = '127.0.0.1:3'\n[storage]\nretention_days = 7";
+    let variables = [("HODOSCOPE_OTLP_HTTP", "127.0.0.1:12"), ("HODOSCOPE_HTTP", "127.0.0.1:11"), ("PATH", "/bin")];
+    let config = load(file, &variables, &[("door.http", "127.0.0.1:21")]).expect("every value is good");
+    assert_eq!(
+        [config.door.otlp_grpc, config.door.otlp_http, config.door.http].map(|address| address.port()),
+        [3, 12, 21]
+    );
+    assert_eq!(config.storage.retention_days, 7);
+}
+
+/// A setting that does not exist is named, with the nearest one that does.
+#[test]
+fn unknown_settings_are_errors() {
+    refused("[door]\nhtpp = 'x'", &[], &[], "there is no setting door.htpp (in FILE); did you mean door.http?");
+    refused(
+        "[storage]\nretention_day = 3",
+        &[],
+        &[],
+        "there is no setting storage.retention_day (in FILE); did you mean storage.retention_days?",
+    );
+    refused(
+        "retention_days = 3",
+        &[],
+        &[],
+        "there is no setting retention_days (in FILE); did you mean storage.retention_days?",
+    );
+    refused(
+        "",
+        &[("HODOSCOPE_STORAGE_BUFFER_AGE", "3")],
+        &[],
+        "the variable HODOSCOPE_STORAGE_BUFFER_AGE is no setting; did you mean HODOSCOPE_STORAGE_BUFFER_AGE_MAX_S?",
+    );
+    refused("xyz = 1", &[], &[], "there is no setting xyz (in FILE)");
+}
+
+/// Variables that Kubernetes makes for a service of our name, and those of the tests, are not ours.
+#[test]
+fn foreign_variables_are_left_alone() {
+    let variables = [
+        ("HODOSCOPE_PORT", "tcp://10.0.0.1:4317"),
+        ("HODOSCOPE_PORT_4317_TCP_ADDR", "10.0.0.1"),
+        ("HODOSCOPE_SERVICE_HOST", "10.0.0.1"),
+        ("HODOSCOPE_REQUIRE_ALL", "1"),
+    ];
+    assert_eq!(load("", &variables, &[]), Ok(Config::default()));
+}
+
+/// A value of the wrong type says what it should be and where it stands.
+#[test]
+fn wrong_types_are_errors() {
+    refused(
+        "[storage]\nretention_days = 'a week'",
+        &[],
+        &[],
+        "storage.retention_days must be a whole number such as 30, not \"a week\" (in FILE)",
+    );
+    refused(
+        "",
+        &[("HODOSCOPE_STORAGE_RETENTION_DAYS", "-1")],
+        &[],
+        "storage.retention_days must be 0 or more, such as 30, not -1 (in the variable HODOSCOPE_STORAGE_RETENTION_DAYS)",
+    );
+    refused(
+        "",
+        &[],
+        &[("door.otlp_grpc", "4317")],
+        "door.otlp_grpc must be ADDRESS:PORT such as 127.0.0.1:4317, not \"4317\" (given as --otlp-grpc)",
+    );
+    refused("storage = 3", &[], &[], "storage must be a table such as [storage], not 3 (in FILE)");
+    refused(
+        "[door]\nallow_insecure = 'yes'",
+        &[],
+        &[],
+        "door.allow_insecure must be true or false, such as false, not \"yes\" (in FILE)",
+    );
+}
+
+/// Values that cannot work are refused before anything is opened.
+#[test]
+fn impossible_values_are_errors() {
+    refused("[storage]\nretention_days = 0", &[], &[], "storage.retention_days must be greater than 0");
+    refused(
+        "",
+        &[("HODOSCOPE_DATA", "s3://bucket/prefix")],
+        &[],
+        "storage.data must be a directory: object stores (s3://) are not supported yet",
+    );
+}
+
+/// What is printed can be read back.
+#[test]
+fn printed_configuration_loads() {
+    let config = load("[storage]\nretention_days = 7", &[], &[("door.http", "127.0.0.1:0")]).expect("good values");
+    assert_eq!(load(&config.to_toml(), &[], &[]), Ok(config));
+}
+
+/// A file that is not there or not TOML is named.
+#[test]
+fn unreadable_files_are_errors() {
+    let missing = Config::load(Some(Path::new("no/such.toml")), [], &[]).expect_err("there is no such file");
+    assert!(missing.to_string().starts_with("cannot read the configuration no/such.toml: "), "{missing}");
+    let odd = load("http = ", &[], &[]).expect_err("half a line is not TOML");
+    assert!(odd.starts_with("FILE is not TOML: "), "{odd}");
+}
