@@ -1,0 +1,70 @@
+# Everything one types here. Each target sets up what it needs, on a fresh Debian machine with rustup too:
+# Debian packages when root, else the name of what is missing.
+#
+# Cargo's output is kept outside the clone, so that clones and clean checkouts share the compiled dependencies.
+
+SHELL := /bin/bash
+.DELETE_ON_ERROR:
+
+export HODOSCOPE_CACHE ?= $(HOME)/.cache/hodoscope
+export CARGO_TARGET_DIR ?= $(HODOSCOPE_CACHE)/target
+export PATH := $(PATH):$(HOME)/.cargo/bin
+# Without a terminal nothing may ask.
+export CARGO_TERM_PROGRESS_WHEN ?= auto
+# On a build machine a test that cannot run is a failure, not a skip.
+ifeq ($(CI),true)
+export HODOSCOPE_REQUIRE_ALL ?= 1
+endif
+
+BINARY := $(CARGO_TARGET_DIR)/release/hodoscope
+# What `make run` hands to the collector: make run ARGS="--data /var/lib/hodoscope"
+ARGS ?=
+# What `make demo` hands to the sender: make demo DEMO_ARGS="--rate 50"
+DEMO_ARGS ?=
+
+# $(call stage,NAME,COMMAND): runs the command, says how long it took.
+define stage
+@echo "── $(1)"; from=$$SECONDS; if $(2); then echo "── $(1): ok after $$((SECONDS - from)) s"; else echo "── $(1): FAILED after $$((SECONDS - from)) s: $(2)"; exit 1; fi
+endef
+
+.PHONY: help run demo test bench fmt lint ui docs build tools
+
+help: ## say what can be typed
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-6s %s\n' "$$name" "$$text"; done
+
+run: build ## build everything and start the collector on 127.0.0.1 (4317 gRPC, 4318 HTTP, 4319 page)
+	@exec "$(BINARY)" $(ARGS)
+
+demo: build ## send a made-up shop's telemetry to the running collector, or start one first; Ctrl-C ends both
+	@exec tools/demo "$(BINARY)" $(DEMO_ARGS)
+
+test: tools ## the whole gate: format, lints, docs, page, every test
+	$(call stage,format,cargo fmt --all --check)
+	$(call stage,lints,cargo clippy --workspace --all-targets --locked -- -D warnings)
+	$(call stage,rustdoc,RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet)
+	$(call stage,page,ui/build.sh)
+	$(call stage,test set-up,{ tests/setup.sh || [ -z "$$HODOSCOPE_REQUIRE_ALL" ]; })
+	$(call stage,tests,cargo test --workspace --locked)
+
+bench: ui ## measure ingest and look-up against the real binary, release build
+	cargo bench --locked --bench ingest --bench trace_by_id
+
+fmt: ## format the code
+	cargo fmt --all
+
+lint: ## clippy and rustdoc, warnings are errors
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+
+ui: tools ## build the page into ui/dist
+	@ui/build.sh
+
+docs: ## write the generated pages anew: docs/tables.md, docs/attributes.md, the README's table of settings
+	UPDATE_DOCS=1 cargo test --workspace --locked --bin hodoscope -- settings_table
+	UPDATE_DOCS=1 cargo test --workspace --locked --test tests -- docs::
+
+build: ui
+	cargo build --release --locked --workspace --bin hodoscope
+
+tools:
+	@tools/need cc:build-essential c++:build-essential cargo:rustup
