@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,7 @@ pub(crate) struct Directory {
     /// Name of this writer in the table logs.
     pub writer: String,
     /// The lock; whoever still writes holds it.
-    pub lock: File,
+    pub lock: Arc<File>,
 }
 
 /// Opens or makes the data directory. Looks first and touches nothing that is not ours.
@@ -60,7 +61,7 @@ pub(crate) fn open(root: &Path) -> Result<Directory> {
     }
     let lock = lock(&paths, root)?;
     let made = prepare(&paths, known).map_err(|error| refuse(explain(&error)))?;
-    Ok(Directory { paths, writer: made.writer, lock })
+    Ok(Directory { paths, writer: made.writer, lock: Arc::new(lock) })
 }
 
 /// The format file; `None` when there is none.

@@ -14,6 +14,10 @@
 //! | `wal.rs`       | the log that makes an acknowledgement true                               |
 //! | `writer.rs`    | the only task that changes anything                                      |
 //! | `buffer.rs`    | accepted rows that are in no segment yet                                 |
+//! | `flush.rs`     | sealed generations of the buffer into segments                           |
+//! | `segment.rs`   | a Parquet file: order, layout, statistics                                |
+//! | `table_log.rs` | which segments are alive: a Delta log per table                          |
+//! | `durable_local.rs` | local disk as an object store that syncs                             |
 //! | `recovery.rs`  | replay of old WAL files behind an open ingest                            |
 //! | `published.rs` | what readers see, swapped as one value                                   |
 //! | `snapshot.rs`  | table version and buffer pinned for one reader                           |
@@ -25,13 +29,17 @@ mod buffer;
 mod clock;
 mod config;
 mod directory;
+mod durable_local;
 mod error;
+mod flush;
 mod metrics;
 mod paths;
 mod published;
 mod recovery;
+mod segment;
 mod snapshot;
 pub mod table;
+mod table_log;
 mod wal;
 mod writer;
 
@@ -43,6 +51,7 @@ pub use metrics::Counts;
 pub use snapshot::{BufferedRows, SegmentMeta, Snapshot, TableSnapshot};
 pub use table::TABLES;
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -50,10 +59,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use model::TenantId;
-use object_store::local::LocalFileSystem;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use buffer::TenantView;
+use durable_local::DurableLocal;
+use flush::{Flusher, Logs};
 use published::{Published, Reservation};
 use recovery::Replay;
 use wal::Encoded;
@@ -61,6 +72,10 @@ use writer::{Append, Command, Writer};
 
 /// Appends that may wait, whatever their size.
 const QUEUE_APPENDS_MAX: usize = 4096;
+/// Commands on their way to the writer.
+const COMMANDS_MAX: usize = 4;
+/// Jobs on their way to the flusher: one generation at a time, and files to remove.
+const JOBS_MAX: usize = 64;
 /// Unflushed rows may take this many times `buffer_bytes_max` before appends are refused: one part being
 /// written to segments, one filling up, one for a flush that is late.
 const UNFLUSHED_FACTOR: u64 = 3;
@@ -126,42 +141,77 @@ impl Storage {
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
         let _ = clock;
         let path = config.data.clone();
-        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(config));
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&config));
         opening.await.unwrap_or_else(|error| Err(Error::Open { path, detail: error.to_string() }))
     }
 
-    fn open_blocking(config: Config) -> Result<Self> {
+    fn open_blocking(config: &Config) -> Result<Self> {
         let refuse = |detail: String| Error::Open { path: config.data.clone(), detail };
         config.validate().map_err(refuse)?;
         let directory = directory::open(&config.data)?;
         let old = recovery::look(&directory.paths)?;
-        let store = LocalFileSystem::new_with_prefix(directory.paths.root())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("storage-log")
+            .enable_all()
+            .build()
+            .map_err(|error| refuse(error.to_string()))?;
+        let logs = runtime.block_on(recovery::open_logs(&directory.paths, &directory.writer))?;
+        let store = DurableLocal::new(directory.paths.root())?;
         let published = Arc::new(Published::new(config.clone(), Arc::new(store)));
         published.wal_bytes.store(old.files.iter().map(|file| file.bytes).sum(), Ordering::Release);
+        let covered: HashMap<(TenantId, usize), u64> =
+            logs.iter().map(|(key, log)| (key.clone(), log.covered)).collect();
+        publish_logs(&published, &logs);
+
+        let next_sequence = covered.values().fold(old.next_sequence, |next, covered| next.max(covered + 1));
         let (appends, append_queue) = mpsc::channel(QUEUE_APPENDS_MAX);
-        let (commands, command_queue) = mpsc::channel(4);
+        let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
+        let (jobs, job_queue) = std::sync::mpsc::sync_channel(JOBS_MAX);
         let stop = CancellationToken::new();
+        let flusher = Flusher {
+            published: Arc::clone(&published),
+            paths: directory.paths.clone(),
+            writer: directory.writer.clone(),
+            logs,
+            runtime,
+            commands: commands.clone(),
+            stop: stop.clone(),
+            lock: Arc::clone(&directory.lock),
+        };
+        let has_old_files = !old.files.is_empty();
+        published.is_replaying.store(has_old_files, Ordering::Release);
+        if has_old_files {
+            published.incomplete.store(Some(Arc::new("the WAL is still being replayed".to_owned())));
+        }
         let writer = Writer::open(
             Arc::clone(&published),
             directory,
-            old.next_sequence,
+            next_sequence,
             append_queue,
             command_queue,
+            jobs,
             stop.clone(),
         )?;
-        let mut threads = vec![spawn("storage-writer", move || run_writer(writer)).map_err(|e| refuse(e.to_string()))?];
-        if !old.files.is_empty() {
-            published.is_replaying.store(true, Ordering::Release);
-            published.incomplete.store(Some(Arc::new("the WAL is still being replayed".to_owned())));
+        let mut threads = vec![
+            spawn("storage-writer", move || run_writer(writer)),
+            spawn("storage-flush", move || flusher.run(&job_queue)),
+        ];
+        if has_old_files {
             let replay = Replay {
                 published: Arc::clone(&published),
                 commands: commands.clone(),
                 stop: stop.clone(),
                 files: old.files,
             };
-            let run = move || replay.run(&|_, _, _| false);
-            threads.push(spawn("storage-replay", run).map_err(|e| refuse(e.to_string()))?);
+            let run = move || {
+                replay.run(&|tenant, table, sequence| {
+                    covered.get(&(tenant.clone(), table.index())).is_some_and(|covered| sequence <= *covered)
+                });
+            };
+            threads.push(spawn("storage-replay", run));
         }
+        let threads = threads.into_iter().collect::<io::Result<Vec<_>>>().map_err(|error| refuse(error.to_string()))?;
         Ok(Self { published, appends, commands, stop, threads })
     }
 
@@ -199,6 +249,21 @@ impl Drop for Storage {
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// Shows the segments that were there at open.
+fn publish_logs(published: &Published, logs: &Logs) {
+    let mut views: HashMap<&TenantId, TenantView> = HashMap::new();
+    for ((tenant, table), log) in logs {
+        let view = views.entry(tenant).or_insert_with(TenantView::new);
+        let mut changed = view.tables[*table].change();
+        changed.version = log.version;
+        changed.segments = Arc::clone(&log.segments);
+        view.tables[*table] = Arc::new(changed);
+    }
+    for (tenant, view) in views {
+        published.publish(tenant, view);
+    }
 }
 
 /// The writer's thread has a runtime of its own: it must outlive the one that opened storage.
@@ -285,15 +350,23 @@ impl Reader {
     pub fn status(&self) -> Status {
         let published = &self.published;
         let read = |value: &std::sync::atomic::AtomicU64| value.load(Ordering::Acquire);
+        let views: Vec<_> = published.tenants().values().map(|cell| cell.load_full()).collect();
+        let tables = views.iter().flat_map(|view| &view.tables);
+        let segments: Vec<&Arc<SegmentMeta>> = tables.flat_map(|table| table.segments.iter()).collect();
         Status {
             append_queue_bytes: read(&published.queue_bytes),
             buffer_bytes: read(&published.buffer_bytes),
             buffer_rows: read(&published.buffer_rows),
             wal_bytes: read(&published.wal_bytes),
+            segments: segments.len() as u64,
+            segment_bytes: segments.iter().map(|segment| segment.size_bytes).sum(),
+            segment_rows: segments.iter().map(|segment| segment.n_rows).sum(),
+            disk_free_bytes: rustix::fs::statvfs(&published.config.data)
+                .ok()
+                .map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             refusing: published.refusing.load().as_deref().cloned(),
             replaying: published.is_replaying.load(Ordering::Acquire),
             counts: published.counters.read(),
-            ..Status::default()
         }
     }
 }

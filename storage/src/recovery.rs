@@ -9,19 +9,25 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures::{StreamExt, TryStreamExt};
 use model::TenantId;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer;
 use crate::error::{Error, Result};
+use crate::flush::Logs;
 use crate::paths::Paths;
 use crate::published::Published;
-use crate::table::Table;
+use crate::table::{TABLES, Table};
+use crate::table_log::TableLog;
 use crate::wal::payload::{Schemas, decode_append};
 use crate::wal::record::{FILE_HEADER_BYTES, RECORD_HEADER_BYTES, RecordKind, VERSION};
 use crate::wal::{Found, WalReader};
 use crate::writer::{Command, OldFile, TableRows};
+
+/// Table logs opened at the same time.
+const LOGS_AT_ONCE: usize = 8;
 
 /// What lies in the WAL directory at open.
 #[derive(Debug, Default)]
@@ -66,6 +72,43 @@ pub(crate) fn look(paths: &Paths) -> Result<OldWal> {
         old.files.push(OldFile { path, bytes, last_sequence, is_damaged: false });
     }
     Ok(old)
+}
+
+/// Opens the table logs of every tenant.
+///
+/// # Errors
+/// [`Error::TableLog`] when one cannot be read.
+pub(crate) async fn open_logs(paths: &Paths, writer: &str) -> Result<Logs> {
+    let refuse =
+        |error: std::io::Error| Error::Open { path: paths.root().to_owned(), detail: format!("cannot list: {error}") };
+    let mut found = Vec::new();
+    let entries = match std::fs::read_dir(paths.tenants_dir()) {
+        Ok(entries) => entries.collect::<std::io::Result<Vec<_>>>().map_err(refuse)?,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(refuse(error)),
+    };
+    for entry in entries {
+        let Some(tenant) = entry.file_name().to_str().and_then(TenantId::new) else { continue };
+        for table in TABLES.iter().copied().filter(|table| paths.table_dir(&tenant, table).is_dir()) {
+            found.push((tenant.clone(), table));
+        }
+    }
+    let logs = futures::stream::iter(found).map(async |(tenant, table): (TenantId, &'static Table)| {
+        let log = TableLog::open(paths, &tenant, table, writer).await?;
+        remove_temporaries(&paths.table_dir(&tenant, table));
+        Ok::<_, Error>(((tenant, table.index()), log))
+    });
+    logs.buffer_unordered(LOGS_AT_ONCE).try_collect().await
+}
+
+/// Files that a crash left half-written; their names say so.
+fn remove_temporaries(table_dir: &Path) {
+    let Ok(entries) = std::fs::read_dir(table_dir) else { return };
+    let dirs = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+    let files = dirs.filter_map(|dir| std::fs::read_dir(dir).ok()).flat_map(|entries| entries.flatten());
+    for path in files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|ext| ext == "tmp")) {
+        let _ = std::fs::remove_file(path);
+    }
 }
 
 /// Replays old files in order and hands their rows to the writer.

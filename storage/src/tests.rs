@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use tempfile::TempDir;
 
 use super::*;
@@ -74,7 +75,140 @@ async fn d9_one_writer_per_directory() {
     storage.close().await.expect("closes");
     let storage = open(&config(&dir)).await;
     settled(&storage).await;
-    assert_eq!(buffered(&storage), [0]);
+    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config(&dir)), [0]);
+}
+
+/// Numbers of all spans a snapshot shows, from segments and buffer, sorted.
+fn visible(snapshot: &Snapshot, config: &Config) -> Vec<u64> {
+    let Some(table) = snapshot.table(&SPANS) else { return Vec::new() };
+    let mut ids: Vec<u64> = table.buffer.iter().flat_map(|rows| span_ids(&rows.records)).collect();
+    for segment in table.segments.iter() {
+        let rows = read_segment(segment, config);
+        assert_eq!(rows.iter().map(|rows| rows.num_rows() as u64).sum::<u64>(), segment.n_rows);
+        ids.extend(rows.iter().flat_map(span_ids));
+    }
+    ids.sort_unstable();
+    ids
+}
+
+fn read_segment(segment: &SegmentMeta, config: &Config) -> Vec<RecordBatch> {
+    let file = std::fs::File::open(config.data.join(segment.path.as_ref())).expect("a live segment exists");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("it is Parquet").build().expect("readable");
+    reader.collect::<Result<_, _>>().expect("all rows can be read")
+}
+
+fn n_wal_files(config: &Config) -> usize {
+    std::fs::read_dir(config.data.join("_wal")).expect("there is a WAL").count()
+}
+
+/// An orderly end leaves segments and no WAL; the next start finds everything.
+#[tokio::test]
+async fn d6_closing_moves_rows_to_segments() {
+    let dir = TempDir::new().expect("a folder");
+    let config = config(&dir);
+    let storage = open(&config).await;
+    let yesterday = rows::DAY_START - model::UnixNanos::DAY;
+    let batches = vec![spans(0..700), logs(3), rows::spans_at(700..800, yesterday)];
+    storage.appender().append(&tenant(), batches).await.expect("it is taken");
+    storage.close().await.expect("closes");
+    assert_eq!(n_wal_files(&config), 0);
+
+    let storage = open(&config).await;
+    let snapshot = storage.reader().snapshot(&tenant());
+    assert_eq!(snapshot.incomplete, None);
+    assert_eq!(visible(&snapshot, &config), (0..800).collect::<Vec<_>>());
+    let spans = snapshot.table(&SPANS).expect("spans");
+    assert!(spans.buffer.is_empty());
+    let mut days: Vec<_> = spans.segments.iter().map(|segment| (segment.day, segment.n_rows)).collect();
+    days.sort_unstable();
+    assert_eq!(days, [(20_776, 100), (20_777, 700)]);
+    let today = spans.segments.iter().find(|segment| segment.day == 20_777).expect("one segment per day");
+    assert_eq!(today.time_range.start.0, rows::DAY_START);
+    assert_eq!(today.time_range.end.0, rows::DAY_START + 699 * 1_000_000 + 1);
+    assert_eq!(today.service_range, Some(("service-0".to_owned(), "service-2".to_owned())));
+    let status = storage.reader().status();
+    assert_eq!((status.segments, status.segment_rows), (3, 803));
+    assert!(status.disk_free_bytes.is_some());
+}
+
+/// Rows move from the buffer to segments under the eyes of readers: none is missed, none is seen twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d8_each_row_is_seen_once_while_it_moves() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { buffer_bytes_max: 40_000, ..config(&dir) };
+    let storage = open(&config).await;
+    let (appender, reader) = (storage.appender(), storage.reader());
+    let acknowledged = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let writing = {
+        let acknowledged = Arc::clone(&acknowledged);
+        tokio::spawn(async move {
+            for n in 0..60 {
+                let batch = || vec![spans(n * 10..n * 10 + 10)];
+                while let Err(error) = appender.append(&tenant(), batch()).await {
+                    assert!(matches!(error, Error::Full { .. }), "{error}");
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+                acknowledged.store((n + 1) * 10, Ordering::SeqCst);
+            }
+        })
+    };
+    let mut n_with_both = 0;
+    while !writing.is_finished() {
+        let before = acknowledged.load(Ordering::SeqCst);
+        let snapshot = reader.snapshot(&tenant());
+        let ids = visible(&snapshot, &config);
+        assert_eq!(ids, (0..ids.len() as u64).collect::<Vec<_>>(), "each number once, without gaps");
+        assert!(ids.len() as u64 >= before, "acknowledged rows are visible: {} of {before}", ids.len());
+        let both = snapshot.table(&SPANS).is_some_and(|table| !table.segments.is_empty() && !table.buffer.is_empty());
+        n_with_both += u32::from(both);
+        tokio::task::yield_now().await;
+    }
+    writing.await.expect("the writer did not panic");
+    assert!(n_with_both > 0, "the test saw rows on both sides");
+    assert!(reader.status().counts.flushes > 2, "{:?}", reader.status().counts);
+    storage.close().await.expect("closes");
+    let storage = open(&config).await;
+    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..600).collect::<Vec<_>>());
+}
+
+/// A crash between flushes: what is in segments is not replayed, what is not is. Twice is like once.
+#[tokio::test]
+async fn d2_replay_is_idempotent() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { buffer_bytes_max: 300_000, ..config(&dir) };
+    let all: Vec<u64> = (0..600).collect();
+    let storage = open(&config).await;
+    for n in 0..60 {
+        storage.appender().append(&tenant(), vec![spans(n * 10..n * 10 + 10)]).await.expect("it is taken");
+    }
+    drop(storage);
+    for _ in 0..3 {
+        let storage = open(&config).await;
+        settled(&storage).await;
+        let snapshot = storage.reader().snapshot(&tenant());
+        assert_eq!(snapshot.incomplete, None);
+        assert_eq!(visible(&snapshot, &config), all);
+        drop(storage);
+    }
+}
+
+/// Replay of more than the buffer may hold writes segments on the way.
+#[tokio::test]
+async fn d12_replay_is_bounded_and_behind_an_open_ingest() {
+    let dir = TempDir::new().expect("a folder");
+    let storage = open(&config(&dir)).await;
+    for n in 0..40 {
+        storage.appender().append(&tenant(), vec![spans(n * 10..n * 10 + 10)]).await.expect("it is taken");
+    }
+    drop(storage);
+    let config = Config { buffer_bytes_max: 30_000, ..config(&dir) };
+    let storage = open(&config).await;
+    storage.appender().append(&tenant(), vec![spans(400..410)]).await.expect("ingest is open");
+    settled(&storage).await;
+    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..410).collect::<Vec<_>>());
+    storage.close().await.expect("closes");
+    let storage = open(&config).await;
+    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..410).collect::<Vec<_>>());
 }
 
 /// Tenants do not see each other.

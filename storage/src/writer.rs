@@ -14,6 +14,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::Duration;
 
 use model::TenantId;
@@ -21,11 +22,12 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::buffer::{TableView, TenantView};
+use crate::buffer::{RowList, TableView, TenantView};
 use crate::directory::Directory;
 use crate::error::{Error, Result};
+use crate::flush::{Job, SealedTable};
 use crate::published::{Published, Reservation};
-use crate::snapshot::BufferedRows;
+use crate::snapshot::{BufferedRows, SegmentMeta};
 use crate::table::Table;
 use crate::wal::{Encoded, WalFile};
 
@@ -54,6 +56,12 @@ pub(crate) struct Append {
 pub(crate) enum Command {
     /// Rows of an old record.
     Replayed { tenant: TenantId, rows: Vec<TableRows>, sequence: u64 },
+    /// A table of the sealed generation is committed: from here on its rows are read from these segments.
+    Flushed { tenant: TenantId, table: &'static Table, version: i64, segments: Arc<[Arc<SegmentMeta>]> },
+    /// An attempt to write the sealed generation failed; another follows unless storage is closing.
+    FlushFailed { error: Error },
+    /// The sealed generation is in segments, or was given up because storage is closing.
+    FlushEnded { sequence: u64, is_whole: bool },
     /// Every old record was given; these files hold them.
     ReplayEnded {
         /// The files read.
@@ -90,7 +98,29 @@ pub(crate) struct Writer {
     next_sequence: u64,
     next_probe: Instant,
     last_sync: Instant,
+    /// Files whose rows are not all in segments yet, in sequence order.
     old_files: Vec<OldFile>,
+    jobs: SyncSender<Job>,
+    /// A generation is being written to segments.
+    is_flushing: bool,
+    /// Rows of records up to this sequence are in segments, all tables and tenants.
+    flushed_sequence: u64,
+    /// When the oldest row of the fresh lists came; `None` while they are empty.
+    fresh_since: Option<Instant>,
+    /// Bytes in the fresh lists.
+    fresh_bytes: u64,
+    /// Bytes in the replayed lists.
+    replayed_bytes: u64,
+    /// Sequence of the newest replayed record.
+    replayed_sequence: u64,
+    closing: Option<Closing>,
+}
+
+/// Someone waits for the end.
+#[derive(Debug)]
+struct Closing {
+    reply: oneshot::Sender<Result<()>>,
+    error: Option<Error>,
 }
 
 impl Writer {
@@ -104,6 +134,7 @@ impl Writer {
         next_sequence: u64,
         appends: mpsc::Receiver<Append>,
         commands: mpsc::Receiver<Command>,
+        jobs: SyncSender<Job>,
         stop: CancellationToken,
     ) -> Result<Self> {
         let now = Instant::now();
@@ -118,6 +149,14 @@ impl Writer {
             next_probe: now,
             last_sync: now,
             old_files: Vec::new(),
+            jobs,
+            is_flushing: false,
+            flushed_sequence: 0,
+            fresh_since: None,
+            fresh_bytes: 0,
+            replayed_bytes: 0,
+            replayed_sequence: 0,
+            closing: None,
         };
         writer.open_file()?;
         Ok(writer)
@@ -126,40 +165,170 @@ impl Writer {
     /// Works until told to close or everybody has gone.
     pub(crate) async fn run(mut self) {
         loop {
+            self.seal_if_due();
+            if self.is_at_rest() {
+                break;
+            }
+            let due = self.seal_due();
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                Some(command) = self.commands.recv() => match command {
-                    Command::Close { reply } => {
-                        let _ = reply.send(self.close());
-                        return;
-                    }
-                    command => self.handle(command),
-                },
-                append = self.appends.recv() => match append {
+                Some(command) = self.commands.recv() => self.handle(command),
+                append = self.appends.recv(), if self.closing.is_none() => match append {
                     Some(append) => {
                         let group = self.gather(append).await;
                         self.commit(group);
                     }
                     None => break,
                 },
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
         }
         self.published.is_closed.store(true, Ordering::Release);
         self.refuse_waiting();
+        if let Some(closing) = self.closing.take() {
+            self.end_file();
+            // Nothing is left to replay: an orderly end leaves no WAL behind.
+            if closing.error.is_none() && self.fresh_since.is_none() && !self.is_replaying() {
+                self.flushed_sequence = self.next_sequence;
+            }
+            self.remove_covered();
+            let _ = closing.reply.send(closing.error.map_or(Ok(()), Err));
+        }
     }
 
     fn handle(&mut self, command: Command) {
         match command {
-            Command::Replayed { tenant, rows, sequence: _ } => {
+            Command::Replayed { tenant, rows, sequence } => {
+                self.replayed_sequence = self.replayed_sequence.max(sequence);
+                self.replayed_bytes += rows.iter().map(|(_, rows)| rows.bytes).sum::<u64>();
                 self.publish_rows([(tenant, rows)], |view| &mut view.replayed);
             }
-            Command::ReplayEnded { files, incomplete } => {
-                self.old_files.extend(files);
-                self.end_replay();
-                self.published.incomplete.store(incomplete);
+            Command::ReplayEnded { files, incomplete } => self.end_replay(files, incomplete),
+            Command::Flushed { tenant, table, version, segments } => {
+                let mut view = self.view(&tenant);
+                let mut changed = view.tables[table.index()].change();
+                self.published.buffer_bytes.fetch_sub(changed.sealed.bytes(), Ordering::AcqRel);
+                self.published.buffer_rows.fetch_sub(changed.sealed.n_rows(), Ordering::AcqRel);
+                changed.sealed = RowList::default();
+                changed.version = version;
+                changed.segments = segments;
+                view.tables[table.index()] = Arc::new(changed);
+                self.published.publish(&tenant, view);
+                self.published.announce();
             }
-            Command::Close { .. } => {}
+            Command::FlushFailed { error } => {
+                if let Some(closing) = &mut self.closing {
+                    closing.error.get_or_insert(error);
+                }
+            }
+            Command::FlushEnded { sequence, is_whole } => {
+                self.is_flushing = false;
+                if is_whole {
+                    self.flushed_sequence = self.flushed_sequence.max(sequence);
+                    self.remove_covered();
+                } else if let Some(closing) = &mut self.closing {
+                    closing.error.get_or_insert(Error::Closed);
+                }
+            }
+            Command::Close { reply } => {
+                self.published.is_closed.store(true, Ordering::Release);
+                self.appends.close();
+                let mut group = Vec::new();
+                while let Ok(append) = self.appends.try_recv() {
+                    group.push(append);
+                }
+                self.commit(group);
+                self.closing = Some(Closing { reply, error: None });
+            }
+        }
+    }
+
+    fn is_replaying(&self) -> bool {
+        self.published.is_replaying.load(Ordering::Acquire)
+    }
+
+    /// Storage is closing, and what could be written is written. A replay that is not finished goes on after
+    /// the next start.
+    fn is_at_rest(&self) -> bool {
+        let Some(closing) = &self.closing else { return false };
+        !self.is_flushing && (closing.error.is_some() || self.fresh_since.is_none() || self.is_replaying())
+    }
+
+    /// When the fresh rows are old enough to be written; `None` when that does not depend on time.
+    fn seal_due(&self) -> Option<Instant> {
+        let is_waiting = !self.is_flushing && !self.is_replaying();
+        let age = Duration::from_secs(self.published.config.buffer_age_max_s);
+        self.fresh_since.filter(|_| is_waiting).map(|since| since + age)
+    }
+
+    /// Hands a generation to the flusher when it is large or old enough. One at a time: until it is done, the
+    /// next one grows, up to the limit where appends are refused.
+    ///
+    /// While replay runs only replayed rows are sealed: a commit covers every record up to its sequence, and
+    /// records of old files have smaller sequences than all fresh ones.
+    fn seal_if_due(&mut self) {
+        if self.is_flushing || self.closing.as_ref().is_some_and(|closing| closing.error.is_some()) {
+            return;
+        }
+        let bytes_max = self.published.config.buffer_bytes_max;
+        if self.is_replaying() {
+            if self.replayed_bytes >= bytes_max {
+                self.seal(self.replayed_sequence, |view| std::mem::take(&mut view.replayed));
+                let bytes = std::mem::take(&mut self.replayed_bytes);
+                self.published.replayed_bytes.fetch_sub(bytes, Ordering::AcqRel);
+            }
+            return;
+        }
+        let is_old = self.seal_due().is_some_and(|due| due <= Instant::now());
+        let is_last = self.closing.is_some() && self.fresh_since.is_some();
+        if self.fresh_bytes >= bytes_max || is_old || is_last {
+            // The file ends with the generation, so that it can go as soon as that is in segments.
+            self.end_file();
+            self.seal(self.next_sequence - 1, |view| std::mem::take(&mut view.fresh));
+            self.fresh_bytes = 0;
+            self.fresh_since = None;
+        }
+    }
+
+    fn seal(&mut self, sequence: u64, take: impl Fn(&mut TableView) -> RowList) {
+        let mut tables = Vec::new();
+        for (tenant, cell) in self.published.tenants().iter() {
+            let mut view = TenantView::clone(&cell.load());
+            let n_before = tables.len();
+            for table in &mut view.tables {
+                let mut changed = table.change();
+                let rows = take(&mut changed);
+                if rows.is_empty() {
+                    continue;
+                }
+                let sealed =
+                    SealedTable { tenant: tenant.clone(), table: changed.table, rows: rows.iter().cloned().collect() };
+                tables.push(sealed);
+                changed.sealed.append(&rows);
+                *table = Arc::new(changed);
+            }
+            if tables.len() > n_before {
+                self.published.publish(tenant, view);
+            }
+        }
+        // The flusher takes one generation at a time and its queue is longer than that.
+        self.is_flushing = self.jobs.try_send(Job::Flush { tables, sequence }).is_ok();
+    }
+
+    /// Lets go of WAL files whose rows are all in segments.
+    fn remove_covered(&mut self) {
+        let (covered, kept) = std::mem::take(&mut self.old_files)
+            .into_iter()
+            .partition(|file| file.last_sequence <= self.flushed_sequence);
+        self.old_files = kept;
+        let covered: Vec<OldFile> = covered;
+        if covered.is_empty() {
+            return;
+        }
+        if let Err(TrySendError::Full(Job::Remove { files })) = self.jobs.try_send(Job::Remove { files: covered }) {
+            // Next time.
+            self.old_files.splice(..0, files);
         }
     }
 
@@ -198,10 +367,12 @@ impl Writer {
                 let mut rows = Vec::with_capacity(group.len());
                 let mut reservations = Vec::with_capacity(group.len());
                 for append in group {
+                    self.fresh_bytes += append.rows.iter().map(|(_, rows)| rows.bytes).sum::<u64>();
                     rows.push((append.tenant, append.rows));
                     replies.push(append.reply);
                     reservations.push(append.reservation);
                 }
+                self.fresh_since.get_or_insert_with(Instant::now);
                 self.publish_rows(rows, |view| &mut view.fresh);
                 for reply in replies {
                     let _ = reply.send(Ok(()));
@@ -318,27 +489,32 @@ impl Writer {
     fn publish_rows(
         &self,
         groups: impl IntoIterator<Item = (TenantId, Vec<TableRows>)>,
-        list: impl Fn(&mut TableView) -> &mut crate::buffer::RowList,
+        list: impl Fn(&mut TableView) -> &mut RowList,
     ) {
         let mut views: HashMap<TenantId, TenantView> = HashMap::new();
-        let (mut n_rows, mut n_bytes) = (0, 0);
+        let mut n_rows = 0;
+        // Merging small batches can make a list smaller.
+        let mut n_bytes: i64 = 0;
         for (tenant, rows) in groups {
             let view = views.entry(tenant).or_insert_with_key(|tenant| self.view(tenant));
             for (table, rows) in rows {
                 n_rows += rows.records.num_rows() as u64;
-                n_bytes += rows.bytes;
                 let table_view = &mut view.tables[table.index()];
                 // The first change copies pointers; further ones of this round change the copy.
                 if Arc::get_mut(table_view).is_none() {
                     *table_view = Arc::new(table_view.change());
                 }
                 if let Some(changed) = Arc::get_mut(table_view) {
-                    list(changed).push(rows);
+                    let list = list(changed);
+                    let before = list.bytes();
+                    list.push(rows);
+                    n_bytes += list.bytes() as i64 - before as i64;
                 }
             }
         }
         self.published.buffer_rows.fetch_add(n_rows, Ordering::AcqRel);
-        self.published.buffer_bytes.fetch_add(n_bytes, Ordering::AcqRel);
+        // Two's complement: adding the bits of a negative number subtracts.
+        self.published.buffer_bytes.fetch_add(n_bytes as u64, Ordering::AcqRel);
         for (tenant, view) in views {
             self.published.publish(&tenant, view);
         }
@@ -350,11 +526,13 @@ impl Writer {
     }
 
     /// Rows of old files and new rows become one list.
-    fn end_replay(&mut self) {
+    fn end_replay(&mut self, files: Vec<OldFile>, incomplete: Option<Arc<String>>) {
+        let mut n_rows = 0;
         for (tenant, cell) in self.published.tenants().iter() {
             let mut view = TenantView::clone(&cell.load());
             for table in view.tables.iter_mut().filter(|table| !table.replayed.is_empty()) {
                 let mut changed = table.change();
+                n_rows += changed.replayed.n_rows();
                 let fresh = std::mem::take(&mut changed.fresh);
                 changed.fresh = std::mem::take(&mut changed.replayed);
                 changed.fresh.append(&fresh);
@@ -362,22 +540,21 @@ impl Writer {
             }
             self.published.publish(tenant, view);
         }
+        let last_sequence = files.iter().map(|file| file.last_sequence).max().unwrap_or_default();
+        self.old_files.splice(..0, files);
+        if n_rows > 0 {
+            self.fresh_since.get_or_insert_with(Instant::now);
+            self.fresh_bytes += self.replayed_bytes;
+        } else if !self.is_flushing {
+            // Everything in the old files is in segments.
+            self.flushed_sequence = self.flushed_sequence.max(last_sequence);
+            self.remove_covered();
+        }
+        self.replayed_bytes = 0;
         self.published.replayed_bytes.store(0, Ordering::Release);
         self.published.is_replaying.store(false, Ordering::Release);
+        self.published.incomplete.store(incomplete);
         self.published.announce();
-    }
-
-    /// Serves what still waits, then ends the WAL file.
-    fn close(&mut self) -> Result<()> {
-        self.published.is_closed.store(true, Ordering::Release);
-        self.appends.close();
-        let mut group = Vec::new();
-        while let Ok(append) = self.appends.try_recv() {
-            group.push(append);
-        }
-        self.commit(group);
-        self.end_file();
-        Ok(())
     }
 
     fn refuse_waiting(&mut self) {

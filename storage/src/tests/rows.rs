@@ -73,7 +73,9 @@ fn plain(kind: Kind, n_rows: usize) -> ArrayRef {
         Kind::Id8 => binary((0..n_rows).map(|_| vec![1; 8])),
         Kind::Label | Kind::Json => labels((0..n_rows).map(|_| "{}".to_owned())),
         Kind::Text | Kind::JsonText => Arc::new(StringArray::from(vec!["[]"; n_rows])),
-        Kind::UnixNanos | Kind::Int64 => Arc::new(Int64Array::from(vec![7; n_rows])),
+        // An hour into the day: arrival times and other moments.
+        Kind::UnixNanos => Arc::new(Int64Array::from(vec![DAY_START + 3_600_000_000_000; n_rows])),
+        Kind::Int64 => Arc::new(Int64Array::from(vec![7; n_rows])),
         Kind::Int32 => Arc::new(Int32Array::from(vec![1; n_rows])),
         Kind::Flags => Arc::new(Int32Array::from(vec![0; n_rows])),
         Kind::Float64 => Arc::new(Float64Array::from(vec![0.5; n_rows])),

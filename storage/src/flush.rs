@@ -1,0 +1,200 @@
+//! Writes sealed generations of the buffer to segments and commits them, on a thread of its own.
+//!
+//! A generation is everything accepted up to one WAL sequence. Its tables are written one after the other, and
+//! each is published as soon as it is committed. A failure (a full disk, say) keeps the rows where they are, in
+//! the WAL and in the buffer, and is tried again with growing pauses; what was committed is not written twice.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use model::TenantId;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::error::{Error, Result};
+use crate::paths::{Paths, sync_dir};
+use crate::published::Published;
+use crate::segment;
+use crate::snapshot::BufferedRows;
+use crate::table::Table;
+use crate::table_log::TableLog;
+use crate::writer::{Command, OldFile};
+
+/// First pause after a failed attempt; doubles up to [`PAUSE_MAX`].
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+/// Longest pause between attempts: space that was freed is noticed after at most so long.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Logs by tenant and position of the table.
+pub(crate) type Logs = HashMap<(TenantId, usize), TableLog>;
+
+/// What the writer asks for.
+#[derive(Debug)]
+pub(crate) enum Job {
+    /// Write these rows; they are all the unwritten ones up to `sequence`.
+    Flush { tables: Vec<SealedTable>, sequence: u64 },
+    /// These WAL files are covered by durable commits.
+    Remove { files: Vec<OldFile> },
+}
+
+/// Rows of one table in a sealed generation.
+#[derive(Debug)]
+pub(crate) struct SealedTable {
+    pub tenant: TenantId,
+    pub table: &'static Table,
+    pub rows: Vec<Arc<BufferedRows>>,
+}
+
+/// The flushing thread's state.
+#[derive(Debug)]
+pub(crate) struct Flusher {
+    pub published: Arc<Published>,
+    pub paths: Paths,
+    /// Name of this writer in the table logs.
+    pub writer: String,
+    pub logs: Logs,
+    /// For the table logs, which are async.
+    pub runtime: Runtime,
+    pub commands: mpsc::Sender<Command>,
+    pub stop: CancellationToken,
+    /// Held until nothing is written any more.
+    pub lock: Arc<File>,
+}
+
+impl Flusher {
+    /// Works until the writer has gone.
+    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
+        while let Ok(job) = jobs.recv() {
+            match job {
+                Job::Flush { .. } if self.stop.is_cancelled() => {}
+                Job::Flush { tables, sequence } => {
+                    let is_whole = self.flush(tables, sequence);
+                    let _ = self.commands.blocking_send(Command::FlushEnded { sequence, is_whole });
+                }
+                Job::Remove { files } => self.remove(&files),
+            }
+        }
+        tracing::debug!(lock = ?self.lock, "the flusher ends");
+    }
+
+    /// True when every table was committed; false when told to stop before that.
+    fn flush(&mut self, tables: Vec<SealedTable>, sequence: u64) -> bool {
+        let started = Instant::now();
+        let mut pause = PAUSE_MIN;
+        for sealed in tables {
+            loop {
+                match self.attempt(&sealed, sequence) {
+                    Ok(()) => break,
+                    Err(error) => {
+                        self.published.counters.flush_failures.add(1);
+                        tracing::error!(
+                            tenant = %sealed.tenant, table = sealed.table.name, %error,
+                            "segments cannot be written; the rows stay in the WAL and in the buffer"
+                        );
+                        let _ = self.commands.blocking_send(Command::FlushFailed { error });
+                        // Someone who closes does not want to wait for a disk that is full.
+                        if self.published.is_closed.load(Ordering::Acquire) || !self.wait(pause) {
+                            return false;
+                        }
+                        pause = (pause * 2).min(PAUSE_MAX);
+                    }
+                }
+            }
+            if self.stop.is_cancelled() {
+                return false;
+            }
+        }
+        self.published.counters.flushes.add(1);
+        tracing::debug!(sequence, elapsed_ms = started.elapsed().as_millis() as u64, "a generation was flushed");
+        true
+    }
+
+    /// Sleeps; false when told to stop or when storage is closing.
+    fn wait(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        while Instant::now() < until {
+            if self.stop.is_cancelled() || self.published.is_closed.load(Ordering::Acquire) {
+                return !self.stop.is_cancelled();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
+    }
+
+    /// One attempt. A panic in an encoder is a failure like any other: the rows stay, and people are told.
+    fn attempt(&mut self, sealed: &SealedTable, sequence: u64) -> Result<()> {
+        let attempt = std::panic::AssertUnwindSafe(|| self.flush_table(sealed, sequence));
+        std::panic::catch_unwind(attempt).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let detail = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(Error::TableLog { table: sealed.table.name, detail: detail.unwrap_or_else(|| "panicked".to_owned()) })
+        })
+    }
+
+    fn flush_table(&mut self, sealed: &SealedTable, sequence: u64) -> Result<()> {
+        let SealedTable { tenant, table, rows } = sealed;
+        let key = (tenant.clone(), table.index());
+        if !self.logs.contains_key(&key) {
+            let log = self.runtime.block_on(TableLog::open(&self.paths, tenant, table, &self.writer))?;
+            self.logs.insert(key.clone(), log);
+        }
+        let Some(log) = self.logs.get_mut(&key) else { return Ok(()) };
+        let dir = self.paths.table_dir(tenant, table);
+        let prefix = Paths::table_prefix(tenant, table);
+        let files = segment::write(table, rows, &dir, &prefix, self.published.config.retention_days)?;
+        match self.runtime.block_on(log.append(&files, sequence)) {
+            Ok(true) => {}
+            // An earlier attempt was committed after all; these files are not part of the table.
+            Ok(false) => {
+                for file in &files {
+                    let _ = std::fs::remove_file(dir.join(&file.path_in_table));
+                }
+            }
+            // They may be part of the table: the next attempt finds out.
+            Err(error) => return Err(error),
+        }
+        self.published.counters.flushed_segments.add(files.len() as u64);
+        self.published.counters.flushed_rows.add(files.iter().map(|file| file.meta.n_rows).sum());
+        let flushed = Command::Flushed {
+            tenant: tenant.clone(),
+            table,
+            version: log.version,
+            segments: Arc::clone(&log.segments),
+        };
+        let _ = self.commands.blocking_send(flushed);
+        if log.wants_checkpoint()
+            && let Err(error) = self.runtime.block_on(log.checkpoint())
+        {
+            tracing::warn!(table = table.name, %error, "the table log could not be shortened; it works as it is");
+        }
+        Ok(())
+    }
+
+    /// Covered WAL files leave the disk; damaged ones go to quarantine for people.
+    fn remove(&self, files: &[OldFile]) {
+        for file in files {
+            let result = if file.is_damaged {
+                let name = file.path.file_name().unwrap_or_default();
+                std::fs::rename(&file.path, self.paths.quarantine_dir().join(name))
+            } else {
+                std::fs::remove_file(&file.path)
+            };
+            match result {
+                Ok(()) => {
+                    self.published.wal_bytes.fetch_sub(file.bytes, Ordering::AcqRel);
+                }
+                Err(error) => {
+                    tracing::warn!(path = %file.path.display(), %error, "a covered WAL file cannot be moved away");
+                }
+            }
+        }
+        for dir in [self.paths.wal_dir(), self.paths.quarantine_dir()] {
+            let _ = sync_dir(&dir);
+        }
+    }
+}

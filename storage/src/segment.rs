@@ -1,0 +1,17 @@
+//! Segments: immutable Parquet files with rows of one table and one UTC day.
+//!
+//! | file        | knows                                                              |
+//! |-------------|--------------------------------------------------------------------|
+//! | `order.rs`  | which row goes where: by day, then by the table's sort order; pure |
+//! | `gather.rs` | rows of many batches in a given order, a row group at a time       |
+//! | `layout.rs` | encodings, statistics and bloom filters by kind of column          |
+//! | `writer.rs` | a generation of the buffer into files, durable under their names   |
+//! | `stats.rs`  | what the table log says about a file without opening it            |
+
+mod gather;
+mod layout;
+mod order;
+pub(crate) mod stats;
+mod writer;
+
+pub(crate) use writer::{Written, write};

@@ -1,0 +1,126 @@
+//! Encodings, statistics and bloom filters by kind of column.
+//!
+//! | kind                  | encoding                          | statistics            |
+//! |-----------------------|-----------------------------------|-----------------------|
+//! | ids                   | plain, no dictionary              | none: ids are random  |
+//! | moments, durations    | delta                             | per page              |
+//! | labels, JSON, numbers | dictionary                        | per page              |
+//! | JSON that is unique   | plain, no dictionary              | none                  |
+//! | nested                | dictionary where text repeats     | none                  |
+//!
+//! zstd 1 everywhere (higher levels only cost time on telemetry); row groups of 32 k rows and pages of 2 k rows
+//! so that a reader can skip; `trace_id` has a bloom filter per row group for readers without our index.
+
+use std::sync::OnceLock;
+
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
+use parquet::schema::types::ColumnPath;
+
+use crate::table::{Kind, TABLES, Table};
+
+/// Rows per row group.
+pub(crate) const ROW_GROUP_ROWS: usize = 32 << 10;
+/// Rows per page.
+const PAGE_ROWS: usize = 2 << 10;
+/// Text in statistics is cut after so many bytes.
+const STATISTICS_BYTES: usize = 64;
+/// The column that has a bloom filter, in every table that has the column.
+const BLOOM_COLUMN: &str = "trace_id";
+
+/// Writer settings of a table; made once.
+pub(crate) fn properties(table: &'static Table) -> WriterProperties {
+    static PROPERTIES: OnceLock<Vec<WriterProperties>> = OnceLock::new();
+    let all = PROPERTIES.get_or_init(|| TABLES.iter().map(|table| build(table)).collect());
+    all[table.index()].clone()
+}
+
+fn build(table: &'static Table) -> WriterProperties {
+    let level = ZstdLevel::try_new(1).expect("1 is a zstd level");
+    let mut builder = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by(format!("hodoscope {}", env!("CARGO_PKG_VERSION")))
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        .set_write_batch_size(PAGE_ROWS)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_statistics_truncate_length(Some(STATISTICS_BYTES))
+        .set_column_index_truncate_length(Some(STATISTICS_BYTES))
+        .set_sorting_columns(Some(sorting(table)));
+    for column in table.columns() {
+        let path = |parts: &[&str]| ColumnPath::new(parts.iter().map(|part| (*part).to_owned()).collect());
+        let own = path(&[column.name]);
+        builder = match column.kind {
+            Kind::Id16 | Kind::Id8 => without_statistics(plain(builder, own.clone()), own),
+            Kind::JsonText => without_statistics(plain(builder, own.clone()), own),
+            Kind::UnixNanos => delta(builder, own),
+            Kind::Int64 if column.name.ends_with("_nanos") => delta(builder, own),
+            Kind::Float64 => builder.set_column_dictionary_enabled(own, false),
+            Kind::Attributes => {
+                nested(builder, column.name, &["key", "str", "int", "double", "bool", "json"], &["bytes"])
+            }
+            Kind::Events => {
+                let time = path(&[column.name, "list", "element", "time"]);
+                let leaves = &["time", "name", "attributes", "dropped_attributes_count"];
+                delta(nested(builder, column.name, leaves, &[]), time)
+            }
+            Kind::Links => {
+                let leaves = &["trace_state", "attributes", "dropped_attributes_count", "flags"];
+                nested(builder, column.name, leaves, &["trace_id", "span_id"])
+            }
+            Kind::Ints | Kind::Floats => without_statistics(builder, path(&[column.name, "list", "element"])),
+            Kind::Label | Kind::Json | Kind::Text | Kind::Int64 | Kind::Int32 | Kind::Bool | Kind::Flags => builder,
+        };
+        if column.name == BLOOM_COLUMN {
+            let own = path(&[column.name]);
+            builder = builder
+                .set_column_bloom_filter_enabled(own.clone(), true)
+                .set_column_bloom_filter_fpp(own.clone(), 0.01)
+                .set_column_bloom_filter_max_ndv(own, ROW_GROUP_ROWS as u64);
+        }
+    }
+    builder.build()
+}
+
+fn plain(builder: WriterPropertiesBuilder, path: ColumnPath) -> WriterPropertiesBuilder {
+    builder.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, Encoding::PLAIN)
+}
+
+fn delta(builder: WriterPropertiesBuilder, path: ColumnPath) -> WriterPropertiesBuilder {
+    builder.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, Encoding::DELTA_BINARY_PACKED)
+}
+
+fn without_statistics(builder: WriterPropertiesBuilder, path: ColumnPath) -> WriterPropertiesBuilder {
+    builder.set_column_statistics_enabled(path, EnabledStatistics::None)
+}
+
+/// Leaves of a list of structs: `repeating` keep their dictionary, `unique` have none; none has statistics.
+fn nested(
+    mut builder: WriterPropertiesBuilder,
+    name: &str,
+    repeating: &[&str],
+    unique: &[&str],
+) -> WriterPropertiesBuilder {
+    let path = |leaf: &str| ColumnPath::new([name, "list", "element", leaf].map(str::to_owned).to_vec());
+    for leaf in repeating {
+        builder = without_statistics(builder, path(leaf));
+    }
+    for leaf in unique {
+        builder = without_statistics(plain(builder, path(leaf)), path(leaf));
+    }
+    builder
+}
+
+/// The sort order in Parquet's words. Sort columns stand before any nested one, so that their position is
+/// also their leaf's.
+fn sorting(table: &'static Table) -> Vec<SortingColumn> {
+    let leaf = |name: &&'static str| {
+        let (index, _) = table.column(name)?;
+        let before = &table.columns()[..index];
+        let is_flat = before.iter().all(|column| !matches!(column.kind, Kind::Attributes | Kind::Events | Kind::Links));
+        is_flat.then_some(SortingColumn { column_idx: index as i32, descending: false, nulls_first: true })
+    };
+    table.sort.iter().map_while(leaf).collect()
+}

@@ -1,0 +1,268 @@
+//! Which segments of a table are alive: a Delta transaction log per table and tenant.
+//!
+//! Delta is used as a log only: we write the Parquet files, plan the scans and compact ourselves. Every commit
+//! carries `txn(writer, sequence)`: rows of WAL records up to that sequence are in segments. That is what makes
+//! a row visible exactly once, and replay a no-op for what is covered. See docs/decisions/006-delta-as-log.md.
+//!
+//! A commit that removes files (compaction, retention: not written yet) must carry
+//! `Transaction::new("maintenance", n)`: without it deltalake lets two compactions of the same files both win.
+
+use std::collections::HashMap;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType as Arrow, Field};
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
+use deltalake_core::kernel::{Action, Add, ArrayType, DataType, PrimitiveType, StructField, StructType, Transaction};
+use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::{DeltaTable, checkpoints};
+use futures::TryStreamExt;
+use model::{TenantId, UnixNanos};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use url::Url;
+
+use crate::durable_local::{DurableLocal, create_dir_durably};
+use crate::error::{Error, Result};
+use crate::paths::{PARTITION_COLUMN, Paths, date, parse_date};
+use crate::segment::{Written, stats};
+use crate::snapshot::SegmentMeta;
+use crate::table::Table;
+
+/// Commits between two checkpoints; opening a table reads at most so many commits.
+const CHECKPOINT_COMMITS: i64 = 100;
+/// Times a commit is tried again when another process was faster.
+const COMMIT_RETRIES: usize = 50;
+
+/// Log of one table of one tenant. Only one task may hold it.
+#[derive(Debug)]
+pub(crate) struct TableLog {
+    pub table: &'static Table,
+    /// Name of this process's data in `txn`.
+    writer: String,
+    prefix: Path,
+    delta: DeltaTable,
+    /// -1 before the first commit.
+    pub version: i64,
+    /// Segments alive in `version`.
+    pub segments: Arc<[Arc<SegmentMeta>]>,
+    /// Rows of WAL records up to this sequence are in segments.
+    pub covered: u64,
+    /// The state in memory may be behind the disk: a commit failed half-way.
+    is_stale: bool,
+}
+
+impl TableLog {
+    /// Opens the table's log; an empty one when the table was never written.
+    ///
+    /// # Errors
+    /// [`Error::TableLog`] when it exists and cannot be read.
+    pub(crate) async fn open(paths: &Paths, tenant: &TenantId, table: &'static Table, writer: &str) -> Result<Self> {
+        let dir = paths.table_dir(tenant, table);
+        let delta = DeltaTable::new(log_store(table, &dir)?);
+        let mut log = Self {
+            table,
+            writer: writer.to_owned(),
+            prefix: Paths::table_prefix(tenant, table),
+            delta,
+            version: -1,
+            segments: Arc::from([]),
+            covered: 0,
+            is_stale: false,
+        };
+        if has_commits(&dir) {
+            log.load().await?;
+        }
+        Ok(log)
+    }
+
+    /// Reads the newest version.
+    async fn load(&mut self) -> Result<()> {
+        let table = self.table;
+        let failed = |error: deltalake_core::DeltaTableError| log_error(table, &error);
+        self.delta.load().await.map_err(failed)?;
+        let log_store = self.delta.log_store();
+        let state = self.delta.snapshot().map_err(failed)?;
+        let covered = state.transaction_version(log_store.as_ref(), &self.writer).await.map_err(failed)?;
+        let files = state.snapshot().file_views(log_store.as_ref(), None);
+        let segments = files
+            .map_ok(|file| {
+                let day = file.partition_values_map().get(PARTITION_COLUMN).cloned().flatten();
+                let day = day.as_deref().and_then(parse_date).unwrap_or_default();
+                let path = Path::from(format!("{}/{}", self.prefix, file.path()));
+                let size = u64::try_from(file.size()).unwrap_or_default();
+                let json = file.stats().unwrap_or_default();
+                Arc::new(stats::read_meta(table, path.clone(), size, day, &json).unwrap_or(SegmentMeta {
+                    path,
+                    size_bytes: size,
+                    n_rows: 0,
+                    day,
+                    time_range: model::TimeRange::ALL,
+                    service_range: None,
+                }))
+            })
+            .try_collect::<Vec<_>>()
+            .await
+            .map_err(failed)?;
+        self.version = i64::try_from(state.version()).unwrap_or(i64::MAX);
+        self.covered = covered.and_then(|covered| u64::try_from(covered).ok()).unwrap_or_default();
+        self.segments = segments.into();
+        self.is_stale = false;
+        Ok(())
+    }
+
+    /// Makes new segments part of the table, with the WAL position they cover, in one commit. Does nothing when
+    /// the log covers that position already: an earlier attempt was committed although it was reported as failed.
+    /// Returns whether these segments are part of the table now.
+    ///
+    /// # Errors
+    /// [`Error::TableLog`]; the segments may or may not be part of the table, the next call finds out.
+    pub(crate) async fn append(&mut self, files: &[Written], sequence: u64) -> Result<bool> {
+        if self.is_stale {
+            self.load().await?;
+        }
+        if self.covered >= sequence {
+            return Ok(false);
+        }
+        if self.version < 0 {
+            self.create().await?;
+        }
+        let table = self.table;
+        let now_ms = now_ms();
+        let actions = files.iter().map(|file| Action::Add(add(file, now_ms))).collect();
+        let properties = CommitProperties::default()
+            .with_create_checkpoint(false)
+            .with_cleanup_expired_logs(Some(false))
+            .with_max_retries(COMMIT_RETRIES)
+            .with_application_transaction(Transaction::new(&self.writer, i64::try_from(sequence).unwrap_or(i64::MAX)));
+        let operation = DeltaOperation::Write {
+            mode: SaveMode::Append,
+            partition_by: Some(vec![PARTITION_COLUMN.to_owned()]),
+            predicate: None,
+        };
+        self.is_stale = true;
+        let state = self.delta.snapshot().map_err(|error| log_error(table, &error))?;
+        let commit = CommitBuilder::from(properties).with_actions(actions).build(
+            Some(state as &dyn TableReference),
+            self.delta.log_store(),
+            operation,
+        );
+        let commit = commit.await.map_err(|error| log_error(table, &error))?;
+        self.version = i64::try_from(commit.version()).unwrap_or(i64::MAX);
+        self.delta.state = Some(commit.snapshot());
+        self.segments = self.segments.iter().cloned().chain(files.iter().map(|file| Arc::clone(&file.meta))).collect();
+        self.covered = sequence;
+        self.is_stale = false;
+        Ok(true)
+    }
+
+    /// True when the log should be made short again.
+    pub(crate) fn wants_checkpoint(&self) -> bool {
+        self.version > 0 && self.version % CHECKPOINT_COMMITS == 0
+    }
+
+    /// Writes the whole state beside the commits, and forgets commits older than the log's retention.
+    ///
+    /// # Errors
+    /// [`Error::TableLog`]; nothing depends on it.
+    pub(crate) async fn checkpoint(&self) -> Result<()> {
+        let failed = |error: deltalake_core::DeltaTableError| log_error(self.table, &error);
+        checkpoints::create_checkpoint(&self.delta, None).await.map_err(failed)?;
+        checkpoints::cleanup_metadata(&self.delta, None).await.map_err(failed)?;
+        Ok(())
+    }
+
+    async fn create(&mut self) -> Result<()> {
+        let table = self.table;
+        let columns = table.schema().fields().iter().map(|field| delta_field(field)).collect::<Result<Vec<_>, _>>();
+        let columns = columns.map_err(|detail| Error::TableLog { table: table.name, detail })?;
+        let date = StructField::nullable(PARTITION_COLUMN, DataType::Primitive(PrimitiveType::Date));
+        let settings = [
+            ("delta.checkpointInterval", CHECKPOINT_COMMITS.to_string()),
+            ("delta.enableExpiredLogCleanup", "false".to_owned()),
+            ("delta.logRetentionDuration", "interval 1 days".to_owned()),
+            ("delta.dataSkippingStatsColumns", stats::columns(table).join(",")),
+        ];
+        self.is_stale = true;
+        let created = CreateBuilder::new()
+            .with_log_store(self.delta.log_store())
+            .with_table_name(table.name)
+            .with_comment(table.help)
+            .with_columns(columns.into_iter().chain([date]))
+            .with_partition_columns([PARTITION_COLUMN])
+            .with_configuration(settings.map(|(key, value)| (key, Some(value))))
+            .await;
+        self.delta = created.map_err(|error| log_error(table, &error))?;
+        self.is_stale = false;
+        Ok(())
+    }
+}
+
+fn log_store(table: &'static Table, dir: &FilePath) -> Result<LogStoreRef> {
+    let failed = |detail: String| Error::TableLog { table: table.name, detail };
+    create_dir_durably(dir).map_err(|error| failed(error.to_string()))?;
+    let dir = dir.canonicalize().map_err(|error| failed(error.to_string()))?;
+    let url = Url::from_directory_path(&dir).map_err(|()| failed(format!("{} is no URL", dir.display())))?;
+    let root: Arc<dyn ObjectStore> = Arc::new(DurableLocal::of_machine());
+    let prefixed =
+        PrefixStore::new(Arc::clone(&root), Path::from_absolute_path(&dir).map_err(|e| failed(e.to_string()))?);
+    Ok(default_logstore(Arc::new(prefixed), root, &url, &StorageConfig::default()))
+}
+
+/// True when something was ever committed there.
+fn has_commits(dir: &FilePath) -> bool {
+    let Ok(entries) = std::fs::read_dir(dir.join("_delta_log")) else { return false };
+    entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        name.ends_with(".json") || name.ends_with(".parquet")
+    })
+}
+
+fn add(file: &Written, now_ms: i64) -> Add {
+    Add {
+        path: file.path_in_table.clone(),
+        partition_values: HashMap::from([(PARTITION_COLUMN.to_owned(), Some(date(file.meta.day)))]),
+        size: i64::try_from(file.meta.size_bytes).unwrap_or(i64::MAX),
+        modification_time: now_ms,
+        data_change: true,
+        stats: Some(file.stats.clone()),
+        ..Add::default()
+    }
+}
+
+/// Wall clock for Delta's own bookkeeping of file ages; nothing of ours depends on it.
+fn now_ms() -> i64 {
+    use crate::clock::{Clock, SystemClock};
+    SystemClock.now().0.div_euclid(UnixNanos::SECOND / 1000)
+}
+
+/// A column in Delta's words: dictionaries are plain strings there.
+fn delta_field(field: &Field) -> Result<StructField, String> {
+    Ok(StructField::new(field.name(), delta_type(field.data_type())?, field.is_nullable()))
+}
+
+fn delta_type(arrow: &Arrow) -> Result<DataType, String> {
+    Ok(match arrow {
+        Arrow::Binary => DataType::Primitive(PrimitiveType::Binary),
+        Arrow::Utf8 => DataType::Primitive(PrimitiveType::String),
+        Arrow::Int64 => DataType::Primitive(PrimitiveType::Long),
+        Arrow::Int32 => DataType::Primitive(PrimitiveType::Integer),
+        Arrow::Float64 => DataType::Primitive(PrimitiveType::Double),
+        Arrow::Boolean => DataType::Primitive(PrimitiveType::Boolean),
+        Arrow::Dictionary(_, value) => delta_type(value)?,
+        Arrow::List(item) => ArrayType::new(delta_type(item.data_type())?, item.is_nullable()).into(),
+        Arrow::Struct(fields) => {
+            let fields = fields.iter().map(|field| delta_field(field)).collect::<Result<Vec<_>, _>>()?;
+            StructType::try_new(fields).map_err(|error| error.to_string())?.into()
+        }
+        other => return Err(format!("{other} is not a type at rest")),
+    })
+}
+
+fn log_error(table: &'static Table, error: &deltalake_core::DeltaTableError) -> Error {
+    Error::TableLog { table: table.name, detail: error.to_string() }
+}
