@@ -1,1 +1,3 @@
-//! Stub.
+//! Snapshot in, answer out: SQL, traces, search, journeys, the HTTP API.
+
+pub mod analysis;

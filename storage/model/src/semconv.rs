@@ -148,7 +148,7 @@ conventions! {
 
     Item Messaging Label MESSAGING_SYSTEM = "messaging.system" as "messaging_system" since "1.0": "Message broker product.";
     Item Messaging Label MESSAGING_OPERATION = "messaging.operation.type" as "messaging_operation" replaces ["messaging.operation"] fallbacks ["messaging.operation.name"] since "1.28": "send, create, receive, process or settle.";
-    Item Messaging Label MESSAGING_DESTINATION = "messaging.destination.name" as "messaging_destination" replaces ["messaging.destination"] fallbacks ["aws.queue.name", "aws.sqs.queue.url", "messaging.url", "aws.sns.topic.arn", "message.topic", "rabbitmq.queue"] since "1.17": "Queue or topic.";
+    Item Messaging Label MESSAGING_DESTINATION = "messaging.destination.name" as "messaging_destination" replaces ["messaging.destination"] fallbacks ["aws.queue.name", "aws.sqs.queue.url", "aws.queue.url", "messaging.url", "aws.sns.topic.arn", "message.topic", "rabbitmq.queue"] since "1.17": "Queue or topic.";
     Item Messaging Label MESSAGING_DESTINATION_TEMPLATE = "messaging.destination.template" since "1.17": "Queue or topic with variable parts replaced.";
     Item Messaging Label MESSAGING_PARTITION = "messaging.destination.partition.id" as "messaging_partition" fallbacks ["messaging.kafka.destination.partition", "messaging.kafka.partition"] since "1.26": "Partition of the destination.";
     Item Messaging Label MESSAGING_GROUP = "messaging.consumer.group.name" as "messaging_group" replaces ["messaging.kafka.consumer.group", "messaging.kafka.consumer_group"] since "1.27": "Consumer group or subscription.";
@@ -156,7 +156,9 @@ conventions! {
     Item Messaging Text MESSAGING_CONVERSATION_ID = "messaging.message.conversation_id" as "messaging_conversation_id" replaces ["messaging.conversation_id", "nservicebus.conversation_id"] since "1.17": "Id shared by the messages of one conversation.";
     Item Messaging Int MESSAGING_OFFSET = "messaging.kafka.offset" as "messaging_offset" replaces ["messaging.kafka.message.offset"] since "1.26": "Offset inside the partition.";
     Item Messaging Int MESSAGING_BATCH_COUNT = "messaging.batch.message_count" as "messaging_batch_count" since "1.17": "Messages handled by this operation.";
-    Item Messaging Int MESSAGING_BODY_SIZE = "messaging.message.body.size" replaces ["messaging.message.payload_size_bytes", "messaging.message_payload_size_bytes"] since "1.17": "Size of the message body in bytes.";
+    Item Messaging Int MESSAGING_BODY_SIZE = "messaging.message.body.size" replaces ["messaging.message.payload_size_bytes", "messaging.message_payload_size_bytes"] fallbacks ["messaging.message.envelope.size"] since "1.17": "Size of the message body in bytes.";
+    Item Messaging Label MESSAGING_TEMPORARY = "messaging.destination.temporary" fallbacks ["messaging.destination.anonymous"] since "1.17": "The destination lives only for a while or has no name of its own.";
+    Item Messaging Int MESSAGING_DELIVERY_COUNT = "messaging.servicebus.message.delivery_count" fallbacks ["messaging.gcp_pubsub.message.delivery_attempt", "messaging.message.delivery_count"] since "1.17": "How often the broker has delivered the message.";
     Item Messaging Label MESSAGING_ROUTING_KEY = "messaging.rabbitmq.destination.routing_key" replaces ["messaging.rabbitmq.routing_key"] since "1.17": "RabbitMQ routing key.";
 
     Item Outcome Label ERROR_TYPE = "error.type" as "error_type" since "1.21": "What kind of error ended the work.";
@@ -165,8 +167,100 @@ conventions! {
     Item Outcome Text EXCEPTION_STACKTRACE = "exception.stacktrace" since "1.0": "Where the exception was thrown.";
     Item User Text USER_ID = "user.id" as "user_id" replaces ["enduser.id"] since "1.30": "Whom the work was done for.";
     Item Operation Label FAAS_TRIGGER = "faas.trigger" since "1.0": "What started the function.";
+    Item Operation Label FAAS_INVOKED_NAME = "faas.invoked_name" since "1.0": "Function being called.";
+    Item Operation Text FAAS_INVOCATION_ID = "faas.invocation_id" replaces ["faas.execution"] since "1.20": "Id of one run of the function.";
+    Item Operation Label GRAPHQL_OPERATION_TYPE = "graphql.operation.type" since "1.10": "query, mutation or subscription.";
+    Item Operation Label GEN_AI_OPERATION = "gen_ai.operation.name" since "1.27": "What the language model was asked to do.";
+    Item Operation Text DNS_QUESTION = "dns.question.name" since "1.27": "Name being looked up.";
+    Item Peer Label AWS_S3_BUCKET = "aws.s3.bucket" since "1.20": "S3 bucket.";
+    Item Peer Label NETWORK_PROTOCOL_NAME = "network.protocol.name" fallbacks ["net.protocol.name"] since "1.21": "Protocol on the wire: http, websocket, amqp.";
+    Item Operation Int HTTP_REQUEST_SIZE = "http.request.body.size" fallbacks ["http.request.size", "http.request_content_length", "request_size"] since "1.21": "Size of the request in bytes.";
+    Item Outcome Int HTTP_RESPONSE_SIZE = "http.response.body.size" fallbacks ["http.response.size", "http.response_content_length", "response_size"] since "1.21": "Size of the answer in bytes.";
+    Item Outcome Text HTTP_LOCATION = "http.response.header.location" fallbacks ["http.response.header.operation-location"] since "1.21": "Where to look for the result.";
+    Item Outcome Label HTTP_RETRY_AFTER = "http.response.header.retry-after" since "1.21": "When the sender may try again.";
+    Item Operation Label HTTP_UPGRADE = "http.request.header.upgrade" since "1.21": "Protocol the client wants to change to.";
+    Item Operation Text HTTP_IDEMPOTENCY_KEY = "http.request.header.idempotency-key" fallbacks ["http.request.header.x-idempotency-key"] since "1.21": "Requests with the same key are meant to act once.";
+    Item Operation Text HTTP_REQUEST_ID = "http.request.header.x-request-id" fallbacks ["guid:x-request-id"] since "1.21": "Id that proxies give a request.";
+    Item Operation Label HTTP_CONTENT_TYPE = "http.response.header.content-type" fallbacks ["http.request.header.content-type"] since "1.21": "Format of the body.";
     Item Operation Label GRAPHQL_OPERATION = "graphql.operation.name" as "graphql_operation" since "1.10": "GraphQL operation.";
     Item Operation Label GEN_AI_SYSTEM = "gen_ai.provider.name" as "gen_ai_provider" replaces ["gen_ai.system"] since "1.37": "Provider of the language model.";
+}
+
+/// A key that one product sends and no convention names. Read by analysis, never promoted to a column.
+#[derive(Clone, Copy, Debug)]
+pub struct VendorKey {
+    /// The key.
+    pub key: &'static str,
+    /// Other spellings, looked at in this order.
+    pub also: &'static [&'static str],
+    /// Who sends it.
+    pub by: &'static str,
+    /// One line for people.
+    pub help: &'static str,
+}
+
+macro_rules! vendor_keys {
+    ($($name:ident = $key:literal $(also [$($also:literal),*])? by $by:literal : $help:literal;)*) => {
+        /// Every vendor key the house knows.
+        pub const VENDOR_KEYS: &[VendorKey] =
+            &[$(VendorKey { key: $key, also: &[$($($also),*)?], by: $by, help: $help },)*];
+
+        /// Vendor keys as constants.
+        pub mod vendor {
+            $(#[doc = $help] pub const $name: &str = $key;)*
+        }
+    };
+}
+
+vendor_keys! {
+    COMPONENT = "component" by "Envoy": "`proxy` on every span of an Envoy.";
+    ENVOY_NODE_ID = "node_id" by "Envoy": "Starts with `router~` on a gateway and `sidecar~` in a mesh.";
+    ENVOY_RESPONSE_FLAGS = "response_flags" by "Envoy": "Why the proxy itself ended the request: UO, UT, URX, UH, RL, UAEX and others.";
+    ENVOY_UPSTREAM = "upstream_cluster.name" also ["upstream_cluster"] by "Envoy": "Group of servers the request went to.";
+    ISTIO_SERVICE = "istio.canonical_service" by "Istio": "Service the sidecar stands for.";
+    GRPC_TIMEOUT = "grpc.timeout" by "Envoy": "Time the caller was willing to wait.";
+    GRPC_STATUS_CODE = "grpc.status_code" by "Envoy": "gRPC status, as text.";
+    GRPC_PATH = "grpc.path" by "Envoy": "Full gRPC method.";
+    TRAEFIK_ENTRY_POINT = "entry_point" by "Traefik": "Port the request came in by.";
+    KONG_DNS_DOMAIN = "dns.record.domain" by "Kong": "Name being looked up.";
+    KONG_TRY_COUNT = "try_count" by "Kong": "Which try of the balancer this is.";
+    HYSTRIX_CIRCUIT_OPEN = "hystrix.circuit_open" by "Hystrix": "True when the breaker refused the call.";
+    RECORD_QUEUE_TIME = "kafka.record.queue_time_ms" also ["rabbitmq.record.queue_time_ms"] by "OpenTelemetry Java agent": "Wait in the broker by the broker's own clock, milliseconds.";
+    ERROR_FLAG = "error" by "OpenTracing": "True when the work failed.";
+}
+
+/// Beginnings of keys that say something whatever follows.
+pub mod prefix {
+    /// Any messaging convention.
+    pub const MESSAGING: &str = "messaging.";
+    /// Messages of NServiceBus.
+    pub const NSERVICEBUS: &str = "nservicebus.";
+    /// GraphQL execution.
+    pub const GRAPHQL: &str = "graphql.";
+    /// Spans of a Traefik.
+    pub const TRAEFIK: &str = "traefik.";
+    /// Spans of a Kong.
+    pub const KONG: &str = "kong.";
+    /// Routes of a Spring Cloud Gateway.
+    pub const SPRING_CLOUD_GATEWAY: &str = "spring-cloud-gateway.";
+    /// Java's client of the Kubernetes API.
+    pub const K8S_CLIENT: &str = "k8s-client.";
+    /// Functions as a service.
+    pub const FAAS: &str = "faas.";
+    /// Transport security.
+    pub const TLS: &str = "tls.";
+}
+
+/// Older keys whose meaning depends on the side that sent them.
+pub mod older {
+    /// The other side, as named by a client.
+    pub const NET_PEER_NAME: &str = "net.peer.name";
+    /// The own side, as named by a server.
+    pub const NET_HOST_NAME: &str = "net.host.name";
+    /// Host header; the URL's host is looked at first.
+    pub const HTTP_HOST: &str = "http.host";
+    /// gRPC status as a number.
+    pub const RPC_GRPC_STATUS_CODE: &str = "rpc.grpc.status_code";
 }
 
 /// The promoted conventions of resources or items, in column order.

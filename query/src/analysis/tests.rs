@@ -1,0 +1,4 @@
+//! Tests of the whole: fixtures with hand-written expectations, drawings, laws.
+
+mod fixtures;
+mod otlp;
