@@ -132,3 +132,54 @@ fn unreadable_files_are_errors() {
     let odd = load("http = ", &[], &[]).expect_err("half a line is not TOML");
     assert!(odd.starts_with("FILE is not TOML: "), "{odd}");
 }
+
+/// The README's table of settings is written from the structs: names and defaults from the values, meanings from the
+/// doc comments. `make docs` writes it anew.
+#[test]
+fn settings_table_is_fresh() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tree = settings();
+    let mut table = String::from("| setting | default | variable | flag | meaning |\n|---|---|---|---|---|\n");
+    for path in leaves(&tree) {
+        let (room, name) = path.split_once('.').expect("every setting belongs to a room");
+        let source = SOURCES.iter().find(|(of, _)| *of == room).expect("every room's settings have a source").1;
+        let source = std::fs::read_to_string(root.join(source)).expect("the source is here");
+        let default = find(&mut tree.clone(), &path).map(ToString::to_string).expect("it is in the tree");
+        let flag = short_name(&path).map_or_else(String::new, |flag| format!("`--{flag}`"));
+        let meaning = doc_comment(&source, name.rsplit('.').next().unwrap_or(name));
+        table += &format!("| `{path}` | `{}` | `{}` | {flag} | {meaning} |\n", default.replace('"', ""), variable(&path));
+    }
+    let readme = root.join("README.md");
+    let text = std::fs::read_to_string(&readme).expect("README.md is here");
+    let (before, rest) = text.split_once("<!-- settings -->\n").expect("README.md marks where the table begins");
+    let (stands, after) = rest.split_once("<!-- /settings -->").expect("README.md marks where the table ends");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        let fresh = format!("{before}<!-- settings -->\n{table}<!-- /settings -->{after}");
+        std::fs::write(&readme, fresh).expect("README.md can be written");
+    } else {
+        assert!(stands == table, "the README's table of settings is stale: run `make docs` and commit it");
+    }
+}
+
+/// Where each room says what its settings mean.
+const SOURCES: &[(&str, &str)] = &[
+    ("door", "collector/door/src/config.rs"),
+    ("storage", "storage/src/config.rs"),
+];
+
+/// The doc comment of a public field, on one line.
+fn doc_comment(source: &str, field: &str) -> String {
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let at = lines.iter().position(|line| line.starts_with(&format!("pub {field}:"))).expect("the field is public");
+    let first = lines[..at].iter().rposition(|line| !line.starts_with("///")).map_or(0, |before| before + 1);
+    let words: Vec<&str> = lines[first..at].iter().map(|line| line.trim_start_matches('/').trim()).collect();
+    words.join(" ").replace('|', "\\|")
+}
+
+/// Every flag sets a setting that exists.
+#[test]
+fn flags_name_settings() {
+    for (path, short) in FLAGS {
+        assert!(leaves(&settings()).iter().any(|leaf| leaf == path), "--{short} sets {path}, which does not exist");
+    }
+}

@@ -133,7 +133,11 @@ fn span(position: usize, now: u64, random: &mut StdRng) -> Span {
     Span {
         trace_id: mark(position).to_vec(),
         span_id: random.random::<[u8; 8]>().to_vec(),
-        parent_span_id: if position.is_multiple_of(SPANS_PER_TRACE) { vec![] } else { random.random::<[u8; 8]>().to_vec() },
+        parent_span_id: if position.is_multiple_of(SPANS_PER_TRACE) {
+            vec![]
+        } else {
+            random.random::<[u8; 8]>().to_vec()
+        },
         flags: 0x101,
         name: format!("GET {route}"),
         kind: 1 + (position % 3) as i32,

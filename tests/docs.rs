@@ -1,0 +1,136 @@
+//! Generated pages: written from the tables they describe, so that they cannot grow stale.
+//!
+//! `make docs` (`UPDATE_DOCS=1`) writes them anew; without it a page that differs fails the test.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use model::Repairs;
+use model::semconv::{CONVENTIONS, On, ValueKind};
+use storage::TABLES;
+use storage::table::{Kind, Need, attributes_fields, events_fields, links_fields};
+
+/// Compares a page with what it should be, or writes it when asked to.
+#[track_caller]
+fn check(page: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, text).expect("the page can be written");
+    }
+    let stands = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(stands == text, "{page} is stale: run `make docs` and commit it");
+}
+
+/// `docs/tables.md` lists every table and column as storage declares them.
+#[test]
+fn tables_page_is_fresh() {
+    let mut page = String::from(
+        "# Tables at rest\n\n\
+         Written from `storage/src/table/` by `make docs`; a test fails when this page is stale. The same columns, and the\n\
+         relations made from them, are at `GET /api/tables` of a running collector.\n\n\
+         A column marked *may be null* is null when the sender did not say it. Moments are nanoseconds since 1970 in UTC.\n",
+    );
+    for table in TABLES {
+        let sort = table.sort.join("`, `");
+        write!(
+            page,
+            "\n## {}\n\n{}. Time column `{}`; a fresh segment is sorted by `{sort}`.\n\n\
+             | column | holds | may be null | meaning |\n|---|---|---|---|\n",
+            table.name,
+            capital(table.help),
+            table.time,
+        )
+        .expect("text grows");
+        for column in table.columns() {
+            let null = if column.need == Need::Optional { "yes" } else { "" };
+            writeln!(page, "| `{}` | {} | {null} | {} |", column.name, holds(column.kind), cell(column.help))
+                .expect("text grows");
+        }
+    }
+    page.push_str("\n## Nested columns\n\n| inside | fields |\n|---|---|\n");
+    for (name, fields) in [("attributes", attributes_fields()), ("events", events_fields()), ("links", links_fields())]
+    {
+        let fields: Vec<String> =
+            fields.iter().map(|field| format!("`{}` {}", field.name(), field.data_type())).collect();
+        writeln!(page, "| `{name}` | {} |", fields.join(", ")).expect("text grows");
+    }
+    page.push_str(
+        "\n## Repairs\n\nBits of the column `repairs`: what was mended on entry.\n\n| bit | name |\n|---|---|\n",
+    );
+    for (name, repair) in Repairs::NAMED {
+        writeln!(page, "| {} | `{name}` |", repair.bits()).expect("text grows");
+    }
+    check("docs/tables.md", &page);
+}
+
+/// `docs/attributes.md` lists every attribute key that the house knows by name.
+#[test]
+fn attributes_page_is_fresh() {
+    let mut page = String::from(
+        "# Attributes known by name\n\n\
+         Written from `storage/model/src/semconv.rs` by `make docs`; a test fails when this page is stale.\n\n\
+         Any other attribute is kept too, with its type: read it with `attr('key')` or `resource_attr('key')`.\n\
+         *Also known as* are older keys of the same meaning: they fill the same column. *Looked at when absent* are keys that\n\
+         are only read when none of the others was sent. *Since* is the version of the OpenTelemetry semantic conventions.\n",
+    );
+    for (title, on) in [("Of resources", On::Resource), ("Of spans, log records and data points", On::Item)] {
+        write!(
+            page,
+            "\n## {title}\n\n| key | column | type | meaning | also known as | looked at when absent | since |\n|---|---|---|---|---|---|---|\n"
+        )
+        .expect("text grows");
+        for convention in CONVENTIONS.iter().filter(|convention| convention.on == on) {
+            let column = convention.column.map_or_else(String::new, |column| format!("`{column}`"));
+            let value = match convention.value {
+                ValueKind::Label | ValueKind::Text => "text",
+                ValueKind::Int => "integer",
+            };
+            writeln!(
+                page,
+                "| `{}` | {column} | {value} | {} | {} | {} | {} |",
+                convention.key,
+                cell(convention.help),
+                keys(convention.replaces),
+                keys(convention.fallbacks),
+                convention.since,
+            )
+            .expect("text grows");
+        }
+    }
+    check("docs/attributes.md", &page);
+}
+
+/// A kind of column in a reader's words.
+fn holds(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Id16 => "16 bytes",
+        Kind::Id8 => "8 bytes",
+        Kind::Label | Kind::Text => "text",
+        Kind::Json | Kind::JsonText => "OTLP/JSON text",
+        Kind::UnixNanos => "moment",
+        Kind::Int64 => "64-bit integer",
+        Kind::Int32 => "32-bit integer",
+        Kind::Float64 => "double",
+        Kind::Bool => "boolean",
+        Kind::Flags => "bits",
+        Kind::Attributes => "list of attributes",
+        Kind::Events => "list of events",
+        Kind::Links => "list of links",
+        Kind::Ints => "list of 64-bit integers",
+        Kind::Floats => "list of doubles",
+    }
+}
+
+fn keys(keys: &[&str]) -> String {
+    keys.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ")
+}
+
+/// Text that stays inside its cell.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|")
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
