@@ -144,10 +144,11 @@ fn settings_table_is_fresh() {
         let (room, name) = path.split_once('.').expect("every setting belongs to a room");
         let source = SOURCES.iter().find(|(of, _)| *of == room).expect("every room's settings have a source").1;
         let source = std::fs::read_to_string(root.join(source)).expect("the source is here");
-        let default = find(&mut tree.clone(), &path).map(ToString::to_string).expect("it is in the tree");
+        let default = find(&mut tree.clone(), &path).map(|value| value.to_string()).expect("it is in the tree");
         let flag = short_name(&path).map_or_else(String::new, |flag| format!("`--{flag}`"));
         let meaning = doc_comment(&source, name.rsplit('.').next().unwrap_or(name));
-        table += &format!("| `{path}` | `{}` | `{}` | {flag} | {meaning} |\n", default.replace('"', ""), variable(&path));
+        table +=
+            &format!("| `{path}` | `{}` | `{}` | {flag} | {meaning} |\n", default.replace('"', ""), variable(&path));
     }
     let readme = root.join("README.md");
     let text = std::fs::read_to_string(&readme).expect("README.md is here");
@@ -162,10 +163,7 @@ fn settings_table_is_fresh() {
 }
 
 /// Where each room says what its settings mean.
-const SOURCES: &[(&str, &str)] = &[
-    ("door", "collector/door/src/config.rs"),
-    ("storage", "storage/src/config.rs"),
-];
+const SOURCES: &[(&str, &str)] = &[("door", "collector/door/src/config.rs"), ("storage", "storage/src/config.rs")];
 
 /// The doc comment of a public field, on one line.
 fn doc_comment(source: &str, field: &str) -> String {

@@ -10,6 +10,7 @@
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
 //! | `browser.rs`      | a person finds a trace and reads its waterfall in a browser                      |
+//! | `docs.rs`         | generated pages are fresh                                                       |
 //! | `architecture.rs` | the walls between the rooms stand                                               |
 //!
 //! `tests/setup.sh` installs what the live clients need. A test whose tools are missing prints a line and
@@ -19,4 +20,5 @@
 #![allow(dead_code, reason = "the tests that use all of the harness land with the rooms")]
 #![allow(unreachable_pub, reason = "the harness is a library inside this binary")]
 
+mod docs;
 mod harness;
