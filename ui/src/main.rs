@@ -1,2 +1,34 @@
-//! Stub.
-fn main() {}
+//! The page: answers of the public HTTP API, laid out in the browser.
+//!
+//! | place         | knows                                                                  |
+//! |---------------|------------------------------------------------------------------------|
+//! | `app.rs`      | routes, and what all pages share: theme, service colours, messages     |
+//! | `client.rs`   | the only place that talks HTTP                                         |
+//! | `pages/`      | one file a page                                                        |
+//! | `components/` | parts that render                                                      |
+//! | `view/`       | layouts, texts and URLs as plain values; tested without a browser      |
+//!
+//! `build.sh` turns this into `dist/`: a static shell that draws the frame at once, and this program as
+//! wasm beside it. There is no private door: whatever a page shows, `curl` can get. Telemetry reaches the
+//! page as text nodes only, styles through the style object only, so that the strictest content policy fits.
+
+// Components own their properties: Leptos hands them over by value.
+#![allow(clippy::needless_pass_by_value)]
+// The component macro writes its functions as `pub`.
+#![allow(unreachable_pub)]
+#![recursion_limit = "256"]
+
+mod app;
+mod client;
+mod components;
+mod pages;
+mod view;
+
+fn main() {
+    console_error_panic_hook::set_once();
+    // The shell of index.html has done its work.
+    if let Some(shell) = leptos::prelude::document().get_element_by_id("shell") {
+        shell.remove();
+    }
+    leptos::mount::mount_to_body(app::App);
+}

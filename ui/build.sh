@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# Builds the page: ui/dist/ with index.html and content-hashed hodoscope-<hash>.{js,wasm,css,svg}, each also as
+# .gz and (with node or brotli at hand) .br, plus csp.txt: the Content-Security-Policy that fits this index.html.
+#
+#   step          tool                                             when it is missing
+#   wasm          the pinned toolchain with its wasm target        rustup target add (20 s), then Debian's rustc-web
+#   bindings      wasm-bindgen, same version as in Cargo.lock      built into the cache by cargo install
+#   shrink        wasm-opt from the npm package binaryen           skipped: the page works, only larger
+#   compress      gzip; brotli through node or the brotli tool     .br files are left out
+#
+# Does nothing when no source changed. Cache: $HODOSCOPE_CACHE, else ~/.cache/hodoscope.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+dist=$root/ui/dist
+cache=${HODOSCOPE_CACHE:-$HOME/.cache/hodoscope}/page
+target_dir=$cache/target
+mkdir -p "$cache"
+
+say() { echo "ui: $*" >&2; }
+
+# ---- nothing to do? -------------------------------------------------------------------------------------------
+sources=$(find ui/src ui/style ui/index.html ui/boot.js ui/favicon.svg ui/build.sh ui/Cargo.toml query/api storage/model \
+    Cargo.toml Cargo.lock rust-toolchain.toml -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
+if [ "$(cat "$dist/.stamp" 2>/dev/null)" = "$sources" ]; then
+    say "dist is up to date"
+    exit 0
+fi
+
+# ---- one build at a time on one cache ---------------------------------------------------------------------------
+if command -v flock >/dev/null; then
+    exec 9>"$cache/lock"
+    flock 9
+fi
+
+# ---- wasm -----------------------------------------------------------------------------------------------------
+# Prints nothing; sets `wasm_cargo` to the command that builds for wasm.
+choose_toolchain() {
+    local sysroot
+    sysroot=$(rustc --print sysroot 2>/dev/null || true)
+    if [ -n "$sysroot" ] && [ -d "$sysroot/lib/rustlib/wasm32-unknown-unknown" ]; then
+        wasm_cargo=(cargo)
+        return
+    fi
+    if command -v rustup >/dev/null && [ ! -e "$cache/no-rustup-target" ]; then
+        say "adding the wasm target with rustup"
+        if timeout 20 rustup target add wasm32-unknown-unknown >&2; then
+            wasm_cargo=(cargo)
+            return
+        fi
+        touch "$cache/no-rustup-target" # do not wait for the network again on every build
+    fi
+    if ! debian_toolchain && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        say "installing Debian's rustc-web, cargo-web, rust-web-src"
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get install -y --no-install-recommends rustc-web cargo-web rust-web-src >&2 ||
+            { apt-get update >&2 && apt-get install -y --no-install-recommends rustc-web cargo-web rust-web-src >&2; } || true
+    fi
+    if debian_toolchain; then
+        local lld=$sysroot/lib/rustlib/x86_64-unknown-linux-gnu/bin/rust-lld
+        [ -x "$lld" ] || lld=$(find "$sysroot" /usr/lib/rustlib -name rust-lld -type f 2>/dev/null | head -1)
+        [ -x "$lld" ] || lld=$(command -v rust-lld wasm-ld-19 wasm-ld 2>/dev/null | head -1)
+        # Debian's toolchain carries no std for wasm: it is built from rust-web-src.
+        export RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER=$lld
+        wasm_cargo=(/usr/bin/cargo -Z build-std=std,panic_abort)
+        target_dir=$cache/target-debian
+        return
+    fi
+    rm -f "$cache/no-rustup-target"
+    cat >&2 <<'HELP'
+ui: the wasm target is missing. One of these adds it:
+      rustup target add wasm32-unknown-unknown
+      apt-get install rustc-web cargo-web rust-web-src      (Debian, as root)
+HELP
+    exit 1
+}
+debian_toolchain() { [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && [ -f "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]; }
+
+choose_toolchain
+say "compiling with ${wasm_cargo[0]}"
+CARGO_TARGET_DIR=$target_dir "${wasm_cargo[@]}" build --locked -p ui --bin ui --profile page --target wasm32-unknown-unknown >&2
+linked=$target_dir/wasm32-unknown-unknown/page/ui.wasm
+unset RUSTC RUSTC_BOOTSTRAP
+
+# ---- bindings -------------------------------------------------------------------------------------------------
+version=$(awk '/^name = "wasm-bindgen"$/ { getline; gsub(/[^0-9.]/, ""); print; exit }' Cargo.lock)
+bindgen=$cache/wasm-bindgen-$version/bin/wasm-bindgen
+if [ ! -x "$bindgen" ]; then
+    say "building wasm-bindgen-cli $version, once"
+    (
+        cd "$cache" # not in the workspace: its toolchain file and profiles are none of this tool's business
+        installer=cargo
+        cargo --version >/dev/null 2>&1 || installer=/usr/bin/cargo
+        CARGO_TARGET_DIR=$cache/target-bindgen CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=false \
+            "$installer" install wasm-bindgen-cli --version "$version" --bin wasm-bindgen --root "$cache/wasm-bindgen-$version" >&2
+        rm -rf "$cache/target-bindgen"
+    )
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$bindgen" --target web --no-typescript --remove-name-section --remove-producers-section --out-name page --out-dir "$work" "$linked"
+
+# ---- shrink ---------------------------------------------------------------------------------------------------
+wasm_opt=$cache/npm/node_modules/binaryen/bin/wasm-opt
+if [ ! -e "$wasm_opt" ] && command -v npm >/dev/null; then
+    say "fetching wasm-opt (npm package binaryen)"
+    npm install --prefix "$cache/npm" --no-audit --no-fund --loglevel=error binaryen@132 >&2 || true
+fi
+if [ -e "$wasm_opt" ] && command -v node >/dev/null; then
+    # The features rustc uses today, by name: --all-features writes what browsers do not read yet.
+    "$wasm_opt" -Oz --enable-bulk-memory --enable-bulk-memory-opt --enable-multivalue --enable-mutable-globals \
+        --enable-nontrapping-float-to-int --enable-reference-types --enable-sign-ext "$work/page_bg.wasm" -o "$work/small.wasm" && mv "$work/small.wasm" "$work/page_bg.wasm"
+else
+    say "without wasm-opt the page is larger"
+fi
+
+# ---- assemble -------------------------------------------------------------------------------------------------
+out=$work/dist
+mkdir "$out"
+# Copies a file to hodoscope-<hash>.<extension> and prints that name.
+hashed() {
+    local name
+    name=hodoscope-$(sha256sum "$1" | cut -c1-16).$2
+    cp "$1" "$out/$name"
+    echo "$name"
+}
+wasm=$(hashed "$work/page_bg.wasm" wasm)
+glue=$(hashed "$work/page.js" js)
+boot=$(hashed ui/boot.js js)
+icon=$(hashed ui/favicon.svg svg)
+cat ui/style/tokens.css ui/style/frame.css > "$work/critical.css"
+cat ui/style/parts.css ui/style/explore.css ui/style/trace.css ui/style/pages.css > "$work/page.css"
+css=$(hashed "$work/page.css" css)
+# Comments and line ends go; what is inlined is also what is hashed for the policy.
+tr -s '\n ' ' ' < "$work/critical.css" | sed -e 's|/\*[^*]*\*/||g' | tr -d '\n' > "$work/critical.min.css"
+while IFS= read -r line; do
+    case $line in
+        *@CRITICAL_CSS@*) printf '<style>'; cat "$work/critical.min.css"; printf '</style>\n' ;;
+        *) printf '%s\n' "$line" ;;
+    esac
+done < ui/index.html |
+    sed -e "s|@BOOT@|/$boot|g" -e "s|@GLUE@|/$glue|g" -e "s|@WASM@|/$wasm|g" -e "s|@CSS@|/$css|g" -e "s|@ICON@|/$icon|g" > "$out/index.html"
+
+style_hash=$(openssl dgst -sha256 -binary "$work/critical.min.css" 2>/dev/null | base64 || sha256sum "$work/critical.min.css" | cut -d' ' -f1 | xxd -r -p | base64)
+printf "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'sha256-%s'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\n" \
+    "$style_hash" > "$out/csp.txt"
+
+# ---- compress -------------------------------------------------------------------------------------------------
+for file in "$out"/hodoscope-* "$out/index.html"; do
+    gzip -9 -n -k "$file"
+done
+if command -v node >/dev/null; then
+    node -e '
+        const { readFileSync, writeFileSync } = require("fs"), { brotliCompressSync, constants: c } = require("zlib");
+        for (const f of process.argv.slice(1)) {
+            const data = readFileSync(f);
+            writeFileSync(f + ".br", brotliCompressSync(data, { params: { [c.BROTLI_PARAM_QUALITY]: 11, [c.BROTLI_PARAM_SIZE_HINT]: data.length } }));
+        }' "$out"/hodoscope-*.{js,wasm,css,svg} "$out/index.html"
+elif command -v brotli >/dev/null; then
+    brotli -q 11 -k "$out"/hodoscope-*.{js,wasm,css,svg} "$out/index.html"
+fi
+
+# ---- size gate: the page's promise is 600 KB of wasm on the wire ----------------------------------------------
+bytes=$(stat -c %s "$out/$wasm.gz")
+[ "$bytes" -le 614400 ] || { say "wasm is $bytes bytes gzipped; the limit is 614400"; exit 1; }
+
+echo "$sources" > "$out/.stamp"
+rm -rf "$dist"
+cp -r "$out" "$dist"
+say "dist ready: wasm $((bytes / 1024)) KB, css $(($(stat -c %s "$dist/$css.gz") / 1024)) KB gzipped"

@@ -1,0 +1,161 @@
+//! Routes, and what all pages share.
+
+use leptos::prelude::*;
+use leptos_router::components::{FlatRoutes, Route, Router};
+use leptos_router::path;
+
+use crate::components::frame::Frame;
+use crate::pages::explore::ExplorePage;
+use crate::pages::not_found::NotFoundPage;
+use crate::pages::services::ServicesPage;
+use crate::pages::sql::SqlPage;
+use crate::pages::system::SystemPage;
+use crate::view::color::ServiceColors;
+use crate::view::url;
+
+const THEME_KEY: &str = "hodoscope.theme";
+const SERVICES_KEY: &str = "hodoscope.services";
+
+/// What all pages share. Copied freely: it holds handles.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared {
+    /// `dark` or `light`.
+    pub(crate) theme: RwSignal<&'static str>,
+    /// Which colour a service has.
+    colors: StoredValue<ServiceColors>,
+    /// A short message at the foot of the page, for two seconds.
+    pub(crate) message: RwSignal<Option<String>>,
+    /// The sheet of keys is open.
+    pub(crate) keys_open: RwSignal<bool>,
+}
+
+impl Shared {
+    fn new() -> Self {
+        let root = document().document_element();
+        let is_light = root.as_ref().and_then(|root| root.get_attribute("data-theme")).as_deref() == Some("light");
+        Self {
+            theme: RwSignal::new(if is_light { "light" } else { "dark" }),
+            colors: StoredValue::new(ServiceColors::from_text(&remembered(SERVICES_KEY).unwrap_or_default())),
+            message: RwSignal::new(None),
+            keys_open: RwSignal::new(false),
+        }
+    }
+
+    /// Gives each new service its colour, in this order.
+    pub(crate) fn see_services<'a>(self, services: impl IntoIterator<Item = &'a str>) {
+        let grown = self.colors.try_update_value(|colors| {
+            let mut grown = false;
+            for service in services {
+                grown |= colors.see(service);
+            }
+            grown
+        });
+        if grown == Some(true) {
+            self.colors.with_value(|colors| remember(SERVICES_KEY, &colors.to_text()));
+        }
+    }
+
+    /// Class names of a service's colour.
+    pub(crate) fn color_class(self, service: &str) -> String {
+        self.colors.with_value(|colors| colors.class(service))
+    }
+
+    /// Colour slot of a service, 1 to 8; 0 for none.
+    pub(crate) fn color_slot(self, service: &str) -> u8 {
+        self.colors.with_value(|colors| colors.slot(service))
+    }
+
+    /// Switches the theme and remembers the choice.
+    pub(crate) fn switch_theme(self) {
+        let theme = if self.theme.get_untracked() == "dark" { "light" } else { "dark" };
+        remember(THEME_KEY, theme);
+        self.theme.set(theme);
+    }
+
+    /// Shows a message for two seconds.
+    pub(crate) fn say(self, text: impl Into<String>) {
+        let text = text.into();
+        self.message.set(Some(text.clone()));
+        set_timeout(
+            move || {
+                if self.message.get_untracked().as_ref() == Some(&text) {
+                    self.message.set(None);
+                }
+            },
+            std::time::Duration::from_secs(2),
+        );
+    }
+
+    /// Copies a text and says so.
+    pub(crate) fn copy(self, text: String, what: &'static str) {
+        leptos::task::spawn_local(async move {
+            let promise = window().navigator().clipboard().write_text(&text);
+            match wasm_bindgen_futures::JsFuture::from(promise).await {
+                Ok(_) => self.say(format!("{what} copied")),
+                Err(_) => self.say("The browser did not allow copying"),
+            }
+        });
+    }
+}
+
+/// What all pages share, from anywhere below [`App`].
+pub(crate) fn shared() -> Shared {
+    expect_context::<Shared>()
+}
+
+fn storage() -> Option<web_sys::Storage> {
+    window().local_storage().ok().flatten()
+}
+
+fn remembered(key: &str) -> Option<String> {
+    storage()?.get_item(key).ok().flatten()
+}
+
+/// Storage may be full or forbidden: then nothing is remembered, and that is all.
+fn remember(key: &str, value: &str) {
+    if let Some(storage) = storage() {
+        let _ = storage.set_item(key, value);
+    }
+}
+
+/// Nanoseconds since 1970 by this browser's clock.
+pub(crate) fn now_nanos() -> i64 {
+    (js_sys::Date::now() * 1e6) as i64
+}
+
+/// The whole page.
+#[component]
+pub(crate) fn App() -> impl IntoView {
+    let shared = Shared::new();
+    provide_context(shared);
+    Effect::new(move || {
+        let theme = shared.theme.get();
+        if let Some(root) = document().document_element() {
+            let _ = root.set_attribute("data-theme", theme);
+        }
+        // A theme in the URL would win over the choice at the next load.
+        let location = window().location();
+        let (path, search) = (location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
+        let asked = url::pairs(&search).into_iter().find(|(key, _)| key == "theme");
+        if asked.is_some_and(|(_, asked)| asked != theme)
+            && let Ok(history) = window().history()
+        {
+            let link = format!("{path}{}", url::with_parameters(&search, &[("theme", Some(theme))]));
+            let state = history.state().unwrap_or_default();
+            let _ = history.replace_state_with_url(&state, "", Some(&link));
+        }
+    });
+    view! {
+        <Router>
+            <Frame>
+                <FlatRoutes fallback=|| view! { <NotFoundPage/> }>
+                    <Route path=path!("/") view=ExplorePage/>
+                    <Route path=path!("/explore") view=ExplorePage/>
+                    <Route path=path!("/services") view=ServicesPage/>
+                    <Route path=path!("/sql") view=SqlPage/>
+                    <Route path=path!("/system") view=SystemPage/>
+                </FlatRoutes>
+            </Frame>
+        </Router>
+    }
+}

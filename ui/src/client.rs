@@ -1,0 +1,93 @@
+//! The only place that talks HTTP.
+//!
+//! Every call answers with the wire type or with a [`Problem`], also when the server cannot be reached or
+//! answers something else: a page never sees another kind of error.
+
+use api::{
+    FindAnswer, Problem, SearchAnswer, ServicesAnswer, SpanDetail, SqlAnswer, SqlRequest, StatusAnswer, TablesAnswer,
+    Timeline,
+};
+use gloo_net::http::{Request, Response};
+use model::{SpanId, TraceId};
+use serde::de::DeserializeOwned;
+
+use crate::view::url::{self, ExploreState, RangeText};
+
+/// Rows asked for at once.
+pub(crate) const PAGE_ROWS: usize = 50;
+
+/// One page of hits for a view of Explore.
+pub(crate) async fn search(state: &ExploreState, limit: usize, cursor: Option<&str>) -> Result<SearchAnswer, Problem> {
+    get(&format!("/api/search{}", state.api_query(limit, cursor))).await
+}
+
+/// Services seen in the range.
+pub(crate) async fn services(range: &RangeText) -> Result<ServicesAnswer, Problem> {
+    get(&format!("/api/services{}", url::query_string([("from", range.from.as_str()), ("to", range.to.as_str())])))
+        .await
+}
+
+/// Structure of a trace, in columns.
+pub(crate) async fn timeline(trace_id: TraceId) -> Result<Timeline, Problem> {
+    get(&format!("/api/traces/{trace_id}/timeline")).await
+}
+
+/// Everything about one span.
+pub(crate) async fn span(trace_id: TraceId, span_id: SpanId) -> Result<SpanDetail, Problem> {
+    get(&format!("/api/traces/{trace_id}/spans/{span_id}")).await
+}
+
+/// Spans of a trace that hold a text anywhere.
+pub(crate) async fn find(trace_id: TraceId, text: &str) -> Result<FindAnswer, Problem> {
+    get(&format!("/api/traces/{trace_id}/find{}", url::query_string([("q", text)]))).await
+}
+
+/// State of the collector.
+pub(crate) async fn status() -> Result<StatusAnswer, Problem> {
+    get("/api/status").await
+}
+
+/// Tables, views and functions of SQL.
+pub(crate) async fn tables() -> Result<TablesAnswer, Problem> {
+    get("/api/tables").await
+}
+
+/// Runs one statement.
+pub(crate) async fn sql(request: &SqlRequest) -> Result<SqlAnswer, Problem> {
+    let sent = match Request::post("/api/sql").header("Accept", "application/json").json(request) {
+        Ok(request) => request.send().await,
+        Err(error) => Err(error),
+    };
+    answer(sent).await
+}
+
+async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
+    answer(Request::get(path).header("Accept", "application/json").send().await).await
+}
+
+async fn answer<T: DeserializeOwned>(sent: Result<Response, gloo_net::Error>) -> Result<T, Problem> {
+    let response = sent.map_err(|error| Problem {
+        kind: "unreachable".to_owned(),
+        title: "The server does not answer".to_owned(),
+        detail: format!("Is it still running? The browser says: {error}"),
+        ..Problem::default()
+    })?;
+    let status = response.status();
+    let body = response.text().await.map_err(|error| unexpected(status, &error.to_string()))?;
+    if response.ok() {
+        serde_json::from_str(&body).map_err(|error| unexpected(status, &error.to_string()))
+    } else {
+        Err(serde_json::from_str(&body).unwrap_or_else(|_| unexpected(status, body.get(..300).unwrap_or(&body))))
+    }
+}
+
+/// The server answered, but not in the way its API says.
+fn unexpected(status: u16, why: &str) -> Problem {
+    Problem {
+        kind: "unexpected-answer".to_owned(),
+        title: format!("Unexpected answer (HTTP {status})"),
+        status,
+        detail: format!("Page and server may be of different versions: reload the page. {why}"),
+        position: None,
+    }
+}

@@ -1,0 +1,21 @@
+//! Parts that render.
+//!
+//! | file              | draws                                                            |
+//! |-------------------|------------------------------------------------------------------|
+//! | `frame.rs`        | rail, top bar, key sheet, messages                               |
+//! | `time_range.rs`   | the range of time: presets, absolute, pasted                     |
+//! | `icon.rs`         | line icons                                                       |
+//! | `keys.rs`         | single-letter keys, ignored while typing                         |
+//! | `states.rs`       | loading, empty and error faces                                   |
+//! | `shape_strip.rs`  | the true-scale picture of a trace in a table row                 |
+//! | `token_bar.rs`    | the filter as conditions                                         |
+//! | `waterfall.rs`    | virtual rows of a trace with minimap, ruler and match marks      |
+//! | `inspector.rs`    | one span in full                                                 |
+
+pub(crate) mod frame;
+pub(crate) mod icon;
+pub(crate) mod keys;
+pub(crate) mod shape_strip;
+pub(crate) mod states;
+pub(crate) mod time_range;
+pub(crate) mod token_bar;

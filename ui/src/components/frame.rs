@@ -1,0 +1,268 @@
+//! The frame around every page: rail, top bar, key sheet, messages.
+
+use leptos::prelude::*;
+use leptos_router::NavigateOptions;
+use leptos_router::hooks::{use_location, use_navigate};
+
+use super::icon::{Icon, icon};
+use super::keys::{focus_field, is_typing, on_key};
+use super::time_range::TimeRangeButton;
+use crate::app::{now_nanos, shared};
+use crate::view::clock;
+use crate::view::jump::{Jump, jump};
+use crate::view::url::{self, ExploreState, RangeText, Unit};
+
+/// Pages of the rail: path, name, icon, the key after `G`.
+const PAGES: [(&str, &str, Icon, &str); 3] = [
+    ("/explore", "Explore", Icon::Search, "e"),
+    ("/services", "Services", Icon::Services, "x"),
+    ("/sql", "SQL", Icon::Sql, "q"),
+];
+
+/// Keys that work everywhere or on one page, for the sheet: keys, what they do.
+const KEYS: [(&str, &str, &str); 16] = [
+    ("Everywhere", "Ctrl K", "search box"),
+    ("Everywhere", "/", "filter or find on this page"),
+    ("Everywhere", "G then E, X, Q", "Explore, Services, SQL"),
+    ("Everywhere", "?", "this sheet"),
+    ("Everywhere", "Esc", "close what is on top"),
+    ("Explore", "J K", "next, previous row"),
+    ("Explore", "Enter", "open the row"),
+    ("Waterfall", "↑ ↓", "row"),
+    ("Waterfall", "← →", "shut, open, go to parent"),
+    ("Waterfall", "N P", "next, previous match"),
+    ("Waterfall", "E", "next error"),
+    ("Waterfall", "1 – 9, 0", "open to a level, open all"),
+    ("Waterfall", "W S A D", "zoom in, out, move left, right"),
+    ("Waterfall", "Z, O", "zoom to the span, zoom out"),
+    ("Waterfall", "Y", "copy a link to the span"),
+    ("Waterfall", ".", "inspector on or off"),
+];
+
+/// Rail and top bar around a page.
+#[component]
+pub(crate) fn Frame(children: Children) -> impl IntoView {
+    let shared = shared();
+    let location = use_location();
+    let search = location.search;
+    let navigate = use_navigate();
+
+    // G, then a letter: the letter must follow within 1.5 s.
+    let went = StoredValue::new(0.0);
+    let go = navigate.clone();
+    on_key(move |_, key| {
+        let now = js_sys::Date::now();
+        if now - went.get_value() < 1_500.0 {
+            went.set_value(0.0);
+            if let Some((path, ..)) = PAGES.iter().find(|(.., letter)| *letter == key) {
+                go(&format!("{path}{}", url::shared(&search.get_untracked())), NavigateOptions::default());
+                return true;
+            }
+        }
+        match key {
+            "g" => went.set_value(now),
+            "?" => shared.keys_open.update(|open| *open = !*open),
+            "Escape" if shared.keys_open.get_untracked() => shared.keys_open.set(false),
+            _ => return false,
+        }
+        true
+    });
+    let handle = window_event_listener(leptos::ev::keydown, move |event| {
+        if (event.ctrl_key() || event.meta_key()) && event.key() == "k" {
+            event.prevent_default();
+            focus_field("search");
+        } else if event.key() == "Escape" && is_typing(&event) {
+            let field = document()
+                .active_element()
+                .and_then(|field| wasm_bindgen::JsCast::dyn_into::<web_sys::HtmlElement>(field).ok());
+            if let Some(field) = field {
+                let _ = field.blur();
+            }
+        }
+    });
+    on_cleanup(move || handle.remove());
+
+    view! {
+        <div class="app">
+            <Rail/>
+            <header class="topbar">
+                <Crumb/>
+                <span class="grow"></span>
+                <SearchBox/>
+                <TimeRangeButton/>
+                <button class="btn" title="Copy a link to this view with absolute times" on:click=move |_| share(shared)>
+                    {icon(Icon::Share, false)} "Share view"
+                </button>
+            </header>
+            <main>{children()}</main>
+            <Show when=move || shared.keys_open.get()><KeySheet/></Show>
+            <div class="message" role="status" aria-live="polite" class:shown=move || shared.message.get().is_some()>
+                {move || shared.message.get()}
+            </div>
+        </div>
+    }
+}
+
+#[component]
+fn Rail() -> impl IntoView {
+    let shared = shared();
+    let location = use_location();
+    let (path, search) = (location.pathname, location.search);
+    let is_here = move |page: &str| {
+        let path = path.get();
+        path.starts_with(page) || (page == "/explore" && (path == "/" || path.starts_with("/t/")))
+    };
+    let entry = move |page: &'static str, name: &'static str, image: Icon| {
+        view! {
+            <a href=move || format!("{page}{}", url::shared(&search.get())) aria-current=move || is_here(page).then_some("page")>
+                {icon(image, false)} <span>{name}</span>
+            </a>
+        }
+    };
+    view! {
+        <nav class="rail" aria-label="Main">
+            <a class="logo" href=move || format!("/{}", url::shared(&search.get())) aria-label="hodoscope home">
+                <svg width="28" height="28" viewBox="0 0 28 28" aria-hidden="true">
+                    <g stroke="currentColor" stroke-width="1.6" stroke-linecap="round" opacity=".5"><path d="M6 4.5v19M14 4.5v19M22 4.5v19"/></g>
+                    <g class="track">
+                        <path d="M2.5 21.5C8 20 10 13 14 11.6S21 9.8 25.5 6"/>
+                        <circle cx="6" cy="19.4" r="1.9"/><circle cx="14" cy="11.6" r="1.9"/><circle cx="22" cy="8.6" r="1.9"/>
+                    </g>
+                </svg>
+            </a>
+            {PAGES.into_iter().map(|(page, name, image, _)| entry(page, name, image)).collect_view()}
+            <span class="sp"></span>
+            {entry("/system", "System", Icon::System)}
+            <button
+                aria-label=move || if shared.theme.get() == "dark" { "Switch to the light theme" } else { "Switch to the dark theme" }
+                title="Switch theme"
+                on:click=move |_| shared.switch_theme()
+            >
+                {icon(Icon::Theme, false)}
+            </button>
+        </nav>
+    }
+}
+
+/// Where the reader is.
+#[component]
+fn Crumb() -> impl IntoView {
+    let location = use_location();
+    let (path, search) = (location.pathname, location.search);
+    view! {
+        <div class="crumb">
+            {move || {
+                let path = path.get();
+                let here = match path.as_str() {
+                    "/" | "/explore" => "Explore",
+                    "/services" => "Services",
+                    "/sql" => "SQL",
+                    "/system" => "System",
+                    path if path.starts_with("/t/") => {
+                        let link = format!("/explore{}", url::shared(&search.get()));
+                        return view! { <a href=link>"Explore"</a> <span>"/"</span> <b>"Waterfall"</b> }.into_any();
+                    }
+                    _ => "Not found",
+                };
+                view! { <b>{here}</b> }.into_any()
+            }}
+        </div>
+    }
+}
+
+/// Takes a trace id, a `traceparent`, a filter or a text, and goes there.
+#[component]
+fn SearchBox() -> impl IntoView {
+    let location = use_location();
+    let navigate = use_navigate();
+    let text = RwSignal::new(String::new());
+    let submit = move |event: web_sys::SubmitEvent| {
+        event.prevent_default();
+        let search = location.search.get_untracked();
+        let carried = url::shared(&search);
+        let link = match jump(&text.get_untracked()) {
+            Some(Jump::Trace(trace, Some(span))) => format!("/t/{trace}/{span}{carried}"),
+            Some(Jump::Trace(trace, None)) => format!("/t/{trace}{carried}"),
+            Some(Jump::Filter(filter)) => ExploreState {
+                unit: Unit::Spans,
+                filter,
+                range: RangeText::read(&search),
+                ..ExploreState::read(&carried)
+            }
+            .link(),
+            None => return,
+        };
+        text.set(String::new());
+        navigate(&link, NavigateOptions::default());
+    };
+    view! {
+        <form class="search" role="search" on:submit=submit>
+            {icon(Icon::Search, true)}
+            <input
+                id="search"
+                class="grow"
+                type="text"
+                autocomplete="off"
+                spellcheck="false"
+                aria-label="Search, or paste a trace ID"
+                placeholder="Search, or paste a trace ID"
+                prop:value=text
+                on:input=move |event| text.set(event_target_value(&event))
+            />
+            <kbd>"Ctrl K"</kbd>
+        </form>
+    }
+}
+
+/// Copies this view's URL with absolute times, so that it shows the same tomorrow.
+fn share(shared: crate::app::Shared) {
+    let location = window().location();
+    let (origin, path) = (location.origin().unwrap_or_default(), location.pathname().unwrap_or_default());
+    let search = location.search().unwrap_or_default();
+    let range = RangeText::read(&search);
+    let now = now_nanos();
+    let absolute = |text: &str| clock::parse(text, now).map(clock::rfc3339);
+    let (from, to) = (absolute(&range.from), absolute(&range.to));
+    // A trace is where it is; its time needs no range.
+    let changes: &[_] = if path.starts_with("/t/") {
+        &[("from", None), ("to", None), ("theme", None)]
+    } else {
+        &[("from", from.as_deref()), ("to", to.as_deref()), ("theme", None)]
+    };
+    shared.copy(format!("{origin}{path}{}", url::with_parameters(&search, changes)), "Link to this view");
+}
+
+/// All keys that exist.
+#[component]
+fn KeySheet() -> impl IntoView {
+    let shared = shared();
+    let section = |title: &'static str| {
+        view! {
+            <section>
+                <h3>{title}</h3>
+                <dl>
+                    {KEYS
+                        .into_iter()
+                        .filter(|(place, ..)| *place == title)
+                        .map(|(_, keys, what)| view! { <dt><kbd>{keys}</kbd></dt> <dd>{what}</dd> })
+                        .collect_view()}
+                </dl>
+            </section>
+        }
+    };
+    view! {
+        <div class="sheet-ground" on:click=move |_| shared.keys_open.set(false)>
+            <div class="sheet" role="dialog" aria-modal="true" aria-label="Keys" on:click=|event| event.stop_propagation()>
+                <div class="row">
+                    <b class="grow">"Keys"</b>
+                    <button class="btn s quiet" aria-label="Close" autofocus=true on:click=move |_| shared.keys_open.set(false)>
+                        {icon(Icon::Close, false)}
+                    </button>
+                </div>
+                {section("Everywhere")}
+                {section("Explore")}
+                {section("Waterfall")}
+            </div>
+        </div>
+    }
+}

@@ -1,0 +1,52 @@
+//! Line icons, 18 units wide, drawn with the colour of the text around them.
+
+use leptos::prelude::*;
+
+/// An icon and its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Icon {
+    Search,
+    Services,
+    Sql,
+    System,
+    Theme,
+    Clock,
+    Share,
+    Filter,
+    Close,
+    Up,
+    Down,
+    Copy,
+    Back,
+}
+
+impl Icon {
+    const fn path(self) -> &'static str {
+        match self {
+            Self::Search => "M3.4 8a4.6 4.6 0 1 0 9.2 0a4.6 4.6 0 1 0-9.2 0m8.1 3.5 3.6 3.6",
+            Self::Services => "M3 5.2h12M3 9h12M3 12.8h12M5.4 3.6v3.2M11.8 7.4v3.2M7.6 11.2v3.2",
+            Self::Sql => "m4.2 5.4 3.6 3.6-3.6 3.6M9.6 13h4.8",
+            Self::System => {
+                "M4 3.6h10a1 1 0 0 1 1 1v2.4a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V4.6a1 1 0 0 1 1-1zM4 10h10a1 1 0 0 1 1 1v2.4a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1V11a1 1 0 0 1 1-1zM5.6 5.8h.01M5.6 12.2h.01"
+            }
+            Self::Theme => "M3.6 9a5.4 5.4 0 1 0 10.8 0a5.4 5.4 0 1 0-10.8 0",
+            Self::Clock => "M3.4 9a5.6 5.6 0 1 0 11.2 0a5.6 5.6 0 1 0-11.2 0M9 5.8V9l2.2 1.6",
+            Self::Share => "M7 5H4v9h9v-3M9.6 3.6h4.8v4.8M14.2 3.8 8.4 9.6",
+            Self::Filter => "M3.4 4.6h11.2L10.4 9.6v4.2l-2.8-1.4V9.6z",
+            Self::Close => "m5.4 5.4 7.2 7.2M12.6 5.4l-7.2 7.2",
+            Self::Up => "m5 11 4-4 4 4",
+            Self::Down => "m5 7 4 4 4-4",
+            Self::Copy => {
+                "M7.4 6.4H13a1 1 0 0 1 1 1V13a1 1 0 0 1-1 1H7.4a1 1 0 0 1-1-1V7.4a1 1 0 0 1 1-1zM4 11.4V4h7.4"
+            }
+            Self::Back => "M14 9H4.4M8 5 4 9l4 4",
+        }
+    }
+}
+
+/// An icon of the rail's size; `small` for buttons and inputs.
+pub(crate) fn icon(icon: Icon, small: bool) -> impl IntoView {
+    let class = if small { "ico s" } else { "ico" };
+    let filled = (icon == Icon::Theme).then(|| view! { <path class="fill" d="M9 3.6a5.4 5.4 0 0 1 0 10.8z"/> });
+    view! { <svg class=class viewBox="0 0 18 18" aria-hidden="true"><path d=icon.path()/>{filled}</svg> }
+}

@@ -1,0 +1,33 @@
+//! Single-letter keys: ignored while typing and with Ctrl, Alt or Meta held.
+
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+
+/// Calls `handler` with each plain key pressed outside inputs; true means it was taken. Ends with the component.
+pub(crate) fn on_key(handler: impl Fn(&web_sys::KeyboardEvent, &str) -> bool + 'static) {
+    let handle = window_event_listener(leptos::ev::keydown, move |event| {
+        if event.ctrl_key() || event.alt_key() || event.meta_key() || event.default_prevented() || is_typing(&event) {
+            return;
+        }
+        if handler(&event, &event.key()) {
+            event.prevent_default();
+        }
+    });
+    on_cleanup(move || handle.remove());
+}
+
+/// True when the key goes into a field.
+pub(crate) fn is_typing(event: &web_sys::KeyboardEvent) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+    target.is_some_and(|target| matches!(target.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT"))
+}
+
+/// Puts the cursor into a field and selects its text.
+pub(crate) fn focus_field(id: &str) {
+    if let Some(field) =
+        document().get_element_by_id(id).and_then(|field| field.dyn_into::<web_sys::HtmlInputElement>().ok())
+    {
+        let _ = field.focus();
+        field.select();
+    }
+}

@@ -1,0 +1,16 @@
+//! An address without a page.
+
+use leptos::prelude::*;
+
+use crate::components::states::EmptyState;
+
+/// Says so and offers Explore.
+#[component]
+pub(crate) fn NotFoundPage() -> impl IntoView {
+    view! {
+        <EmptyState title="There is no page at this address">
+            <span class="dim">"The link may be cut off or come from another version."</span>
+            <a class="btn s primary" href="/explore">"Go to Explore"</a>
+        </EmptyState>
+    }
+}

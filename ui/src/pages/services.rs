@@ -1,0 +1,107 @@
+//! Services of the time range: requests, errors, durations.
+
+use api::{Problem, ServiceItem};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos_router::hooks::use_location;
+
+use crate::app::shared;
+use crate::client;
+use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
+use crate::view::url::{ExploreState, RangeText, Sort};
+use crate::view::{condition, format};
+
+/// One row a service; a click shows its traces.
+#[component]
+pub(crate) fn ServicesPage() -> impl IntoView {
+    let shared = shared();
+    let search = use_location().search;
+    let range = Memo::new(move |_| RangeText::read(&search.get()));
+    let loading = RwSignal::new(true);
+    let reload = RwSignal::new(0u32);
+    let found = RwSignal::new(None::<Result<Vec<ServiceItem>, Problem>>);
+    let question = StoredValue::new(0u32);
+    Effect::new(move |_| {
+        let range = range.get();
+        reload.track();
+        let number = question.get_value().wrapping_add(1);
+        question.set_value(number);
+        loading.set(true);
+        spawn_local(async move {
+            let answer = client::services(&range).await;
+            if question.try_get_value() != Some(number) {
+                return;
+            }
+            loading.set(false);
+            found.set(Some(answer.map(|mut answer| {
+                answer.services.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.name.cmp(&b.name)));
+                shared.see_services(answer.services.iter().map(|service| service.name.as_str()));
+                answer.services
+            })));
+        });
+    });
+    let row = move |service: ServiceItem| {
+        let range = range.get_untracked();
+        let filter = condition::write("service", "=", &service.name);
+        let traces = ExploreState { filter: filter.clone(), range: range.clone(), ..ExploreState::default() }.link();
+        let slowest = ExploreState {
+            filter: filter.clone(),
+            sort: Sort::Slowest,
+            range: range.clone(),
+            ..ExploreState::default()
+        }
+        .link();
+        let failed =
+            ExploreState { filter: condition::with(&filter, "status=error"), range, ..ExploreState::default() }.link();
+        let is_bad = service.errors > 0 && service.errors.saturating_mul(100) >= service.requests.max(1);
+        let duration = |nanos: Option<u64>| nanos.map_or_else(|| "–".to_owned(), format::duration);
+        view! {
+            <tr>
+                <td><a href=traces><span class=format!("svc {}", shared.color_class(&service.name))>{service.name.clone()}</span></a></td>
+                <td class="num dim">{format::count(service.spans)}</td>
+                <td class="num">{format::count(service.requests)}</td>
+                <td class="num" class:bad=is_bad>{format::count(service.errors)}</td>
+                <td class="num" class:bad=is_bad>{format::percent(service.errors, service.requests)}</td>
+                <td class="num dim">{duration(service.p50_nanos)}</td>
+                <td class="num semi">{duration(service.p95_nanos)}</td>
+                <td class="links"><a href=slowest>"slowest"</a> <a href=failed>"failed"</a></td>
+            </tr>
+        }
+    };
+    view! {
+        <div class="page">
+            <LoadingBar active=loading/>
+            {move || match found.get() {
+                None => view! { <Skeleton rows=12/> }.into_any(),
+                Some(Err(problem)) => {
+                    let retry = Callback::new(move |()| reload.update(|count| *count += 1));
+                    view! { <ErrorBox problem retry/> }.into_any()
+                }
+                Some(Ok(services)) if services.is_empty() => view! {
+                    <EmptyState title="No service sent a span in this time range">
+                        <span class="dim">"Choose a longer range above, or see in Explore how to send data."</span>
+                        <a class="btn s primary" href="/explore">"Go to Explore"</a>
+                    </EmptyState>
+                }.into_any(),
+                Some(Ok(services)) => view! {
+                    <table class:old=loading>
+                        <caption class="sr">"Services"</caption>
+                        <thead>
+                            <tr>
+                                <th>"Service"</th>
+                                <th class="num">"Spans"</th>
+                                <th class="num" aria-sort="descending">"Requests ↓"</th>
+                                <th class="num">"Errors"</th>
+                                <th class="num">"Error share"</th>
+                                <th class="num">"p50"</th>
+                                <th class="num">"p95"</th>
+                                <th>"Traces"</th>
+                            </tr>
+                        </thead>
+                        <tbody>{services.into_iter().map(row).collect_view()}</tbody>
+                    </table>
+                }.into_any(),
+            }}
+        </div>
+    }
+}

@@ -1,0 +1,29 @@
+//! What a page shows, as plain values: layouts, texts and URLs without a browser.
+//!
+//! | file            | knows                                                              |
+//! |-----------------|--------------------------------------------------------------------|
+//! | `format.rs`     | durations, counts, bytes, ids as people read them                  |
+//! | `clock.rs`      | moments and time ranges: UTC text out, absolute and relative in    |
+//! | `url.rs`        | the state of each page as a query string and back                  |
+//! | `condition.rs`  | the filter text as conditions that can be added and removed        |
+//! | `jump.rs`       | what a text in the search box asks for                             |
+//! | `color.rs`      | which colour slot a service has                                    |
+//! | `span_tree.rs`  | spans in columns; which rows are open, folded, visible             |
+//! | `timeline.rs`   | time to pixels, ruler ticks, zoom                                  |
+//! | `find.rs`       | matches of a text in names, services and ids                       |
+//! | `attributes.rs` | attributes grouped by namespace, and as JSON                       |
+//! | `snippets.rs`   | how to point an SDK at this server                                 |
+//!
+//! Nothing here touches the browser, so all of it is tested natively.
+
+pub(crate) mod attributes;
+pub(crate) mod clock;
+pub(crate) mod color;
+pub(crate) mod condition;
+pub(crate) mod find;
+pub(crate) mod format;
+pub(crate) mod jump;
+pub(crate) mod snippets;
+pub(crate) mod span_tree;
+pub(crate) mod timeline;
+pub(crate) mod url;

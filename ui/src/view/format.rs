@@ -1,0 +1,167 @@
+//! Numbers as people read them.
+//!
+//! Durations have three significant digits and the largest unit that keeps them above 1 (ns, µs, ms, s,
+//! min, h). Thousands are parted by a narrow space that does not break, and so are number and unit.
+
+/// Parts a number from its unit, and thousands from each other.
+const NARROW: char = '\u{202f}';
+
+/// Units of time and their length in nanoseconds, shortest first.
+const UNITS: [(&str, f64); 6] = [("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("min", 60e9), ("h", 3_600e9)];
+
+/// `3.21 s`, `412 ms`, `9 µs`, `1.5 min`; zero is `0`.
+pub(crate) fn duration(nanos: u64) -> String {
+    if nanos == 0 {
+        return "0".to_owned();
+    }
+    let nanos = nanos as f64;
+    let mut unit = UNITS.iter().rposition(|(_, size)| nanos >= *size).unwrap_or(0);
+    // 999.6 µs rounds to 1000 µs, which is 1 ms.
+    if let Some((_, next)) = UNITS.get(unit + 1)
+        && rounded(nanos / UNITS[unit].1) * UNITS[unit].1 >= *next
+    {
+        unit += 1;
+    }
+    let (name, size) = UNITS[unit];
+    let value = rounded(nanos / size);
+    let text = if value >= 1000.0 { count(value as u64) } else { plain(value) };
+    format!("{text}{NARROW}{name}")
+}
+
+/// A duration with its sign, as waits and offsets have one: `+1.94 s`, `-12 ms`, `+0`.
+pub(crate) fn signed_duration(nanos: i64) -> String {
+    let sign = if nanos < 0 { '−' } else { '+' };
+    format!("{sign}{}", duration(nanos.unsigned_abs()))
+}
+
+/// Rounds to three significant digits.
+fn rounded(value: f64) -> f64 {
+    if value >= 100.0 {
+        value.round()
+    } else if value >= 10.0 {
+        (value * 10.0).round() / 10.0
+    } else {
+        (value * 100.0).round() / 100.0
+    }
+}
+
+/// Without zeros behind the point: `9`, `9.5`, `9.05`.
+fn plain(value: f64) -> String {
+    let text = format!("{value:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// `604 812`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + 8);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(NARROW);
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Short enough for a facet: `9 556`, `76.1 k`, `605 k`, `1.2 M`.
+pub(crate) fn short_count(number: u64) -> String {
+    const STEPS: [(f64, char); 3] = [(1e9, 'G'), (1e6, 'M'), (1e3, 'k')];
+    if number < 10_000 {
+        return count(number);
+    }
+    for (size, letter) in STEPS {
+        let value = rounded(number as f64 / size);
+        if value >= 1.0 {
+            return format!("{}{NARROW}{letter}", plain(value));
+        }
+    }
+    count(number)
+}
+
+/// `1 span`, `40 spans`.
+pub(crate) fn counted(number: u64, noun: &str) -> String {
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
+/// `1.58 %` of a whole; zero without a whole.
+pub(crate) fn percent(part: u64, whole: u64) -> String {
+    let share = if whole == 0 { 0.0 } else { part as f64 / whole as f64 * 100.0 };
+    let text = if part > 0 && share < 0.01 { "< 0.01".to_owned() } else { plain(rounded(share)) };
+    format!("{text}{NARROW}%")
+}
+
+/// `3.2 MiB`.
+pub(crate) fn bytes(number: u64) -> String {
+    const STEPS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    for (size, unit) in STEPS {
+        if number >= size {
+            return format!("{}{NARROW}{unit}", plain(rounded(number as f64 / size as f64)));
+        }
+    }
+    format!("{number}{NARROW}B")
+}
+
+/// An id cut in the middle: `7f3ac91e…40aa`. Shorter texts stay whole.
+pub(crate) fn short_id(id: &str) -> String {
+    match (id.get(..8), id.get(id.len().saturating_sub(4)..)) {
+        (Some(head), Some(tail)) if id.len() > 16 => format!("{head}…{tail}"),
+        _ => id.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(nanos: u64, text: &str) {
+        assert_eq!(duration(nanos).replace(NARROW, " "), text, "{nanos} ns");
+    }
+
+    #[test]
+    fn durations_have_three_digits_and_a_fitting_unit() {
+        check(0, "0");
+        check(7, "7 ns");
+        check(1_234, "1.23 µs");
+        check(9_000_000, "9 ms");
+        check(57_040_000, "57 ms");
+        check(412_345_678, "412 ms");
+        check(3_214_000_000, "3.21 s");
+        check(59_960_000_000, "1 min");
+        check(90_000_000_000, "1.5 min");
+        check(7_200_000_000_000, "2 h");
+        check(8_640_000_000_000_000, "2 400 h");
+    }
+
+    /// Rounding up never leaves `1000` of the smaller unit.
+    #[test]
+    fn rounding_steps_to_the_next_unit() {
+        check(999_600, "1 ms");
+        check(999_400, "999 µs");
+        check(999_999_999, "1 s");
+    }
+
+    #[test]
+    fn counts_part_thousands() {
+        assert_eq!(count(604_812).replace(NARROW, " "), "604 812");
+        assert_eq!(count(12), "12");
+        assert_eq!(short_count(9_556).replace(NARROW, " "), "9 556");
+        assert_eq!(short_count(76_120).replace(NARROW, " "), "76.1 k");
+        assert_eq!(short_count(1_204_000).replace(NARROW, " "), "1.2 M");
+    }
+
+    #[test]
+    fn shares_and_sizes() {
+        assert_eq!(percent(1, 1_000_000).replace(NARROW, " "), "< 0.01 %");
+        assert_eq!(percent(0, 0).replace(NARROW, " "), "0 %");
+        assert_eq!(bytes(3_355_443).replace(NARROW, " "), "3.2 MiB");
+        assert_eq!(signed_duration(-12_000_000).replace(NARROW, " "), "−12 ms");
+    }
+
+    #[test]
+    fn ids_are_cut_in_the_middle() {
+        assert_eq!(short_id("7f3ac91e000000000000000000e140aa"), "7f3ac91e…40aa");
+        assert_eq!(short_id("7f3ac91e00000001"), "7f3ac91e00000001");
+    }
+}

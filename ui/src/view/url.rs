@@ -1,0 +1,289 @@
+//! The state of each page as a query string and back: every view is a URL.
+//!
+//! Only what differs from the default is written, in a fixed order, so that one view has one URL.
+//! Parameters a page does not know are left out of its links, apart from the shared ones (`from`, `to`,
+//! `theme`), which travel along.
+
+use std::fmt::Write as _;
+
+/// Pairs of a query string, decoded, in order.
+pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
+    let query = query.strip_prefix('?').unwrap_or(query);
+    query
+        .split('&')
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let (key, value) = part.split_once('=').unwrap_or((part, ""));
+            (decode(key), decode(value))
+        })
+        .collect()
+}
+
+/// Writes pairs as a query string with its `?`; nothing when there are none.
+pub(crate) fn query_string<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> String {
+    let mut text = String::new();
+    for (key, value) in pairs {
+        text.push(if text.is_empty() { '?' } else { '&' });
+        text.push_str(&encode(key));
+        text.push('=');
+        text.push_str(&encode(value));
+    }
+    text
+}
+
+/// Percent-encodes what may not stand in a query value or a path segment. `: , =` inside values stay readable.
+pub(crate) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b':' | b',' => {
+                encoded.push(char::from(byte));
+            }
+            b' ' => encoded.push('+'),
+            _ => write!(encoded, "%{byte:02X}").unwrap_or_default(),
+        }
+    }
+    encoded
+}
+
+/// Undoes [`encode`]. What is not valid stays as it stands; bytes that are no UTF-8 become `U+FFFD`.
+pub(crate) fn decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut index = 0;
+    while index < bytes.len() {
+        let hex = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+        match (bytes[index], hex(index + 1), hex(index + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                index += 3;
+            }
+            (b'+', ..) => {
+                decoded.push(b' ');
+                index += 1;
+            }
+            (byte, ..) => {
+                decoded.push(byte);
+                index += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&decoded).into_owned()
+}
+
+/// A range of time as two texts of the API; see `clock.rs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RangeText {
+    /// First moment inside.
+    pub(crate) from: String,
+    /// First moment after.
+    pub(crate) to: String,
+}
+
+impl Default for RangeText {
+    fn default() -> Self {
+        Self { from: "now-1h".to_owned(), to: "now".to_owned() }
+    }
+}
+
+impl RangeText {
+    /// From the pairs of a query string.
+    pub(crate) fn read(query: &str) -> Self {
+        let mut range = Self::default();
+        for (key, value) in pairs(query) {
+            match key.as_str() {
+                "from" if !value.is_empty() => range.from = value,
+                "to" if !value.is_empty() => range.to = value,
+                _ => {}
+            }
+        }
+        range
+    }
+}
+
+/// What the list of Explore counts as one row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A trace of which at least one span matches.
+    #[default]
+    Traces,
+    /// A span that matches.
+    Spans,
+}
+
+impl Unit {
+    /// As the API and the URL call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Spans => "spans",
+        }
+    }
+}
+
+/// Which row of Explore stands first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sort {
+    /// The latest start.
+    #[default]
+    Newest,
+    /// The longest duration.
+    Slowest,
+}
+
+impl Sort {
+    /// As the API and the URL call it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Newest => "newest",
+            Self::Slowest => "slowest",
+        }
+    }
+}
+
+/// Everything Explore shows, as its URL says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ExploreState {
+    /// Rows are traces or spans.
+    pub(crate) unit: Unit,
+    /// The filter text.
+    pub(crate) filter: String,
+    /// Order of rows.
+    pub(crate) sort: Sort,
+    /// Range of time.
+    pub(crate) range: RangeText,
+    /// Theme forced by the URL.
+    pub(crate) theme: Option<String>,
+}
+
+impl ExploreState {
+    /// From a query string; unknown values read as the default.
+    pub(crate) fn read(query: &str) -> Self {
+        let mut state = Self { range: RangeText::read(query), ..Self::default() };
+        for (key, value) in pairs(query) {
+            match (key.as_str(), value.as_str()) {
+                ("unit", "spans") => state.unit = Unit::Spans,
+                ("sort", "slowest") => state.sort = Sort::Slowest,
+                ("q", _) => state.filter = value,
+                ("theme", _) => state.theme = Some(value),
+                _ => {}
+            }
+        }
+        state
+    }
+
+    /// Path and query string of this view.
+    pub(crate) fn link(&self) -> String {
+        let default = Self::default();
+        let theme = self.theme.as_deref().unwrap_or_default();
+        let all = [
+            ("unit", self.unit.name(), self.unit != default.unit),
+            ("q", &self.filter, !self.filter.is_empty()),
+            ("sort", self.sort.name(), self.sort != default.sort),
+            ("from", &self.range.from, self.range != default.range),
+            ("to", &self.range.to, self.range.to != default.range.to),
+            ("theme", theme, !theme.is_empty()),
+        ];
+        let kept = all.iter().filter(|(_, _, differs)| *differs).map(|(key, value, _)| (*key, *value));
+        format!("/explore{}", query_string(kept))
+    }
+
+    /// Query string of the API for one page of this view.
+    pub(crate) fn api_query(&self, limit: usize, cursor: Option<&str>) -> String {
+        let limit = limit.to_string();
+        let mut all = vec![
+            ("unit", self.unit.name()),
+            ("q", self.filter.as_str()),
+            ("from", self.range.from.as_str()),
+            ("to", self.range.to.as_str()),
+            ("sort", self.sort.name()),
+            ("limit", limit.as_str()),
+        ];
+        all.extend(cursor.map(|cursor| ("cursor", cursor)));
+        query_string(all.into_iter().filter(|(_, value)| !value.is_empty()))
+    }
+}
+
+/// Sets, replaces or (with `None`) removes parameters of a query string; the others keep their place.
+pub(crate) fn with_parameters(query: &str, changes: &[(&str, Option<&str>)]) -> String {
+    let mut all = pairs(query);
+    for (key, value) in changes {
+        match (all.iter_mut().find(|(name, _)| name == key), value) {
+            (Some(pair), Some(value)) => (*value).clone_into(&mut pair.1),
+            (None, Some(value)) => all.push(((*key).to_owned(), (*value).to_owned())),
+            (_, None) => all.retain(|(name, _)| name != key),
+        }
+    }
+    query_string(all.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+}
+
+/// The shared parameters of a query string, to be carried to another page.
+pub(crate) fn shared(query: &str) -> String {
+    let all = pairs(query);
+    let kept = all.iter().filter(|(key, value)| matches!(key.as_str(), "from" | "to" | "theme") && !value.is_empty());
+    query_string(kept.map(|(key, value)| (key.as_str(), value.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The plain view has the plain URL, and each choice is one parameter.
+    #[test]
+    fn only_what_differs_is_written() {
+        assert_eq!(ExploreState::default().link(), "/explore");
+        let state = ExploreState {
+            unit: Unit::Spans,
+            filter: "service=checkout duration>=100ms name~\"GET /a b\"".to_owned(),
+            sort: Sort::Slowest,
+            range: RangeText { from: "now-24h".to_owned(), to: "now".to_owned() },
+            theme: None,
+        };
+        assert_eq!(
+            state.link(),
+            "/explore?unit=spans&q=service%3Dcheckout+duration%3E%3D100ms+name~%22GET+%2Fa+b%22&sort=slowest&from=now-24h"
+        );
+        assert_eq!(ExploreState::read(state.link().split_once('?').expect("has a query").1), state);
+    }
+
+    #[test]
+    fn the_api_is_asked_without_empty_parts() {
+        let query = ExploreState::default().api_query(50, None);
+        assert_eq!(query, "?unit=traces&from=now-1h&to=now&sort=newest&limit=50");
+        assert!(ExploreState::default().api_query(50, Some("a/b")).ends_with("&cursor=a%2Fb"));
+    }
+
+    #[test]
+    fn parameters_are_replaced_in_place() {
+        assert_eq!(with_parameters("?x=1&q=a", &[("x", Some("2")), ("find", Some("é"))]), "?x=2&q=a&find=%C3%A9");
+        assert_eq!(with_parameters("?x=1", &[("x", None)]), "");
+        assert_eq!(shared("?q=a&from=now-6h&theme=light&x=1"), "?from=now-6h&theme=light");
+    }
+
+    #[test]
+    fn broken_escapes_are_kept() {
+        assert_eq!(decode("100%&a%zz%4"), "100%&a%zz%4");
+        assert_eq!(decode("%ff"), "\u{fffd}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn encoded_texts_come_back(text in ".{0,60}") {
+            proptest::prop_assert_eq!(decode(&encode(&text)), text);
+        }
+
+        /// A URL restores its view.
+        #[test]
+        fn states_come_back(filter in ".{0,40}", slowest: bool, spans: bool, from in "now-[1-9][mhd]") {
+            let state = ExploreState {
+                unit: if spans { Unit::Spans } else { Unit::Traces },
+                filter,
+                sort: if slowest { Sort::Slowest } else { Sort::Newest },
+                range: RangeText { from, to: "now".to_owned() },
+                theme: None,
+            };
+            let link = state.link();
+            proptest::prop_assert_eq!(ExploreState::read(link.trim_start_matches("/explore")), state);
+        }
+    }
+}
