@@ -16,6 +16,7 @@
 //! | `buffer.rs`    | accepted rows that are in no segment yet                                 |
 //! | `flush.rs`     | sealed generations of the buffer into segments                           |
 //! | `segment.rs`   | a Parquet file: order, layout, statistics                                |
+//! | `index.rs`     | which rows of a segment may belong to a trace; a cache                   |
 //! | `table_log.rs` | which segments are alive: a Delta log per table                          |
 //! | `durable_local.rs` | local disk as an object store that syncs                             |
 //! | `recovery.rs`  | replay of old WAL files behind an open ingest                            |
@@ -32,6 +33,7 @@ mod directory;
 mod durable_local;
 mod error;
 mod flush;
+mod index;
 mod metrics;
 mod paths;
 mod published;
@@ -47,6 +49,7 @@ pub use batch::Batch;
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use error::{Error, Result};
+pub use index::{RowRanges, TraceRows};
 pub use metrics::Counts;
 pub use snapshot::{BufferedRows, SegmentMeta, Snapshot, TableSnapshot};
 pub use table::TABLES;

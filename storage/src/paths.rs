@@ -103,6 +103,15 @@ pub(crate) fn parse_date(text: &str) -> Option<i32> {
 
 const UNIX_DAY_0: time::Date = time::macros::date!(1970 - 01 - 01);
 
+/// The trace index of a segment, by the segment's object path: `<table>/_idx/<uuid>.tix`.
+pub(crate) fn index_file(root: &Path, segment: &ObjectPath) -> PathBuf {
+    let path = root.join(segment.as_ref());
+    let name = path.file_stem().unwrap_or_default().to_owned();
+    // Up from the day's directory to the table's.
+    let table_dir = path.parent().and_then(Path::parent).unwrap_or(root);
+    table_dir.join("_idx").join(name).with_extension("tix")
+}
+
 /// Makes the names in a directory durable: a new, renamed or removed file is not, before this.
 pub(crate) fn sync_dir(dir: &Path) -> std::io::Result<()> {
     std::fs::File::open(dir)?.sync_all()

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use crate::buffer::TenantView;
 use crate::config::Config;
+use crate::index::TraceIndexes;
 use crate::metrics::Counters;
 use crate::snapshot::Snapshot;
 
@@ -19,6 +20,7 @@ use crate::snapshot::Snapshot;
 pub(crate) struct Published {
     pub config: Config,
     pub store: Arc<dyn ObjectStore>,
+    indexes: Arc<TraceIndexes>,
     tenants: ArcSwap<HashMap<TenantId, Arc<ArcSwap<TenantView>>>>,
     /// Why snapshots may miss rows.
     pub incomplete: ArcSwapOption<String>,
@@ -45,6 +47,7 @@ pub(crate) struct Published {
 impl Published {
     pub(crate) fn new(config: Config, store: Arc<dyn ObjectStore>) -> Self {
         Self {
+            indexes: Arc::new(TraceIndexes::new(&config.data)),
             config,
             store,
             tenants: ArcSwap::default(),
@@ -97,7 +100,9 @@ impl Published {
         // First whether rows may be missing, then the rows: the other way round, a replay that ends in
         // between would let a view without its rows look whole.
         let incomplete = self.incomplete.load().as_deref().cloned();
-        let tables = self.view(tenant).map(|view| view.tables.iter().filter_map(|table| table.snapshot()).collect());
+        let tables = self
+            .view(tenant)
+            .map(|view| view.tables.iter().filter_map(|table| table.snapshot(&self.indexes)).collect());
         Snapshot { tables: tables.unwrap_or_default(), store: Arc::clone(&self.store), incomplete }
     }
 }

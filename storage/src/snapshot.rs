@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use model::TimeRange;
+use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use model::{TimeRange, TraceId};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+use crate::index::{INDEXED_COLUMN, TraceIndexes, TraceRows};
 use crate::table::Table;
 
 /// What one reader sees: each acknowledged row exactly once, whatever the writer does meanwhile.
@@ -31,6 +33,7 @@ pub struct TableSnapshot {
     pub segments: Arc<[Arc<SegmentMeta>]>,
     /// Accepted rows that are in no segment of that version.
     pub buffer: Arc<[Arc<BufferedRows>]>,
+    pub(crate) indexes: Arc<TraceIndexes>,
 }
 
 /// Rows in the write buffer.
@@ -59,6 +62,42 @@ pub struct SegmentMeta {
     pub time_range: TimeRange,
     /// Smallest and largest service name (text may be cut, then the largest is rounded up); `None` when unknown.
     pub service_range: Option<(String, String)>,
+}
+
+impl TableSnapshot {
+    /// Segments that may hold rows of a trace, with their candidate rows; other segments certainly do not.
+    ///
+    /// Cheap: one read of about 4 KiB per segment, on a blocking thread. For a table without a `trace_id` column
+    /// every segment is a candidate with all its rows. The buffer is not searched: see [`Self::buffered_trace`].
+    pub async fn locate_trace(&self, trace_id: TraceId) -> Vec<TraceRows> {
+        let all = || {
+            let all = self.segments.iter().map(|segment| TraceRows { segment: Arc::clone(segment), rows: None });
+            all.collect()
+        };
+        if self.table.column(INDEXED_COLUMN).is_none() {
+            return all();
+        }
+        let (indexes, segments) = (Arc::clone(&self.indexes), Arc::clone(&self.segments));
+        let locating = tokio::task::spawn_blocking(move || indexes.locate(&segments, trace_id));
+        locating.await.unwrap_or_else(|_| all())
+    }
+
+    /// Rows of a trace in the write buffer, in order of arrival. Compares every buffered id: about a millisecond
+    /// per 200,000 rows.
+    pub fn buffered_trace(&self, trace_id: TraceId) -> Vec<RecordBatch> {
+        let Some((column, _)) = self.table.column(INDEXED_COLUMN) else { return Vec::new() };
+        let found = self.buffer.iter().filter_map(|rows| {
+            let ids = rows.records.column(column).as_binary_opt::<i32>()?;
+            let wanted = ids.iter().zip(0..).filter(|(id, _)| id.is_some_and(|id| id == trace_id.as_bytes()));
+            let wanted: Vec<u32> = wanted.map(|(_, row)| row).collect();
+            if wanted.is_empty() {
+                return None;
+            }
+            // Fails for row numbers that do not exist only.
+            take_record_batch(&rows.records, &UInt32Array::from(wanted)).ok()
+        });
+        found.collect()
+    }
 }
 
 impl Snapshot {

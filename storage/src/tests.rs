@@ -211,6 +211,53 @@ async fn d12_replay_is_bounded_and_behind_an_open_ingest() {
     assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..410).collect::<Vec<_>>());
 }
 
+/// Numbers of the spans that the index gives for a trace, after comparing whole ids.
+async fn located(storage: &Storage, config: &Config, trace: u64) -> Vec<u64> {
+    let snapshot = storage.reader().snapshot(&tenant());
+    let table = snapshot.table(&SPANS).expect("spans");
+    let id = model::TraceId::from_bytes(&rows::trace_id(trace)).expect("not zero");
+    let mut found: Vec<u64> = table.buffered_trace(id).iter().flat_map(span_ids).collect();
+    for candidate in table.locate_trace(id).await {
+        let wanted = candidate.rows.expect("the index can be used");
+        let all: Vec<u64> = read_segment(&candidate.segment, config).iter().flat_map(span_ids).collect();
+        for range in wanted.ranges() {
+            found.extend(&all[range.start as usize..range.end as usize]);
+        }
+    }
+    found.sort_unstable();
+    found
+}
+
+/// A trace is found by its rows in segments and in the buffer; an index that was lost or damaged comes back.
+#[tokio::test]
+async fn a_trace_is_located_whatever_happens_to_the_index() {
+    let dir = TempDir::new().expect("a folder");
+    let config = config(&dir);
+    let storage = open(&config).await;
+    storage.appender().append(&tenant(), vec![spans(0..5_005)]).await.expect("it is taken");
+    storage.close().await.expect("closes");
+    let storage = open(&config).await;
+    storage.appender().append(&tenant(), vec![spans(5_005..5_020)]).await.expect("it is taken");
+
+    let indexes = || std::fs::read_dir(config.data.join("tenants/default/spans/_idx")).expect("indexes").flatten();
+    let trace = (5_000..5_010).collect::<Vec<_>>();
+    assert_eq!(located(&storage, &config, 500).await, trace);
+    assert_eq!(located(&storage, &config, 0).await, (0..10).collect::<Vec<_>>());
+    assert!(located(&storage, &config, 9_999).await.is_empty());
+
+    for path in indexes().map(|entry| entry.path()) {
+        let mut bytes = std::fs::read(&path).expect("readable");
+        for byte in bytes.iter_mut().skip(40) {
+            *byte ^= 0x55;
+        }
+        std::fs::write(&path, bytes).expect("writable");
+    }
+    assert_eq!(located(&storage, &config, 500).await, trace, "damaged");
+    indexes().for_each(|entry| std::fs::remove_file(entry.path()).expect("removable"));
+    assert_eq!(located(&storage, &config, 499).await, (4_990..5_000).collect::<Vec<_>>(), "missing");
+    assert_eq!(indexes().count(), 1);
+}
+
 /// Tenants do not see each other.
 #[tokio::test]
 async fn tenants_are_places() {

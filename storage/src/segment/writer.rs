@@ -16,8 +16,9 @@ use super::gather::Gather;
 use super::layout::{ROW_GROUP_ROWS, properties};
 use super::order::{self, DayRows};
 use super::stats::{self, FileStats};
-use crate::durable_local::create_dir_durably;
+use crate::durable_local::{Placing, create_dir_durably, write_durably};
 use crate::error::{Error, Result};
+use crate::index::{INDEXED_COLUMN, IndexBuilder};
 use crate::paths::{self, sync_dir};
 use crate::snapshot::{BufferedRows, SegmentMeta};
 use crate::table::Table;
@@ -76,7 +77,8 @@ fn write_day(
     let temporary = path.with_extension("parquet.tmp");
     let failed = |source: io::Error| Error::Write { path: path.clone(), source };
     create_dir_durably(&dir).map_err(failed)?;
-    let result = write_file(table, gather, day, &temporary).and_then(|(stats, size_bytes)| {
+    let mut index = table.column(INDEXED_COLUMN).map(|_| IndexBuilder::default());
+    let result = write_file(table, gather, day, &temporary, index.as_mut()).and_then(|(stats, size_bytes)| {
         std::fs::rename(&temporary, &path).and_then(|()| sync_dir(&dir)).map_err(failed)?;
         Ok((stats, size_bytes))
     });
@@ -85,10 +87,23 @@ fn write_day(
     })?;
     let path_in_table = format!("{partition}/{name}");
     let object_path = Path::from(format!("{prefix}/{path_in_table}"));
+    if let Some(index) = index {
+        let index_path = table_dir.join("_idx").join(&name).with_extension("tix");
+        if let Err(error) = write_durably(&index_path, &[&index.finish()], Placing::Replace) {
+            // It is built again when someone asks for it.
+            tracing::warn!(path = %index_path.display(), %error, "a trace index could not be written");
+        }
+    }
     Ok(Written { meta: stats::meta(object_path, size_bytes, day.day, &stats), stats: stats.to_json(), path_in_table })
 }
 
-fn write_file(table: &'static Table, gather: &Gather<'_>, day: &DayRows, path: &FilePath) -> Result<(FileStats, u64)> {
+fn write_file(
+    table: &'static Table,
+    gather: &Gather<'_>,
+    day: &DayRows,
+    path: &FilePath,
+    mut index: Option<&mut IndexBuilder>,
+) -> Result<(FileStats, u64)> {
     let failed = |source: io::Error| Error::Write { path: path.to_owned(), source };
     let file = File::create(path).map_err(failed)?;
     let mut writer = ArrowWriter::try_new(BufWriter::new(file), table.schema(), Some(properties(table)))?;
@@ -96,6 +111,9 @@ fn write_file(table: &'static Table, gather: &Gather<'_>, day: &DayRows, path: &
     for places in day.places.chunks(ROW_GROUP_ROWS) {
         let rows = gather.take(places)?;
         stats.add(&rows);
+        if let (Some(index), Some(ids)) = (index.as_deref_mut(), rows.column_by_name(INDEXED_COLUMN)) {
+            index.add(ids);
+        }
         writer.write(&rows)?;
         drop(rows);
         writer.flush()?;
