@@ -1,1 +1,76 @@
-//! Stub.
+//! OTLP in, batches out.
+//!
+//! The only room that has seen protobuf: past it, there are only batches. A request goes through it in a
+//! straight line:
+//!
+//! ```text
+//! receiver ─▶ decompress ─▶ decode ─▶ sanitize ─▶ map ─▶ Appender::append ─▶ answer
+//! ```
+//!
+//! | file                        | knows                                                              |
+//! |-----------------------------|--------------------------------------------------------------------|
+//! | `receiver.rs` `receiver/`   | OTLP over HTTP and gRPC: reading, answering, refusing               |
+//! | `ingest.rs`                 | one request from its body to its answer                            |
+//! | `otlp.rs` `otlp/`           | messages to rows; OTLP/JSON to messages                            |
+//! | `sanitize.rs` `sanitize/`   | repairs on entry, one per file                                     |
+//! | `outcome.rs`                | what became of each item, and how to say it                        |
+//! | `budget.rs`                 | bytes in flight                                                    |
+//! | `metrics.rs`                | what is counted about all this                                     |
+//! | `config.rs` `error.rs`      | settings; why a whole request was refused                          |
+//!
+//! It offers routes and never sees a socket: that is the door's.
+
+mod budget;
+mod config;
+mod error;
+mod ingest;
+pub mod metrics;
+mod otlp;
+pub mod outcome;
+mod receiver;
+mod sanitize;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use storage::{Appender, Clock};
+
+pub use config::Config;
+pub use error::{Error, Result};
+pub use ingest::{Encoding, to_batches};
+pub use metrics::Metrics;
+pub use outcome::{Outcome, Reason, Signal};
+
+/// Takes telemetry and hands it to storage. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    ingest: Arc<ingest::Ingest>,
+}
+
+impl Collector {
+    /// A collector that appends to `appender` and refuses rows older than `retention`.
+    pub fn new(config: Config, retention: Duration, appender: Appender, clock: Arc<dyn Clock>) -> Self {
+        Self { ingest: Arc::new(ingest::Ingest::new(config, retention, appender, clock)) }
+    }
+
+    /// Routes of OTLP/HTTP. They stand behind a door, which says who is asking.
+    pub fn http_routes(&self) -> Router {
+        receiver::http::routes(&self.ingest)
+    }
+
+    /// Routes of OTLP/gRPC. They stand behind a door, which says who is asking.
+    pub fn grpc_routes(&self) -> Router {
+        receiver::grpc::routes(&self.ingest)
+    }
+
+    /// What was counted so far.
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.ingest.metrics)
+    }
+
+    /// From now on every new request is asked to come back later; those that are here finish.
+    pub fn close(&self) {
+        self.ingest.close();
+    }
+}

@@ -180,6 +180,7 @@ fn protocol(config: &Config) -> Builder<TokioExecutor> {
 }
 
 /// What a peer hears when a handler panicked. Rooms that have their own phrase catch it themselves.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands the panic over")]
 fn panic_answer(panic: Box<dyn std::any::Any + Send>) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("unknown"), "a request handler panicked");

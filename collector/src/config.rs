@@ -1,0 +1,82 @@
+//! Settings of the collector: plain values with a unit and both directions of the trade.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the collector.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The largest request, in bytes, both as it comes and decompressed. Senders split batches that are
+    /// refused, or lose them; a larger limit lets one request take more memory.
+    pub request_bytes_max: u64,
+    /// Bytes of all requests being taken, as they come and decompressed. Above it, newcomers are asked to
+    /// come back. Decoded messages take about three times as much, at most one per processor at a time.
+    pub in_flight_bytes_max: u64,
+    /// How long a request may wait for decoding and the disk, in milliseconds, before its sender is asked to
+    /// come back. Exporters give up after 10 s by default and some of them then lose the batch.
+    pub answer_within_ms: u64,
+    /// How long a request's body may take to arrive, in seconds.
+    pub body_timeout_s: u64,
+    /// Path of traces over HTTP.
+    pub traces_path: String,
+    /// Path of metrics over HTTP.
+    pub metrics_path: String,
+    /// Path of logs over HTTP.
+    pub logs_path: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            request_bytes_max: 64 << 20,
+            in_flight_bytes_max: 256 << 20,
+            answer_within_ms: 5_000,
+            body_timeout_s: 60,
+            traces_path: "/v1/traces".to_owned(),
+            metrics_path: "/v1/metrics".to_owned(),
+            logs_path: "/v1/logs".to_owned(),
+        }
+    }
+}
+
+impl Config {
+    /// Names the first setting that cannot work.
+    ///
+    /// # Errors
+    /// One sentence for the person who wrote the configuration.
+    pub fn validate(&self) -> Result<(), String> {
+        let positive = [
+            ("request_bytes_max", self.request_bytes_max),
+            ("answer_within_ms", self.answer_within_ms),
+            ("body_timeout_s", self.body_timeout_s),
+        ];
+        if let Some((name, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("collector.{name} must be greater than 0"));
+        }
+        if self.in_flight_bytes_max < self.request_bytes_max {
+            return Err("collector.in_flight_bytes_max must be at least collector.request_bytes_max".to_owned());
+        }
+        let paths =
+            [("traces_path", &self.traces_path), ("metrics_path", &self.metrics_path), ("logs_path", &self.logs_path)];
+        for (n, (name, path)) in paths.iter().enumerate() {
+            let is_plain = path.starts_with('/') && path.len() > 1 && !path.contains(['{', '}', '*', '?', '#']);
+            if !is_plain {
+                return Err(format!("collector.{name} must be a path such as /v1/traces, not {path:?}"));
+            }
+            if paths[..n].iter().any(|(_, other)| other == path) {
+                return Err(format!("collector.{name} is the path of another signal, too: {path:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) const fn answer_within(&self) -> Duration {
+        Duration::from_millis(self.answer_within_ms)
+    }
+
+    pub(crate) const fn body_timeout(&self) -> Duration {
+        Duration::from_secs(self.body_timeout_s)
+    }
+}

@@ -1,0 +1,135 @@
+//! Why a whole request was refused. Refusals of single items are no errors: see `outcome.rs`.
+
+use model::ErrorKind;
+
+/// Result of the collector.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a whole request was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The body is not what its headers say, or not the message of this path.
+    #[error("cannot decode the request: {detail}")]
+    Undecodable {
+        /// What is wrong, and where.
+        detail: String,
+    },
+    /// A5: no item of the request could be kept.
+    #[error("{message}")]
+    AllRejected {
+        /// The reasons with their counts.
+        message: String,
+    },
+    /// The request is over the size limit.
+    #[error("the request is larger than {limit_bytes} bytes {stage}: send smaller batches")]
+    TooLarge {
+        /// The limit in force.
+        limit_bytes: u64,
+        /// `as sent` or `when decompressed`.
+        stage: &'static str,
+    },
+    /// The content type is missing or none of ours.
+    #[error("{detail}: send application/x-protobuf or application/json")]
+    UnsupportedMedia {
+        /// What was found.
+        detail: String,
+    },
+    /// The content is compressed in a way we do not read.
+    #[error("content coding {coding:?} is not supported: send gzip, zstd, deflate or none")]
+    UnsupportedCoding {
+        /// What was found.
+        coding: String,
+    },
+    /// Nothing is there.
+    #[error("{detail}")]
+    NotFound {
+        /// What was looked for and what exists.
+        detail: String,
+    },
+    /// Something else than POST.
+    #[error("method {method} is not allowed here: use POST")]
+    MethodNotAllowed {
+        /// The method.
+        method: String,
+    },
+    /// Too many bytes are in flight; nothing was stored.
+    #[error("the collector is busy: {limit_bytes} bytes are being taken; try again")]
+    Busy {
+        /// The limit in force.
+        limit_bytes: u64,
+    },
+    /// Decoding and disk took too long; nothing was acknowledged.
+    #[error("the collector could not store the request in {waited_ms} ms; try again")]
+    Slow {
+        /// How long was waited.
+        waited_ms: u64,
+    },
+    /// The body stopped coming.
+    #[error("the request's body did not arrive: {detail}")]
+    Body {
+        /// What happened.
+        detail: String,
+    },
+    /// The collector is closing.
+    #[error("the collector is shutting down; try again")]
+    Closing,
+    /// Storage did not take it; nothing was acknowledged.
+    #[error(transparent)]
+    Storage(#[from] storage::Error),
+    /// A bug of ours.
+    #[error("the request hit a bug; please report it with the server's log")]
+    Bug,
+}
+
+impl Error {
+    /// What the sender can do.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Undecodable { .. }
+            | Self::AllRejected { .. }
+            | Self::UnsupportedMedia { .. }
+            | Self::UnsupportedCoding { .. }
+            | Self::MethodNotAllowed { .. } => ErrorKind::Invalid,
+            Self::TooLarge { .. } => ErrorKind::TooLarge,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Busy { .. } | Self::Slow { .. } | Self::Closing | Self::Body { .. } => ErrorKind::Overloaded,
+            Self::Storage(error) => error.kind(),
+            Self::Bug => ErrorKind::Internal,
+        }
+    }
+
+    /// HTTP status of the answer.
+    pub(crate) fn http_status(&self) -> http::StatusCode {
+        match self {
+            Self::UnsupportedMedia { .. } | Self::UnsupportedCoding { .. } => http::StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MethodNotAllowed { .. } => http::StatusCode::METHOD_NOT_ALLOWED,
+            _ => {
+                http::StatusCode::from_u16(self.kind().http_status()).unwrap_or(http::StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+
+    /// gRPC status of the answer, which is also the code inside a `google.rpc.Status`.
+    pub(crate) fn grpc_code(&self) -> tonic::Code {
+        match self {
+            Self::UnsupportedCoding { .. } | Self::NotFound { .. } | Self::MethodNotAllowed { .. } => {
+                tonic::Code::Unimplemented
+            }
+            _ => match self.kind() {
+                ErrorKind::Invalid => tonic::Code::InvalidArgument,
+                ErrorKind::NotFound => tonic::Code::Unimplemented,
+                ErrorKind::Unauthenticated => tonic::Code::Unauthenticated,
+                ErrorKind::Forbidden => tonic::Code::PermissionDenied,
+                ErrorKind::TooLarge | ErrorKind::OverBudget => tonic::Code::ResourceExhausted,
+                ErrorKind::Overloaded | ErrorKind::Timeout => tonic::Code::Unavailable,
+                ErrorKind::Damaged => tonic::Code::DataLoss,
+                ErrorKind::Internal => tonic::Code::Internal,
+            },
+        }
+    }
+
+    pub(crate) fn undecodable(detail: impl std::fmt::Display) -> Self {
+        Self::Undecodable { detail: detail.to_string() }
+    }
+}

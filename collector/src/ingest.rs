@@ -1,0 +1,215 @@
+//! One request from its body to its answer: decompress, decode, sanitize, map, append.
+//!
+//! The centre is a plain function, [`to_batches`]. Around it stand the limits: bytes in flight, one decoding
+//! per processor, and a deadline for the answer.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use model::{TenantId, UnixNanos};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message;
+use storage::{Appender, Batch, Clock};
+use tokio::sync::Semaphore;
+
+use crate::budget::{Budget, Reservation};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::metrics::Metrics;
+use crate::otlp::{self, json};
+use crate::outcome::{Outcome, Signal};
+use crate::receiver::compression::{Coding, decompress};
+use crate::sanitize::Rules;
+
+/// Plain bodies up to this size are decoded where they arrive; it takes less than 100 µs. Larger and
+/// compressed ones go to a blocking thread, so that no connection waits for another one's decoding.
+const INLINE_BYTES_MAX: usize = 16 << 10;
+/// Batches are appended together up to this size: one WAL record holds at most 64 MiB.
+const APPEND_BYTES_MAX: u64 = 32 << 20;
+
+/// How a message is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Protobuf.
+    Protobuf,
+    /// OTLP/JSON.
+    Json,
+}
+
+/// A request whose body has arrived.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) signal: Signal,
+    pub(crate) tenant: TenantId,
+    pub(crate) encoding: Encoding,
+    pub(crate) coding: Coding,
+    pub(crate) body: Bytes,
+    pub(crate) reservation: Reservation,
+}
+
+/// What answers requests; shared by all connections.
+#[derive(Debug)]
+pub(crate) struct Ingest {
+    pub(crate) config: Config,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) budget: Budget,
+    retention: Duration,
+    appender: Appender,
+    clock: Arc<dyn Clock>,
+    decoders: Semaphore,
+    is_closing: AtomicBool,
+}
+
+impl Ingest {
+    pub(crate) fn new(config: Config, retention: Duration, appender: Appender, clock: Arc<dyn Clock>) -> Self {
+        let metrics = Arc::new(Metrics::default());
+        let n_decoders = std::thread::available_parallelism().map_or(2, usize::from);
+        Self {
+            budget: Budget::new(Arc::clone(&metrics), config.in_flight_bytes_max),
+            config,
+            metrics,
+            retention,
+            appender,
+            clock,
+            decoders: Semaphore::new(n_decoders),
+            is_closing: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on every request is asked to come back later.
+    pub(crate) fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+    }
+
+    /// Asked before a byte of a body is read.
+    ///
+    /// # Errors
+    /// [`Error::Closing`].
+    pub(crate) fn admit(&self) -> Result<()> {
+        if self.is_closing.load(Ordering::Acquire) { Err(Error::Closing) } else { Ok(()) }
+    }
+
+    /// Stores a request; when this returns `Ok`, what was accepted is on disk.
+    ///
+    /// # Errors
+    /// Nothing was acknowledged; [`Error::kind`] says what the sender can do.
+    pub(crate) async fn take(self: &Arc<Self>, request: Request) -> Result<Outcome> {
+        let (signal, tenant) = (request.signal, request.tenant.clone());
+        self.metrics.count_wire_bytes(signal, request.body.len() as u64);
+        let within = self.config.answer_within();
+        let work = async {
+            let (batches, outcome) = self.decode(request).await?;
+            if outcome.is_all_rejected() {
+                self.metrics.count_outcome(signal, &outcome);
+                return Err(Error::AllRejected { message: outcome.message(signal) });
+            }
+            for batches in together(batches) {
+                self.appender.append(&tenant, batches).await?;
+            }
+            self.metrics.count_outcome(signal, &outcome);
+            Ok(outcome)
+        };
+        let slow = |_| Error::Slow { waited_ms: self.config.answer_within_ms };
+        tokio::time::timeout(within, work).await.map_err(slow)?
+    }
+
+    /// Decodes on this thread or a blocking one, whichever hurts less.
+    async fn decode(self: &Arc<Self>, request: Request) -> Result<(Vec<Batch>, Outcome)> {
+        let now = self.clock.now();
+        let oldest = now - i64::try_from(self.retention.as_nanos()).unwrap_or(i64::MAX);
+        let limit_bytes = self.config.request_bytes_max;
+        if request.coding == Coding::Identity && request.body.len() <= INLINE_BYTES_MAX {
+            return decode_guarded(request, now, oldest, limit_bytes);
+        }
+        let _turn = self.decoders.acquire().await.map_err(|_| Error::Closing)?;
+        let decoding = tokio::task::spawn_blocking(move || decode_guarded(request, now, oldest, limit_bytes));
+        decoding.await.map_err(|_| Error::Bug)?
+    }
+}
+
+/// A10: a panic in decoding is the end of one request, not of the process.
+fn decode_guarded(
+    request: Request,
+    now: UnixNanos,
+    oldest: UnixNanos,
+    limit_bytes: u64,
+) -> Result<(Vec<Batch>, Outcome)> {
+    let work = AssertUnwindSafe(move || {
+        let Request { signal, encoding, coding, body, mut reservation, .. } = request;
+        let body = decompress(coding, body, limit_bytes, &mut reservation)?;
+        to_batches(signal, encoding, &body, now, oldest)
+    });
+    catch_unwind(work).unwrap_or_else(|_| {
+        tracing::error!("decoding a request panicked");
+        Err(Error::Bug)
+    })
+}
+
+/// Decodes, sanitizes and maps a message: the whole of the collector without its surroundings.
+///
+/// - `now`: the collector's clock. `oldest`: rows before this moment are refused.
+/// - Out: batches of one or more tables, none of them empty, in no particular order, and what became of
+///   each item. No batches when nothing was sent or nothing could be kept.
+/// - Cost: about 3 µs per span.
+///
+/// # Errors
+/// [`Error::Undecodable`] when the body is not such a message; nothing of it is kept then.
+pub fn to_batches(
+    signal: Signal,
+    encoding: Encoding,
+    body: &[u8],
+    now: UnixNanos,
+    oldest: UnixNanos,
+) -> Result<(Vec<Batch>, Outcome)> {
+    let rules = Rules { now, oldest, is_small: body.len() <= crate::sanitize::sizes::SPAN_BYTES_MAX };
+    let mut outcome = Outcome::default();
+    let batches = match signal {
+        Signal::Traces => {
+            let request: ExportTraceServiceRequest = decode(encoding, body, json::traces, &mut outcome)?;
+            otlp::spans::batches(request, &rules, &mut outcome)?
+        }
+        Signal::Metrics => {
+            let request: ExportMetricsServiceRequest = decode(encoding, body, json::metrics, &mut outcome)?;
+            otlp::metrics::batches(request, &rules, &mut outcome)?
+        }
+        Signal::Logs => {
+            let request: ExportLogsServiceRequest = decode(encoding, body, json::logs, &mut outcome)?;
+            otlp::logs::batches(request, &rules, &mut outcome)?
+        }
+    };
+    Ok((batches, outcome))
+}
+
+fn decode<M: Message + Default>(
+    encoding: Encoding,
+    body: &[u8],
+    from_json: fn(&[u8], &mut Outcome) -> Result<M, json::JsonError>,
+    outcome: &mut Outcome,
+) -> Result<M> {
+    match encoding {
+        Encoding::Protobuf => M::decode(body).map_err(Error::undecodable),
+        Encoding::Json => from_json(body, outcome).map_err(Error::undecodable),
+    }
+}
+
+/// Groups batches so that each group fits one WAL record. Nearly always one group.
+fn together(batches: Vec<Batch>) -> Vec<Vec<Batch>> {
+    let mut groups: Vec<Vec<Batch>> = Vec::new();
+    let mut bytes = 0;
+    for batch in batches {
+        bytes += batch.bytes();
+        match groups.last_mut() {
+            Some(group) if bytes <= APPEND_BYTES_MAX => group.push(batch),
+            _ => {
+                bytes = batch.bytes();
+                groups.push(vec![batch]);
+            }
+        }
+    }
+    groups
+}

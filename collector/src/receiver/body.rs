@@ -1,0 +1,66 @@
+//! Reading a body within its limits.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+
+use crate::budget::Reservation;
+use crate::error::{Error, Result};
+use crate::ingest::Ingest;
+
+/// How long the rest of a refused body is read and thrown away.
+const DISCARD_WITHIN: Duration = Duration::from_secs(5);
+
+/// Reads the whole body; each piece is reserved before the next one is read.
+///
+/// # Errors
+/// [`Error::TooLarge`] as soon as it is over the limit, [`Error::Busy`] when too much is in flight,
+/// [`Error::Body`] when it stops coming.
+pub(super) async fn read(ingest: &Ingest, mut body: Body, limit_bytes: u64) -> Result<(Bytes, Reservation)> {
+    let mut reservation = ingest.budget.reserve();
+    let body = &mut body;
+    let read_all = async {
+        let (mut first, mut all, mut n_bytes) = (Bytes::new(), BytesMut::new(), 0u64);
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Error::Body { detail: error.to_string() })?;
+            let Ok(piece) = frame.into_data() else { continue };
+            n_bytes += piece.len() as u64;
+            if n_bytes > limit_bytes {
+                drop(std::mem::take(&mut all));
+                discard(body, limit_bytes).await;
+                return Err(Error::TooLarge { limit_bytes, stage: "as sent" });
+            }
+            reservation.grow(piece.len() as u64)?;
+            if first.is_empty() && all.is_empty() {
+                first = piece;
+            } else {
+                all.extend_from_slice(&std::mem::take(&mut first));
+                all.extend_from_slice(&piece);
+            }
+        }
+        Ok(if all.is_empty() { first } else { all.freeze() })
+    };
+    let timeout = ingest.config.body_timeout();
+    let late = |_| Error::Body { detail: format!("not within {} s", timeout.as_secs()) };
+    let body = tokio::time::timeout(timeout, read_all).await.map_err(late)??;
+    Ok((body, reservation))
+}
+
+/// Reads and throws away the rest of a body that was refused, up to the limit: a peer over HTTP/1.1 only
+/// reads its answer when it could send everything.
+pub(super) async fn discard(body: impl http_body_util::BodyExt<Data = Bytes> + Unpin, limit_bytes: u64) {
+    let mut body = body;
+    let mut left = limit_bytes;
+    let read_all = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let n_bytes = frame.data_ref().map_or(0, |piece| piece.len() as u64);
+            left = left.saturating_sub(n_bytes);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    let _ = tokio::time::timeout(DISCARD_WITHIN, read_all).await;
+}

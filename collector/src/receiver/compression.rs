@@ -1,0 +1,98 @@
+//! gzip, zstd and deflate, streamed and stopped at the limit (T7-T10).
+//!
+//! Sizes that a body claims about itself are never believed: the output grows with what really comes out.
+
+use std::io::Read;
+
+use bytes::Bytes;
+use flate2::bufread::{MultiGzDecoder, ZlibDecoder};
+
+use crate::budget::Reservation;
+use crate::error::{Error, Result};
+
+/// What is decompressed between two looks at the limit.
+const STEP_BYTES: usize = 64 << 10;
+/// The largest window a zstd frame may ask for: 2^25 is 32 MiB, four times what its specification asks of
+/// a decoder, and what the strongest common settings use.
+const ZSTD_WINDOW_LOG_MAX: u32 = 25;
+
+/// How a body is compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coding {
+    Identity,
+    Gzip,
+    Zstd,
+    /// A zlib stream, which is what HTTP calls deflate.
+    Deflate,
+}
+
+/// What we read, for `Accept-Encoding` and `grpc-accept-encoding`.
+pub(crate) const ACCEPTED: &str = "gzip, zstd, deflate, identity";
+
+impl Coding {
+    /// Reads a header's value; absent means not compressed.
+    ///
+    /// # Errors
+    /// [`Error::UnsupportedCoding`], also for several codings on top of each other.
+    pub(crate) fn parse(header: Option<&str>) -> Result<Self> {
+        match header.unwrap_or("").trim().to_ascii_lowercase().as_str() {
+            "" | "identity" => Ok(Self::Identity),
+            "gzip" | "x-gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            "deflate" => Ok(Self::Deflate),
+            other => Err(Error::UnsupportedCoding { coding: other.chars().take(64).collect() }),
+        }
+    }
+}
+
+/// The plain body.
+///
+/// # Errors
+/// [`Error::TooLarge`] at the limit, [`Error::Busy`] when too much is in flight, [`Error::Undecodable`] for a
+/// body that is not what its header says, is cut short, fails its checksum, or goes on after its end.
+pub(crate) fn decompress(
+    coding: Coding,
+    body: Bytes,
+    limit_bytes: u64,
+    reservation: &mut Reservation,
+) -> Result<Bytes> {
+    let wire = &body[..];
+    let failed =
+        |name: &'static str| move |error: std::io::Error| Error::undecodable(format!("not valid {name}: {error}"));
+    match coding {
+        Coding::Identity => Ok(body),
+        Coding::Gzip => read_limited(MultiGzDecoder::new(wire), limit_bytes, reservation, failed("gzip")),
+        Coding::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(wire).map_err(failed("zstd"))?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed("zstd"))?;
+            read_limited(decoder, limit_bytes, reservation, failed("zstd"))
+        }
+        Coding::Deflate => {
+            let mut decoder = ZlibDecoder::new(wire);
+            let plain = read_limited(&mut decoder, limit_bytes, reservation, failed("deflate"))?;
+            match decoder.into_inner() {
+                [] => Ok(plain),
+                rest => Err(Error::undecodable(format!("{} bytes follow the end of the deflate stream", rest.len()))),
+            }
+        }
+    }
+}
+
+fn read_limited(
+    mut from: impl Read,
+    limit_bytes: u64,
+    reservation: &mut Reservation,
+    failed: impl Fn(std::io::Error) -> Error,
+) -> Result<Bytes> {
+    let mut plain = Vec::new();
+    loop {
+        let n_read = from.by_ref().take(STEP_BYTES as u64).read_to_end(&mut plain).map_err(&failed)?;
+        if n_read == 0 {
+            return Ok(Bytes::from(plain));
+        }
+        if plain.len() as u64 > limit_bytes {
+            return Err(Error::TooLarge { limit_bytes, stage: "when decompressed" });
+        }
+        reservation.grow(n_read as u64)?;
+    }
+}
