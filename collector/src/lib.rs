@@ -74,3 +74,6 @@ impl Collector {
         self.ingest.close();
     }
 }
+
+#[cfg(test)]
+mod tests;

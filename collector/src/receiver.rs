@@ -47,3 +47,17 @@ async fn guarded(work: impl Future<Output = Result<Outcome>>) -> Result<Outcome>
         Err(Error::Bug)
     })
 }
+
+/// What the tests need to read answers.
+#[cfg(test)]
+pub(crate) mod test_status {
+    use prost::Message as _;
+
+    pub(crate) use super::status::Status;
+
+    /// The hint inside a status.
+    pub(crate) fn retry_seconds(status: &Status) -> Option<i64> {
+        let detail = status.details.iter().find(|detail| detail.type_url.ends_with("google.rpc.RetryInfo"))?;
+        Some(super::status::RetryInfo::decode(&detail.value[..]).ok()?.retry_delay?.seconds)
+    }
+}
