@@ -22,7 +22,7 @@ use crate::published::Published;
 use crate::table::{TABLES, Table};
 use crate::table_log::TableLog;
 use crate::wal::payload::{Schemas, decode_append};
-use crate::wal::record::{FILE_HEADER_BYTES, RECORD_HEADER_BYTES, RecordKind, VERSION};
+use crate::wal::record::{FILE_HEAD_BYTES, RECORD_HEADER_BYTES, RecordKind, VERSION};
 use crate::wal::{Found, WalReader};
 use crate::writer::{Command, OldFile, TableRows};
 
@@ -67,7 +67,7 @@ pub(crate) fn look(paths: &Paths) -> Result<OldWal> {
             );
             return Err(refuse(detail));
         }
-        let last_sequence = first + bytes.saturating_sub(FILE_HEADER_BYTES as u64) / RECORD_HEADER_BYTES as u64;
+        let last_sequence = first + bytes.saturating_sub(FILE_HEAD_BYTES as u64) / RECORD_HEADER_BYTES as u64;
         old.next_sequence = last_sequence + 1;
         old.files.push(OldFile { path, bytes, last_sequence, is_damaged: false });
     }
@@ -170,7 +170,7 @@ impl ReplayFile<'_> {
         let Some(mut reader) = WalReader::open(path)? else {
             // A crash while the file was made leaves a short head and nothing else.
             let len = std::fs::metadata(path)?.len();
-            let is_torn = len < (FILE_HEADER_BYTES + RECORD_HEADER_BYTES) as u64;
+            let is_torn = len < (FILE_HEAD_BYTES + RECORD_HEADER_BYTES) as u64;
             if is_torn {
                 counters.torn_tails.add(1);
             } else {

@@ -21,3 +21,6 @@ pub(crate) mod writer;
 pub(crate) use payload::Encoded;
 pub(crate) use reader::{Found, WalReader};
 pub(crate) use writer::WalFile;
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use arrow::buffer::{Buffer, MutableBuffer};
 
-use super::record::{ALIGNMENT, FILE_HEADER_BYTES, FileHeader, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
+use super::record::{ALIGNMENT, FILE_HEAD_BYTES, FileHeader, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
 
 /// One step through a file.
 #[derive(Debug)]
@@ -66,13 +66,13 @@ impl WalReader {
     pub(crate) fn open(path: &Path) -> std::io::Result<Option<Self>> {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
-        if len < FILE_HEADER_BYTES as u64 {
+        if len < FILE_HEAD_BYTES as u64 {
             return Ok(None);
         }
-        let mut bytes = [0; FILE_HEADER_BYTES];
+        let mut bytes = [0; FILE_HEAD_BYTES];
         file.read_exact_at(&mut bytes, 0)?;
-        let Some(header) = FileHeader::from_bytes(&bytes) else { return Ok(None) };
-        let at = FILE_HEADER_BYTES as u64;
+        let Some(header) = FileHeader::from_head(&bytes) else { return Ok(None) };
+        let at = FILE_HEAD_BYTES as u64;
         let expected_sequence = header.first_sequence;
         let reader =
             Self { file, len, header, at, expected_sequence, damage_from: None, pending: None, is_ended: false };

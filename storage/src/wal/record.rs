@@ -1,19 +1,25 @@
 //! Framing of WAL files and records: little-endian, every part a multiple of 8 bytes long.
 //!
 //! ```text
-//! file    magic "HDSCPWAL" 8 | version u32 | 0 u32 | salt u64 | first sequence u64 | 0 u32 | crc u32      40 bytes
+//! file    header 40 | 0 to byte 512 | the same header again 40                                          552 bytes
+//! header  magic "HDSCPWAL" 8 | version u32 | 0 u32 | salt u64 | first sequence u64 | 0 u32 | crc u32      40 bytes
 //! record  magic u32 | length u32 | sequence u64 | kind u8, 0 0 0 | payload crc u32 | 0 u32 | crc u32      32 bytes
 //!         payload, `length` bytes
 //! ```
 //!
 //! The CRC-32C of a record header is taken over the file's salt and the header, and the header holds the
 //! CRC of the payload. So a record of another file, left over on reused blocks, never counts as valid, and
-//! a reader can step over a damaged payload as long as its header is whole.
+//! a reader can step over a damaged payload as long as its header is whole. Without the salt nothing could be
+//! read, so the file header stands twice, in two sectors.
 
 /// Version of files written by this release.
 pub(crate) const VERSION: u32 = 1;
-/// Bytes of a file header.
-pub(crate) const FILE_HEADER_BYTES: usize = 40;
+/// Bytes before the first record: the file header in two copies.
+pub(crate) const FILE_HEAD_BYTES: usize = 552;
+/// Where the two copies stand.
+const COPIES_AT: [usize; 2] = [0, 512];
+/// Bytes of one copy.
+const FILE_HEADER_BYTES: usize = 40;
 /// Bytes of a record header.
 pub(crate) const RECORD_HEADER_BYTES: usize = 32;
 /// All parts start at a multiple of this.
@@ -58,7 +64,8 @@ pub(crate) struct RecordHeader {
 }
 
 impl FileHeader {
-    pub(crate) fn to_bytes(self) -> [u8; FILE_HEADER_BYTES] {
+    /// Everything before the first record.
+    pub(crate) fn to_head(self) -> [u8; FILE_HEAD_BYTES] {
         let mut bytes = [0; FILE_HEADER_BYTES];
         bytes[..8].copy_from_slice(FILE_MAGIC);
         bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
@@ -66,11 +73,19 @@ impl FileHeader {
         bytes[24..32].copy_from_slice(&self.first_sequence.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..36]);
         bytes[36..].copy_from_slice(&crc.to_le_bytes());
-        bytes
+        let mut head = [0; FILE_HEAD_BYTES];
+        for at in COPIES_AT {
+            head[at..at + FILE_HEADER_BYTES].copy_from_slice(&bytes);
+        }
+        head
     }
 
-    /// `None` when the bytes are not a whole file header.
-    pub(crate) fn from_bytes(bytes: &[u8; FILE_HEADER_BYTES]) -> Option<Self> {
+    /// `None` when neither copy is whole.
+    pub(crate) fn from_head(head: &[u8; FILE_HEAD_BYTES]) -> Option<Self> {
+        COPIES_AT.into_iter().find_map(|at| Self::from_bytes(&head[at..at + FILE_HEADER_BYTES]))
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
         if &bytes[..8] != FILE_MAGIC || u32_at(bytes, 36) != crc32c::crc32c(&bytes[..36]) {
             return None;
         }
@@ -129,7 +144,9 @@ mod tests {
     #[test]
     fn headers_come_back_and_any_flipped_bit_is_noticed() {
         let file = FileHeader { version: 1, salt: 77, first_sequence: 9 };
-        assert_eq!(FileHeader::from_bytes(&file.to_bytes()), Some(file));
+        let mut head = file.to_head();
+        head[..512].fill(0xff);
+        assert_eq!(FileHeader::from_head(&head), Some(file), "the second copy");
         let record = RecordHeader { length: 64, sequence: 10, kind: RecordKind::Append, payload_crc: 5 };
         let bytes = record.to_bytes(77);
         assert_eq!(RecordHeader::from_bytes(&bytes, 77), Some(record));

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::payload::Encoded;
-use super::record::{FILE_HEADER_BYTES, FileHeader, VERSION};
+use super::record::{FILE_HEAD_BYTES, FileHeader, VERSION};
 use crate::paths::sync_dir;
 use crate::table::TABLES;
 
@@ -43,8 +43,8 @@ impl WalFile {
 
     fn write_head(&mut self, first_sequence: u64) -> std::io::Result<()> {
         let header = FileHeader { version: VERSION, salt: self.salt, first_sequence };
-        self.file.write_all(&header.to_bytes())?;
-        self.len = FILE_HEADER_BYTES as u64;
+        self.file.write_all(&header.to_head())?;
+        self.len = FILE_HEAD_BYTES as u64;
         for table in TABLES {
             self.write(&mut Encoded::schema(table))?;
         }

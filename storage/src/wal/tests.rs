@@ -1,0 +1,201 @@
+//! What comes out of a WAL file is a part of what went in, whatever happens to the file.
+
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::payload::{Schemas, decode_append};
+use super::record::{FILE_HEAD_BYTES, RECORD_HEADER_BYTES, RecordKind};
+use super::*;
+use crate::batch::Batch;
+use crate::tests::rows::{logs, span_ids, spans};
+use model::TenantId;
+
+/// A file with ten small appends.
+struct Sample {
+    dir: TempDir,
+    bytes: Vec<u8>,
+    /// End of each record, schema records too.
+    ends: Vec<usize>,
+    /// Sequence and payload of each append.
+    appends: Vec<(u64, Vec<u8>)>,
+}
+
+impl Sample {
+    /// `ended`: closed in order.
+    fn new(ended: bool) -> Self {
+        let dir = TempDir::new().expect("a folder");
+        let path = dir.path().join("sample.wal");
+        let mut wal = WalFile::create(path.clone(), 1000, 7).expect("a file");
+        for n in 0..10 {
+            let batches: Vec<Batch> = vec![logs(1), spans(n..n + 1)];
+            let mut record = Encoded::append(&TenantId::default_tenant(), &batches[..1 + n as usize % 2], 1 << 20)
+                .expect("it is small");
+            wal.write(&mut record).expect("written");
+        }
+        wal.sync().expect("synced");
+        if ended {
+            wal.end().expect("ended");
+        }
+        let mut sample = Self { bytes: std::fs::read(&path).expect("readable"), dir, ends: vec![], appends: vec![] };
+        let mut end = FILE_HEAD_BYTES;
+        let mut reader = WalReader::open(&path).expect("readable").expect("a WAL file");
+        while let Some(found) = reader.next().expect("readable") {
+            let Found::Record { sequence, kind, payload } = found else { panic!("nothing is damaged: {found:?}") };
+            end += RECORD_HEADER_BYTES + payload.len();
+            sample.ends.push(end);
+            if kind == RecordKind::Append {
+                sample.appends.push((sequence, payload.to_vec()));
+            }
+        }
+        assert_eq!((end, sample.appends.len()), (sample.bytes.len(), 10));
+        sample
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("damaged.wal")
+    }
+
+    /// Number of the record that holds this byte.
+    fn record_at(&self, offset: usize) -> usize {
+        self.ends.partition_point(|end| *end <= offset)
+    }
+}
+
+#[derive(Debug, Default, PartialEq)]
+struct Outcome {
+    appends: Vec<(u64, Vec<u8>)>,
+    n_records: usize,
+    lost_records: u64,
+    damaged_stretches: u64,
+    torn_bytes: u64,
+}
+
+/// Everything a reader finds; `None` when it cannot even begin.
+fn read(path: &Path, bytes: &[u8]) -> Option<Outcome> {
+    std::fs::write(path, bytes).expect("writable");
+    let mut reader = WalReader::open(path).expect("readable")?;
+    let mut outcome = Outcome::default();
+    while let Some(found) = reader.next().expect("readable") {
+        match found {
+            Found::Record { sequence, kind, payload } => {
+                outcome.n_records += 1;
+                if kind == RecordKind::Append {
+                    outcome.appends.push((sequence, payload.to_vec()));
+                }
+            }
+            Found::Damage { records, .. } => {
+                outcome.lost_records += records;
+                outcome.damaged_stretches += 1;
+            }
+            Found::TornTail { bytes } => outcome.torn_bytes += bytes,
+        }
+    }
+    Some(outcome)
+}
+
+/// Batches come back equal, also when only one table of a record is wanted.
+#[test]
+fn d3_an_append_comes_back_whole() {
+    let tenant = TenantId::new("shop").expect("legal");
+    let batches = [logs(3), spans(5..25), logs(1)];
+    let mut record = Encoded::append(&tenant, &batches, 1 << 20).expect("small");
+    let payload = arrow::buffer::Buffer::from(&record.seal(1, 1)[RECORD_HEADER_BYTES..]);
+    let (read_tenant, read) = decode_append(&payload, &Schemas::new(), |_, _| true).expect("readable");
+    assert_eq!(read_tenant, tenant);
+    let read: Vec<_> = read.iter().map(|decoded| (decoded.batch.table().name, decoded.batch.records())).collect();
+    let sent: Vec<_> = batches.iter().map(|batch| (batch.table().name, batch.records())).collect();
+    assert_eq!(read, sent);
+    let (_, spans) = decode_append(&payload, &Schemas::new(), |_, table| table.name == "spans").expect("readable");
+    assert_eq!(span_ids(spans[0].batch.records()), (5..25).collect::<Vec<_>>());
+    assert_eq!(spans.len(), 1);
+}
+
+/// A batch that was cut out of a larger one takes only its own rows along.
+#[test]
+fn a_slice_is_written_as_what_it_is() {
+    let large = spans(0..1000);
+    let slice = Batch::new(large.table(), large.records().slice(10, 2)).expect("it fits");
+    let tenant = TenantId::default_tenant();
+    let small = Encoded::append(&tenant, &[slice], 1 << 30).expect("small");
+    let large = Encoded::append(&tenant, &[large], 1 << 30).expect("large");
+    assert!(small.len() * 10 < large.len(), "{} of {}", small.len(), large.len());
+}
+
+/// Too large is said before anything is written.
+#[test]
+fn a_record_has_a_limit() {
+    let error = Encoded::append(&TenantId::default_tenant(), &[spans(0..100)], 1000).expect_err("too large");
+    assert!(matches!(error, crate::Error::TooLarge { limit_bytes: 1000, .. }), "{error}");
+}
+
+/// Cut at any offset: exactly the records that end before it are read, the rest is a torn tail.
+#[test]
+fn d4_a_cut_file_gives_every_whole_record() {
+    let sample = Sample::new(false);
+    let boundaries = sample.ends.iter().flat_map(|end| end.saturating_sub(40)..(end + 40).min(sample.bytes.len()));
+    for length in boundaries.chain((FILE_HEAD_BYTES..sample.bytes.len()).step_by(97)) {
+        let outcome = read(&sample.path(), &sample.bytes[..length]).expect("the head is whole");
+        let n_whole = sample.ends.partition_point(|end| *end <= length);
+        let end = if n_whole == 0 { FILE_HEAD_BYTES } else { sample.ends[n_whole - 1] };
+        assert_eq!(outcome.n_records, n_whole, "cut at {length}");
+        assert_eq!(outcome.torn_bytes, (length - end) as u64, "cut at {length}");
+        assert_eq!((outcome.lost_records, outcome.damaged_stretches), (0, 0), "cut at {length}");
+        assert_eq!(outcome.appends, sample.appends[..outcome.appends.len()], "cut at {length}");
+    }
+    for length in [0, 1, 39, 511, FILE_HEAD_BYTES - 1] {
+        assert_eq!(read(&sample.path(), &sample.bytes[..length]), None, "no whole head in {length} bytes");
+    }
+}
+
+/// A flipped byte costs the one record it is in, and the loss is counted exactly.
+#[test]
+fn d4_a_flipped_byte_costs_one_record() {
+    let sample = Sample::new(true);
+    let near_headers = sample.ends.iter().flat_map(|end| *end..(end + RECORD_HEADER_BYTES).min(sample.bytes.len()));
+    for offset in near_headers.chain((0..sample.bytes.len()).step_by(53)) {
+        let mut bytes = sample.bytes.clone();
+        bytes[offset] ^= 0x10;
+        let outcome = read(&sample.path(), &bytes).expect("one copy of the head is whole");
+        if offset < FILE_HEAD_BYTES {
+            assert_eq!(outcome.appends, sample.appends, "the head stands twice: {offset}");
+            continue;
+        }
+        let hit = sample.record_at(offset);
+        assert_eq!(outcome.n_records, sample.ends.len() - 1, "flipped {offset}");
+        if hit == sample.ends.len() - 1 {
+            // Only the end mark: like a crash before it was written.
+            assert!(outcome.torn_bytes > 0);
+        } else {
+            assert_eq!((outcome.lost_records, outcome.damaged_stretches), (1, 1), "flipped {offset}");
+        }
+        assert!(outcome.appends.iter().all(|append| sample.appends.contains(append)), "no wrong row");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Any damage: no panic, and nothing is read that was not written.
+    #[test]
+    fn d4_damage_never_makes_rows_up(
+        writes in proptest::collection::vec((0.0..1.0f64, proptest::collection::vec(any::<u8>(), 1..600)), 1..6),
+        cut in 0.0..1.2f64,
+    ) {
+        let sample = Sample::new(true);
+        let mut bytes = sample.bytes.clone();
+        for (at, garbage) in writes {
+            let at = (at * bytes.len() as f64) as usize;
+            let end = (at + garbage.len()).min(bytes.len());
+            bytes[at..end].copy_from_slice(&garbage[..end - at]);
+        }
+        bytes.truncate((cut * bytes.len() as f64) as usize);
+        if let Some(outcome) = read(&sample.path(), &bytes) {
+            let mut written = sample.appends.iter();
+            for append in &outcome.appends {
+                prop_assert!(written.any(|known| known == append), "in order, and only what was written");
+            }
+        }
+    }
+}
