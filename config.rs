@@ -25,6 +25,8 @@ use toml::{Table, Value};
 pub(crate) struct Config {
     /// Sockets: addresses, limits on connections.
     pub(crate) door: door::Config,
+    /// OTLP: sizes, patience, paths.
+    pub(crate) collector: collector::Config,
     /// WAL, write buffer, segments, retention.
     pub(crate) storage: storage::Config,
 }
@@ -39,8 +41,14 @@ pub(crate) const FLAGS: &[(&str, &str)] = &[
 ];
 
 /// Variables that begin like settings but speak to the tests, to the set-up or to the log.
-const OTHER_VARIABLES: &[&str] =
-    &["HODOSCOPE_CONFIG", "HODOSCOPE_LOG", "HODOSCOPE_CACHE", "HODOSCOPE_REQUIRE_ALL", "HODOSCOPE_CHROMIUM"];
+const OTHER_VARIABLES: &[&str] = &[
+    "HODOSCOPE_CONFIG",
+    "HODOSCOPE_LOG",
+    "HODOSCOPE_LOG_FORMAT",
+    "HODOSCOPE_CACHE",
+    "HODOSCOPE_REQUIRE_ALL",
+    "HODOSCOPE_CHROMIUM",
+];
 
 /// One sentence for the person who wrote the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -115,8 +123,8 @@ impl Config {
             return Err(format!("storage.data must be a directory: object stores ({scheme}://) are not supported yet"));
         }
         self.door.validate()?;
-        self.storage.validate()?;
-        Ok(())
+        self.collector.validate()?;
+        self.storage.validate()
     }
 
     /// The configuration in force as a file that [`Config::load`] takes.

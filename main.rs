@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use collector::Collector;
 use door::Listener;
 use storage::{Storage, SystemClock};
 use tokio_util::sync::CancellationToken;
@@ -45,11 +46,25 @@ async fn serve(config: Config) -> Outcome {
     let stop = stop_on_signal()?;
 
     let storage = Storage::open(config.storage.clone(), Arc::new(SystemClock)).await?;
+    let (retention, clock) = (config.storage.retention(), Arc::new(SystemClock));
+    let collector = Collector::new(config.collector.clone(), retention, storage.appender(), clock);
 
+    let grpc = door::open(&config.door, Listener::OtlpGrpc, collector.grpc_routes()).await?;
+    let http = door::open(&config.door, Listener::OtlpHttp, collector.http_routes()).await?;
     let desk = door::open(&config.door, Listener::Http, axum::Router::new().fallback(page::serve)).await?;
-    say(&format!("ready http={} data={}\n", desk.local_addr(), config.storage.data.display()))?;
+    say(&format!(
+        "ready otlp_grpc={} otlp_http={} http={} data={}\n",
+        grpc.local_addr(),
+        http.local_addr(),
+        desk.local_addr(),
+        config.storage.data.display()
+    ))?;
 
     stop.cancelled().await;
+
+    // Along the flow, so that whatever was accepted is kept. Readers outlive the writer.
+    collector.close();
+    tokio::join!(grpc.close(), http.close());
     storage.close().await?;
     desk.close().await;
     Ok(())
@@ -83,11 +98,17 @@ fn stop_on_signal() -> Outcome<CancellationToken> {
     Ok(stop)
 }
 
-/// Everything that is not an answer goes to stderr.
+/// Everything that is not an answer goes to stderr. `HODOSCOPE_LOG` is a level for our own rooms, or a whole filter.
 fn start_log() {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("HODOSCOPE_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let wanted = std::env::var("HODOSCOPE_LOG").unwrap_or_else(|_| "info".to_owned());
+    let filter = match wanted.parse::<tracing::Level>() {
+        Ok(level) => ["hodoscope", "collector", "door", "storage", "query"]
+            .iter()
+            .fold("warn".to_owned(), |filter, room| format!("{filter},{room}={level}")),
+        Err(_) => wanted,
+    };
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr);
     match std::env::var("HODOSCOPE_LOG_FORMAT").as_deref() {
         Ok("json") => log.json().init(),
         _ => log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),

@@ -163,7 +163,12 @@ fn settings_table_is_fresh() {
 }
 
 /// Where each room says what its settings mean.
-const SOURCES: &[(&str, &str)] = &[("door", "collector/door/src/config.rs"), ("storage", "storage/src/config.rs")];
+const SOURCES: &[(&str, &str)] = &[
+    ("door", "collector/door/src/config.rs"),
+    ("collector", "collector/src/config.rs"),
+    ("storage", "storage/src/config.rs"),
+    ("query", "query/src/config.rs"),
+];
 
 /// The doc comment of a public field, on one line.
 fn doc_comment(source: &str, field: &str) -> String {
