@@ -23,21 +23,129 @@
 //! | `calls.rs`         | synchronous steps                                                       |
 //! | `hops.rs`          | messages: sends, deliveries, attempts, lag                              |
 //! | `edges.rs`         | calls and hops added up                                                 |
+//! | `joins.rs`         | why two traces belong together                                          |
+//! | `journey.rs`       | one request over all its traces, its lanes and steps                    |
+//! | `skew.rs`          | clocks                                                                  |
+//! | `critical_path.rs` | what held up the answer, and the last effect                            |
+//! | `words.rs`         | enums that know how they are written                                    |
+//! | `thresholds.rs`    | every number a judgement rests on                                       |
 //! | `statistics.rs`    | percentiles, exact and as a sketch                                      |
 
 pub mod calls;
 pub mod classify;
+pub mod critical_path;
 pub mod edges;
 pub mod errors;
 pub mod facts;
 pub mod graph;
 pub mod hops;
+pub mod joins;
+pub mod journey;
 pub mod node;
 mod read;
 mod service;
+pub mod skew;
 pub mod span;
 pub mod statistics;
 pub mod systems;
+pub mod thresholds;
+mod words;
 
 #[cfg(test)]
 mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+
+use model::TraceId;
+
+use calls::{Aliases, Call};
+use graph::{Graph, SpanIndex};
+use hops::Messages;
+use joins::{Join, Poll};
+use span::Span;
+
+/// What the operator knows and spans do not say.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Hosts that are known to be a service of ours.
+    pub aliases: Aliases,
+    /// JMS broker addresses that are really `activemq` or `ibmmq`.
+    pub jms_brokers: BTreeMap<String, String>,
+    /// Join traces by equal conversation and request ids too.
+    pub join_by_keys: bool,
+}
+
+/// A set of spans and every communication found in it. Positions in these lists are what journeys and
+/// findings speak of.
+#[derive(Clone, Debug, Default)]
+pub struct Analysis {
+    /// The spans.
+    pub graph: Graph,
+    /// Synchronous steps, in the order of their spans.
+    pub calls: Vec<Call>,
+    /// Sends, deliveries, hops.
+    pub messages: Messages,
+    /// Looks at status addresses.
+    pub polls: Vec<Poll>,
+    /// Joins between traces, by the start of the joined span.
+    pub joins: Vec<Join>,
+    /// Of each hop: how many deliveries of the same send began before.
+    pub hop_rank: Vec<usize>,
+    causes: HashMap<TraceId, Vec<usize>>,
+    effects: HashMap<TraceId, Vec<usize>>,
+    call_of_span: HashMap<SpanIndex, usize>,
+}
+
+/// Finds every communication in a set of spans, whatever their order.
+///
+/// Cost: O(n log n), below 5 µs a span.
+pub fn analyze(spans: Vec<Span>, options: &Options) -> Analysis {
+    let graph = Graph::new(spans, &options.jms_brokers);
+    let calls = calls::calls(&graph, &options.aliases);
+    let messages = hops::messages(&graph);
+    let polls = joins::polls(&graph, &calls);
+    let joins = joins::joins(&graph, &calls, &messages, &polls, options.join_by_keys);
+    let (mut causes, mut effects): (HashMap<_, Vec<_>>, HashMap<_, Vec<_>>) = Default::default();
+    for (at, join) in joins.iter().enumerate() {
+        causes.entry(join.to).or_default().push(at);
+        effects.entry(join.from).or_default().push(at);
+    }
+    let call_of_span = calls.iter().enumerate().map(|(at, call)| (call.span(), at)).collect();
+    let hop_rank = hop_rank(&graph, &messages);
+    Analysis { graph, calls, messages, polls, joins, hop_rank, causes, effects, call_of_span }
+}
+
+impl Analysis {
+    /// Joins into a trace.
+    pub fn causes(&self, trace: TraceId) -> impl Iterator<Item = &Join> {
+        self.causes.get(&trace).into_iter().flatten().map(|at| &self.joins[*at])
+    }
+
+    /// Joins out of a trace, by the start of the joined span.
+    pub fn effects(&self, trace: TraceId) -> impl Iterator<Item = &Join> {
+        self.effects.get(&trace).into_iter().flatten().map(|at| &self.joins[*at])
+    }
+
+    /// The call whose client (or, without one, whose server) this span is.
+    pub fn call_started_by(&self, span: SpanIndex) -> Option<usize> {
+        self.call_of_span.get(&span).copied()
+    }
+
+    /// The span was waiting for its message: it has it at its end.
+    pub fn is_poll_delivery(&self, span: SpanIndex) -> bool {
+        self.messages.delivery_of.get(&span).is_some_and(|at| self.messages.deliveries[*at].is_poll)
+    }
+}
+
+fn hop_rank(graph: &Graph, messages: &Messages) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..messages.hops.len()).collect();
+    order.sort_by_key(|at| (graph.spans[messages.hops[*at].consumer].start(), messages.hops[*at].consumer, *at));
+    let mut seen = HashMap::new();
+    let mut ranks = vec![0; order.len()];
+    for at in order {
+        let n = seen.entry(messages.hops[at].context).or_insert(0);
+        ranks[at] = *n;
+        *n += 1;
+    }
+    ranks
+}

@@ -21,7 +21,6 @@
 //! | F3  | `faas.*` on span or resource              |                       | facet faas                  |
 
 use std::borrow::Cow;
-use std::fmt;
 
 use model::SpanKind;
 use model::semconv::{key, older, vendor};
@@ -29,27 +28,7 @@ use model::semconv::{key, older, vendor};
 use super::read::{Attributes, slot, url_host, url_path, url_scheme};
 use super::span::Span;
 use super::systems;
-
-macro_rules! words {
-    ($(#[$doc:meta])* $name:ident { $($variant:ident $text:literal $help:literal,)* }) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $(#[doc = $help] $variant,)* }
-
-        impl $name {
-            /// The word used in answers.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text,)* }
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-    };
-}
+use super::words::words;
 
 words! {
     /// Does the caller wait?

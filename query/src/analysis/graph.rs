@@ -10,7 +10,7 @@
 //! Cost: O(n log n), no recursion.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -161,8 +161,9 @@ impl Children {
 }
 
 impl Graph {
-    /// Makes spans ready. The order of `spans` does not matter.
-    pub fn new(mut spans: Vec<Span>) -> Self {
+    /// Makes spans ready. The order of `spans` does not matter. `jms_brokers` says which JMS broker
+    /// addresses are really `activemq` or `ibmmq`.
+    pub fn new(mut spans: Vec<Span>, jms_brokers: &BTreeMap<String, String>) -> Self {
         let mut warnings = Vec::new();
         spans.sort_by_cached_key(|span| (span.trace_id, span.span_id));
         let n_collisions = drop_copies(&mut spans);
@@ -174,7 +175,14 @@ impl Graph {
         spans.sort_by_cached_key(|span| (span.trace_id, span.start, span.span_id));
         let mut senders: HashMap<*const Resource, Sender> = HashMap::new();
         let mut processes: HashMap<(*const Resource, Arc<str>), Arc<str>> = HashMap::new();
-        let spans: Vec<Known> = spans.into_iter().map(|span| know(span, &mut senders, &mut processes)).collect();
+        let mut spans: Vec<Known> = spans.into_iter().map(|span| know(span, &mut senders, &mut processes)).collect();
+        if !jms_brokers.is_empty() {
+            for known in spans.iter_mut().filter(|known| known.class.system == "jms") {
+                if let Some(system) = known.facts.host.as_ref().and_then(|host| jms_brokers.get(host)) {
+                    known.class.system = system.clone().into();
+                }
+            }
+        }
         Self::relate(spans, warnings)
     }
 

@@ -9,27 +9,37 @@ use model::{SpanId, TraceId};
 use serde_json::Value as Json;
 
 use super::otlp;
-use crate::analysis::calls::{Aliases, Call, calls};
+use crate::analysis::critical_path::Segment;
 use crate::analysis::edges::{Edge, EdgeKey, edges};
-use crate::analysis::graph::{Graph, SpanIndex};
-use crate::analysis::hops::{Messages, messages};
+use crate::analysis::graph::SpanIndex;
+use crate::analysis::journey::{Journey, journey};
 use crate::analysis::span::{Resource, Span};
+use crate::analysis::thresholds::Bounds;
+use crate::analysis::{Analysis, Options, analyze};
 
 /// A scenario, its expectations, and what the analysis made of it.
 pub(super) struct Scenario {
     /// Fixture and arrangement.
     pub(super) name: String,
     pub(super) expected: Json,
-    pub(super) graph: Graph,
-    pub(super) calls: Vec<Call>,
-    pub(super) messages: Messages,
+    pub(super) analysis: Analysis,
     labels: HashMap<(TraceId, SpanId), String>,
 }
 
 impl Scenario {
     pub(super) fn label(&self, span: SpanIndex) -> String {
-        let span = &self.graph.spans[span].span;
+        let span = &self.analysis.graph.spans[span].span;
         self.label_of((span.trace_id, span.span_id))
+    }
+
+    fn trace(&self, name: &str) -> TraceId {
+        self.expected["traces"][name].as_str().and_then(TraceId::from_hex).expect("a trace of the fixture")
+    }
+
+    fn trace_name(&self, trace: TraceId) -> String {
+        let traces = self.expected["traces"].as_object().expect("traces");
+        let hex = trace.to_hex();
+        traces.iter().find(|(_, id)| **id == hex).map_or(hex.clone(), |(name, _)| name.clone())
     }
 
     fn label_of(&self, id: (TraceId, SpanId)) -> String {
@@ -63,10 +73,8 @@ fn scenario(name: String, spans: Vec<Span>, expected: Json) -> Scenario {
         ((trace, span), label.clone())
     });
     let labels = labels.collect();
-    let graph = Graph::new(spans);
-    let calls = calls(&graph, &Aliases::new());
-    let messages = messages(&graph);
-    Scenario { name, expected, graph, calls, messages, labels }
+    let analysis = analyze(spans, &Options::default());
+    Scenario { name, expected, analysis, labels }
 }
 
 /// As sent, backwards, shuffled, each span in a batch of its own, and every third span twice.
@@ -88,8 +96,8 @@ fn arrangements(spans: &[Span]) -> Vec<(&'static str, Vec<Span>)> {
 fn every_span_has_its_class() {
     each(|scenario| {
         let expected = scenario.expected["classification"].as_object().expect("classification");
-        assert_eq!(expected.len(), scenario.graph.spans.len());
-        for (at, known) in scenario.graph.spans.iter().enumerate() {
+        assert_eq!(expected.len(), scenario.analysis.graph.spans.len());
+        for (at, known) in scenario.analysis.graph.spans.iter().enumerate() {
             let label = scenario.label(at);
             let class = &known.class;
             let found = serde_json::json!({
@@ -108,7 +116,8 @@ fn every_span_has_its_class() {
 #[test]
 fn edges_match() {
     each(|scenario| {
-        let edges: BTreeMap<EdgeKey, Edge> = edges(&scenario.graph, &scenario.calls, &scenario.messages);
+        let edges: BTreeMap<EdgeKey, Edge> =
+            edges(&scenario.analysis.graph, &scenario.analysis.calls, &scenario.analysis.messages);
         let mut found: Vec<String> = edges
             .iter()
             .filter(|(key, _)| key.source.label() != "legacy" && key.target.label() != "legacy")
@@ -127,6 +136,7 @@ fn edges_match() {
 fn hops_match() {
     each(|scenario| {
         let mut found: Vec<String> = scenario
+            .analysis
             .messages
             .hops
             .iter()
@@ -144,6 +154,62 @@ fn hops_match() {
             .collect();
         found.sort();
         assert_eq!(found, sorted_texts(&scenario.expected["hops"]), "{}", scenario.name);
+    });
+}
+
+/// Runs `check` on every journey of every fixture.
+fn each_journey(check: impl Fn(&Scenario, &Journey, &Json)) {
+    each(|scenario| {
+        for expected in scenario.expected["journeys"].as_array().expect("journeys") {
+            let seed = scenario.trace(expected["seed"].as_str().expect("seed"));
+            let journey = journey(&scenario.analysis, seed, None, &Bounds::default()).expect("the seed is known");
+            check(scenario, &journey, expected);
+        }
+    });
+}
+
+/// Origin, traces in order, inputs from outside, what is left out.
+#[test]
+fn members_match() {
+    each_journey(|scenario, journey, expected| {
+        let names: Vec<_> = journey.members.iter().map(|member| scenario.trace_name(member.trace)).collect();
+        let found = serde_json::json!({
+            "origin": scenario.trace_name(journey.origin), "traces": names, "other_inputs": journey.other_inputs,
+            "excluded": journey.excluded.iter().map(|span| scenario.label(*span)).collect::<Vec<_>>(),
+        });
+        for (member, value) in found.as_object().expect("an object") {
+            assert_eq!(*value, expected[member], "{member} of {} in {}", expected["seed"], scenario.name);
+        }
+        assert!(journey.cuts.is_empty() && journey.warnings.is_empty(), "{:?}", journey.warnings);
+    });
+}
+
+/// `span kind from-to` in milliseconds; both paths, and how long they are. Segments touch and add up.
+#[test]
+fn paths_match() {
+    each_journey(|scenario, journey, expected| {
+        let base: i64 = scenario.expected["base_unix_nano"].as_str().and_then(|base| base.parse().ok()).expect("base");
+        let text = |segment: &Segment| {
+            let ms = |at: i64| (at - base) as f64 / 1e6;
+            let span = scenario.label(journey.scene.spans[segment.span]);
+            format!("{span} {} {}-{}", segment.kind, ms(segment.start), ms(segment.end))
+        };
+        let ms = |nanos: i64| Json::from(nanos / 1_000_000);
+        for (member, path, nanos) in [
+            ("response", &journey.response, journey.response_nanos),
+            ("settled", &journey.settled, journey.settled_nanos),
+        ] {
+            let place = format!("{member} of {} in {}", expected["seed"], scenario.name);
+            if let Some(expected) = expected[format!("{member}_path")].as_array() {
+                let found: Vec<Json> = path.iter().map(|segment| text(segment).into()).collect();
+                assert_eq!(found, *expected, "{place}");
+            }
+            if !expected[format!("{member}_ms")].is_null() {
+                assert_eq!(ms(nanos), expected[format!("{member}_ms")], "{place}");
+            }
+            assert!(path.windows(2).all(|pair| pair[0].end == pair[1].start), "{place}");
+            assert_eq!(path.iter().map(Segment::nanos).sum::<i64>(), nanos, "{place}");
+        }
     });
 }
 
