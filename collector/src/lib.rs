@@ -17,11 +17,13 @@
 //! | `budget.rs`                 | bytes in flight                                                    |
 //! | `metrics.rs`                | what is counted about all this                                     |
 //! | `config.rs` `error.rs`      | settings; why a whole request was refused                          |
+//! | `demo.rs` `demo/`           | a made-up shop that sends telemetry, as any client would           |
 //!
 //! It offers routes and never sees a socket: that is the door's.
 
 mod budget;
 mod config;
+pub mod demo;
 mod error;
 mod ingest;
 pub mod metrics;

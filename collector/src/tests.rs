@@ -9,3 +9,5 @@ mod replay;
 mod transport;
 mod values;
 mod world;
+
+pub(crate) use world::World;

@@ -86,7 +86,8 @@ impl Reply {
     }
 }
 
-pub(super) struct World {
+/// A collector to talk to.
+pub(crate) struct World {
     _data: tempfile::TempDir,
     pub(super) storage: Storage,
     pub(super) collector: Collector,
@@ -95,7 +96,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Self::with(Config::default()).await
     }
 
@@ -154,8 +155,13 @@ impl World {
         http_answer(signal, Encoding::Protobuf, &reply)
     }
 
+    /// The gRPC routes with an identity.
+    pub(crate) fn grpc_routes(&self) -> Router {
+        self.grpc.clone()
+    }
+
     /// Rows of a table, buffered or not yet flushed.
-    pub(super) fn rows(&self, table: &Table) -> usize {
+    pub(crate) fn rows(&self, table: &Table) -> usize {
         let snapshot = self.storage.reader().snapshot(&TenantId::default_tenant());
         snapshot.table(table).map_or(0, |table| table.buffer.iter().map(|rows| rows.records.num_rows()).sum())
     }

@@ -1,0 +1,261 @@
+//! A believable shop that sends telemetry to a running collector until it is told to stop.
+//!
+//! | file           | knows                                                                           |
+//! |----------------|---------------------------------------------------------------------------------|
+//! | `scenarios.rs` | the journeys of tests/fixtures/journeys, how often each happens                 |
+//! | `journey.rs`   | one fresh copy of a scenario: new ids, new times, the same story                |
+//! | `signals.rs`   | logs and metrics that belong to the spans of a journey                          |
+//!
+//! It is a client like any other: spans, logs and metrics travel over OTLP/gRPC. A batch that cannot be
+//! sent is dropped, said, and the next one is tried after a pause.
+
+mod journey;
+mod scenarios;
+mod signals;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint};
+
+use scenarios::Scenario;
+use signals::Shop;
+
+/// Journeys sent at once, so that the page has something to show: spread over [`BACKLOG_SPAN`].
+const BACKLOG_JOURNEYS: u32 = 48;
+const BACKLOG_SPAN: Duration = Duration::from_secs(600);
+/// Journeys are gathered this long before they are sent together.
+const GATHER: Duration = Duration::from_millis(100);
+/// How often metrics are sent, and how often a line is printed.
+const METRICS_EVERY: Duration = Duration::from_secs(5);
+const REPORT_EVERY: Duration = Duration::from_secs(10);
+/// Pause after a failure.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How long one export may take.
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Settings of the demo.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DemoConfig {
+    /// Where to send: the address of OTLP/gRPC, such as `http://127.0.0.1:4317`.
+    pub endpoint: String,
+    /// Journeys per second; each has 7 to 36 spans.
+    pub rate: f64,
+    /// The same seed gives the same journeys but for their times. By default every run differs.
+    pub seed: Option<u64>,
+}
+
+impl Default for DemoConfig {
+    fn default() -> Self {
+        Self { endpoint: "http://127.0.0.1:4317".to_owned(), rate: 2.0, seed: None }
+    }
+}
+
+/// Why the demo cannot run at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DemoError {
+    /// The endpoint is no address.
+    #[error("cannot send to {endpoint:?}: it must look like http://127.0.0.1:4317 ({source})")]
+    Endpoint {
+        /// What was asked for.
+        endpoint: String,
+        /// What is wrong with it.
+        source: tonic::transport::Error,
+    },
+    /// The rate is no rate.
+    #[error("the rate must be more than 0 and at most 10000 journeys per second, not {rate}")]
+    Rate {
+        /// What was asked for.
+        rate: f64,
+    },
+    /// A scenario cannot be read: the program was built from damaged files.
+    #[error("scenario {name} cannot be read: {detail}")]
+    Scenario {
+        /// Which.
+        name: &'static str,
+        /// What is wrong.
+        detail: String,
+    },
+}
+
+/// What was sent since the last report.
+#[derive(Debug, Default)]
+struct Sent {
+    journeys: u64,
+    spans: u64,
+    log_records: u64,
+    data_points: u64,
+    failed: u64,
+}
+
+/// Sends journeys until stopped. `say` gets a line at the start, every ten seconds, and when something fails.
+///
+/// The first request carries journeys of the last ten minutes; it is sent again until it is taken.
+///
+/// # Errors
+/// [`DemoError`] when it cannot begin. A collector that is not there is no error: it is said, and tried again.
+pub async fn run(config: DemoConfig, stop: CancellationToken, mut say: impl FnMut(&str)) -> Result<(), DemoError> {
+    if !(config.rate > 0.0 && config.rate <= 10_000.0) {
+        return Err(DemoError::Rate { rate: config.rate });
+    }
+    let scenarios = scenarios::all()?;
+    let mut client = Client::new(&config.endpoint)?;
+    let mut rng = config.seed.map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64);
+    let mut shop = Shop::new(now_unix_nanos());
+    let mut sent = Sent::default();
+
+    let mut gather = tokio::time::interval(GATHER.max(Duration::from_secs_f64(1.0 / config.rate)));
+    gather.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+    let mut metrics = tokio::time::interval(METRICS_EVERY);
+    let mut report = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
+    let mut due = 0.0;
+    let mut ends_before_now = backlog(&scenarios);
+    let names: Vec<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
+    say(&format!("sending {} journeys per second to {}: {}", config.rate, config.endpoint, names.join(", ")));
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ok(()),
+            _ = report.tick() => say(&sent.take_line()),
+            _ = gather.tick() => {
+                due += config.rate * gather.period().as_secs_f64();
+                // A pause (a suspended laptop) does not become a flood.
+                due = due.min(config.rate.max(1.0) + 1.0);
+                let now = now_unix_nanos();
+                let ends: Vec<(usize, Duration)> = if ends_before_now.is_empty() {
+                    let n_due = due as usize;
+                    due -= n_due as f64;
+                    (0..n_due).map(|_| (scenarios::pick(&scenarios, &mut rng), Duration::ZERO)).collect()
+                } else {
+                    ends_before_now.clone()
+                };
+                let mut request = ExportTraceServiceRequest::default();
+                for (scenario, before_now) in &ends {
+                    let end = now.saturating_sub(before_now.as_nanos() as u64);
+                    request.resource_spans.extend(journey::fresh(&scenarios[*scenario], end, &mut rng));
+                }
+                let result = send_journeys(&mut client, &mut shop, request, &mut sent).await;
+                if result.is_ok() {
+                    sent.journeys += ends.len() as u64;
+                    ends_before_now.clear();
+                }
+                settle(result, &config.endpoint, &mut sent, &mut say, &stop).await;
+            }
+            _ = metrics.tick() => {
+                let request = shop.metrics(now_unix_nanos(), &mut rng);
+                let n_points = signals::n_points(&request);
+                let result = client.metrics.export(request).await.map(|_| sent.data_points += n_points);
+                settle(result, &config.endpoint, &mut sent, &mut say, &stop).await;
+            }
+        }
+    }
+}
+
+/// Which scenarios are sent at once, and how long before now each of them ended: every one at least once.
+fn backlog(scenarios: &[Scenario]) -> Vec<(usize, Duration)> {
+    (0..BACKLOG_JOURNEYS).map(|n| (n as usize % scenarios.len(), BACKLOG_SPAN * n / BACKLOG_JOURNEYS)).collect()
+}
+
+/// Sends spans, then the logs that belong to them.
+async fn send_journeys(
+    client: &mut Client,
+    shop: &mut Shop,
+    request: ExportTraceServiceRequest,
+    sent: &mut Sent,
+) -> Result<(), tonic::Status> {
+    if request.resource_spans.is_empty() {
+        return Ok(());
+    }
+    let n_spans = journey::spans(&request).count() as u64;
+    let logs = shop.observe(&request);
+    let n_records = signals::n_records(&logs);
+    client.traces.export(request).await?;
+    sent.spans += n_spans;
+    client.logs.export(logs).await?;
+    sent.log_records += n_records;
+    Ok(())
+}
+
+/// Says what failed and waits a little.
+async fn settle(
+    result: Result<(), tonic::Status>,
+    endpoint: &str,
+    sent: &mut Sent,
+    say: &mut impl FnMut(&str),
+    stop: &CancellationToken,
+) {
+    let Err(status) = result else { return };
+    sent.failed += 1;
+    let advice = match status.code() {
+        tonic::Code::Unavailable if std::error::Error::source(&status).is_some() => {
+            "is the collector running? Start it with `hodoscope`, or name its OTLP/gRPC address with --endpoint"
+        }
+        _ => "the collector refused the batch",
+    };
+    say(&format!(
+        "cannot send to {endpoint}: {} ({advice}); trying again in {} s",
+        cause(&status),
+        RETRY_AFTER.as_secs()
+    ));
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = tokio::time::sleep(RETRY_AFTER) => {}
+    }
+}
+
+/// The innermost reason, which is the one that helps: "Connection refused".
+fn cause(status: &tonic::Status) -> String {
+    let mut error: &dyn std::error::Error = status;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    if std::ptr::addr_eq(error, status) { status.message().to_owned() } else { error.to_string() }
+}
+
+impl Sent {
+    /// The line for people; counting starts over.
+    fn take_line(&mut self) -> String {
+        let Self { journeys, spans, log_records, data_points, failed } = std::mem::take(self);
+        let failed = if failed == 0 { String::new() } else { format!(", {failed} batches failed") };
+        format!(
+            "sent in {} s: {journeys} journeys, {spans} spans, {log_records} log records, {data_points} data points{failed}",
+            REPORT_EVERY.as_secs()
+        )
+    }
+}
+
+/// One connection for all signals; it connects when first used, and again whenever it broke.
+#[derive(Debug)]
+struct Client {
+    traces: TraceServiceClient<Channel>,
+    logs: LogsServiceClient<Channel>,
+    metrics: MetricsServiceClient<Channel>,
+}
+
+impl Client {
+    fn new(endpoint: &str) -> Result<Self, DemoError> {
+        let address = Endpoint::from_shared(endpoint.to_owned())
+            .map_err(|source| DemoError::Endpoint { endpoint: endpoint.to_owned(), source })?;
+        let channel = address.timeout(EXPORT_TIMEOUT).connect_timeout(EXPORT_TIMEOUT).connect_lazy();
+        Ok(Self {
+            traces: TraceServiceClient::new(channel.clone()),
+            logs: LogsServiceClient::new(channel.clone()),
+            metrics: MetricsServiceClient::new(channel),
+        })
+    }
+}
+
+fn now_unix_nanos() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
