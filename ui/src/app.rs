@@ -10,6 +10,7 @@ use crate::pages::not_found::NotFoundPage;
 use crate::pages::services::ServicesPage;
 use crate::pages::sql::SqlPage;
 use crate::pages::system::SystemPage;
+use crate::pages::trace::TracePage;
 use crate::view::color::ServiceColors;
 use crate::view::url;
 
@@ -151,6 +152,7 @@ pub(crate) fn App() -> impl IntoView {
                 <FlatRoutes fallback=|| view! { <NotFoundPage/> }>
                     <Route path=path!("/") view=ExplorePage/>
                     <Route path=path!("/explore") view=ExplorePage/>
+                    <Route path=path!("/t/:trace/:span?") view=TracePage/>
                     <Route path=path!("/services") view=ServicesPage/>
                     <Route path=path!("/sql") view=SqlPage/>
                     <Route path=path!("/system") view=SystemPage/>

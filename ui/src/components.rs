@@ -14,8 +14,10 @@
 
 pub(crate) mod frame;
 pub(crate) mod icon;
+pub(crate) mod inspector;
 pub(crate) mod keys;
 pub(crate) mod shape_strip;
 pub(crate) mod states;
 pub(crate) mod time_range;
 pub(crate) mod token_bar;
+pub(crate) mod waterfall;

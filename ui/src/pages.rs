@@ -5,3 +5,4 @@ pub(crate) mod not_found;
 pub(crate) mod services;
 pub(crate) mod sql;
 pub(crate) mod system;
+pub(crate) mod trace;

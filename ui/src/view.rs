@@ -12,6 +12,7 @@
 //! | `timeline.rs`   | time to pixels, ruler ticks, zoom                                  |
 //! | `find.rs`       | matches of a text in names, services and ids                       |
 //! | `attributes.rs` | attributes grouped by namespace, and as JSON                       |
+//! | `shape.rs`      | the scale of the pictures in a list                                |
 //! | `snippets.rs`   | how to point an SDK at this server                                 |
 //!
 //! Nothing here touches the browser, so all of it is tested natively.
@@ -23,6 +24,7 @@ pub(crate) mod condition;
 pub(crate) mod find;
 pub(crate) mod format;
 pub(crate) mod jump;
+pub(crate) mod shape;
 pub(crate) mod snippets;
 pub(crate) mod span_tree;
 pub(crate) mod timeline;

@@ -17,7 +17,6 @@ pub(crate) enum Icon {
     Up,
     Down,
     Copy,
-    Back,
 }
 
 impl Icon {
@@ -39,7 +38,6 @@ impl Icon {
             Self::Copy => {
                 "M7.4 6.4H13a1 1 0 0 1 1 1V13a1 1 0 0 1-1 1H7.4a1 1 0 0 1-1-1V7.4a1 1 0 0 1 1-1zM4 11.4V4h7.4"
             }
-            Self::Back => "M14 9H4.4M8 5 4 9l4 4",
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::components::shape_strip::shape_strip;
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
 use crate::components::token_bar::{TokenBar, leave_fields};
 use crate::view::condition;
+use crate::view::shape::common_scale;
 use crate::view::snippets::snippets;
 use crate::view::url::{self, ExploreState, RangeText, Sort, Unit};
 use crate::view::{clock, format};
@@ -413,8 +414,8 @@ fn Rows(
         })
     });
     let scale = Memo::new(move |_| {
-        let longest = |item: &SearchItem| if let SearchItem::Trace(item) = item { item.duration_nanos } else { 0 };
-        found.with(|found| found.items.iter().map(longest).max().unwrap_or(0))
+        let duration = |item: &SearchItem| if let SearchItem::Trace(item) = item { item.duration_nanos } else { 0 };
+        found.with(|found| common_scale(&mut found.items.iter().map(duration).collect::<Vec<_>>()))
     });
     // The scale is part of the key: rows are drawn again when a slower trace arrives.
     let rows = move || {
@@ -544,7 +545,7 @@ fn cells(
                         {(!item.has_root).then(|| view! { <span class="chip hot" title="The first span of this trace has not arrived">"root missing"</span> })}
                     </a>
                 </td>
-                <td>{shape_strip(shared, &item.shape, &item.services, scale)}</td>
+                <td>{shape_strip(shared, &item, scale)}</td>
                 <td class="num semi">{format::duration(item.duration_nanos)}</td>
                 <td class="num dim">{format::count(item.spans)}</td>
                 <td class="num dim" title=listed>{format::count(n_services)}</td>
@@ -574,11 +575,10 @@ fn cells(
     }
 }
 
-/// A status of 500 and up, a gRPC code other than OK, or the name of an error.
+/// A status of 500 and up, or the name of an error.
 fn is_failure(result: &str) -> bool {
     match result.parse::<u16>() {
-        Ok(0..=99 | 100..=499) => false,
-        Ok(_) => true,
+        Ok(status) => status >= 500,
         Err(_) => !result.is_empty() && !result.eq_ignore_ascii_case("ok"),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) fn SqlPage() -> impl IntoView {
         loading.set(true);
         let range = RangeText::read(&search.get_untracked());
         // The server refuses parameters that the statement does not name.
-        let named = |name: &str, value: String| sql.contains(name).then(|| Json::String(value));
+        let named = |name: &str, value: String| sql.contains(name).then_some(Json::String(value));
         let request = SqlRequest {
             from: named("$from", range.from),
             to: named("$to", range.to),

@@ -96,10 +96,10 @@ fn relative(rest: &str, now: i64) -> Option<i64> {
 }
 
 fn unix(number: i64) -> Option<i64> {
-    let scale = match number {
-        ..100_000_000_000 => SECOND,
-        ..100_000_000_000_000 => 1_000_000,
-        ..100_000_000_000_000_000 => 1_000,
+    let scale = match number.max(1).ilog10() {
+        0..=10 => SECOND,
+        11..=13 => 1_000_000,
+        14..=16 => 1_000,
         _ => 1,
     };
     number.checked_mul(scale)

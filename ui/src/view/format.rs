@@ -1,10 +1,12 @@
 //! Numbers as people read them.
 //!
 //! Durations have three significant digits and the largest unit that keeps them above 1 (ns, µs, ms, s,
-//! min, h). Thousands are parted by a narrow space that does not break, and so are number and unit.
+//! min, h). Thousands are parted by a narrow space and units by a whole one; neither breaks.
 
-/// Parts a number from its unit, and thousands from each other.
+/// Parts thousands from each other.
 const NARROW: char = '\u{202f}';
+/// Parts a number from its unit.
+const GAP: char = '\u{a0}';
 
 /// Units of time and their length in nanoseconds, shortest first.
 const UNITS: [(&str, f64); 6] = [("ns", 1.0), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("min", 60e9), ("h", 3_600e9)];
@@ -25,7 +27,7 @@ pub(crate) fn duration(nanos: u64) -> String {
     let (name, size) = UNITS[unit];
     let value = rounded(nanos / size);
     let text = if value >= 1000.0 { count(value as u64) } else { plain(value) };
-    format!("{text}{NARROW}{name}")
+    format!("{text}{GAP}{name}")
 }
 
 /// A duration with its sign, as waits and offsets have one: `+1.94 s`, `-12 ms`, `+0`.
@@ -56,7 +58,7 @@ pub(crate) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + 8);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(NARROW);
         }
         text.push(digit);
@@ -73,7 +75,7 @@ pub(crate) fn short_count(number: u64) -> String {
     for (size, letter) in STEPS {
         let value = rounded(number as f64 / size);
         if value >= 1.0 {
-            return format!("{}{NARROW}{letter}", plain(value));
+            return format!("{}{GAP}{letter}", plain(value));
         }
     }
     count(number)
@@ -88,7 +90,7 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     let share = if whole == 0 { 0.0 } else { part as f64 / whole as f64 * 100.0 };
     let text = if part > 0 && share < 0.01 { "< 0.01".to_owned() } else { plain(rounded(share)) };
-    format!("{text}{NARROW}%")
+    format!("{text}{GAP}%")
 }
 
 /// `3.2 MiB`.
@@ -96,10 +98,10 @@ pub(crate) fn bytes(number: u64) -> String {
     const STEPS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     for (size, unit) in STEPS {
         if number >= size {
-            return format!("{}{NARROW}{unit}", plain(rounded(number as f64 / size as f64)));
+            return format!("{}{GAP}{unit}", plain(rounded(number as f64 / size as f64)));
         }
     }
-    format!("{number}{NARROW}B")
+    format!("{number}{GAP}B")
 }
 
 /// An id cut in the middle: `7f3ac91e…40aa`. Shorter texts stay whole.
@@ -116,7 +118,7 @@ mod tests {
 
     #[track_caller]
     fn check(nanos: u64, text: &str) {
-        assert_eq!(duration(nanos).replace(NARROW, " "), text, "{nanos} ns");
+        assert_eq!(duration(nanos).replace([NARROW, GAP], " "), text, "{nanos} ns");
     }
 
     #[test]
@@ -144,19 +146,19 @@ mod tests {
 
     #[test]
     fn counts_part_thousands() {
-        assert_eq!(count(604_812).replace(NARROW, " "), "604 812");
+        assert_eq!(count(604_812).replace([NARROW, GAP], " "), "604 812");
         assert_eq!(count(12), "12");
-        assert_eq!(short_count(9_556).replace(NARROW, " "), "9 556");
-        assert_eq!(short_count(76_120).replace(NARROW, " "), "76.1 k");
-        assert_eq!(short_count(1_204_000).replace(NARROW, " "), "1.2 M");
+        assert_eq!(short_count(9_556).replace([NARROW, GAP], " "), "9 556");
+        assert_eq!(short_count(76_120).replace([NARROW, GAP], " "), "76.1 k");
+        assert_eq!(short_count(1_204_000).replace([NARROW, GAP], " "), "1.2 M");
     }
 
     #[test]
     fn shares_and_sizes() {
-        assert_eq!(percent(1, 1_000_000).replace(NARROW, " "), "< 0.01 %");
-        assert_eq!(percent(0, 0).replace(NARROW, " "), "0 %");
-        assert_eq!(bytes(3_355_443).replace(NARROW, " "), "3.2 MiB");
-        assert_eq!(signed_duration(-12_000_000).replace(NARROW, " "), "−12 ms");
+        assert_eq!(percent(1, 1_000_000).replace([NARROW, GAP], " "), "< 0.01 %");
+        assert_eq!(percent(0, 0).replace([NARROW, GAP], " "), "0 %");
+        assert_eq!(bytes(3_355_443).replace([NARROW, GAP], " "), "3.2 MiB");
+        assert_eq!(signed_duration(-12_000_000).replace([NARROW, GAP], " "), "−12 ms");
     }
 
     #[test]

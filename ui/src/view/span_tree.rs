@@ -205,11 +205,6 @@ impl SpanTree {
         self.errors_in(index + 1, self.subtree_end[index] as usize)
     }
 
-    /// All spans that failed.
-    pub(crate) fn n_errors(&self) -> usize {
-        self.errors_in(0, self.len())
-    }
-
     fn errors_in(&self, from: usize, to: usize) -> usize {
         (self.errors_before[to] - self.errors_before[from]) as usize
     }

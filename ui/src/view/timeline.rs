@@ -100,7 +100,7 @@ pub(crate) fn ticks(window: Window, width: f64, spacing: f64) -> Vec<Tick> {
                 if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
             let label = if moment > 0.0 && !labelled {
                 labelled = true;
-                format!("{number}\u{202f}{unit}")
+                format!("{number}\u{a0}{unit}")
             } else {
                 number.to_owned()
             };
@@ -178,7 +178,7 @@ mod tests {
 
     fn labels(start: f64, end: f64) -> String {
         let ticks = ticks(Window { start, end }, 600.0, 90.0);
-        ticks.iter().map(|tick| tick.label.replace('\u{202f}', " ")).collect::<Vec<_>>().join("|")
+        ticks.iter().map(|tick| tick.label.replace('\u{a0}', " ")).collect::<Vec<_>>().join("|")
     }
 
     #[test]

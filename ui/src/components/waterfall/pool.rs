@@ -1,0 +1,324 @@
+//! The visible rows: a pool of nodes that are written again as rows scroll into view.
+//!
+//! Row number `n` always uses node `n % pool`, so a row that stays on screen keeps its node, and scrolling
+//! by one row writes one node. Texts are set as text nodes, places through the style object.
+
+use api::span_flag;
+use leptos::prelude::document;
+use wasm_bindgen::JsCast;
+use web_sys::{Element, HtmlElement, Text};
+
+use super::{Model, ROW_HEIGHT};
+use crate::view::span_tree::Row;
+use crate::view::timeline::{LabelSide, Window, fold_label, label_side};
+use crate::view::{find, format};
+
+/// Nodes in the pool beyond what is visible, so that a fast scroll finds rows ready above and below.
+const SPARE: usize = 12;
+/// Levels drawn as indentation; deeper rows stand under each other.
+const LEVELS_DRAWN_MAX: u32 = 16;
+/// Width of a level in pixels.
+const LEVEL_WIDTH: u32 = 14;
+
+/// What is on screen.
+#[derive(Debug)]
+pub(super) struct Screen {
+    /// First visible row.
+    pub(super) first: usize,
+    /// Visible rows.
+    pub(super) count: usize,
+    /// Width of the time track in pixels.
+    pub(super) track_width: f64,
+    /// Part of the time.
+    pub(super) window: Window,
+    /// The selected row.
+    pub(super) selected: Option<Row>,
+    /// Text to mark in names.
+    pub(super) needle: String,
+}
+
+/// The nodes.
+#[derive(Debug)]
+pub(super) struct Pool {
+    host: Element,
+    slots: Vec<Slot>,
+}
+
+/// One row node and the parts of it that change.
+#[derive(Debug)]
+struct Slot {
+    /// Row number it shows; `None` when it must be written again.
+    shows: Option<usize>,
+    row: HtmlElement,
+    guides: HtmlElement,
+    chevron: Element,
+    before: Text,
+    mark: Element,
+    after: Text,
+    name: Element,
+    chip: Element,
+    side: Element,
+    badge: Element,
+    bar: HtmlElement,
+    label: HtmlElement,
+}
+
+impl Pool {
+    /// An empty pool inside `host`.
+    pub(super) fn new(host: Element) -> Self {
+        Self { host, slots: Vec::new() }
+    }
+
+    /// Every node must be written again: something other than the scroll position changed.
+    pub(super) fn forget(&mut self) {
+        for slot in &mut self.slots {
+            slot.shows = None;
+        }
+    }
+
+    /// Shows the rows of the screen.
+    pub(super) fn write(&mut self, model: &Model, screen: &Screen) {
+        let n_rows = model.tree.n_rows();
+        let wanted = screen.count + SPARE;
+        if self.slots.len() < wanted {
+            // Another pool size moves every row to another node.
+            self.forget();
+            while self.slots.len() < wanted {
+                match Slot::new() {
+                    Some(slot) => {
+                        let _ = self.host.append_child(&slot.row);
+                        self.slots.push(slot);
+                    }
+                    None => return,
+                }
+            }
+        }
+        let n_slots = self.slots.len();
+        let first = screen.first.saturating_sub(SPARE / 2).min(n_rows.saturating_sub(1));
+        for position in first..first + n_slots {
+            let slot = &mut self.slots[position % n_slots];
+            if slot.shows == Some(position) {
+                continue;
+            }
+            slot.shows = Some(position);
+            match model.tree.row(position) {
+                Some(row) => slot.write(model, screen, position, row),
+                None => slot.row.set_hidden(true),
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// Makes the nodes of a row; `None` when the browser refuses to make one.
+    fn new() -> Option<Self> {
+        let row = element("div", "wr")?.dyn_into::<HtmlElement>().ok()?;
+        let (names, track) = (element("div", "nm")?, element("div", "tl")?);
+        let guides = element("span", "gds")?.dyn_into::<HtmlElement>().ok()?;
+        let (chevron, swatch) = (element("span", "cv")?, element("span", "sb")?);
+        let (name, mark) = (element("span", "name ell")?, element("mark", "")?);
+        let (before, after) = (document().create_text_node(""), document().create_text_node(""));
+        let (chip, side, badge) =
+            (element("span", "chip")?, element("span", "sn ell grow")?, element("span", "proto")?);
+        let bar = element("i", "bar")?.dyn_into::<HtmlElement>().ok()?;
+        let label = element("span", "du")?.dyn_into::<HtmlElement>().ok()?;
+        for part in [names.as_ref(), track.as_ref()] as [&Element; 2] {
+            part.set_attribute("role", "gridcell").ok()?;
+        }
+        row.set_attribute("role", "row").ok()?;
+        for part in [before.as_ref(), mark.as_ref(), after.as_ref()] as [&web_sys::Node; 3] {
+            name.append_child(part).ok()?;
+        }
+        for part in [guides.as_ref(), &chevron, &swatch, &name, &chip, &side, &badge] as [&Element; 7] {
+            names.append_child(part).ok()?;
+        }
+        track.append_child(&bar).ok()?;
+        track.append_child(&label).ok()?;
+        row.append_child(&names).ok()?;
+        row.append_child(&track).ok()?;
+        Some(Self { shows: None, row, guides, chevron, before, mark, after, name, chip, side, badge, bar, label })
+    }
+
+    fn write(&self, model: &Model, screen: &Screen, position: usize, row: Row) {
+        let (tree, index) = (&model.tree, row.index());
+        let spans = &tree.spans;
+        let is_selected = screen.selected == Some(row);
+        let is_open = tree.is_open(row);
+        let n_errors = tree.row_errors(row);
+        let is_parent = matches!(row, Row::Span(index) if tree.has_children(index));
+        let can_open = is_parent || matches!(row, Row::Fold(_));
+        let is_found = match row {
+            Row::Span(index) => model.is_found[index],
+            Row::Fold(first) => !is_open && (first..first + tree.fold_size(first)).any(|index| model.is_found[index]),
+        };
+        let level = tree.level(row);
+        let (name, service) = (model.text(spans.name[index]), model.service(index));
+        let (start, end) = tree.extent(row);
+
+        let color = model.classes.get(spans.service[index] as usize).map_or("", String::as_str);
+        let flags = [(is_found, " m"), (is_selected, " sel"), (n_errors > 0, " err")];
+        let mut class = format!("wr {color}");
+        flags.iter().filter(|(on, _)| *on).for_each(|(_, name)| class.push_str(name));
+        self.row.set_class_name(&class);
+        self.row.set_hidden(false);
+        style(&self.row, "transform", &format!("translateY({}px)", position as f64 * ROW_HEIGHT));
+        style(&self.guides, "width", &format!("{}px", 10 + level.min(LEVELS_DRAWN_MAX) * LEVEL_WIDTH));
+
+        self.chevron.set_class_name(match (can_open, is_open) {
+            (false, _) => "cv",
+            (true, true) => "cv open",
+            (true, false) => "cv shut",
+        });
+        self.write_name(name, &screen.needle, is_found);
+        let n_below = if is_parent && !is_open { tree.n_below(index) } else { 0 };
+        let chip = match row {
+            Row::Fold(first) => format!("× {}", format::count(tree.fold_size(first) as u64)),
+            Row::Span(_) if n_below > 0 => format!("+ {}", format::count(n_below as u64)),
+            Row::Span(_) => String::new(),
+        };
+        self.chip.set_class_name(match (chip.is_empty(), n_below > 0 && tree.errors_below(index) > 0) {
+            (true, _) => "chip gone",
+            (false, true) => "chip bad",
+            (false, false) => "chip",
+        });
+        self.chip.set_text_content(Some(&chip));
+        let side = side_text(model, row, service);
+        self.side.set_text_content(Some(&side));
+        let badge = model.text(spans.badge[index]);
+        self.badge.set_text_content(Some(badge));
+        self.badge.set_class_name(match (badge.is_empty(), spans.kind[index]) {
+            (true, _) => "proto gone",
+            // Producer and consumer: the message waits somewhere in between.
+            (false, 4 | 5) => "proto async",
+            (false, _) => "proto",
+        });
+
+        let (left, right) = (screen.window.place(start as f64), screen.window.place(end as f64));
+        let (shown_left, shown_right) = (left.clamp(-0.01, 1.01), right.clamp(-0.01, 1.01));
+        let off = right < 0.0 || left > 1.0;
+        self.bar.set_class_name(match (off, is_parent, n_errors > 0) {
+            (true, ..) => "bar gone",
+            (_, true, true) => "bar par e",
+            (_, true, false) => "bar par",
+            (_, false, true) => "bar e",
+            (_, false, false) => "bar",
+        });
+        style(&self.bar, "left", &format!("{:.3}%", shown_left * 100.0));
+        style(&self.bar, "width", &format!("{:.3}%", (shown_right - shown_left) * 100.0));
+        let label = match row {
+            Row::Span(_) => format::duration(end - start),
+            Row::Fold(first) => fold_label(tree.fold_durations(first).0, tree.fold_size(first)),
+        };
+        let width = screen.track_width;
+        match label_side(left, right.max(left + 2.0 / width.max(1.0)), width, &label) {
+            LabelSide::Right => {
+                style(
+                    &self.label,
+                    "left",
+                    &format!("calc({:.3}% + 6px)", shown_right.max(shown_left + 2.0 / width.max(1.0)) * 100.0),
+                );
+                style(&self.label, "right", "auto");
+                self.label.set_class_name("du");
+            }
+            LabelSide::Left => {
+                style(&self.label, "left", "auto");
+                style(&self.label, "right", &format!("calc({:.3}% + 6px)", (1.0 - shown_left) * 100.0));
+                self.label.set_class_name("du");
+            }
+            LabelSide::None => self.label.set_class_name("du gone"),
+        }
+        self.label.set_text_content(Some(&label));
+        self.write_meaning(
+            model,
+            position,
+            row,
+            level,
+            can_open.then_some(is_open),
+            is_selected,
+            &label,
+            name,
+            service,
+        );
+    }
+
+    fn write_name(&self, name: &str, needle: &str, is_found: bool) {
+        let parts = if is_found { find::around(name, needle) } else { None };
+        let (before, hit, after) = parts.unwrap_or((name, "", ""));
+        self.before.set_data(before);
+        self.mark.set_text_content(Some(hit));
+        self.after.set_data(after);
+    }
+
+    /// What a screen reader and the pointer at rest are told.
+    #[allow(clippy::too_many_arguments)]
+    fn write_meaning(
+        &self,
+        model: &Model,
+        position: usize,
+        row: Row,
+        level: u32,
+        open: Option<bool>,
+        is_selected: bool,
+        label: &str,
+        name: &str,
+        service: &str,
+    ) {
+        let set = |key: &str, value: &str| {
+            let _ = self.row.set_attribute(key, value);
+        };
+        match row {
+            Row::Span(index) => set("id", &format!("span-{index}")),
+            Row::Fold(index) => set("id", &format!("fold-{index}")),
+        }
+        set("aria-level", &(level + 1).to_string());
+        set("aria-rowindex", &(position + 1).to_string());
+        set("aria-selected", if is_selected { "true" } else { "false" });
+        match open {
+            Some(open) => set("aria-expanded", if open { "true" } else { "false" }),
+            None => {
+                let _ = self.row.remove_attribute("aria-expanded");
+            }
+        }
+        let errors = model.tree.row_errors(row);
+        let failed = match (row, errors) {
+            (_, 0) => String::new(),
+            (Row::Span(_), _) => ", error".to_owned(),
+            (Row::Fold(_), count) => format!(", {}", format::counted(count as u64, "error")),
+        };
+        set("aria-label", &format!("{name}, {service}, {label}{failed}"));
+        let _ = self.name.set_attribute("title", &format!("{name}\n{service}{failed}"));
+    }
+}
+
+/// What stands behind the name: the service where it changes, else the detail, else the service.
+fn side_text(model: &Model, row: Row, service: &str) -> String {
+    let (tree, index) = (&model.tree, row.index());
+    let detail = model.text(tree.spans.detail[index]);
+    let enters = tree.parent(index).is_none_or(|parent| tree.spans.service[parent] != tree.spans.service[index]);
+    let mut parts: Vec<&str> = Vec::with_capacity(3);
+    if enters || detail.is_empty() {
+        parts.push(service);
+    }
+    if !detail.is_empty() {
+        parts.push(detail);
+    }
+    if tree.spans.flags[index] & span_flag::ORPHAN != 0 {
+        parts.push("parent not received");
+    }
+    if tree.spans.flags[index] & span_flag::ID_TWICE != 0 {
+        parts.push("id used twice");
+    }
+    parts.join(", ")
+}
+
+fn element(tag: &str, class: &str) -> Option<Element> {
+    let element = document().create_element(tag).ok()?;
+    if !class.is_empty() {
+        element.set_class_name(class);
+    }
+    Some(element)
+}
+
+fn style(element: &HtmlElement, property: &str, value: &str) {
+    let _ = element.style().set_property(property, value);
+}
