@@ -1,3 +1,39 @@
-//! Snapshot in, answer out: SQL, traces, search, journeys, the HTTP API.
+//! Snapshot in, answer out: SQL, traces, search, journeys, HTTP.
+//!
+//! | file           | knows                                                                  |
+//! |----------------|------------------------------------------------------------------------|
+//! | `engine.rs`    | one question over one snapshot, on threads of its own, within limits   |
+//! | `tables.rs`    | everything that can be named in a FROM clause                          |
+//! | `functions.rs` | SQL functions of our own                                               |
+//! | `sql.rs`       | a read-only statement and its answer in four encodings                 |
+//! | `trace.rs`     | rows by id, tree, timeline, detail, OTLP                               |
+//! | `search.rs`    | filter text, newest or slowest, pages                                  |
+//! | `analysis.rs`  | what a span is, who called whom: pure                                  |
+//! | `services.rs`  | services in a time range                                               |
+//! | `times.rs`     | moments in requests                                                    |
+//! | `http.rs`      | the table of routes, problems, answers                                 |
+//!
+//! The only room that has seen DataFusion; its types do not leave. Telemetry is never written from here.
 
 pub mod analysis;
+mod config;
+mod engine;
+mod error;
+mod functions;
+pub mod http;
+mod rows;
+mod search;
+mod services;
+mod sql;
+mod tables;
+#[cfg(test)]
+mod testing;
+mod times;
+mod trace;
+
+pub use config::Config;
+pub use engine::Engine;
+pub use error::{Error, Result};
+pub use search::Question;
+pub use sql::SqlRows;
+pub use trace::{Encoding, TraceDocument};

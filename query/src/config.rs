@@ -1,0 +1,85 @@
+//! Settings of the query room: plain values with a unit and both directions of the trade.
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the query room.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Threads that run query plans; 0 takes one per core. They are not the threads of ingest and health,
+    /// so a heavy query makes other queries slower and nothing else.
+    pub threads: usize,
+    /// Memory of all running queries together, in bytes. A query that needs more spills or is ended.
+    pub memory_bytes_max: u64,
+    /// Bytes that running queries may write to temporary files. 0: never spill.
+    pub spill_bytes_max: u64,
+    /// Footers and page indexes of segments kept in memory, in bytes.
+    /// Larger: fewer reads before the first row; a segment of a million rows needs about 200 KiB.
+    pub metadata_cache_bytes: u64,
+    /// Rows of an answer; what is beyond is left out and the answer says so.
+    pub rows_max: u64,
+    /// Bytes of an answer, as columns in memory.
+    pub result_bytes_max: u64,
+    /// A query is ended after this time, in seconds.
+    pub seconds_max: u64,
+    /// Queries that run at the same time; others wait.
+    pub concurrent_max: usize,
+    /// Queries that may wait for a place; others are told to come back.
+    pub waiting_max: usize,
+    /// Spans of one trace that are put together; what is beyond is left out and the answer says so.
+    pub trace_spans_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            threads: 0,
+            memory_bytes_max: 2 << 30,
+            spill_bytes_max: 4 << 30,
+            metadata_cache_bytes: 256 << 20,
+            rows_max: 100_000,
+            result_bytes_max: 64 << 20,
+            seconds_max: 30,
+            concurrent_max: 8,
+            waiting_max: 64,
+            trace_spans_max: 100_000,
+        }
+    }
+}
+
+impl Config {
+    /// Names the first setting that cannot work.
+    ///
+    /// # Errors
+    /// One sentence for the person who wrote the configuration.
+    pub fn validate(&self) -> Result<(), String> {
+        let positive = [
+            ("memory_bytes_max", self.memory_bytes_max),
+            ("rows_max", self.rows_max),
+            ("result_bytes_max", self.result_bytes_max),
+            ("seconds_max", self.seconds_max),
+            ("concurrent_max", self.concurrent_max as u64),
+            ("trace_spans_max", self.trace_spans_max),
+        ];
+        match positive.iter().find(|(_, value)| *value == 0) {
+            Some((name, _)) => Err(format!("query.{name} must be greater than 0")),
+            None if self.memory_bytes_max < 64 << 20 => {
+                Err("query.memory_bytes_max must be at least 67108864 (64 MiB): planning and scanning need that much"
+                    .to_owned())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_valid_and_zeros_are_named() {
+        assert_eq!(Config::default().validate(), Ok(()));
+        let broken = Config { rows_max: 0, ..Config::default() };
+        assert_eq!(broken.validate(), Err("query.rows_max must be greater than 0".to_owned()));
+    }
+}

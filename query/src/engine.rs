@@ -1,0 +1,144 @@
+//! Answers questions about snapshots.
+//!
+//! | file           | knows                                                                    |
+//! |----------------|--------------------------------------------------------------------------|
+//! | `runtime.rs`   | threads of their own for query plans                                     |
+//! | `session.rs`   | DataFusion over one snapshot: settings, catalog, limits on answers       |
+//! | `read_only.rs` | what a statement may be                                                  |
+//!
+//! Every question takes one snapshot and sees each row exactly once, whatever the writer does meanwhile.
+//! It runs on the query threads under four limits: places (`concurrent_max`, others wait), memory of all
+//! queries together, time, and the size of its answer. When the caller goes away, the work stops.
+
+pub(crate) mod read_only;
+mod runtime;
+pub(crate) mod session;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use model::TenantId;
+use storage::{Clock, Reader, Snapshot};
+use tokio::sync::Semaphore;
+
+use crate::config::Config;
+use crate::error::{Error, Result};
+use runtime::CpuRuntime;
+use session::{Session, Shared};
+
+/// Gives the newest snapshot of a tenant.
+type Snapshots = dyn Fn(&TenantId) -> Arc<Snapshot> + Send + Sync;
+
+/// Answers questions about snapshots. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    shared: Shared,
+    snapshots: Box<Snapshots>,
+    clock: Arc<dyn Clock>,
+    cpu: CpuRuntime,
+    places: Semaphore,
+    waiting: AtomicUsize,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("config", self.config()).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Starts the query threads.
+    ///
+    /// # Errors
+    /// When the configuration cannot work or the system gives no threads.
+    pub fn new(config: Config, reader: Reader, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::over(config, Box::new(move |tenant| reader.snapshot(tenant)), clock)
+    }
+
+    /// An engine over snapshots from anywhere.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn over(config: Config, snapshots: Box<Snapshots>, clock: Arc<dyn Clock>) -> Result<Self> {
+        config.validate().map_err(Error::invalid)?;
+        let inner = Inner {
+            cpu: CpuRuntime::start(config.threads)?,
+            places: Semaphore::new(config.concurrent_max),
+            waiting: AtomicUsize::new(0),
+            shared: Shared::new(Arc::new(config))?,
+            snapshots,
+            clock,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.inner.shared.config
+    }
+
+    /// The time of day, for readers of relative times.
+    pub(crate) fn now(&self) -> model::UnixNanos {
+        self.inner.clock.now()
+    }
+
+    /// Runs `work` with a session over the newest snapshot, on the query threads and within the limits.
+    ///
+    /// # Errors
+    /// [`Error::Busy`] and [`Error::Timeout`] from the limits, else what `work` answers.
+    pub(crate) async fn run<T, Work, Answer>(&self, tenant: &TenantId, work: Work) -> Result<T>
+    where
+        T: Send + 'static,
+        Work: FnOnce(Session) -> Answer + Send + 'static,
+        Answer: Future<Output = Result<T>> + Send + 'static,
+    {
+        let seconds = self.config().seconds_max;
+        let answer = async {
+            let _place = self.place().await?;
+            let inner = Arc::clone(&self.inner);
+            let tenant = tenant.clone();
+            let running = self.inner.cpu.spawn(async move {
+                let session = inner.shared.session((inner.snapshots)(&tenant), inner.clock.now())?;
+                work(session).await
+            });
+            running.await?
+        };
+        tokio::time::timeout(Duration::from_secs(seconds), answer).await.unwrap_or(Err(Error::Timeout { seconds }))
+    }
+
+    async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
+        if let Ok(place) = self.inner.places.try_acquire() {
+            return Ok(place);
+        }
+        let waiting = Waiting::new(&self.inner.waiting);
+        if waiting.before >= self.config().waiting_max {
+            return Err(Error::Busy { waiting: waiting.before });
+        }
+        self.inner.places.acquire().await.map_err(|_| Error::Internal("the engine has stopped".to_owned()))
+    }
+}
+
+/// Counts one waiting query for as long as it lives.
+struct Waiting<'a> {
+    count: &'a AtomicUsize,
+    before: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        Self { count, before: count.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+    }
+}

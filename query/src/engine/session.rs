@@ -1,0 +1,293 @@
+//! A DataFusion session over one snapshot: settings, catalog, execution.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
+use datafusion::common::ScalarValue;
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::registry::FunctionRegistry;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
+use futures::StreamExt;
+use model::{TimeRange, UnixNanos};
+use storage::Snapshot;
+use storage::table::Table;
+
+use super::runtime::n_threads;
+use crate::config::Config;
+use crate::error::Result;
+use crate::functions;
+use crate::tables::{CATALOG, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC};
+
+/// Bytes of one trace, as columns in memory (V13).
+const TRACE_BYTES_MAX: u64 = 256 << 20;
+
+/// What all sessions share: memory pool, caches and a state with our functions and rules.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Arc<Config>,
+    runtime: Arc<RuntimeEnv>,
+    state: SessionState,
+}
+
+impl Shared {
+    /// # Errors
+    /// When DataFusion refuses its own settings: a bug.
+    pub(crate) fn new(config: Arc<Config>) -> Result<Self> {
+        let bytes = |setting: u64| usize::try_from(setting).unwrap_or(usize::MAX);
+        let top = std::num::NonZeroUsize::MIN;
+        let pool = TrackConsumersPool::new(FairSpillPool::new(bytes(config.memory_bytes_max)), top);
+        let spill = match config.spill_bytes_max {
+            0 => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+            n => DiskManagerBuilder::default().with_max_temp_directory_size(n),
+        };
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_metadata_cache_limit(bytes(config.metadata_cache_bytes))
+            .with_disk_manager_builder(spill)
+            .build_arc()?;
+        let mut state = SessionStateBuilder::new()
+            .with_config(session_config(&config))
+            .with_runtime_env(Arc::clone(&runtime))
+            .with_default_features()
+            .build();
+        for function in functions::all() {
+            state.register_udf(function)?;
+        }
+        for rewrite in functions::rewrites() {
+            state.register_function_rewrite(rewrite)?;
+        }
+        Ok(Self { config, runtime, state })
+    }
+
+    /// A session over `snapshot`.
+    ///
+    /// # Errors
+    /// When DataFusion refuses our catalog: a bug.
+    pub(crate) fn session(&self, snapshot: Arc<Snapshot>, now: UnixNanos) -> Result<Session> {
+        let url = ObjectStoreUrl::parse(STORE_URL)?;
+        self.runtime.register_object_store(url.as_ref(), Arc::clone(&snapshot.store));
+
+        let raw_only = catalogs(vec![(RAW, Arc::new(RawSchema(Arc::clone(&snapshot))))])?;
+        let mut planner = self.state.clone();
+        planner.register_catalog_list(raw_only);
+        let public = Arc::new(PublicSchema::new(Arc::clone(&snapshot), planner));
+
+        let mut state = self.state.clone();
+        state.register_catalog_list(catalogs(vec![
+            (RAW, Arc::new(RawSchema(Arc::clone(&snapshot)))),
+            (PUBLIC, Arc::clone(&public) as _),
+        ])?);
+        let context = SessionContext::new_with_state(state);
+        Ok(Session { context, public, snapshot, config: Arc::clone(&self.config), now })
+    }
+}
+
+fn catalogs(
+    schemas: Vec<(&str, Arc<dyn datafusion::catalog::SchemaProvider>)>,
+) -> Result<Arc<dyn CatalogProviderList>> {
+    let catalog = MemoryCatalogProvider::new();
+    for (name, schema) in schemas {
+        catalog.register_schema(name, schema)?;
+    }
+    let list = MemoryCatalogProviderList::new();
+    list.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+    Ok(Arc::new(list))
+}
+
+fn session_config(config: &Config) -> SessionConfig {
+    let mut session = SessionConfig::new()
+        .with_target_partitions(n_threads(config.threads))
+        .with_default_catalog_and_schema(CATALOG, PUBLIC)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false);
+    let options = session.options_mut();
+    options.execution.time_zone = Some(UTC.to_owned());
+    options.execution.enable_recursive_ctes = false;
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.execution.parquet.schema_force_view_types = false;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    session
+}
+
+/// One question over one snapshot. Lives on the query threads.
+#[derive(Clone)]
+pub(crate) struct Session {
+    pub(crate) context: SessionContext,
+    pub(crate) public: Arc<PublicSchema>,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) config: Arc<Config>,
+    /// When the question was asked.
+    pub(crate) now: UnixNanos,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+/// What a query cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cost {
+    /// Rows that came out of segments and buffer, after filters inside the scan.
+    pub(crate) rows_read: u64,
+    /// Bytes read from segments.
+    pub(crate) bytes_read: u64,
+}
+
+impl std::ops::AddAssign for Cost {
+    fn add_assign(&mut self, other: Self) {
+        self.rows_read += other.rows_read;
+        self.bytes_read += other.bytes_read;
+    }
+}
+
+/// Rows of an answer.
+#[derive(Debug)]
+pub(crate) struct Collected {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) cost: Cost,
+    /// Why rows are missing; `None` when all are there.
+    pub(crate) cut: Option<String>,
+}
+
+impl Session {
+    /// All rows of a table; nothing is read yet.
+    ///
+    /// # Errors
+    /// When the table cannot be planned: a bug.
+    pub(crate) fn table(&self, table: &'static Table) -> Result<DataFrame> {
+        let provider = SnapshotTable::new(table, Arc::clone(&self.snapshot));
+        Ok(self.context.read_table(Arc::new(provider))?)
+    }
+
+    /// A query of our own with `$from` and `$to`; never text of a caller's.
+    ///
+    /// # Errors
+    /// When the query cannot be planned: a bug.
+    pub(crate) async fn query(&self, sql: &str, range: TimeRange) -> Result<DataFrame> {
+        let moment = |moment: UnixNanos| ScalarValue::TimestampNanosecond(Some(moment.0), Some(UTC.into()));
+        let params = vec![("from", moment(range.start)), ("to", moment(range.end))];
+        Ok(self.context.sql(sql).await?.with_param_values(params)?)
+    }
+
+    /// Optimizes and plans.
+    ///
+    /// # Errors
+    /// What the query text got wrong, in words for its author.
+    pub(crate) async fn plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(self.context.state().create_physical_plan(plan).await?)
+    }
+
+    /// Rows of a frame, up to `rows_max` and the limits of the configuration.
+    ///
+    /// # Errors
+    /// What went wrong while planning or reading.
+    pub(crate) async fn collect(&self, frame: DataFrame, rows_max: u64) -> Result<Collected> {
+        let plan = self.plan(frame.logical_plan()).await?;
+        self.collect_plan(plan, rows_max).await
+    }
+
+    /// Rows of one trace, up to `rows_max` and [`TRACE_BYTES_MAX`].
+    ///
+    /// # Errors
+    /// What went wrong while planning or reading.
+    pub(crate) async fn collect_trace(&self, frame: DataFrame, rows_max: u64) -> Result<Collected> {
+        let plan = self.plan(frame.logical_plan()).await?;
+        self.collect_within(plan, rows_max, TRACE_BYTES_MAX).await
+    }
+
+    /// As [`Self::collect`], for a plan.
+    ///
+    /// # Errors
+    /// What went wrong while reading.
+    pub(crate) async fn collect_plan(&self, plan: Arc<dyn ExecutionPlan>, rows_max: u64) -> Result<Collected> {
+        self.collect_within(plan, rows_max.min(self.config.rows_max), self.config.result_bytes_max).await
+    }
+
+    async fn collect_within(&self, plan: Arc<dyn ExecutionPlan>, rows_max: u64, bytes_max: u64) -> Result<Collected> {
+        let schema = plan.schema();
+        let (mut batches, mut n_rows, mut n_bytes, mut cut) = (Vec::new(), 0u64, 0u64, None);
+        let cost = self
+            .fold(plan, |batch| {
+                let left = rows_max - n_rows;
+                if batch.num_rows() as u64 > left {
+                    cut = Some(format!("the answer was cut at {rows_max} rows; add a LIMIT or narrow the question"));
+                    batches.push(batch.slice(0, usize::try_from(left).unwrap_or(usize::MAX)));
+                    return Ok(ControlFlow::Break(()));
+                }
+                n_bytes += sliced_bytes(&batch);
+                if n_bytes > bytes_max {
+                    cut = Some(format!(
+                        "the answer was cut at {n_rows} rows because it is larger than {bytes_max} bytes"
+                    ));
+                    return Ok(ControlFlow::Break(()));
+                }
+                n_rows += batch.num_rows() as u64;
+                batches.push(batch);
+                Ok(ControlFlow::Continue(()))
+            })
+            .await?;
+        Ok(Collected { schema, batches, cost, cut })
+    }
+
+    /// Hands every batch of a plan to `each` until it breaks or the rows end.
+    ///
+    /// # Errors
+    /// What went wrong while reading, or in `each`.
+    pub(crate) async fn fold(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        mut each: impl FnMut(RecordBatch) -> Result<ControlFlow<()>>,
+    ) -> Result<Cost> {
+        let mut stream = execute_stream(Arc::clone(&plan), self.context.task_ctx())?;
+        while let Some(batch) = stream.next().await {
+            if each(batch?)?.is_break() {
+                break;
+            }
+        }
+        drop(stream);
+        Ok(cost(&plan))
+    }
+}
+
+/// Bytes of the rows in a batch; shared buffers count in proportion to the rows.
+fn sliced_bytes(batch: &RecordBatch) -> u64 {
+    let column = |column: &arrow::array::ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0) as u64;
+    batch.columns().iter().map(column).sum()
+}
+
+/// Adds up what the leaves of a plan that ran have read.
+fn cost(plan: &Arc<dyn ExecutionPlan>) -> Cost {
+    let mut total = Cost::default();
+    let mut waiting = vec![Arc::clone(plan)];
+    while let Some(plan) = waiting.pop() {
+        if plan.downcast_ref::<DataSourceExec>().is_some()
+            && let Some(metrics) = plan.metrics()
+        {
+            let scanned = metrics.sum_by_name("bytes_scanned").map_or(0, |value| value.as_usize());
+            total.bytes_read += scanned as u64;
+            total.rows_read += metrics.output_rows().unwrap_or(0) as u64;
+        }
+        waiting.extend(plan.children().into_iter().cloned());
+    }
+    total
+}
+
+/// Why answers from a snapshot may miss rows, joined with a reason of the question's own.
+pub(crate) fn incomplete(snapshot: &Snapshot, cut: Option<String>) -> (bool, Option<String>) {
+    let reasons: Vec<String> = snapshot.incomplete.clone().into_iter().chain(cut).collect();
+    (!reasons.is_empty(), (!reasons.is_empty()).then(|| reasons.join("; ")))
+}

@@ -1,0 +1,181 @@
+//! Requests of the native API to engine calls and back.
+
+use std::collections::BTreeMap;
+
+use api::SqlRequest;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Extension, Path, Query, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use model::{Identity, SpanId, TenantId, TraceId};
+use serde::Serialize;
+
+use super::App;
+use super::problem::Refusal;
+use crate::error::{Error, Result};
+use crate::times::parse_range;
+use crate::trace::Encoding;
+
+/// Whose data it is: decided by the door, everybody's default without one.
+type Who = Option<Extension<Identity>>;
+
+/// Parameters behind the question mark.
+type Params = std::result::Result<Query<BTreeMap<String, String>>, QueryRejection>;
+
+/// Says in a header what formats without room for it cannot.
+const INCOMPLETE: HeaderName = HeaderName::from_static("x-incomplete");
+
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/x-protobuf";
+
+fn tenant(who: Who) -> TenantId {
+    who.map_or_else(TenantId::default_tenant, |Extension(identity)| identity.tenant)
+}
+
+fn params(params: Params) -> Result<BTreeMap<String, String>, Refusal> {
+    params.map(|Query(params)| params).map_err(|rejection| Refusal::invalid(rejection.body_text()))
+}
+
+fn json(answer: &impl Serialize) -> Result<Response, Refusal> {
+    let body = serde_json::to_vec(answer).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(typed(JSON, body))
+}
+
+fn typed(media_type: &'static str, body: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, media_type)], body).into_response()
+}
+
+/// The first of `offered` that the request accepts; the first one when it does not say or accepts none of
+/// them: an answer in another form helps more than a refusal.
+fn accepted(headers: &HeaderMap, offered: &[&'static str]) -> &'static str {
+    let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let wanted: Vec<&str> = accept
+        .flat_map(|value| value.split(','))
+        .map(|part| part.split(';').next().unwrap_or_default().trim())
+        .collect();
+    let is_offered = |wanted: &&str| offered.iter().copied().find(|media_type| media_type.eq_ignore_ascii_case(wanted));
+    wanted.iter().find_map(is_offered).unwrap_or(offered[0])
+}
+
+fn with_reason(mut response: Response, reason: Option<&str>) -> Response {
+    if let Some(value) = reason.and_then(|reason| HeaderValue::from_str(reason).ok()) {
+        response.headers_mut().insert(INCOMPLETE, value);
+    }
+    response
+}
+
+/// Reads a trace id; leading zeros may be missing, as other tools drop them.
+fn trace_id(text: &str) -> Result<TraceId, Refusal> {
+    let padded = if text.is_empty() { String::new() } else { format!("{text:0>32}") };
+    TraceId::from_hex(&padded).ok_or_else(|| {
+        Refusal::invalid(
+            "a trace id has up to 32 hex digits and is not all zero, such as 4bf92f3577b34da6a3ce929d0e0e4736",
+        )
+    })
+}
+
+fn span_id(text: &str) -> Result<SpanId, Refusal> {
+    let padded = if text.is_empty() { String::new() } else { format!("{text:0>16}") };
+    SpanId::from_hex(&padded).ok_or_else(|| {
+        Refusal::invalid("a span id has up to 16 hex digits and is not all zero, such as 00f067aa0ba902b7")
+    })
+}
+
+pub(super) async fn sql(
+    State(app): State<App>,
+    who: Who,
+    headers: HeaderMap,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, Refusal> {
+    const CSV: &str = "text/csv";
+    const NDJSON: &str = "application/x-ndjson";
+    const ARROW: &str = "application/vnd.apache.arrow.stream";
+    let body = body.map_err(|rejection| {
+        Refusal::new(rejection.status(), "too-large", "The request is too large", rejection.body_text())
+    })?;
+    let request: SqlRequest = serde_json::from_slice(&body).map_err(|error| {
+        Refusal::invalid(format!("the body must be JSON such as {{\"sql\": \"SELECT 1\"}}: {error}"))
+    })?;
+    let rows = app.engine.sql(&tenant(who), request).await?;
+    match accepted(&headers, &[JSON, CSV, NDJSON, ARROW]) {
+        CSV => {
+            Ok(with_reason(typed("text/csv; charset=utf-8; header=present", rows.to_csv()?), rows.incomplete_reason()))
+        }
+        NDJSON => Ok(with_reason(typed(NDJSON, rows.to_ndjson()?), rows.incomplete_reason())),
+        ARROW => Ok(with_reason(typed(ARROW, rows.to_arrow()?), rows.incomplete_reason())),
+        _ => json(&rows.to_answer()?),
+    }
+}
+
+pub(super) async fn tables(State(app): State<App>, who: Who) -> Result<Response, Refusal> {
+    json(&app.engine.tables(&tenant(who)).await?)
+}
+
+pub(super) async fn search(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
+    let question = crate::search::Question::from_params(&params(given)?, app.engine.now())?;
+    json(&app.engine.search(&tenant(who), question).await?)
+}
+
+pub(super) async fn services(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
+    let given = params(given)?;
+    let text = |name: &str| given.get(name).map(String::as_str);
+    let range = parse_range(text("from"), text("to"), app.engine.now())?;
+    json(&app.engine.services(&tenant(who), range).await?)
+}
+
+pub(super) async fn trace(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let media_type = accepted(&headers, &[JSON, PROTOBUF, "application/protobuf"]);
+    let encoding = if media_type == JSON { Encoding::Json } else { Encoding::Protobuf };
+    let document = app.engine.trace(&tenant(who), trace_id(&id)?, encoding).await?;
+    let media_type = if encoding == Encoding::Json { JSON } else { PROTOBUF };
+    let mut response = with_reason(typed(media_type, document.body), document.incomplete_reason.as_deref());
+    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    Ok(response)
+}
+
+pub(super) async fn timeline(State(app): State<App>, who: Who, Path(id): Path<String>) -> Result<Response, Refusal> {
+    json(&app.engine.timeline(&tenant(who), trace_id(&id)?).await?)
+}
+
+pub(super) async fn span(
+    State(app): State<App>,
+    who: Who,
+    Path((trace, span)): Path<(String, String)>,
+) -> Result<Response, Refusal> {
+    json(&app.engine.span(&tenant(who), trace_id(&trace)?, span_id(&span)?).await?)
+}
+
+pub(super) async fn find(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<String>,
+    given: Params,
+) -> Result<Response, Refusal> {
+    let text = params(given)?.remove("q").unwrap_or_default();
+    json(&app.engine.find(&tenant(who), trace_id(&id)?, text).await?)
+}
+
+pub(super) async fn status(State(app): State<App>) -> Result<Response, Refusal> {
+    json(&(app.sources.status)())
+}
+
+pub(super) async fn healthz() -> Response {
+    typed("text/plain; charset=utf-8", b"ok\n".to_vec())
+}
+
+pub(super) async fn readyz(State(app): State<App>) -> Result<Response, Refusal> {
+    match (app.sources.ready)() {
+        Ok(()) => Ok(typed("text/plain; charset=utf-8", b"ready\n".to_vec())),
+        Err(reason) => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not-ready", "Not ready", reason)),
+    }
+}
+
+pub(super) async fn metrics(State(app): State<App>) -> Response {
+    typed("application/openmetrics-text; version=1.0.0; charset=utf-8", (app.sources.metrics)().into_bytes())
+}

@@ -1,0 +1,139 @@
+//! THE table of routes with method, scope and one line each.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, any, get, post};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
+use tower::ServiceBuilder;
+use tower_http::CompressionLevel;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+
+use super::problem::Refusal;
+use super::{App, native};
+
+/// Who may call a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Anybody who reaches the port: says nothing about telemetry.
+    Open,
+    /// Whoever may read the tenant's telemetry.
+    Read,
+}
+
+/// One route.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    /// Held by the door when keys are configured.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the door asks for it as soon as there are keys"))]
+    pub(super) scope: Scope,
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by the list of routes"))]
+    pub(super) help: &'static str,
+    handler: MethodRouter<App>,
+}
+
+/// Largest request body, in bytes: a statement of 64 KiB, its escapes and parameters.
+const BODY_BYTES_MAX: usize = 512 << 10;
+
+/// Every route.
+pub(super) fn routes() -> Vec<Route> {
+    let read = |method, path, help, handler| Route { method, path, scope: Scope::Read, help, handler };
+    let open = |path, help, handler| Route { method: Method::GET, path, scope: Scope::Open, help, handler };
+    vec![
+        read(Method::POST, "/api/sql", "one read-only SQL statement", post(native::sql)),
+        read(Method::GET, "/api/tables", "tables, views and functions of SQL", get(native::tables)),
+        read(Method::GET, "/api/search", "traces or spans by a filter text", get(native::search)),
+        read(Method::GET, "/api/services", "services in a time range", get(native::services)),
+        read(Method::GET, "/api/traces/{trace_id}", "a trace as OTLP, JSON or protobuf", get(native::trace)),
+        read(Method::GET, "/api/traces/{trace_id}/timeline", "what a waterfall needs", get(native::timeline)),
+        read(Method::GET, "/api/traces/{trace_id}/spans/{span_id}", "everything about one span", get(native::span)),
+        read(Method::GET, "/api/traces/{trace_id}/find", "spans of a trace that hold a text", get(native::find)),
+        read(Method::GET, "/api/status", "state of the collector", get(native::status)),
+        open("/healthz", "the process lives", get(native::healthz)),
+        open("/readyz", "requests are welcome", get(native::readyz)),
+        open("/metrics", "own metrics as OpenMetrics text", get(native::metrics)),
+    ]
+}
+
+pub(super) fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        router = router.route(route.path, route.handler);
+    }
+    let no_store = SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let nosniff =
+        SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let layers = ServiceBuilder::new()
+        .layer(no_store)
+        .layer(nosniff)
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    router
+        .route("/api", any(unknown))
+        .route("/api/{*rest}", any(unknown))
+        .method_not_allowed_fallback(wrong_method)
+        .layer(layers)
+        .with_state(app)
+}
+
+async fn unknown(uri: Uri) -> Refusal {
+    let detail = format!("there is no {}; GET /api/tables and docs/api.md say what there is", uri.path());
+    Refusal::new(StatusCode::NOT_FOUND, "not-found", "No such route", detail)
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let allowed: Vec<Route> = routes().into_iter().filter(|route| fits(route.path, uri.path())).collect();
+    let mut names: Vec<&str> = allowed.iter().map(|route| route.method.as_str()).collect();
+    if names.contains(&"GET") {
+        names.push("HEAD");
+    }
+    let names = names.join(", ");
+    let detail = format!("{} takes {names}, not {method}", uri.path());
+    let refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Wrong method", detail);
+    let mut response = refusal.into_response();
+    if let Ok(allow) = HeaderValue::from_str(&names) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+/// True when a path has the form of a route.
+fn fits(route: &str, path: &str) -> bool {
+    let (route, path): (Vec<_>, Vec<_>) = (route.split('/').collect(), path.split('/').collect());
+    route.len() == path.len() && route.iter().zip(&path).all(|(part, given)| part.starts_with('{') || part == given)
+}
+
+/// A bug in one request is that request's problem only.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
+    tracing::error!("a request handler panicked");
+    Refusal::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "An error of the server",
+        "the request hit a bug; the log holds the details",
+    )
+    .into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every route says what it is for, data needs the read scope, and no path stands twice.
+    #[test]
+    fn the_table_is_consistent() {
+        let routes = routes();
+        for (index, route) in routes.iter().enumerate() {
+            assert!(!route.help.is_empty(), "{}", route.path);
+            assert_eq!(route.scope == Scope::Read, route.path.starts_with("/api"), "{}", route.path);
+            assert!(routes[..index].iter().all(|other| other.path != route.path), "{}", route.path);
+        }
+        assert!(fits("/api/traces/{trace_id}/find", "/api/traces/abc/find"));
+        assert!(!fits("/api/traces/{trace_id}", "/api/traces/abc/find"));
+    }
+}

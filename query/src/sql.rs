@@ -1,0 +1,142 @@
+//! A read-only statement and its answer.
+//!
+//! | file        | knows                                                                       |
+//! |-------------|-----------------------------------------------------------------------------|
+//! | `encode.rs` | rows as JSON, CSV, newline-delimited JSON and Arrow IPC                     |
+
+pub(crate) mod encode;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use api::{SqlRequest, TablesAnswer};
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use model::{TenantId, UnixNanos};
+use serde_json::Value as Json;
+
+use crate::engine::session::{Collected, Cost, Session, incomplete};
+use crate::engine::{Engine, read_only};
+use crate::error::{Error, Result, nearest};
+use crate::tables::{UTC, relation_names};
+use crate::{functions, tables, times};
+
+/// Rows of a statement and what they cost.
+#[derive(Debug)]
+pub struct SqlRows {
+    pub(crate) schema: SchemaRef,
+    pub(crate) batches: Vec<RecordBatch>,
+    pub(crate) cost: Cost,
+    pub(crate) incomplete: (bool, Option<String>),
+    pub(crate) elapsed_ms: f64,
+}
+
+impl Engine {
+    /// Runs one read-only statement over the tenant's tables.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for texts that are not one query, with a position where the parser knows it; the
+    /// limits of the configuration otherwise.
+    pub async fn sql(&self, tenant: &TenantId, request: SqlRequest) -> Result<SqlRows> {
+        let started = Instant::now();
+        let rows = self.run(tenant, move |session| async move {
+            let sql = request.sql.clone();
+            let collected = run(&session, request).await.map_err(|error| explain(&sql, error))?;
+            let Collected { schema, batches, cost, cut } = collected;
+            Ok(SqlRows { schema, batches, cost, incomplete: incomplete(&session.snapshot, cut), elapsed_ms: 0.0 })
+        });
+        let rows = rows.await?;
+        Ok(SqlRows { elapsed_ms: started.elapsed().as_secs_f64() * 1e3, ..rows })
+    }
+
+    /// Everything that can be named in SQL.
+    ///
+    /// # Errors
+    /// When a view cannot be planned: a bug.
+    pub async fn tables(&self, tenant: &TenantId) -> Result<TablesAnswer> {
+        self.run(tenant, |session| async move {
+            let tables = tables::describe(session.public.as_ref(), &session.snapshot).await?;
+            Ok(TablesAnswer { tables, functions: functions::describe() })
+        })
+        .await
+    }
+}
+
+async fn run(session: &Session, request: SqlRequest) -> Result<Collected> {
+    let params = params(&request, session.now)?;
+    let statement = read_only::parse(&request.sql)?;
+    let plan = session.context.state().statement_to_plan(statement).await?;
+    read_only::verify(&plan)?;
+    let plan = plan.with_param_values(params)?;
+    let rows_max = request.limit.map_or(u64::MAX, |limit| limit as u64);
+    let plan = match (&plan, request.limit) {
+        (LogicalPlan::Explain(_), _) | (_, None) => plan,
+        (_, Some(limit)) => LogicalPlanBuilder::from(plan).limit(0, Some(limit))?.build()?,
+    };
+    let plan = session.plan(&plan).await?;
+    session.collect_plan(plan, rows_max).await
+}
+
+fn params(request: &SqlRequest, now: UnixNanos) -> Result<ParamValues> {
+    let mut values = HashMap::new();
+    for (name, value) in &request.params {
+        let value = match value {
+            Json::Null => ScalarValue::Null,
+            Json::Bool(value) => ScalarValue::Boolean(Some(*value)),
+            Json::String(value) => ScalarValue::Utf8(Some(value.clone())),
+            Json::Number(value) => match value.as_i64() {
+                Some(value) => ScalarValue::Int64(Some(value)),
+                None => ScalarValue::Float64(value.as_f64()),
+            },
+            Json::Array(_) | Json::Object(_) => {
+                return Err(Error::invalid(format!("parameter {name} must be text, a number, a boolean or null")));
+            }
+        };
+        values.insert(name.clone(), ScalarAndMetadata::new(value, None));
+    }
+    for (name, moment) in [("from", &request.from), ("to", &request.to)] {
+        let text = match moment {
+            None | Some(Json::Null) => continue,
+            Some(Json::String(text)) => text.clone(),
+            Some(Json::Number(number)) => number.to_string(),
+            Some(_) => return Err(Error::invalid(format!("{name} must be a time"))),
+        };
+        let nanos = times::parse_moment(&text, now)?.0;
+        let value = ScalarValue::TimestampNanosecond(Some(nanos), Some(UTC.into()));
+        values.insert(name.to_owned(), ScalarAndMetadata::new(value, None));
+    }
+    Ok(ParamValues::Map(values))
+}
+
+/// Adds what helps the author of the statement: names of tables, the place of a word.
+fn explain(sql: &str, error: Error) -> Error {
+    let error = read_only::located(sql, error);
+    let Error::Invalid { detail, position } = error else { return error };
+    if let Some(table) = detail.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
+        let table = table.rsplit('.').next().unwrap_or(table);
+        let names = relation_names();
+        let meant =
+            nearest(table, names.iter().copied()).map(|name| format!("did you mean {name}? ")).unwrap_or_default();
+        let detail = format!("there is no table {table}; {meant}tables are: {}", names.join(", "));
+        return Error::Invalid { detail, position: position.or_else(|| place_of(sql, table)) };
+    }
+    let position = position.or_else(|| {
+        let column = detail.strip_prefix("there is no column ")?;
+        place_of(sql, column.split(';').next()?)
+    });
+    Error::Invalid { detail, position }
+}
+
+/// Byte offset of a word in the text, any case; `None` when it does not stand there literally.
+fn place_of(sql: &str, word: &str) -> Option<usize> {
+    let (sql, word) = (sql.to_ascii_lowercase(), word.to_ascii_lowercase());
+    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    sql.match_indices(&word)
+        .map(|(at, _)| at)
+        .find(|at| !is_part(sql[..*at].chars().next_back()) && !is_part(sql[at + word.len()..].chars().next()))
+}

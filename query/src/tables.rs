@@ -1,0 +1,177 @@
+//! Everything that can be named in a FROM clause, over one snapshot.
+//!
+//! | file          | knows                                                            |
+//! |---------------|------------------------------------------------------------------|
+//! | `provider.rs` | one table of a snapshot: segments and buffer in one scan         |
+//! | `prune.rs`    | which segments a query can need: pure                            |
+//! | `views.rs`    | relations written in SQL over the tables                         |
+//!
+//! A session holds two schemas: `raw` with the tables as they are, and `public`, which every query sees
+//! without saying so: the same tables plus the views. There is no way to add to either from SQL.
+
+mod provider;
+mod prune;
+mod views;
+
+use std::sync::Arc;
+
+use api::{ColumnInfo, TableInfo};
+use arrow::datatypes::{DataType, TimeUnit};
+use async_trait::async_trait;
+use datafusion::catalog::{SchemaProvider, TableProvider};
+use datafusion::common::DFSchema;
+use datafusion::datasource::ViewTable;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::sql::parser::DFParser;
+use storage::{Snapshot, TABLES};
+
+pub(crate) use provider::{STORE_URL, SnapshotTable, UTC};
+pub(crate) use prune::Bounds;
+use storage::table::Table;
+
+/// Name of the only catalog.
+pub(crate) const CATALOG: &str = "hodoscope";
+/// Schema of the tables as they are.
+pub(crate) const RAW: &str = "raw";
+/// Schema that every query sees.
+pub(crate) const PUBLIC: &str = "public";
+
+/// Names of all relations that people use, tables first.
+pub(crate) fn relation_names() -> Vec<&'static str> {
+    let views = views::VIEWS.iter().filter(|view| !view.is_table).map(|view| view.name);
+    TABLES.iter().map(|table| table.name).chain(views).collect()
+}
+
+/// The tables of a snapshot as they are.
+#[derive(Debug)]
+pub(crate) struct RawSchema(pub(crate) Arc<Snapshot>);
+
+#[async_trait]
+impl SchemaProvider for RawSchema {
+    fn table_names(&self) -> Vec<String> {
+        TABLES.iter().map(|table| table.name.to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let provider = |table| Arc::new(SnapshotTable::new(table, Arc::clone(&self.0))) as Arc<dyn TableProvider>;
+        Ok(Table::by_name(name).map(provider))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        Table::by_name(name).is_some()
+    }
+}
+
+/// Tables and views of a snapshot. A view is planned when it is first named.
+#[derive(Debug)]
+pub(crate) struct PublicSchema {
+    raw: RawSchema,
+    /// A session whose catalog holds the schema `raw` only.
+    planner: SessionState,
+}
+
+impl PublicSchema {
+    pub(crate) const fn new(snapshot: Arc<Snapshot>, planner: SessionState) -> Self {
+        Self { raw: RawSchema(snapshot), planner }
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for PublicSchema {
+    fn table_names(&self) -> Vec<String> {
+        relation_names().into_iter().map(str::to_owned).collect()
+    }
+
+    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        let Some(view) = views::by_name(name) else { return self.raw.table(name).await };
+        let statement = DFParser::parse_sql(view.sql)?.pop_front();
+        let statement = statement.ok_or_else(|| DataFusionError::Internal(format!("view {name} is empty")))?;
+        let plan = self.planner.statement_to_plan(statement).await?;
+        Ok(Some(Arc::new(ViewTable::new(plan, None))))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        views::by_name(name).is_some() || self.raw.table_exist(name)
+    }
+}
+
+/// Tables and views for `/api/tables`, with the rows of each table as of the snapshot.
+///
+/// # Errors
+/// When a view cannot be planned: a bug.
+pub(crate) async fn describe(
+    public: &dyn SchemaProvider,
+    snapshot: &Snapshot,
+) -> Result<Vec<TableInfo>, DataFusionError> {
+    let mut infos = Vec::new();
+    for name in relation_names() {
+        let Some(provider) = public.table(name).await? else { continue };
+        let table = Table::by_name(name);
+        let view = views::by_name(name);
+        let schema = DFSchema::try_from(provider.schema())?;
+        let columns = schema.fields().iter().map(|field| ColumnInfo {
+            name: field.name().clone(),
+            data_type: type_name(field.data_type()),
+            nullable: field.is_nullable(),
+            help: column_help(field.name(), table, view).to_owned(),
+        });
+        infos.push(TableInfo {
+            name: name.to_owned(),
+            kind: if table.is_some() { "table" } else { "view" }.to_owned(),
+            help: table.map(|table| table.help).or(view.map(|view| view.help)).unwrap_or_default().to_owned(),
+            columns: columns.collect(),
+            rows: table.map(|table| n_rows(snapshot, table)),
+        });
+    }
+    Ok(infos)
+}
+
+fn column_help(name: &str, table: Option<&'static Table>, view: Option<&views::View>) -> &'static str {
+    let of_view = view.and_then(|view| view.columns.iter().find(|(column, _)| *column == name)).map(|(_, help)| *help);
+    let of_table = |table: &'static Table| table.column(name).map(|(_, column)| column.help);
+    of_view
+        .or_else(|| table.and_then(of_table))
+        .or_else(|| TABLES.iter().find_map(|table| of_table(table)))
+        .unwrap_or_default()
+}
+
+fn n_rows(snapshot: &Snapshot, table: &Table) -> u64 {
+    let Some(entry) = snapshot.table(table) else { return 0 };
+    let in_segments: u64 = entry.segments.iter().map(|segment| segment.n_rows).sum();
+    let in_buffer: u64 = entry.buffer.iter().map(|rows| rows.records.num_rows() as u64).sum();
+    in_segments + in_buffer
+}
+
+/// A type in words that people use in SQL.
+pub(crate) fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Null => "null".to_owned(),
+        DataType::Boolean => "boolean".to_owned(),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 => "int".to_owned(),
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::Int64 => "bigint".to_owned(),
+        DataType::UInt64 => "bigint unsigned".to_owned(),
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => "double".to_owned(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "binary".to_owned()
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, _) => "timestamp".to_owned(),
+        DataType::Timestamp(..) => "timestamp".to_owned(),
+        DataType::Date32 | DataType::Date64 => "date".to_owned(),
+        DataType::Time32(_) | DataType::Time64(_) => "time".to_owned(),
+        DataType::Interval(_) | DataType::Duration(_) => "interval".to_owned(),
+        DataType::Dictionary(_, value) => type_name(value),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            format!("{}[]", type_name(item.data_type()))
+        }
+        DataType::Struct(fields) => {
+            let fields: Vec<_> =
+                fields.iter().map(|field| format!("{} {}", field.name(), type_name(field.data_type()))).collect();
+            format!("struct({})", fields.join(", "))
+        }
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => format!("decimal({p},{s})"),
+        DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => format!("decimal({p},{s})"),
+        other => other.to_string().to_lowercase(),
+    }
+}

@@ -1,0 +1,201 @@
+//! One table of one snapshot as DataFusion sees it: live segments, then buffered rows.
+//!
+//! ```text
+//!   UnionExec
+//!     DataSourceExec   segments that prune.rs kept, newest first, Parquet
+//!     DataSourceExec   buffered batches that overlap the time range, in memory
+//! ```
+//!
+//! In SQL, moments are `Timestamp(ns, UTC)`; at rest they are 64-bit integers. The scan reads integers and
+//! gives them another name for the same bits, so comparisons with moments still prune row groups and pages:
+//! DataFusion turns the comparison round instead of casting the column.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::stats::Precision;
+use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
+use datafusion::config::TableParquetOptions;
+use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
+use datafusion::datasource::source::DataSourceExec;
+use datafusion::error::Result;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::union::UnionExec;
+use storage::table::{Kind, Table};
+use storage::{SegmentMeta, Snapshot, TableSnapshot};
+
+use super::prune::Bounds;
+
+/// Where every session finds the segments of its snapshot.
+pub(crate) const STORE_URL: &str = "hodoscope://segments/";
+
+/// The time zone of every moment in SQL.
+pub(crate) const UTC: &str = "UTC";
+
+/// The Arrow type of a moment in SQL.
+pub(crate) fn moment_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()))
+}
+
+/// The schema of a table in SQL: as at rest, with moments as timestamps.
+pub(crate) fn sql_schema(table: &Table) -> SchemaRef {
+    let field = |column: &storage::table::Column| -> Field {
+        match column.kind {
+            Kind::UnixNanos => column.field().with_data_type(moment_type()),
+            _ => column.field(),
+        }
+    };
+    Arc::new(Schema::new(table.columns().iter().map(field).collect::<Vec<_>>()))
+}
+
+/// One table of one snapshot.
+#[derive(Debug)]
+pub(crate) struct SnapshotTable {
+    table: &'static Table,
+    schema: SchemaRef,
+    snapshot: Arc<Snapshot>,
+}
+
+impl SnapshotTable {
+    pub(crate) fn new(table: &'static Table, snapshot: Arc<Snapshot>) -> Self {
+        Self { table, schema: sql_schema(table), snapshot }
+    }
+
+    fn entry(&self) -> Option<&TableSnapshot> {
+        self.snapshot.table(self.table)
+    }
+
+    fn scan_segments(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        segments: &[Arc<SegmentMeta>],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
+        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.snapshot.store), cache);
+        let options = TableParquetOptions {
+            global: state.config_options().execution.parquet.clone(),
+            ..TableParquetOptions::default()
+        };
+        let source = ParquetSource::new(Arc::clone(&self.schema))
+            .with_table_parquet_options(options)
+            .with_parquet_file_reader_factory(Arc::new(readers));
+        let files: Vec<_> = segments.iter().map(|segment| self.file(segment)).collect();
+        let n_groups = state.config_options().execution.target_partitions.min(files.len()).max(1);
+        let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); n_groups];
+        for (index, file) in files.into_iter().enumerate() {
+            groups[index % n_groups].push(file);
+        }
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
+            .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
+            .with_projection_indices(projection.cloned())?
+            .with_limit(limit)
+            .build();
+        Ok(DataSourceExec::from_data_source(config))
+    }
+
+    /// A segment with what is known about its rows, so that DataFusion can skip it while it runs.
+    fn file(&self, segment: &SegmentMeta) -> PartitionedFile {
+        let mut statistics = Statistics::new_unknown(&self.schema);
+        statistics.num_rows = Precision::Exact(usize::try_from(segment.n_rows).unwrap_or(usize::MAX));
+        if let Some((index, _)) = self.table.column(self.table.time) {
+            let moment = |nanos: i64| Precision::Exact(ScalarValue::TimestampNanosecond(Some(nanos), Some(UTC.into())));
+            statistics.column_statistics[index] = ColumnStatistics {
+                null_count: Precision::Exact(0),
+                min_value: moment(segment.time_range.start.0),
+                max_value: moment(segment.time_range.end.0.saturating_sub(1)),
+                ..ColumnStatistics::new_unknown()
+            };
+        }
+        PartitionedFile::new(segment.path.to_string(), segment.size_bytes).with_statistics(Arc::new(statistics))
+    }
+
+    fn scan_buffer(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        batches: &[&RecordBatch],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = match projection {
+            Some(indices) => Arc::new(self.schema.project(indices)?),
+            None => Arc::clone(&self.schema),
+        };
+        let n_partitions = state.config_options().execution.target_partitions.min(batches.len()).max(1);
+        let mut partitions: Vec<Vec<RecordBatch>> = vec![Vec::new(); n_partitions];
+        for (index, batch) in batches.iter().enumerate() {
+            partitions[index % n_partitions].push(as_sql(batch, projection, &schema)?);
+        }
+        Ok(MemorySourceConfig::try_new_exec(&partitions, schema, None)?)
+    }
+}
+
+/// The projected columns with moments as timestamps; no bytes are copied.
+fn as_sql(batch: &RecordBatch, projection: Option<&Vec<usize>>, schema: &SchemaRef) -> Result<RecordBatch> {
+    let batch = match projection {
+        Some(indices) => batch.project(indices)?,
+        None => batch.clone(),
+    };
+    let n_rows = batch.num_rows();
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
+        if column.data_type() == field.data_type() { Ok(Arc::clone(column)) } else { cast(column, field.data_type()) }
+    });
+    let columns = columns.collect::<Result<Vec<_>, _>>()?;
+    let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(n_rows));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+#[async_trait]
+impl TableProvider for SnapshotTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Filters prune; the rows themselves are filtered above or, in segments, while they are decoded.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let bounds = Bounds::from_filters(self.table.time, filters);
+        let mut segments: Vec<Arc<SegmentMeta>> = self
+            .entry()
+            .map(|entry| entry.segments.iter().filter(|segment| bounds.may_hold(segment)).cloned().collect())
+            .unwrap_or_default();
+        segments.sort_by(|a, b| b.time_range.end.cmp(&a.time_range.end).then_with(|| a.path.cmp(&b.path)));
+        let batches: Vec<&RecordBatch> = self
+            .entry()
+            .map(|entry| {
+                let wanted = entry.buffer.iter().filter(|rows| bounds.may_hold_time(rows.time_range));
+                wanted.map(|rows| &rows.records).collect()
+            })
+            .unwrap_or_default();
+        match (segments.is_empty(), batches.is_empty()) {
+            (false, true) => self.scan_segments(state, projection, &segments, limit),
+            (true, _) => self.scan_buffer(state, projection, &batches),
+            (false, false) => UnionExec::try_new(vec![
+                self.scan_segments(state, projection, &segments, limit)?,
+                self.scan_buffer(state, projection, &batches)?,
+            ]),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Which segments can hold rows that a query wants: pure, decided from what is known without opening them.
+//!
+//! Only top-level conjunctions on the table's time column and on `service_name` are looked at. Everything
+//! else is left to the scan, which prunes row groups and pages by their own statistics and bloom filters.
+
+use std::collections::BTreeSet;
+
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
+use model::{TimeRange, UnixNanos};
+use storage::SegmentMeta;
+
+/// What the rows of a query have in common.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Bounds {
+    /// Their time lies in here.
+    pub(crate) time: TimeRange,
+    /// Their service is one of these; `None` when any may be.
+    pub(crate) services: Option<BTreeSet<String>>,
+}
+
+impl Bounds {
+    /// Every row.
+    pub(crate) const ALL: Self = Self { time: TimeRange::ALL, services: None };
+
+    /// What follows from filters that must all hold; never narrower than the filters.
+    pub(crate) fn from_filters(time_column: &str, filters: &[Expr]) -> Self {
+        let mut bounds = Self::ALL;
+        let mut waiting: Vec<&Expr> = filters.iter().collect();
+        while let Some(filter) = waiting.pop() {
+            match filter {
+                Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => waiting.extend([&**left, &**right]),
+                Expr::Alias(alias) => waiting.push(&alias.expr),
+                Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                    bounds.compare(time_column, left, *op, right);
+                    if let Some(op) = op.swap() {
+                        bounds.compare(time_column, right, op, left);
+                    }
+                }
+                Expr::Between(Between { expr, negated: false, low, high }) => {
+                    bounds.compare(time_column, expr, Operator::GtEq, low);
+                    bounds.compare(time_column, expr, Operator::LtEq, high);
+                }
+                Expr::InList(list) if !list.negated && is_column(&list.expr, "service_name") => {
+                    if let Some(services) = list.list.iter().map(text).collect::<Option<BTreeSet<_>>>() {
+                        bounds.narrow_services(services);
+                    }
+                }
+                _ => {}
+            }
+        }
+        bounds
+    }
+
+    /// True when the segment may hold wanted rows.
+    pub(crate) fn may_hold(&self, segment: &SegmentMeta) -> bool {
+        let service_fits = match (&self.services, &segment.service_range) {
+            (Some(services), Some((low, high))) => services.iter().any(|service| low <= service && service <= high),
+            _ => true,
+        };
+        service_fits && self.may_hold_time(segment.time_range)
+    }
+
+    /// True when rows of this time range may be wanted.
+    pub(crate) fn may_hold_time(&self, range: TimeRange) -> bool {
+        self.time.overlaps(range)
+    }
+
+    fn compare(&mut self, time_column: &str, left: &Expr, op: Operator, right: &Expr) {
+        if is_column(left, time_column) {
+            if let Some(moment) = moment(right) {
+                let after = moment.saturating_add(1);
+                match op {
+                    Operator::Gt => self.start_at(after),
+                    Operator::GtEq => self.start_at(moment),
+                    Operator::Lt => self.end_at(moment),
+                    Operator::LtEq => self.end_at(after),
+                    Operator::Eq => {
+                        self.start_at(moment);
+                        self.end_at(after);
+                    }
+                    _ => {}
+                }
+            }
+        } else if op == Operator::Eq
+            && is_column(left, "service_name")
+            && let Some(service) = text(right)
+        {
+            self.narrow_services(BTreeSet::from([service]));
+        }
+    }
+
+    fn start_at(&mut self, nanos: i64) {
+        self.time.start = self.time.start.max(UnixNanos(nanos));
+    }
+
+    fn end_at(&mut self, nanos: i64) {
+        self.time.end = self.time.end.min(UnixNanos(nanos));
+    }
+
+    fn narrow_services(&mut self, services: BTreeSet<String>) {
+        self.services = Some(match self.services.take() {
+            Some(known) => known.intersection(&services).cloned().collect(),
+            None => services,
+        });
+    }
+}
+
+fn is_column(expr: &Expr, name: &str) -> bool {
+    matches!(expr, Expr::Column(column) if column.name == name)
+}
+
+/// Nanoseconds since 1970 of a literal moment; coarser units only when they do not overflow.
+fn moment(expr: &Expr) -> Option<i64> {
+    let Expr::Literal(value, _) = expr else { return None };
+    match value {
+        ScalarValue::TimestampNanosecond(Some(nanos), _) => Some(*nanos),
+        ScalarValue::TimestampMicrosecond(Some(micros), _) => micros.checked_mul(1_000),
+        ScalarValue::TimestampMillisecond(Some(millis), _) => millis.checked_mul(1_000_000),
+        ScalarValue::TimestampSecond(Some(seconds), _) => seconds.checked_mul(UnixNanos::SECOND),
+        _ => None,
+    }
+}
+
+fn text(expr: &Expr) -> Option<String> {
+    let Expr::Literal(value, _) = expr else { return None };
+    value.try_as_str().flatten().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::prelude::{col, lit};
+
+    fn at(nanos: i64) -> Expr {
+        Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), Some("UTC".into())), None)
+    }
+
+    fn segment(start: i64, end: i64, services: (&str, &str)) -> SegmentMeta {
+        SegmentMeta {
+            path: "a.parquet".into(),
+            size_bytes: 1,
+            n_rows: 1,
+            day: 0,
+            time_range: TimeRange::new(UnixNanos(start), UnixNanos(end)),
+            service_range: Some((services.0.to_owned(), services.1.to_owned())),
+        }
+    }
+
+    /// `filters` keep a segment of moments 100..200 and services cart..payment, or drop it.
+    #[track_caller]
+    fn check(filters: &[Expr], kept: bool) {
+        let bounds = Bounds::from_filters("start_time", filters);
+        assert_eq!(bounds.may_hold(&segment(100, 200, ("cart", "payment"))), kept, "{bounds:?}");
+    }
+
+    #[test]
+    fn time_prunes() {
+        check(&[], true);
+        check(&[col("start_time").gt_eq(at(199))], true);
+        check(&[col("start_time").gt(at(199))], false);
+        check(&[col("start_time").lt(at(100))], false);
+        check(&[col("start_time").lt_eq(at(100))], true);
+        check(&[at(200).lt_eq(col("start_time"))], false);
+        check(&[col("start_time").between(at(150), at(160))], true);
+        check(&[col("start_time").gt(at(10)).and(col("start_time").lt(at(50)))], false);
+        check(&[col("start_time").eq(at(150))], true);
+    }
+
+    #[test]
+    fn services_prune() {
+        check(&[col("service_name").eq(lit("checkout"))], true);
+        check(&[col("service_name").eq(lit("stock"))], false);
+        check(&[col("service_name").in_list(vec![lit("a"), lit("z")], false)], false);
+        check(&[col("service_name").in_list(vec![lit("a"), lit("dns")], false)], true);
+        check(&[col("service_name").in_list(vec![lit("a")], true)], true);
+    }
+
+    /// What is not understood keeps the segment: OR, NOT, other columns.
+    #[test]
+    fn doubt_keeps() {
+        check(&[col("service_name").eq(lit("stock")).or(col("kind").eq(lit(2)))], true);
+        check(&[col("start_time").not_eq(at(5))], true);
+        check(&[col("name").eq(lit("stock"))], true);
+    }
+}
