@@ -1,4 +1,4 @@
-//! Snapshots made by hand, for tests: a few fields per span, everything else as the collector would say.
+//! A real storage in a folder of its own, for tests: a few fields per span, everything else as the collector would say.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Fields};
 use model::{Attribute, AttributeValue, SpanId, TenantId, TraceId, UnixNanos, attributes_to_json, value_to_json};
-use object_store::memory::InMemory;
-use storage::table::{Column, Kind, LOGS, SPANS, Table, attributes_fields, events_fields, links_fields};
-use storage::{Batch, BufferedRows, Clock, Snapshot, TableSnapshot};
+use storage::table::{Column, Kind, LOGS, SPANS, attributes_fields, events_fields, links_fields};
+use storage::{Batch, Clock, Storage};
+use tempfile::TempDir;
 
 use crate::config::Config;
 use crate::engine::Engine;
@@ -247,35 +247,58 @@ pub(crate) fn logs_batch(trace: u64, span: u64, time: i64, body: &str) -> Batch 
     Batch::from_columns(&LOGS, 1, columns).expect("a batch of logs")
 }
 
-/// A snapshot that holds the batches in its write buffer.
-pub(crate) fn snapshot(batches: &[Batch]) -> Arc<Snapshot> {
-    let entry = |table: &'static Table| {
-        let of_table = batches.iter().filter(|batch| batch.table() == table);
-        let buffer: Vec<_> = of_table
-            .filter_map(|batch| {
-                Some(BufferedRows { time_range: batch.time_range()?, records: batch.records().clone() })
-            })
-            .collect();
-        (!buffer.is_empty()).then(|| TableSnapshot {
-            table,
-            version: -1,
-            segments: Arc::new([]),
-            buffer: buffer.into(),
-        })
-    };
-    let tables = storage::TABLES.iter().copied().filter_map(entry).collect();
-    Arc::new(Snapshot { tables, store: Arc::new(InMemory::new()), incomplete: None })
+/// A storage of its own with an engine over it.
+#[derive(Debug)]
+pub(crate) struct Fixture {
+    pub(crate) engine: Engine,
+    storage: Storage,
+    data: TempDir,
 }
 
-/// An engine over one snapshot.
-pub(crate) fn engine_over(snapshot: Arc<Snapshot>) -> Engine {
-    let config = Config { threads: 2, ..Config::default() };
-    Engine::over(config, Box::new(move |_: &TenantId| Arc::clone(&snapshot)), Arc::new(FixedClock)).expect("an engine")
+impl Fixture {
+    /// A storage that holds the batches in its write buffer.
+    pub(crate) async fn new(batches: Vec<Batch>) -> Self {
+        Self::with_config(Config { threads: 2, ..Config::default() }, batches).await
+    }
+
+    pub(crate) async fn with_config(config: Config, batches: Vec<Batch>) -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let storage = Storage::open(storage_config(&data), Arc::new(FixedClock)).await.expect("a storage");
+        for batch in batches {
+            storage.appender().append(&tenant(), vec![batch]).await.expect("accepted");
+        }
+        let engine = Engine::new(config, storage.reader(), Arc::new(FixedClock)).expect("an engine");
+        Self { engine, storage, data }
+    }
+
+    /// The same rows, in segments.
+    pub(crate) async fn flushed(self) -> Self {
+        let Self { engine, storage, data } = self;
+        storage.close().await.expect("closed");
+        let storage = Storage::open(storage_config(&data), Arc::new(FixedClock)).await.expect("a storage");
+        let engine = Engine::new(engine.config().clone(), storage.reader(), Arc::new(FixedClock)).expect("an engine");
+        Self { engine, storage, data }
+    }
+
+    /// Adds rows to the write buffer.
+    pub(crate) async fn append(&self, batch: Batch) {
+        self.storage.appender().append(&tenant(), vec![batch]).await.expect("accepted");
+    }
+
+    /// Half of the spans in segments, the other half in the buffer.
+    pub(crate) async fn mixed(spans: &[TestSpan]) -> Self {
+        let (first, second) = spans.split_at(spans.len() / 2);
+        let fixture = Self::new(vec![spans_batch(first)]).await.flushed().await;
+        fixture.append(spans_batch(second)).await;
+        fixture
+    }
 }
 
-/// An engine over spans in the buffer, in two batches.
-pub(crate) fn engine(spans: &[TestSpan]) -> Engine {
-    let (first, second) = spans.split_at(spans.len() / 2);
-    let batches: Vec<Batch> = [first, second].into_iter().filter(|part| !part.is_empty()).map(spans_batch).collect();
-    engine_over(snapshot(&batches))
+fn storage_config(data: &TempDir) -> storage::Config {
+    storage::Config { data: data.path().to_owned(), ..storage::Config::default() }
+}
+
+/// The tenant of every test.
+pub(crate) fn tenant() -> TenantId {
+    TenantId::default_tenant()
 }

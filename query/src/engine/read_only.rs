@@ -172,7 +172,11 @@ pub(crate) fn located(sql: &str, error: Error) -> Error {
         Some((detail, position)) => {
             Error::Invalid { detail: detail.trim_start_matches("sql parser error: ").to_owned(), position }
         }
-        None => Error::Invalid { detail, position: None },
+        None => {
+            let detail = detail.trim_start_matches("sql parser error: ").to_owned();
+            let position = detail.ends_with("found: EOF").then_some(sql.len());
+            Error::Invalid { detail, position }
+        }
     }
 }
 
@@ -263,7 +267,9 @@ mod tests {
     #[test]
     fn errors_have_a_position() {
         let (_, position) = refused("SELECT 1\nFROM spans WHERE");
-        assert_eq!(position, Some(25), "behind WHERE, on the second line");
+        assert_eq!(position, Some(25), "the end");
+        let (_, position) = refused("SELECT 1\nFROM spans LIMIT LIMIT");
+        assert_eq!(position, Some(20), "on the second line");
         let (_, position) = refused("SELECT 'open");
         assert!(position.is_some());
     }

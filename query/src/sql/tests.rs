@@ -1,11 +1,11 @@
 //! Statements over spans in the buffer, as a person would write them.
 
 use api::SqlRequest;
-use model::{AttributeValue, TenantId};
+use model::AttributeValue;
 use serde_json::{Value as Json, json};
 
 use crate::error::Error;
-use crate::testing::{TestSpan, engine, span, trace_id};
+use crate::testing::{Fixture, TestSpan, span, spans_batch, tenant, trace_id};
 
 fn text(value: &str) -> AttributeValue {
     AttributeValue::String(value.to_owned())
@@ -40,50 +40,65 @@ fn shop() -> Vec<TestSpan> {
     ]
 }
 
-async fn answer(sql: &str) -> Result<api::SqlAnswer, Error> {
-    let request = SqlRequest { sql: sql.to_owned(), ..SqlRequest::default() };
-    engine(&shop()).sql(&TenantId::default_tenant(), request).await?.to_answer()
-}
+/// The shop: a span in segments, two in the buffer.
+struct Shop(Fixture);
 
-async fn check(sql: &str, rows: Json) {
-    let answer = answer(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-    assert_eq!(json!(answer.rows), rows, "{sql}");
+impl Shop {
+    async fn open() -> Self {
+        Self(Fixture::mixed(&shop()).await)
+    }
+
+    async fn answer(&self, sql: &str) -> Result<api::SqlAnswer, Error> {
+        let request = SqlRequest { sql: sql.to_owned(), ..SqlRequest::default() };
+        self.0.engine.sql(&tenant(), request).await?.to_answer()
+    }
+
+    async fn check(&self, sql: &str, rows: Json) {
+        let answer = self.answer(sql).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert_eq!(json!(answer.rows), rows, "{sql}");
+    }
 }
 
 #[tokio::test]
 async fn rows_read_well() {
-    check("SELECT count(*) FROM spans", json!([["3"]])).await;
-    check(
+    let shop = Shop::open().await;
+    shop.check("SELECT count(*) FROM spans", json!([["3"]])).await;
+    shop.check(
         "SELECT trace_id, name, start_time, end_time, kind FROM spans WHERE parent_span_id IS NULL ORDER BY start_time LIMIT 1",
         json!([[trace_id(1).to_hex(), "GET /cart", "2026-01-15T09:59:00.000000000Z", "2026-01-15T09:59:00.100000000Z", 2]]),
     )
     .await;
-    check("SELECT CAST(NULL AS INT), true, 1.5, 'NaN'::double, [1, 2]", json!([[null, true, 1.5, "NaN", ["1", "2"]]]))
-        .await;
+    shop.check(
+        "SELECT CAST(NULL AS INT), true, 1.5, 'NaN'::double, [1, 2]",
+        json!([[null, true, 1.5, "NaN", ["1", "2"]]]),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn ids_compare_with_hex() {
+    let shop = Shop::open().await;
     let id = trace_id(1).to_hex();
-    check(&format!("SELECT count(*) FROM spans WHERE trace_id = '{id}'"), json!([["2"]])).await;
-    check(&format!("SELECT count(*) FROM spans WHERE '{}' = trace_id", id.to_uppercase()), json!([["2"]])).await;
-    check(&format!("SELECT count(*) FROM spans WHERE trace_id <> '{id}'"), json!([["1"]])).await;
-    check(&format!("SELECT count(*) FROM spans WHERE trace_id IN ('{id}', '00')"), json!([["2"]])).await;
-    check(
+    shop.check(&format!("SELECT count(*) FROM spans WHERE trace_id = '{id}'"), json!([["2"]])).await;
+    shop.check(&format!("SELECT count(*) FROM spans WHERE '{}' = trace_id", id.to_uppercase()), json!([["2"]])).await;
+    shop.check(&format!("SELECT count(*) FROM spans WHERE trace_id <> '{id}'"), json!([["1"]])).await;
+    shop.check(&format!("SELECT count(*) FROM spans WHERE trace_id IN ('{id}', '00')"), json!([["2"]])).await;
+    shop.check(
         "SELECT hex(span_id) FROM spans WHERE trace_id NOT IN ('00') ORDER BY span_id LIMIT 1",
         json!([["0000000000000001"]]),
     )
     .await;
-    let error = answer("SELECT * FROM spans WHERE trace_id = 'xyz'").await.expect_err("not hex");
+    let error = shop.answer("SELECT * FROM spans WHERE trace_id = 'xyz'").await.expect_err("not hex");
     assert!(error.to_string().contains("is not hex"), "{error}");
 }
 
 #[tokio::test]
 async fn moments_compare() {
-    check("SELECT count(*) FROM spans WHERE start_time >= '2026-01-15T09:59:01Z'", json!([["1"]])).await;
-    check("SELECT count(*) FROM spans WHERE start_time < now() - interval '15 minutes'", json!([["3"]])).await;
-    check("SELECT count(*) FROM spans WHERE end_time > '2026-01-15T09:59:00.09Z'", json!([["2"]])).await;
-    check(
+    let shop = Shop::open().await;
+    shop.check("SELECT count(*) FROM spans WHERE start_time >= '2026-01-15T09:59:01Z'", json!([["1"]])).await;
+    shop.check("SELECT count(*) FROM spans WHERE start_time < now() - interval '15 minutes'", json!([["3"]])).await;
+    shop.check("SELECT count(*) FROM spans WHERE end_time > '2026-01-15T09:59:00.09Z'", json!([["2"]])).await;
+    shop.check(
         "SELECT date_trunc('minute', start_time) AS m, count(*) FROM spans GROUP BY m",
         json!([["2026-01-15T09:59:00.000000000Z", "3"]]),
     )
@@ -93,34 +108,37 @@ async fn moments_compare() {
 /// Attributes are found by new and old names, in columns and lists, with any type.
 #[tokio::test]
 async fn attributes_are_found() {
-    check(
+    let shop = Shop::open().await;
+    shop.check(
         "SELECT attr('http.route'), attr('order.id'), attr('nothing') FROM spans WHERE span_id = '0000000000000001'",
         json!([["/cart", "7", null]]),
     )
     .await;
-    check("SELECT attr('http.status_code') FROM spans ORDER BY start_time", json!([["200"], [null], ["teapot"]])).await;
-    check(
+    shop.check("SELECT attr('http.status_code') FROM spans ORDER BY start_time", json!([["200"], [null], ["teapot"]]))
+        .await;
+    shop.check(
         "SELECT attr('http.response.status_code') FROM spans ORDER BY start_time",
         json!([["200"], [null], ["teapot"]]),
     )
     .await;
-    check("SELECT name FROM spans WHERE attr('http.route') = '/cart'", json!([["GET /cart"]])).await;
-    check(
+    shop.check("SELECT name FROM spans WHERE attr('http.route') = '/cart'", json!([["GET /cart"]])).await;
+    shop.check(
         "SELECT attr('http.route') AS route, count(*) FROM spans GROUP BY attr('http.route') ORDER BY route NULLS LAST",
         json!([["/cart", "1"], [null, "2"]]),
     )
     .await;
-    check("SELECT attr_number('order.id') + attr_number('http.status_code') FROM spans WHERE attr('order.id') IS NOT NULL", json!([[207.0]])).await;
-    check("SELECT max(attr_number('cart.items')) FROM spans", json!([[2.5]])).await;
-    check(
+    shop.check("SELECT attr_number('order.id') + attr_number('http.status_code') FROM spans WHERE attr('order.id') IS NOT NULL", json!([[207.0]])).await;
+    shop.check("SELECT max(attr_number('cart.items')) FROM spans", json!([[2.5]])).await;
+    shop.check(
         "SELECT resource_attr('host.name'), count(*) FROM spans GROUP BY 1 ORDER BY 2",
         json!([["a", "1"], [null, "2"]]),
     )
     .await;
-    check("SELECT resource_attr('service.name') FROM spans ORDER BY start_time LIMIT 1", json!([["web"]])).await;
-    check("SELECT attr(s.attributes, 'order.id') FROM spans s JOIN spans t ON s.trace_id = t.trace_id WHERE t.span_id = '0000000000000002' AND s.span_id <> t.span_id", json!([["7"]])).await;
-    check("SELECT attr(s.attributes, 'http.route') FROM spans s JOIN spans t ON s.trace_id = t.trace_id WHERE t.span_id = '0000000000000002' AND s.span_id <> t.span_id", json!([["/cart"]])).await;
-    let error = answer("SELECT attr('order.id') FROM spans s JOIN spans t ON s.trace_id = t.trace_id")
+    shop.check("SELECT resource_attr('service.name') FROM spans ORDER BY start_time LIMIT 1", json!([["web"]])).await;
+    shop.check("SELECT attr(s.attributes, 'order.id') FROM spans s JOIN spans t ON s.trace_id = t.trace_id WHERE t.span_id = '0000000000000002' AND s.span_id <> t.span_id", json!([["7"]])).await;
+    shop.check("SELECT attr(s.attributes, 'http.route') FROM spans s JOIN spans t ON s.trace_id = t.trace_id WHERE t.span_id = '0000000000000002' AND s.span_id <> t.span_id", json!([["/cart"]])).await;
+    let error = shop
+        .answer("SELECT attr('order.id') FROM spans s JOIN spans t ON s.trace_id = t.trace_id")
         .await
         .expect_err("two tables");
     assert!(error.to_string().contains("more than one table"), "{error}");
@@ -128,14 +146,15 @@ async fn attributes_are_found() {
 
 #[tokio::test]
 async fn views_stand() {
-    check(
+    let shop = Shop::open().await;
+    shop.check(
         "SELECT name, span_name, event_attr(attributes, 'exception.message'), time FROM events",
         json!([["exception", "query", "boom", "2026-01-15T09:59:00.000000020Z"]]),
     )
     .await;
-    check("SELECT attr('exception.message') FROM events", json!([["boom"]])).await;
-    check("SELECT hex(linked_span_id), span_name FROM links", json!([["0000000000000003", "query"]])).await;
-    check(
+    shop.check("SELECT attr('exception.message') FROM events", json!([["boom"]])).await;
+    shop.check("SELECT hex(linked_span_id), span_name FROM links", json!([["0000000000000003", "query"]])).await;
+    shop.check(
         "SELECT trace_id, service_name, name, duration_nanos, spans, errors FROM traces ORDER BY start_time",
         json!([
             [trace_id(1).to_hex(), "web", "GET /cart", "100000000", "2", "0"],
@@ -143,7 +162,7 @@ async fn views_stand() {
         ]),
     )
     .await;
-    check(
+    shop.check(
         "SELECT service_name, spans, requests, errors FROM services ORDER BY 1",
         json!([["shop", "1", "0", "0"], ["web", "2", "2", "1"]]),
     )
@@ -151,27 +170,29 @@ async fn views_stand() {
     for empty in
         ["logs", "number_points", "metrics", "histograms", "exp_histogram_points", "summary_points", "exemplars"]
     {
-        check(&format!("SELECT * FROM {empty}"), json!([])).await;
+        shop.check(&format!("SELECT * FROM {empty}"), json!([])).await;
     }
 }
 
 #[tokio::test]
 async fn words_and_durations() {
-    check("SELECT span_kind(kind), status(status_code), format_duration(duration_nanos), duration_ms(duration_nanos) FROM spans ORDER BY start_time DESC LIMIT 1", json!([["server", "error", "300 ms", 300.0]])).await;
+    let shop = Shop::open().await;
+    shop.check("SELECT span_kind(kind), status(status_code), format_duration(duration_nanos), duration_ms(duration_nanos) FROM spans ORDER BY start_time DESC LIMIT 1", json!([["server", "error", "300 ms", 300.0]])).await;
 }
 
 /// Every example of `/api/tables` runs, and every relation is described with a line for each column.
 #[tokio::test]
 async fn documents_are_true() {
-    let tables = engine(&shop()).tables(&TenantId::default_tenant()).await.expect("tables");
+    let shop = Shop::open().await;
+    let tables = shop.0.engine.tables(&tenant()).await.expect("tables");
     for function in &tables.functions {
-        answer(&function.example).await.unwrap_or_else(|error| panic!("{}: {error}", function.example));
+        shop.answer(&function.example).await.unwrap_or_else(|error| panic!("{}: {error}", function.example));
     }
     for table in &tables.tables {
         for column in &table.columns {
             assert!(!column.help.is_empty(), "{}.{} has no help", table.name, column.name);
         }
-        answer(&format!("SELECT * FROM {}", table.name))
+        shop.answer(&format!("SELECT * FROM {}", table.name))
             .await
             .unwrap_or_else(|error| panic!("{}: {error}", table.name));
     }
@@ -183,6 +204,7 @@ async fn documents_are_true() {
 /// Every mistake gets an answer that tells what to do and, where possible, the place.
 #[tokio::test]
 async fn mistakes_are_explained() {
+    let shop = Shop::open().await;
     for (sql, expected, position) in [
         ("SELECT * FROM span", "did you mean spans?", Some(14)),
         ("SELECT servce_name FROM spans", "did you mean service_name?", Some(7)),
@@ -194,7 +216,7 @@ async fn mistakes_are_explained() {
         ("SELECT nothing(1)", "nothing", None),
         ("SELECT $a", "", None),
     ] {
-        match answer(sql).await {
+        match shop.answer(sql).await {
             Err(Error::Invalid { detail, position: at }) => {
                 assert!(detail.contains(expected), "{sql}: {detail}");
                 if position.is_some() {
@@ -208,27 +230,20 @@ async fn mistakes_are_explained() {
 
 #[tokio::test]
 async fn parameters_and_limits() {
-    let engine = engine(&shop());
-    let tenant = TenantId::default_tenant();
+    let shop = Shop::open().await;
     let request: SqlRequest = serde_json::from_value(json!({
         "sql": "SELECT name FROM spans WHERE start_time >= $from AND start_time < $to AND service_name = $service AND trace_id = $id ORDER BY name",
         "params": {"service": "web", "id": trace_id(1).to_hex()}, "from": "now-2m", "to": "now", "limit": 1,
     }))
     .expect("a request");
-    let rows = engine.sql(&tenant, request).await.expect("rows").to_answer().expect("an answer");
+    let rows = shop.0.engine.sql(&tenant(), request).await.expect("rows").to_answer().expect("an answer");
     assert_eq!(json!(rows.rows), json!([["GET /cart"]]));
     assert!(!rows.incomplete);
 
     let small = crate::Config { rows_max: 2, ..crate::Config::default() };
-    let snapshot = crate::testing::snapshot(&[crate::testing::spans_batch(&shop())]);
-    let small = crate::Engine::over(
-        small,
-        Box::new(move |_| snapshot.clone()),
-        std::sync::Arc::new(crate::testing::FixedClock),
-    )
-    .expect("an engine");
+    let small = Fixture::with_config(small, vec![spans_batch(&self::shop())]).await;
     let request = SqlRequest { sql: "SELECT * FROM spans".to_owned(), ..SqlRequest::default() };
-    let rows = small.sql(&tenant, request).await.expect("rows").to_answer().expect("an answer");
+    let rows = small.engine.sql(&tenant(), request).await.expect("rows").to_answer().expect("an answer");
     assert_eq!((rows.rows.len(), rows.incomplete), (2, true));
     assert!(rows.incomplete_reason.expect("a reason").contains("2 rows"));
 }
@@ -239,7 +254,7 @@ async fn other_encodings() {
         sql: "SELECT name, duration_nanos, trace_id, 'a,\"b' AS x FROM spans ORDER BY start_time LIMIT 1".to_owned(),
         ..SqlRequest::default()
     };
-    let rows = engine(&shop()).sql(&TenantId::default_tenant(), request).await.expect("rows");
+    let rows = Shop::open().await.0.engine.sql(&tenant(), request).await.expect("rows");
     let csv = String::from_utf8(rows.to_csv().expect("csv")).expect("text");
     assert_eq!(csv, format!("name,duration_nanos,trace_id,x\r\nGET /cart,100000000,{},\"a,\"\"b\"\r\n", trace_id(1)));
     let lines = String::from_utf8(rows.to_ndjson().expect("ndjson")).expect("text");
