@@ -11,17 +11,20 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Directory that holds everything.
     pub data: PathBuf,
-    /// How long an append may wait for others so that one sync serves all, in milliseconds.
+    /// Shortest time between two syncs, in milliseconds: an append that comes earlier waits for others, so that
+    /// one sync serves all; one that comes after a pause is synced at once.
     /// Larger: fewer syncs, later acknowledgements. 0: sync as soon as the disk is free.
     pub group_commit_ms: u64,
     /// A WAL file is closed at this size, in bytes. Larger: fewer files, longer replay.
     pub wal_file_bytes: u64,
-    /// The largest WAL record, in bytes.
+    /// The largest WAL record, in bytes before compression.
     pub wal_record_bytes_max: u64,
     /// Bytes that may wait in the append queue before appends are refused.
     pub append_queue_bytes_max: u64,
     /// The write buffer of all tables is written to segments at this size, in bytes.
-    /// Larger: fewer and better sorted segments, more memory and a longer replay.
+    /// Larger: fewer and better sorted segments, more memory and a longer replay. Appends are refused at three
+    /// times this (one part being written, one filling, one for a late flush): 288 MiB, which leaves the rest of
+    /// 512 MiB to requests being decoded and to one row group being encoded.
     pub buffer_bytes_max: u64,
     /// ... or at this age, in seconds.
     pub buffer_age_max_s: u64,
@@ -37,7 +40,7 @@ impl Default for Config {
             wal_file_bytes: 128 << 20,
             wal_record_bytes_max: 64 << 20,
             append_queue_bytes_max: 128 << 20,
-            buffer_bytes_max: 128 << 20,
+            buffer_bytes_max: 96 << 20,
             buffer_age_max_s: 30,
             retention_days: 30,
         }

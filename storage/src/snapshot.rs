@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use model::{TimeRange, TraceId};
 use object_store::ObjectStore;
@@ -82,14 +82,13 @@ impl TableSnapshot {
         locating.await.unwrap_or_else(|_| all())
     }
 
-    /// Rows of a trace in the write buffer, in order of arrival. Compares every buffered id: about a millisecond
-    /// per 200,000 rows.
+    /// Rows of a trace in the write buffer, in order of arrival. Compares every buffered id: less than a
+    /// millisecond per 200,000 rows.
     pub fn buffered_trace(&self, trace_id: TraceId) -> Vec<RecordBatch> {
         let Some((column, _)) = self.table.column(INDEXED_COLUMN) else { return Vec::new() };
         let found = self.buffer.iter().filter_map(|rows| {
             let ids = rows.records.column(column).as_binary_opt::<i32>()?;
-            let wanted = ids.iter().zip(0..).filter(|(id, _)| id.is_some_and(|id| id == trace_id.as_bytes()));
-            let wanted: Vec<u32> = wanted.map(|(_, row)| row).collect();
+            let wanted = positions(ids, trace_id.as_bytes());
             if wanted.is_empty() {
                 return None;
             }
@@ -98,6 +97,21 @@ impl TableSnapshot {
         });
         found.collect()
     }
+}
+
+/// Rows with this id.
+fn positions(ids: &BinaryArray, id: &[u8; TraceId::BYTES]) -> Vec<u32> {
+    let offsets = ids.value_offsets();
+    let is_dense = ids.null_count() == 0 && offsets.windows(2).all(|pair| pair[1] - pair[0] == TraceId::BYTES as i32);
+    if is_dense {
+        // All ids in one stretch: compared as numbers, without looking at offsets.
+        let start = offsets.first().map_or(0, |first| *first as usize);
+        let (all, _) = ids.value_data()[start..].as_chunks::<{ TraceId::BYTES }>();
+        let id = u128::from_ne_bytes(*id);
+        let rows = all[..ids.len()].iter().zip(0..);
+        return rows.filter(|(other, _)| u128::from_ne_bytes(**other) == id).map(|(_, row)| row).collect();
+    }
+    ids.iter().zip(0..).filter(|(other, _)| *other == Some(id)).map(|(_, row)| row).collect()
 }
 
 impl Snapshot {

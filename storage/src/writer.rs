@@ -367,13 +367,13 @@ impl Writer {
                 let mut rows = Vec::with_capacity(group.len());
                 let mut reservations = Vec::with_capacity(group.len());
                 for append in group {
-                    self.fresh_bytes += append.rows.iter().map(|(_, rows)| rows.bytes).sum::<u64>();
                     rows.push((append.tenant, append.rows));
                     replies.push(append.reply);
                     reservations.push(append.reservation);
                 }
                 self.fresh_since.get_or_insert_with(Instant::now);
-                self.publish_rows(rows, |view| &mut view.fresh);
+                let n_bytes = self.publish_rows(rows, |view| &mut view.fresh);
+                self.fresh_bytes = self.fresh_bytes.saturating_add_signed(n_bytes);
                 for reply in replies {
                     let _ = reply.send(Ok(()));
                 }
@@ -485,12 +485,13 @@ impl Writer {
         }
     }
 
-    /// Puts rows into one of the lists of their tables and publishes each tenant once.
+    /// Puts rows into one of the lists of their tables and publishes each tenant once. Gives the bytes by which
+    /// the buffer grew: fewer than the rows bring, or even less than nothing, when small batches were merged.
     fn publish_rows(
         &self,
         groups: impl IntoIterator<Item = (TenantId, Vec<TableRows>)>,
         list: impl Fn(&mut TableView) -> &mut RowList,
-    ) {
+    ) -> i64 {
         let mut views: HashMap<TenantId, TenantView> = HashMap::new();
         let mut n_rows = 0;
         // Merging small batches can make a list smaller.
@@ -519,6 +520,7 @@ impl Writer {
             self.published.publish(&tenant, view);
         }
         self.published.announce();
+        n_bytes
     }
 
     fn view(&self, tenant: &TenantId) -> TenantView {

@@ -9,12 +9,13 @@
 //! A schema stands once per file and table; a batch names it by its CRC-32C. Batches written under an older
 //! schema are read by column name: columns that did not exist yet are null.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::{Arc, OnceLock};
 
 use arrow::array::{ArrayRef, RecordBatch};
-use arrow::buffer::Buffer;
+use arrow::buffer::{Buffer, MutableBuffer};
 use arrow::datatypes::Schema;
 use arrow::ipc::MetadataVersion;
 use arrow::ipc::reader::StreamDecoder;
@@ -32,7 +33,14 @@ pub(crate) struct Encoded {
     bytes: Vec<u8>,
     kind: RecordKind,
     payload_crc: u32,
+    plain_length: u32,
 }
+
+/// zstd's fast end: 0.14 ms for a batch of 512 spans, which becomes five times smaller. On a disk of 100 MB/s that
+/// is the difference between 5 ms and 1 ms per sync.
+const COMPRESSION_LEVEL: i32 = -5;
+/// Smaller payloads are left as they are.
+const COMPRESS_BYTES_MIN: usize = 512;
 
 impl Encoded {
     /// One append of all its batches.
@@ -81,12 +89,16 @@ impl Encoded {
     }
 
     fn finish(mut bytes: Vec<u8>, kind: RecordKind) -> Self {
+        let plain_length = bytes.len() - RECORD_HEADER_BYTES;
+        let compressed = if plain_length < COMPRESS_BYTES_MIN { None } else { compress(&bytes) };
+        let is_compressed = compressed.is_some();
+        bytes = compressed.unwrap_or(bytes);
         pad(&mut bytes);
         let payload_crc = crc32c::crc32c(&bytes[RECORD_HEADER_BYTES..]);
-        Self { bytes, kind, payload_crc }
+        Self { bytes, kind, payload_crc, plain_length: if is_compressed { plain_length as u32 } else { 0 } }
     }
 
-    /// Bytes in the file, header included.
+    /// Bytes in the file, header included; less than the payload when it was compressed.
     pub(crate) fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
@@ -94,10 +106,42 @@ impl Encoded {
     /// Writes the header in front and gives all bytes of the record.
     pub(crate) fn seal(&mut self, sequence: u64, salt: u64) -> &[u8] {
         let length = (self.bytes.len() - RECORD_HEADER_BYTES) as u32;
-        let header = RecordHeader { length, sequence, kind: self.kind, payload_crc: self.payload_crc };
+        let header = RecordHeader {
+            length,
+            sequence,
+            kind: self.kind,
+            payload_crc: self.payload_crc,
+            plain_length: self.plain_length,
+        };
         self.bytes[..RECORD_HEADER_BYTES].copy_from_slice(&header.to_bytes(salt));
         &self.bytes
     }
+}
+
+/// The record with its payload compressed; `None` when that does not make it clearly smaller.
+fn compress(record: &[u8]) -> Option<Vec<u8>> {
+    thread_local! {
+        static COMPRESSOR: RefCell<Option<zstd::bulk::Compressor<'static>>> =
+            RefCell::new(zstd::bulk::Compressor::new(COMPRESSION_LEVEL).ok());
+    }
+    let payload = &record[RECORD_HEADER_BYTES..];
+    // No room for a result that is not worth it: compression then stops early.
+    let mut bytes = vec![0; RECORD_HEADER_BYTES + payload.len() / 8 * 7];
+    let n_bytes = COMPRESSOR.with_borrow_mut(|compressor| {
+        compressor.as_mut()?.compress_to_buffer(payload, &mut bytes[RECORD_HEADER_BYTES..]).ok()
+    })?;
+    bytes.truncate(RECORD_HEADER_BYTES + n_bytes);
+    bytes.shrink_to_fit();
+    Some(bytes)
+}
+
+/// Bytes that a compressed payload was, in aligned memory; `None` when it is not what its header says.
+pub(crate) fn decompress(payload: &[u8], plain_length: usize) -> Option<Buffer> {
+    let mut plain = MutableBuffer::from_len_zeroed(plain_length);
+    // Zeros that align the next record stand behind the frame.
+    let frame = zstd::zstd_safe::find_frame_compressed_size(payload).ok()?;
+    let n_bytes = zstd::bulk::decompress_to_buffer(payload.get(..frame)?, plain.as_slice_mut()).ok()?;
+    (n_bytes == plain_length).then(|| plain.into())
 }
 
 /// Schemas by their CRC: those of the file being read, over those of this release.

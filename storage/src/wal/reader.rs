@@ -14,6 +14,7 @@ use std::path::Path;
 
 use arrow::buffer::{Buffer, MutableBuffer};
 
+use super::payload::decompress;
 use super::record::{ALIGNMENT, FILE_HEAD_BYTES, FileHeader, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
 
 /// One step through a file.
@@ -151,7 +152,13 @@ impl WalReader {
     fn payload(&self, start: u64, header: RecordHeader) -> std::io::Result<Option<Buffer>> {
         let mut payload = MutableBuffer::from_len_zeroed(header.length as usize);
         self.file.read_exact_at(payload.as_slice_mut(), start + RECORD_HEADER_BYTES as u64)?;
-        Ok((crc32c::crc32c(payload.as_slice()) == header.payload_crc).then(|| payload.into()))
+        if crc32c::crc32c(payload.as_slice()) != header.payload_crc {
+            return Ok(None);
+        }
+        Ok(match header.plain_length as usize {
+            0 => Some(payload.into()),
+            plain_length => decompress(payload.as_slice(), plain_length),
+        })
     }
 
     /// Offset of the next whole header at or after `from`; headers stand at multiples of 8.

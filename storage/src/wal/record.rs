@@ -3,8 +3,8 @@
 //! ```text
 //! file    header 40 | 0 to byte 512 | the same header again 40                                          552 bytes
 //! header  magic "HDSCPWAL" 8 | version u32 | 0 u32 | salt u64 | first sequence u64 | 0 u32 | crc u32      40 bytes
-//! record  magic u32 | length u32 | sequence u64 | kind u8, 0 0 0 | payload crc u32 | 0 u32 | crc u32      32 bytes
-//!         payload, `length` bytes
+//! record  magic u32 | length u32 | sequence u64 | kind u8, 0 0 0 | payload crc u32 | plain length u32 | crc u32   32 bytes
+//!         payload, `length` bytes: as it is when the plain length is 0, else zstd
 //! ```
 //!
 //! The CRC-32C of a record header is taken over the file's salt and the header, and the header holds the
@@ -59,8 +59,10 @@ pub(crate) struct RecordHeader {
     pub sequence: u64,
     /// What the payload is.
     pub kind: RecordKind,
-    /// CRC-32C of the payload.
+    /// CRC-32C of the payload as it stands in the file.
     pub payload_crc: u32,
+    /// Bytes of the payload before compression; 0 when it is not compressed.
+    pub plain_length: u32,
 }
 
 impl FileHeader {
@@ -105,6 +107,7 @@ impl RecordHeader {
             RecordKind::End => 3,
         };
         bytes[20..24].copy_from_slice(&self.payload_crc.to_le_bytes());
+        bytes[24..28].copy_from_slice(&self.plain_length.to_le_bytes());
         let crc = header_crc(salt, &bytes);
         bytes[28..].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -121,7 +124,13 @@ impl RecordHeader {
             3 => RecordKind::End,
             _ => return None,
         };
-        Some(Self { length: u32_at(bytes, 4), sequence: u64_at(bytes, 8), kind, payload_crc: u32_at(bytes, 20) })
+        Some(Self {
+            length: u32_at(bytes, 4),
+            sequence: u64_at(bytes, 8),
+            kind,
+            payload_crc: u32_at(bytes, 20),
+            plain_length: u32_at(bytes, 24),
+        })
     }
 }
 
@@ -147,7 +156,8 @@ mod tests {
         let mut head = file.to_head();
         head[..512].fill(0xff);
         assert_eq!(FileHeader::from_head(&head), Some(file), "the second copy");
-        let record = RecordHeader { length: 64, sequence: 10, kind: RecordKind::Append, payload_crc: 5 };
+        let record =
+            RecordHeader { length: 64, sequence: 10, kind: RecordKind::Append, payload_crc: 5, plain_length: 90 };
         let bytes = record.to_bytes(77);
         assert_eq!(RecordHeader::from_bytes(&bytes, 77), Some(record));
         assert_eq!(RecordHeader::from_bytes(&bytes, 78), None, "a record of another file");

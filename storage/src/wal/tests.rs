@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::payload::{Schemas, decode_append};
-use super::record::{FILE_HEAD_BYTES, RECORD_HEADER_BYTES, RecordKind};
+use super::payload::{Schemas, decode_append, decompress};
+use super::record::{FILE_HEAD_BYTES, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
 use super::*;
 use crate::batch::Batch;
 use crate::tests::rows::{logs, span_ids, spans};
 use model::TenantId;
+
+const SALT: u64 = 7;
 
 /// A file with ten small appends.
 struct Sample {
@@ -27,7 +29,7 @@ impl Sample {
     fn new(ended: bool) -> Self {
         let dir = TempDir::new().expect("a folder");
         let path = dir.path().join("sample.wal");
-        let mut wal = WalFile::create(path.clone(), 1000, 7).expect("a file");
+        let mut wal = WalFile::create(path.clone(), 1000, SALT).expect("a file");
         for n in 0..10 {
             let batches: Vec<Batch> = vec![logs(1), spans(n..n + 1)];
             let mut record = Encoded::append(&TenantId::default_tenant(), &batches[..1 + n as usize % 2], 1 << 20)
@@ -43,7 +45,9 @@ impl Sample {
         let mut reader = WalReader::open(&path).expect("readable").expect("a WAL file");
         while let Some(found) = reader.next().expect("readable") {
             let Found::Record { sequence, kind, payload } = found else { panic!("nothing is damaged: {found:?}") };
-            end += RECORD_HEADER_BYTES + payload.len();
+            let header = sample.bytes[end..end + RECORD_HEADER_BYTES].try_into().expect("a header's length");
+            let header = RecordHeader::from_bytes(header, SALT).expect("a header");
+            end += RECORD_HEADER_BYTES + header.length as usize;
             sample.ends.push(end);
             if kind == RecordKind::Append {
                 sample.appends.push((sequence, payload.to_vec()));
@@ -101,7 +105,10 @@ fn d3_an_append_comes_back_whole() {
     let tenant = TenantId::new("shop").expect("legal");
     let batches = [logs(3), spans(5..25), logs(1)];
     let mut record = Encoded::append(&tenant, &batches, 1 << 20).expect("small");
-    let payload = arrow::buffer::Buffer::from(&record.seal(1, 1)[RECORD_HEADER_BYTES..]);
+    let (header, payload) = record.seal(1, SALT).split_at(RECORD_HEADER_BYTES);
+    let header = RecordHeader::from_bytes(header.try_into().expect("its length"), SALT).expect("a header");
+    assert!(header.length < header.plain_length, "it was worth compressing");
+    let payload = decompress(payload, header.plain_length as usize).expect("it was compressed");
     let (read_tenant, read) = decode_append(&payload, &Schemas::new(), |_, _| true).expect("readable");
     assert_eq!(read_tenant, tenant);
     let read: Vec<_> = read.iter().map(|decoded| (decoded.batch.table().name, decoded.batch.records())).collect();
