@@ -28,6 +28,7 @@
 //! | `skew.rs`          | clocks                                                                  |
 //! | `critical_path.rs` | what held up the answer, and the last effect                            |
 //! | `words.rs`         | enums that know how they are written                                    |
+//! | `findings.rs`      | communication problems by name, with their evidence                     |
 //! | `thresholds.rs`    | every number a judgement rests on                                       |
 //! | `statistics.rs`    | percentiles, exact and as a sketch                                      |
 
@@ -37,6 +38,7 @@ pub mod critical_path;
 pub mod edges;
 pub mod errors;
 pub mod facts;
+pub mod findings;
 pub mod graph;
 pub mod hops;
 pub mod joins;
@@ -91,6 +93,8 @@ pub struct Analysis {
     pub joins: Vec<Join>,
     /// Of each hop: how many deliveries of the same send began before.
     pub hop_rank: Vec<usize>,
+    /// Calls without a server and the entry calls that are probably theirs: client span, server span.
+    pub lost_contexts: Vec<(SpanIndex, SpanIndex)>,
     causes: HashMap<TraceId, Vec<usize>>,
     effects: HashMap<TraceId, Vec<usize>>,
     call_of_span: HashMap<SpanIndex, usize>,
@@ -112,7 +116,8 @@ pub fn analyze(spans: Vec<Span>, options: &Options) -> Analysis {
     }
     let call_of_span = calls.iter().enumerate().map(|(at, call)| (call.span(), at)).collect();
     let hop_rank = hop_rank(&graph, &messages);
-    Analysis { graph, calls, messages, polls, joins, hop_rank, causes, effects, call_of_span }
+    let lost_contexts = calls::lost_contexts(&graph, &calls);
+    Analysis { graph, calls, messages, polls, joins, hop_rank, lost_contexts, causes, effects, call_of_span }
 }
 
 impl Analysis {

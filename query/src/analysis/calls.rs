@@ -398,3 +398,31 @@ pub fn learn_aliases(graph: &Graph, calls: &[Call]) -> Aliases {
     let single = |(host, service): (&str, Option<&str>)| Some((host.to_owned(), service?.to_owned()));
     targets.into_iter().filter_map(single).collect()
 }
+
+/// Pairs of a call without server and an entry call to the same address and path inside its time: trace
+/// context was probably lost between them. Only when exactly one entry call fits.
+pub fn lost_contexts(graph: &Graph, calls: &[Call]) -> Vec<(SpanIndex, SpanIndex)> {
+    let place = |span: SpanIndex| {
+        let facts = &graph.spans[span].facts;
+        Some((facts.host.as_deref()?, facts.path.as_deref()?))
+    };
+    let mut entries: HashMap<(&str, &str), Vec<&Call>> = HashMap::new();
+    for call in calls.iter().filter(|call| call.missing == Missing::Entry) {
+        if let Some(place) = place(call.span()) {
+            entries.entry(place).or_default().push(call);
+        }
+    }
+    entries.values_mut().for_each(|calls| calls.sort_by_key(|call| (call.start, call.span())));
+    let mut lost = Vec::new();
+    for call in calls.iter().filter(|call| call.missing == Missing::Server) {
+        let Some(entries) = place(call.span()).and_then(|place| entries.get(&place)) else { continue };
+        let after = entries.partition_point(|entry| entry.start < call.start);
+        // Two that begin inside are already too many, wherever they end.
+        let begun = entries[after..].iter().take_while(|entry| entry.start < call.end).take(2);
+        let inside: Vec<_> = begun.filter(|entry| entry.end <= call.end).collect();
+        if let [entry] = inside[..] {
+            lost.push((call.span(), entry.span()));
+        }
+    }
+    lost
+}

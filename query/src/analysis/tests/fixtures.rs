@@ -11,10 +11,11 @@ use serde_json::Value as Json;
 use super::otlp;
 use crate::analysis::critical_path::Segment;
 use crate::analysis::edges::{Edge, EdgeKey, edges};
+use crate::analysis::findings::{Finding, Number, findings, window_findings};
 use crate::analysis::graph::SpanIndex;
 use crate::analysis::journey::{Journey, journey};
 use crate::analysis::span::{Resource, Span};
-use crate::analysis::thresholds::Bounds;
+use crate::analysis::thresholds::{Bounds, Thresholds};
 use crate::analysis::{Analysis, Options, analyze};
 
 /// A scenario, its expectations, and what the analysis made of it.
@@ -211,6 +212,64 @@ fn paths_match() {
             assert_eq!(path.iter().map(Segment::nanos).sum::<i64>(), nanos, "{place}");
         }
     });
+}
+
+/// Id, evidence in order, and every number the expectation names.
+#[test]
+fn findings_match() {
+    each_journey(|scenario, journey, expected| {
+        let found = findings(&scenario.analysis, journey, &Thresholds::default(), &[]);
+        same_findings(scenario, &found, &expected["findings"], &format!("{} in {}", expected["seed"], scenario.name));
+    });
+}
+
+/// Findings over all journeys of a fixture.
+#[test]
+fn window_findings_match() {
+    each(|scenario| {
+        let found = window_findings(&scenario.analysis, &Thresholds::default());
+        same_findings(scenario, &found, &scenario.expected["window_findings"], &scenario.name);
+    });
+}
+
+fn same_findings(scenario: &Scenario, found: &[Finding], expected: &Json, place: &str) {
+    let expected = expected.as_array().cloned().unwrap_or_default();
+    let name = |finding: &Finding| {
+        let spans: Vec<_> = finding.spans.iter().map(|span| scenario.label(*span)).collect();
+        format!("{} {spans:?}", finding.name)
+    };
+    let expected_name = |finding: &Json| {
+        let spans: Vec<_> = finding["evidence"].as_array().expect("evidence").iter().collect();
+        let spans: Vec<_> = spans.iter().map(|span| span.as_str().expect("a label")).collect();
+        format!("{} {spans:?}", finding["id"].as_str().expect("id"))
+    };
+    let mut names: Vec<_> = found.iter().map(name).collect();
+    let mut expected_names: Vec<_> = expected.iter().map(expected_name).collect();
+    names.sort();
+    expected_names.sort();
+    assert_eq!(names, expected_names, "{place}");
+    for wanted in &expected {
+        let found = found.iter().find(|found| name(found) == expected_name(wanted)).expect("names are equal");
+        for (key, value) in wanted.as_object().expect("an object") {
+            if key != "id" && key != "evidence" {
+                assert_eq!(number(found, key), *value, "{key} of {} in {place}", found.name);
+            }
+        }
+    }
+}
+
+/// A number as the expectations write it: milliseconds, shares with two digits.
+fn number(finding: &Finding, key: &str) -> Json {
+    let (name, is_ms) = match key.strip_suffix("_ms") {
+        Some(name) => (format!("{name}_nanos"), true),
+        None => (key.to_owned(), false),
+    };
+    match finding.numbers.get(name.as_str()) {
+        Some(Number::Nanos(nanos)) if is_ms => Json::from(nanos / 1_000_000),
+        Some(Number::Share(share)) => Json::from((share * 100.0).round() / 100.0),
+        Some(number) => number.to_json(),
+        None => Json::Null,
+    }
 }
 
 fn sorted_texts(json: &Json) -> Vec<String> {
