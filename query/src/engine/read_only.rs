@@ -268,7 +268,7 @@ mod tests {
     fn errors_have_a_position() {
         let (_, position) = refused("SELECT 1\nFROM spans WHERE");
         assert_eq!(position, Some(25), "the end");
-        let (_, position) = refused("SELECT 1\nFROM spans LIMIT LIMIT");
+        let (_, position) = refused("SELECT 1\nFROM spans )");
         assert_eq!(position, Some(20), "on the second line");
         let (_, position) = refused("SELECT 'open");
         assert!(position.is_some());
