@@ -29,6 +29,8 @@ pub(crate) struct Config {
     pub(crate) collector: collector::Config,
     /// WAL, write buffer, segments, retention.
     pub(crate) storage: storage::Config,
+    /// SQL and the API: memory, time, rows.
+    pub(crate) query: query::Config,
 }
 
 /// Settings that have a flag: the setting and its short name. A variable takes the short name too.
@@ -124,7 +126,8 @@ impl Config {
         }
         self.door.validate()?;
         self.collector.validate()?;
-        self.storage.validate()
+        self.storage.validate()?;
+        self.query.validate()
     }
 
     /// The configuration in force as a file that [`Config::load`] takes.

@@ -2,6 +2,7 @@
 
 mod command_line;
 mod config;
+mod figures;
 mod page;
 
 use std::error::Error;
@@ -9,9 +10,11 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use axum::middleware::map_response;
 use clap::Parser as _;
 use collector::Collector;
 use door::Listener;
+use query::Engine;
 use storage::{Storage, SystemClock};
 use tokio_util::sync::CancellationToken;
 
@@ -44,29 +47,35 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 /// Runs the collector until it is told to stop.
 async fn serve(config: Config) -> Outcome {
     let stop = stop_on_signal()?;
+    let (clock, retention) = (Arc::new(SystemClock), config.storage.retention());
 
-    let storage = Storage::open(config.storage.clone(), Arc::new(SystemClock)).await?;
-    let (retention, clock) = (config.storage.retention(), Arc::new(SystemClock));
+    let storage = Storage::open(config.storage.clone(), Arc::<SystemClock>::clone(&clock)).await?;
+    let engine = Engine::new(config.query.clone(), storage.reader(), Arc::<SystemClock>::clone(&clock))?;
     let collector = Collector::new(config.collector.clone(), retention, storage.appender(), clock);
 
     let grpc = door::open(&config.door, Listener::OtlpGrpc, collector.grpc_routes()).await?;
     let http = door::open(&config.door, Listener::OtlpHttp, collector.http_routes()).await?;
-    let desk = door::open(&config.door, Listener::Http, axum::Router::new().fallback(page::serve)).await?;
+    let (ingest, reader) = (collector.metrics(), storage.reader());
+    let sources = figures::sources(&config, grpc.local_addr(), http.local_addr(), ingest, reader, stop.clone());
+    let routes = query::http::router(&engine, sources).fallback(page::serve).layer(map_response(page::guard));
+    let desk = door::open(&config.door, Listener::Http, routes).await?;
+
     say(&format!(
         "ready otlp_grpc={} otlp_http={} http={} data={}\n",
         grpc.local_addr(),
         http.local_addr(),
         desk.local_addr(),
-        config.storage.data.display()
+        config.storage.data.display(),
     ))?;
-
     stop.cancelled().await;
+    tracing::info!("stopping: requests finish, the buffer goes to disk");
 
     // Along the flow, so that whatever was accepted is kept. Readers outlive the writer.
     collector.close();
     tokio::join!(grpc.close(), http.close());
     storage.close().await?;
     desk.close().await;
+    tracing::info!("stopped");
     Ok(())
 }
 

@@ -12,6 +12,7 @@
 //! Baseline in the same run: `/healthz`, the same round trip with nothing behind it.
 
 #![expect(clippy::print_stdout, reason = "a bench prints its results")]
+#![allow(clippy::disallowed_methods, reason = "a bench runs in the world's time")]
 
 #[allow(dead_code, unreachable_pub, reason = "each bench uses the part it needs")]
 mod load;

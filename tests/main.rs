@@ -16,6 +16,7 @@
 //! `tests/setup.sh` installs what the live clients need. A test whose tools are missing prints a line and
 //! passes; with `HODOSCOPE_REQUIRE_ALL=1` it fails instead.
 
+#![allow(clippy::disallowed_methods, reason = "the tests live in the world's time and wait for it")]
 #![allow(clippy::print_stdout, reason = "tests print what they measured")]
 #![allow(dead_code, reason = "the tests that use all of the harness land with the rooms")]
 #![allow(unreachable_pub, reason = "the harness is a library inside this binary")]

@@ -1,0 +1,151 @@
+//! The rooms' figures in two forms: the answer of `/api/status` and the OpenMetrics text of `/metrics`.
+//!
+//! Each room counts for itself and says what its numbers mean; here they are only put side by side.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use api::{IngestStatus, Limits, StatusAnswer, StorageStatus};
+use collector::metrics::{FAMILIES, Metrics, Snapshot as Ingest};
+use model::UnixNanos;
+use query::http::Sources;
+use storage::{Clock as _, Reader, SystemClock};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+
+/// What the API tells about the rest of the process. Not ready as soon as it is told to stop.
+pub(crate) fn sources(
+    config: &Config,
+    otlp_grpc: SocketAddr,
+    otlp_http: SocketAddr,
+    ingest: Arc<Metrics>,
+    storage: Reader,
+    stop: CancellationToken,
+) -> Sources {
+    let fixed = Fixed { config: config.clone(), otlp_grpc, otlp_http, started: SystemClock.now() };
+    let (counts, reader) = (Arc::clone(&ingest), storage.clone());
+    Sources {
+        status: Arc::new(move || status(&fixed, &counts.snapshot(), reader.status())),
+        metrics: Arc::new(move || open_metrics(&ingest.snapshot(), &storage.status())),
+        ready: Arc::new(move || if stop.is_cancelled() { Err("the collector is stopping".to_owned()) } else { Ok(()) }),
+    }
+}
+
+/// What does not change while the process runs.
+struct Fixed {
+    config: Config,
+    otlp_grpc: SocketAddr,
+    otlp_http: SocketAddr,
+    started: UnixNanos,
+}
+
+/// The answer of `/api/status`.
+fn status(fixed: &Fixed, ingest: &Ingest, storage: storage::Status) -> StatusAnswer {
+    let config = &fixed.config;
+    StatusAnswer {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_unix_nano: fixed.started.0.to_string(),
+        otlp_grpc: fixed.otlp_grpc.to_string(),
+        otlp_http: fixed.otlp_http.to_string(),
+        durability: "sync".to_owned(),
+        ingest: IngestStatus {
+            accepted: ingest.accepted.iter().map(|(signal, n)| (signal.as_str().to_owned(), *n)).collect(),
+            rejected: pairs(ingest.rejected.iter().map(|(signal, reason, n)| (signal.as_str(), reason.as_str(), *n))),
+            repaired: pairs(ingest.repaired.iter().map(|(signal, repair, n)| (signal.as_str(), *repair, *n))),
+            requests: pairs(ingest.requests.iter().map(|(by, answer, n)| (by.as_str(), answer.as_str(), *n))),
+        },
+        storage: StorageStatus {
+            data: config.storage.data.display().to_string(),
+            append_queue_bytes: storage.append_queue_bytes,
+            buffer_bytes: storage.buffer_bytes,
+            buffer_rows: storage.buffer_rows,
+            wal_bytes: storage.wal_bytes,
+            segments: storage.segments,
+            segment_bytes: storage.segment_bytes,
+            segment_rows: storage.segment_rows,
+            disk_free_bytes: storage.disk_free_bytes,
+            refusing: storage.refusing,
+            replaying: storage.replaying,
+            retention_days: config.storage.retention_days,
+        },
+        limits: Limits {
+            otlp_request_bytes: config.collector.request_bytes_max,
+            query_seconds: config.query.seconds_max,
+            query_memory_bytes: config.query.memory_bytes_max,
+            query_rows: config.query.rows_max,
+        },
+    }
+}
+
+/// Counts by `first/second`.
+fn pairs<'a>(counts: impl Iterator<Item = (&'a str, &'a str, u64)>) -> BTreeMap<String, u64> {
+    counts.map(|(first, second, n)| (format!("{first}/{second}"), n)).collect()
+}
+
+/// The text of `/metrics`, in OpenMetrics 1.0. Labels come from closed sets of the rooms.
+fn open_metrics(ingest: &Ingest, storage: &storage::Status) -> String {
+    let mut page = Page::default();
+    for family in FAMILIES {
+        page.family(family.name, if family.is_counter { "counter" } else { "gauge" }, family.help);
+        for sample in ingest.samples().iter().filter(|sample| sample.family == *family) {
+            page.sample(family.name, if family.is_counter { "_total" } else { "" }, &sample.labels, sample.value);
+        }
+    }
+    for (name, help, n) in storage.counts.named() {
+        let name = name.trim_end_matches("_total");
+        page.family(name, "counter", help);
+        page.sample(name, "_total", &[], n);
+    }
+    for (name, help, n) in [
+        ("storage_append_queue_bytes", "Bytes waiting to be written to the WAL.", storage.append_queue_bytes),
+        ("storage_buffer_bytes", "Bytes in the write buffer.", storage.buffer_bytes),
+        ("storage_buffer_rows", "Rows in the write buffer.", storage.buffer_rows),
+        ("storage_wal_bytes", "Bytes in WAL files.", storage.wal_bytes),
+        ("storage_segments", "Live segments.", storage.segments),
+        ("storage_segment_bytes", "Bytes of live segments.", storage.segment_bytes),
+        ("storage_segment_rows", "Rows of live segments.", storage.segment_rows),
+        ("storage_refusing", "1 while writes are refused.", u64::from(storage.refusing.is_some())),
+        ("storage_replaying", "1 while old WAL files are being replayed.", u64::from(storage.replaying)),
+    ] {
+        page.family(name, "gauge", help);
+        page.sample(name, "", &[], n);
+    }
+    for (name, help, n) in [
+        ("storage_disk_free_bytes", "Free bytes on the disk of the data directory.", storage.disk_free_bytes),
+        ("process_resident_memory_bytes", "Memory of the process.", resident_memory_bytes()),
+    ] {
+        if let Some(n) = n {
+            page.family(name, "gauge", help);
+            page.sample(name, "", &[], n);
+        }
+    }
+    page.text.push_str("# EOF\n");
+    page.text
+}
+
+#[derive(Default)]
+struct Page {
+    text: String,
+}
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.text, "# TYPE hodoscope_{name} {kind}\n# HELP hodoscope_{name} {help}");
+    }
+
+    fn sample(&mut self, name: &str, suffix: &str, labels: &[(&str, &str)], value: u64) {
+        let labels: Vec<String> = labels.iter().map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+        let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+        let _ = writeln!(self.text, "hodoscope_{name}{suffix}{labels} {value}");
+    }
+}
+
+/// Memory of this process that is in RAM, as Linux tells it; `None` elsewhere.
+fn resident_memory_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
+}
