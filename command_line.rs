@@ -20,6 +20,8 @@ pub(crate) struct CommandLine {
 pub(crate) enum Command {
     /// Run the collector; the same as no command at all
     Serve(Settings),
+    /// Send the telemetry of a made-up shop to a running collector until told to stop
+    Demo(Demo),
     /// Print the configuration in force as a file that --config takes
     Config(Settings),
 }
@@ -45,6 +47,20 @@ pub(crate) struct Settings {
     /// Listen on addresses other than loopback although nobody has to sign in
     #[arg(long, help_heading = "Settings")]
     allow_insecure: bool,
+}
+
+/// What the demo is told.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Demo {
+    /// Where to send: the address of OTLP over gRPC
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:4317")]
+    pub(crate) endpoint: String,
+    /// Journeys per second; each has 7 to 36 spans, some fail
+    #[arg(long, value_name = "NUMBER", default_value_t = 2.0)]
+    pub(crate) rate: f64,
+    /// The same number gives the same journeys but for their times; without it every run differs
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) seed: Option<u64>,
 }
 
 impl CommandLine {

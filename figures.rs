@@ -149,3 +149,45 @@ fn resident_memory_bytes() -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()?.checked_mul(1024)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    /// OpenMetrics 1.0: a family is declared once, before its samples; a counter's samples end in `_total`; the text
+    /// ends with its mark.
+    #[test]
+    fn metrics_are_open_metrics() {
+        let text = open_metrics(&Metrics::default().snapshot(), &storage::Status::default());
+        let (mut declared, mut family, mut kind) = (HashSet::new(), String::new(), String::new());
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.last(), Some(&"# EOF"));
+        for line in &lines[..lines.len() - 1] {
+            if let Some(rest) = line.strip_prefix("# TYPE ") {
+                let (name, of) = rest.split_once(' ').expect("a name and a type");
+                assert!(declared.insert(name.to_owned()), "{name} is declared twice");
+                assert!(name.starts_with("hodoscope_") && !name.ends_with("_total"), "{name}");
+                (family, kind) = (name.to_owned(), of.to_owned());
+            } else if let Some(rest) = line.strip_prefix("# HELP ") {
+                assert!(rest.starts_with(&family), "{line}");
+            } else {
+                let (series, value) = line.rsplit_once(' ').expect("a series and its value");
+                let suffix = series.split('{').next().and_then(|name| name.strip_prefix(&family));
+                assert_eq!(suffix, Some(if kind == "counter" { "_total" } else { "" }), "{line}");
+                value.parse::<u64>().expect("a number");
+            }
+        }
+        assert!(declared.contains("hodoscope_otlp_accepted_items") && declared.contains("hodoscope_storage_wal_syncs"));
+    }
+
+    /// What was counted stands under `signal/reason`, as the API promises.
+    #[test]
+    fn counts_are_named_by_two_words() {
+        let counts = pairs([("traces", "too_old", 2), ("logs", "too_old", 1)].into_iter());
+        assert_eq!(
+            counts.into_iter().collect::<Vec<_>>(),
+            [("logs/too_old".to_owned(), 1), ("traces/too_old".to_owned(), 2)]
+        );
+    }
+}

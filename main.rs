@@ -13,12 +13,13 @@ use std::sync::Arc;
 use axum::middleware::map_response;
 use clap::Parser as _;
 use collector::Collector;
+use collector::demo::DemoConfig;
 use door::Listener;
 use query::Engine;
 use storage::{Storage, SystemClock};
 use tokio_util::sync::CancellationToken;
 
-use command_line::{Command, CommandLine};
+use command_line::{Command, CommandLine, Demo};
 use config::Config;
 
 /// Gives memory back after a burst, which the system's allocator does not.
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
     start_log();
     let done = match CommandLine::parse().command() {
         Command::Serve(settings) => load(&settings).and_then(|config| block_on(serve(config))),
+        Command::Demo(told) => block_on(demo(told)),
         Command::Config(settings) => load(&settings).and_then(|config| say(&config.to_toml())),
     };
     match done {
@@ -77,6 +79,13 @@ async fn serve(config: Config) -> Outcome {
     desk.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Sends the made-up shop's telemetry until it is told to stop.
+async fn demo(told: Demo) -> Outcome {
+    let config = DemoConfig { endpoint: told.endpoint, rate: told.rate, seed: told.seed };
+    let print = |line: &str| drop(say(&format!("{line}\n")));
+    Ok(collector::demo::run(config, stop_on_signal()?, print).await?)
 }
 
 fn load(settings: &command_line::Settings) -> Outcome<Config> {

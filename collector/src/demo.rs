@@ -252,6 +252,7 @@ impl Client {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "a client lives in the world's time, as any SDK does")]
 fn now_unix_nanos() -> u64 {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX)
