@@ -1,5 +1,7 @@
 //! Generated pages: written from the tables they describe, so that they cannot grow stale.
 //!
+//! The SQL of the README is asked for real.
+//!
 //! `make docs` (`UPDATE_DOCS=1`) writes them anew; without it a page that differs fails the test.
 
 use std::fmt::Write as _;
@@ -9,6 +11,8 @@ use model::Repairs;
 use model::semconv::{CONVENTIONS, On, ValueKind};
 use storage::TABLES;
 use storage::table::{Kind, Need, attributes_fields, events_fields, links_fields};
+
+use crate::harness::{Collector, sql};
 
 /// Compares a page with what it should be, or writes it when asked to.
 #[track_caller]
@@ -98,6 +102,18 @@ fn attributes_page_is_fresh() {
         }
     }
     check("docs/attributes.md", &page);
+}
+
+/// Every SQL example of the README is answered by a running collector.
+#[tokio::test]
+async fn sql_examples_of_the_readme_run() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("it is here");
+    let examples: Vec<&str> = readme.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(examples.len() >= 3, "the README lost its examples");
+    let server = Collector::default().start();
+    for example in examples {
+        sql::query(&server, example).await;
+    }
 }
 
 /// A kind of column in a reader's words.
