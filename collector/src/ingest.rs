@@ -192,9 +192,21 @@ fn decode<M: Message + Default>(
     outcome: &mut Outcome,
 ) -> Result<M> {
     match encoding {
-        Encoding::Protobuf => M::decode(body).map_err(Error::undecodable),
+        Encoding::Protobuf => M::decode(body).map_err(|error| Error::undecodable(said_plainly(&error))),
         Encoding::Json => from_json(body, outcome).map_err(Error::undecodable),
     }
+}
+
+/// What prost says, reason first: "recursion limit reached (in ExportTraceServiceRequest.resource_spans, …)". It
+/// puts the path first and innermost first, so that a cut message would lose the reason.
+fn said_plainly(error: &prost::DecodeError) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
+    let is_field = |part: &&str| part.contains('.') && !part.contains(' ');
+    let mut path: Vec<&str> = text.split(": ").take_while(is_field).collect();
+    let reason = text.split(": ").skip(path.len()).collect::<Vec<_>>().join(": ");
+    path.reverse();
+    if path.is_empty() { reason } else { format!("{reason} (in {})", path.join(", ")) }
 }
 
 /// Groups batches so that each group fits one WAL record. Nearly always one group.

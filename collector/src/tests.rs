@@ -5,6 +5,7 @@
 
 mod answers;
 mod decoding;
+mod read;
 mod replay;
 mod transport;
 mod values;
