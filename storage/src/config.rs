@@ -19,14 +19,15 @@ pub struct Config {
     pub wal_file_bytes: u64,
     /// The largest WAL record, in bytes before compression.
     pub wal_record_bytes_max: u64,
-    /// Bytes that may wait in the append queue before appends are refused.
+    /// Bytes that may wait in the append queue before appends are refused. A single append may always wait alone.
     pub append_queue_bytes_max: u64,
     /// The write buffer of all tables is written to segments at this size, in bytes.
     /// Larger: fewer and better sorted segments, more memory and a longer replay. Appends are refused at three
     /// times this (one part being written, one filling, one for a late flush): 288 MiB, which leaves the rest of
     /// 512 MiB to requests being decoded and to one row group being encoded.
     pub buffer_bytes_max: u64,
-    /// ... or at this age, in seconds.
+    /// ... or at this age, in seconds. Smaller: other readers of the tables see rows sooner, and many more small
+    /// segments when little comes in. Nothing is at risk meanwhile: the WAL holds the rows.
     pub buffer_age_max_s: u64,
     /// How long data is kept, in days; older rows are refused on entry (V6).
     pub retention_days: u32,
@@ -39,9 +40,9 @@ impl Default for Config {
             group_commit_ms: 2,
             wal_file_bytes: 128 << 20,
             wal_record_bytes_max: 64 << 20,
-            append_queue_bytes_max: 128 << 20,
+            append_queue_bytes_max: 64 << 20,
             buffer_bytes_max: 96 << 20,
-            buffer_age_max_s: 30,
+            buffer_age_max_s: 120,
             retention_days: 30,
         }
     }

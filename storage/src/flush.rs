@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
@@ -58,6 +59,8 @@ pub(crate) struct Flusher {
     /// Name of this writer in the table logs.
     pub writer: String,
     pub logs: Logs,
+    /// Segments of the table at hand whose commit was reported as failed.
+    pub doubtful: Vec<PathBuf>,
     /// For the table logs, which are async.
     pub runtime: Runtime,
     pub commands: mpsc::Sender<Command>,
@@ -147,16 +150,20 @@ impl Flusher {
         let dir = self.paths.table_dir(tenant, table);
         let prefix = Paths::table_prefix(tenant, table);
         let files = segment::write(table, rows, &dir, &prefix, self.published.config.retention_days)?;
-        match self.runtime.block_on(log.append(&files, sequence)) {
-            Ok(true) => {}
-            // An earlier attempt was committed after all; these files are not part of the table.
+        let now = self.published.clock.now();
+        match self.runtime.block_on(log.append(&files, sequence, now)) {
+            // What earlier attempts wrote is not part of the table.
+            Ok(true) => remove_files(self.doubtful.drain(..)),
+            // An earlier attempt was committed after all, and these files are not part of the table.
             Ok(false) => {
-                for file in &files {
-                    let _ = std::fs::remove_file(dir.join(&file.path_in_table));
-                }
+                self.doubtful.clear();
+                remove_files(files.iter().map(|file| dir.join(&file.path_in_table)));
             }
-            // They may be part of the table: the next attempt finds out.
-            Err(error) => return Err(error),
+            Err(error) => {
+                // They may be part of the table: the next attempt finds out.
+                self.doubtful.extend(files.iter().map(|file| dir.join(&file.path_in_table)));
+                return Err(error);
+            }
         }
         self.published.counters.flushed_segments.add(files.len() as u64);
         self.published.counters.flushed_rows.add(files.iter().map(|file| file.meta.n_rows).sum());
@@ -195,6 +202,15 @@ impl Flusher {
         }
         for dir in [self.paths.wal_dir(), self.paths.quarantine_dir()] {
             let _ = sync_dir(&dir);
+        }
+    }
+}
+
+/// Segments that no version of the table names.
+fn remove_files(paths: impl Iterator<Item = PathBuf>) {
+    for path in paths {
+        if let Err(error) = std::fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "a segment that was not committed cannot be removed");
         }
     }
 }

@@ -142,13 +142,12 @@ impl Storage {
     /// # Errors
     /// [`Error::InUse`] when another process holds the directory, [`Error::Open`] when it cannot be used.
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
-        let _ = clock;
         let path = config.data.clone();
-        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&config));
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&config, clock));
         opening.await.unwrap_or_else(|error| Err(Error::Open { path, detail: error.to_string() }))
     }
 
-    fn open_blocking(config: &Config) -> Result<Self> {
+    fn open_blocking(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
         let refuse = |detail: String| Error::Open { path: config.data.clone(), detail };
         config.validate().map_err(refuse)?;
         let directory = directory::open(&config.data)?;
@@ -161,7 +160,7 @@ impl Storage {
             .map_err(|error| refuse(error.to_string()))?;
         let logs = runtime.block_on(recovery::open_logs(&directory.paths, &directory.writer))?;
         let store = DurableLocal::new(directory.paths.root())?;
-        let published = Arc::new(Published::new(config.clone(), Arc::new(store)));
+        let published = Arc::new(Published::new(config.clone(), clock, Arc::new(store)));
         published.wal_bytes.store(old.files.iter().map(|file| file.bytes).sum(), Ordering::Release);
         let covered: HashMap<(TenantId, usize), u64> =
             logs.iter().map(|(key, log)| (key.clone(), log.covered)).collect();
@@ -177,6 +176,7 @@ impl Storage {
             paths: directory.paths.clone(),
             writer: directory.writer.clone(),
             logs,
+            doubtful: Vec::new(),
             runtime,
             commands: commands.clone(),
             stop: stop.clone(),

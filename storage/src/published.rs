@@ -10,6 +10,7 @@ use object_store::ObjectStore;
 use tokio::sync::watch;
 
 use crate::buffer::TenantView;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::index::TraceIndexes;
 use crate::metrics::Counters;
@@ -19,6 +20,8 @@ use crate::snapshot::Snapshot;
 #[derive(Debug)]
 pub(crate) struct Published {
     pub config: Config,
+    /// For what other readers of the table logs see; nothing here depends on the time of day.
+    pub clock: Arc<dyn Clock>,
     pub store: Arc<dyn ObjectStore>,
     indexes: Arc<TraceIndexes>,
     tenants: ArcSwap<HashMap<TenantId, Arc<ArcSwap<TenantView>>>>,
@@ -45,10 +48,11 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    pub(crate) fn new(config: Config, store: Arc<dyn ObjectStore>) -> Self {
+    pub(crate) fn new(config: Config, clock: Arc<dyn Clock>, store: Arc<dyn ObjectStore>) -> Self {
         Self {
             indexes: Arc::new(TraceIndexes::new(&config.data)),
             config,
+            clock,
             store,
             tenants: ArcSwap::default(),
             incomplete: ArcSwapOption::empty(),

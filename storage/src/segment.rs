@@ -15,3 +15,6 @@ pub(crate) mod stats;
 mod writer;
 
 pub(crate) use writer::{Written, write};
+
+#[cfg(test)]
+mod tests;

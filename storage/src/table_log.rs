@@ -120,7 +120,7 @@ impl TableLog {
     ///
     /// # Errors
     /// [`Error::TableLog`]; the segments may or may not be part of the table, the next call finds out.
-    pub(crate) async fn append(&mut self, files: &[Written], sequence: u64) -> Result<bool> {
+    pub(crate) async fn append(&mut self, files: &[Written], sequence: u64, now: UnixNanos) -> Result<bool> {
         if self.is_stale {
             self.load().await?;
         }
@@ -131,7 +131,7 @@ impl TableLog {
             self.create().await?;
         }
         let table = self.table;
-        let now_ms = now_ms();
+        let now_ms = now.0.div_euclid(UnixNanos::SECOND / 1000);
         let actions = files.iter().map(|file| Action::Add(add(file, now_ms))).collect();
         let properties = CommitProperties::default()
             .with_create_checkpoint(false)
@@ -203,8 +203,9 @@ impl TableLog {
 
 fn log_store(table: &'static Table, dir: &FilePath) -> Result<LogStoreRef> {
     let failed = |detail: String| Error::TableLog { table: table.name, detail };
-    create_dir_durably(dir).map_err(|error| failed(error.to_string()))?;
-    let dir = dir.canonicalize().map_err(|error| failed(error.to_string()))?;
+    let io_failed = |error: std::io::Error| failed(format!("{}: {error}", dir.display()));
+    create_dir_durably(dir).map_err(io_failed)?;
+    let dir = dir.canonicalize().map_err(io_failed)?;
     let url = Url::from_directory_path(&dir).map_err(|()| failed(format!("{} is no URL", dir.display())))?;
     let root: Arc<dyn ObjectStore> = Arc::new(DurableLocal::of_machine());
     let prefixed =
@@ -232,12 +233,6 @@ fn add(file: &Written, now_ms: i64) -> Add {
         stats: Some(file.stats.clone()),
         ..Add::default()
     }
-}
-
-/// Wall clock for Delta's own bookkeeping of file ages; nothing of ours depends on it.
-fn now_ms() -> i64 {
-    use crate::clock::{Clock, SystemClock};
-    SystemClock.now().0.div_euclid(UnixNanos::SECOND / 1000)
 }
 
 /// A column in Delta's words: dictionaries are plain strings there.

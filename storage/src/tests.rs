@@ -258,6 +258,234 @@ async fn a_trace_is_located_whatever_happens_to_the_index() {
     assert_eq!(indexes().count(), 1);
 }
 
+async fn refusal(config: &Config) -> String {
+    let error = Storage::open(config.clone(), Arc::new(SystemClock)).await.expect_err("it is refused");
+    assert!(matches!(error, Error::Open { .. }), "{error}");
+    error.to_string()
+}
+
+/// Everything below a directory with its length, to prove that nothing was touched.
+fn listing(dir: &std::path::Path) -> Vec<(std::path::PathBuf, u64)> {
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(&dir).expect("a directory").flatten() {
+            let meta = entry.metadata().expect("it is there");
+            if meta.is_dir() {
+                dirs.push(entry.path());
+            }
+            found.push((entry.path(), meta.len()));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A directory that cannot be ours is refused with what to do, and left as it is.
+#[tokio::test]
+async fn directories_of_others_are_refused_untouched() {
+    let dir = TempDir::new().expect("a folder");
+    let at = |name: &str| Config { data: dir.path().join(name), ..Config::default() };
+    std::fs::write(dir.path().join("file"), "x").expect("writable");
+    std::fs::create_dir_all(dir.path().join("other/pg_wal")).expect("writable");
+    std::fs::create_dir(dir.path().join("foreign")).expect("writable");
+    let foreign = r#"{"product":"somebody","format":1,"writer":"x"}"#;
+    std::fs::write(dir.path().join("foreign/hodoscope.json"), foreign).expect("writable");
+    let before = listing(dir.path());
+    for (name, hint) in [
+        ("file", "it is a file"),
+        ("file/below", "a file"),
+        ("other", "files of something else"),
+        ("foreign", "belongs to somebody"),
+    ] {
+        let text = refusal(&at(name)).await;
+        assert!(text.contains(hint), "{name}: {text}");
+    }
+    let text = refusal(&Config { data: "s3://bucket/prefix".into(), ..Config::default() }).await;
+    assert!(text.contains("only local directories"), "{text}");
+    // Linux has no directory there, whoever asks.
+    let text = refusal(&Config { data: "/proc/hodoscope-data".into(), ..Config::default() }).await;
+    assert!(text.contains("/proc/hodoscope-data"), "{text}");
+    assert_eq!(listing(dir.path()), before);
+}
+
+/// D10: what a newer release wrote is not touched.
+#[tokio::test]
+async fn d10_newer_formats_are_refused_untouched() {
+    let dir = TempDir::new().expect("a folder");
+    let config = config(&dir);
+    let storage = open(&config).await;
+    storage.appender().append(&tenant(), vec![spans(0..3)]).await.expect("it is taken");
+    drop(storage);
+    drop(open(&config).await);
+    let format_file = config.data.join("hodoscope.json");
+    let format = std::fs::read_to_string(&format_file).expect("it is there");
+    std::fs::write(&format_file, format.replace("\"format\": 1", "\"format\": 2")).expect("writable");
+    let before = listing(&config.data);
+    let text = refusal(&config).await;
+    assert!(text.contains("format 2") && text.contains("newer release"), "{text}");
+    assert_eq!(listing(&config.data), before);
+
+    std::fs::write(&format_file, format).expect("writable");
+    let newer = wal::record::FileHeader { version: 2, salt: 1, first_sequence: 1 << 40 };
+    std::fs::write(config.data.join(format!("_wal/{:020}.wal", 1_u64 << 40)), newer.to_head()).expect("writable");
+    let before = listing(&config.data);
+    let text = refusal(&config).await;
+    assert!(text.contains("WAL version 2"), "{text}");
+    assert_eq!(listing(&config.data), before);
+}
+
+/// D4: a damaged record is lost, counted and said; everything else comes back, and the file is kept for people.
+#[tokio::test]
+async fn d4_damage_is_counted_and_quarantined() {
+    let dir = TempDir::new().expect("a folder");
+    let config = config(&dir);
+    let storage = open(&config).await;
+    let mut sizes = Vec::new();
+    for n in 0..5 {
+        storage.appender().append(&tenant(), vec![spans(n * 10..n * 10 + 10)]).await.expect("it is taken");
+        sizes.push(storage.reader().status().wal_bytes);
+    }
+    drop(storage);
+    let file = std::fs::read_dir(config.data.join("_wal")).expect("a WAL").flatten().next().expect("a file").path();
+    let mut bytes = std::fs::read(&file).expect("readable");
+    // In the middle of the third record.
+    bytes[(sizes[1] + sizes[2]) as usize / 2] ^= 0xff;
+    std::fs::write(&file, bytes).expect("writable");
+
+    let storage = open(&config).await;
+    settled(&storage).await;
+    let snapshot = storage.reader().snapshot(&tenant());
+    assert_eq!(visible(&snapshot, &config), (0..20).chain(30..50).collect::<Vec<_>>());
+    let incomplete = snapshot.incomplete.as_deref().expect("rows are missing");
+    assert!(incomplete.contains("1 records were lost"), "{incomplete}");
+    assert_eq!(storage.reader().status().counts.damaged_records, 1);
+    assert!(file.exists(), "its rows are in no segment yet");
+    storage.close().await.expect("closes");
+    assert!(!file.exists());
+    assert_eq!(std::fs::read_dir(config.data.join("quarantine")).expect("made at open").count(), 1);
+    let storage = open(&config).await;
+    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..20).chain(30..50).collect::<Vec<_>>());
+}
+
+/// F6: segments that cannot be written leave the rows in WAL and buffer; it goes on by itself when they can.
+#[tokio::test]
+async fn d6_a_failed_flush_loses_nothing_and_is_tried_again() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { buffer_bytes_max: 20_000, ..config(&dir) };
+    let storage = open(&config).await;
+    // A file where the table's directory should be.
+    std::fs::create_dir_all(config.data.join("tenants/default")).expect("writable");
+    let obstacle = config.data.join("tenants/default/spans");
+    std::fs::write(&obstacle, "").expect("writable");
+    storage.appender().append(&tenant(), vec![spans(0..50)]).await.expect("it is taken");
+    while storage.reader().status().counts.flush_failures < 2 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(buffered(&storage), (0..50).collect::<Vec<_>>());
+    let error = loop {
+        if let Err(error) = storage.appender().append(&tenant(), vec![spans(50..60)]).await {
+            break error;
+        }
+    };
+    assert!(matches!(error, Error::Full { .. }), "the buffer has an end: {error}");
+    std::fs::remove_file(&obstacle).expect("removable");
+    while storage.reader().status().counts.flushes == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let ids = visible(&storage.reader().snapshot(&tenant()), &config);
+    assert_eq!(ids[..50], (0..50).collect::<Vec<_>>());
+    storage.appender().append(&tenant(), vec![spans(60..70)]).await.expect("there is room again");
+    storage.close().await.expect("closes");
+}
+
+/// Closing on a disk that refuses says so and keeps the WAL.
+#[tokio::test]
+async fn d6_closing_on_a_full_disk_keeps_the_wal() {
+    let dir = TempDir::new().expect("a folder");
+    let config = config(&dir);
+    let storage = open(&config).await;
+    storage.appender().append(&tenant(), vec![spans(0..50)]).await.expect("it is taken");
+    std::fs::write(config.data.join("tenants"), "").expect("writable");
+    let error = storage.close().await.expect_err("no segments can be written");
+    assert!(error.to_string().contains("tenants"), "{error}");
+    std::fs::remove_file(config.data.join("tenants")).expect("removable");
+    let storage = open(&config).await;
+    settled(&storage).await;
+    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..50).collect::<Vec<_>>());
+}
+
+/// Batches written before a column existed come back with nulls in it.
+#[test]
+fn d10_older_schemas_are_read() {
+    let batch = spans(0..4);
+    let all = batch.records();
+    let keep: Vec<usize> =
+        (0..all.num_columns()).filter(|index| all.schema().field(*index).name() != "http_route").collect();
+    assert!(keep.len() < all.num_columns(), "the column exists");
+    let older = all.project(&keep).expect("these exist");
+    let read = wal::payload::conform(&SPANS, &older).expect("it can be read");
+    assert_eq!(span_ids(read.records()), [0, 1, 2, 3]);
+    assert_eq!(read.records().column_by_name("http_route").map(arrow::array::Array::null_count), Some(4));
+    let newer = arrow::compute::concat_batches(&older.schema(), [&older]).expect("one schema");
+    let (index, _) = older.schema().column_with_name("span_id").expect("spans have ids");
+    let without_id: Vec<usize> = (0..newer.num_columns()).filter(|other| *other != index).collect();
+    wal::payload::conform(&SPANS, &newer.project(&without_id).expect("these exist")).expect_err("ids are needed");
+}
+
+/// A batch of another table's shape never reaches the WAL.
+#[test]
+fn batches_must_match_their_table() {
+    let error = Batch::new(&SPANS, logs(1).records().clone()).expect_err("these are logs");
+    assert!(matches!(error, Error::BatchMismatch { table: "spans", .. }), "{error}");
+}
+
+/// After close, everybody is told.
+#[tokio::test]
+async fn closed_is_said() {
+    let dir = TempDir::new().expect("a folder");
+    let storage = open(&config(&dir)).await;
+    let (appender, reader) = (storage.appender(), storage.reader());
+    let mut watch = reader.watch();
+    appender.append(&tenant(), vec![spans(0..1)]).await.expect("it is taken");
+    assert!(watch.has_changed().expect("storage lives"), "watchers hear of new rows");
+    watch.mark_unchanged();
+    storage.close().await.expect("closes");
+    let error = appender.append(&tenant(), vec![spans(1..2)]).await.expect_err("closed");
+    assert!(matches!(error, Error::Closed), "{error}");
+    assert_eq!(reader.snapshot(&tenant()).table(&SPANS).map(|table| table.segments.len()), Some(1));
+}
+
+/// Many commits: the log is shortened, and a new start finds the same segments, statistics and WAL position.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_table_log_is_shortened() {
+    let dir = TempDir::new().expect("a folder");
+    let directory = directory::open(&dir.path().join("data")).expect("it can be made");
+    let paths = &directory.paths;
+    let mut log = table_log::TableLog::open(paths, &tenant(), &SPANS, "w").await.expect("a new log");
+    let table_dir = paths.table_dir(&tenant(), &SPANS);
+    for n in 0..101 {
+        let batch = spans(n..n + 1);
+        let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("a row");
+        let prefix = paths::Paths::table_prefix(&tenant(), &SPANS);
+        let files = segment::write(&SPANS, &[rows], &table_dir, &prefix, 30).expect("written");
+        assert!(log.append(&files, n + 1, SystemClock.now()).await.expect("committed"));
+        assert!(!log.append(&files, n + 1, SystemClock.now()).await.expect("covered"), "the same position twice");
+        if log.wants_checkpoint() {
+            log.checkpoint().await.expect("shortened");
+        }
+    }
+    assert!(table_dir.join("_delta_log/_last_checkpoint").exists());
+    let again = table_log::TableLog::open(paths, &tenant(), &SPANS, "w").await.expect("readable");
+    assert_eq!((again.version, again.covered), (101, 101));
+    let sorted = |log: &table_log::TableLog| {
+        let mut segments: Vec<SegmentMeta> = log.segments.iter().map(|segment| SegmentMeta::clone(segment)).collect();
+        segments.sort_by(|a, b| a.path.cmp(&b.path));
+        segments
+    };
+    assert_eq!(sorted(&again), sorted(&log));
+}
+
 /// Tenants do not see each other.
 #[tokio::test]
 async fn tenants_are_places() {

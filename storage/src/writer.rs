@@ -566,3 +566,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -221,7 +221,7 @@ pub(crate) fn decode_append(
 }
 
 /// Brings rows of an older schema to the table's: by name, missing columns null, unknown columns refused.
-fn conform(table: &'static Table, records: &RecordBatch) -> Result<Batch, String> {
+pub(crate) fn conform(table: &'static Table, records: &RecordBatch) -> Result<Batch, String> {
     if records.schema_ref() == &table.schema() {
         return Batch::new(table, records.clone()).map_err(|error| error.to_string());
     }

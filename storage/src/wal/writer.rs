@@ -81,6 +81,12 @@ impl WalFile {
         let _ = self.file.set_len(self.synced_len);
     }
 
+    /// From here on the disk refuses.
+    #[cfg(test)]
+    pub(crate) fn break_disk(&mut self) {
+        self.file = File::open(&self.path).expect("it can be read, not written");
+    }
+
     /// Bytes written.
     pub(crate) fn len(&self) -> u64 {
         self.len

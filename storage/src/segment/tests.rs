@@ -1,0 +1,155 @@
+//! Where rows go, and what the files look like to any reader.
+
+use arrow::array::{AsArray, Int32Array, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::basic::{Compression, Encoding, Type};
+use parquet::file::metadata::PageIndexPolicy;
+use proptest::prelude::*;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+use super::gather::Gather;
+use super::layout::ROW_GROUP_ROWS;
+use super::{order, write};
+use crate::buffer;
+use crate::table::{SPANS, Table};
+use crate::tests::rows::{DAY_START, batch, span_ids, spans, spans_at};
+use model::{Repairs, UnixNanos};
+
+/// Spans with these start times, arrival times and repairs.
+fn times(rows: &[(i64, i64, Repairs)]) -> RecordBatch {
+    let int64 = |values: Vec<i64>| Arc::new(Int64Array::from(values)) as arrow::array::ArrayRef;
+    let batch = batch(&SPANS, rows.len(), |column| match column.name {
+        "start_time" => Some(int64(rows.iter().map(|row| row.0).collect())),
+        "arrival_time" => Some(int64(rows.iter().map(|row| row.1).collect())),
+        "repairs" => Some(Arc::new(Int32Array::from_iter_values(rows.iter().map(|row| row.2.bits())))),
+        _ => None,
+    });
+    batch.records().clone()
+}
+
+/// A bad clock does not choose the partition: arrival does.
+#[test]
+fn v6_rows_of_bad_clocks_are_filed_by_arrival() {
+    const DAY: i64 = UnixNanos::DAY;
+    let noon = DAY_START + DAY / 2;
+    let rows = times(&[
+        (noon, noon, Repairs::NONE),
+        (noon - 3 * DAY, noon, Repairs::NONE),
+        (noon + DAY, noon, Repairs::NONE),
+        (noon + DAY, noon, Repairs::CLOCK_SKEW),
+        (noon + 2 * DAY, noon, Repairs::NONE),
+        (i64::MAX, noon, Repairs::NONE),
+        (i64::MIN, noon, Repairs::NONE),
+        (noon - 40 * DAY, noon, Repairs::NONE),
+    ]);
+    let days = order::by_day(&SPANS, &[&rows], 30);
+    let today = 20_777;
+    let found: Vec<(i32, Vec<usize>)> = days
+        .into_iter()
+        .map(|day| {
+            let mut rows: Vec<usize> = day.places.into_iter().map(|(_, row)| row).collect();
+            rows.sort_unstable();
+            (day.day, rows)
+        })
+        .collect();
+    assert_eq!(found, [(today - 3, vec![1]), (today, vec![0, 3, 4, 5, 6, 7]), (today + 1, vec![2])]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    /// Every row comes out once, with all its values, sorted by service and time.
+    #[test]
+    fn gathering_sorts_and_loses_nothing(sizes in proptest::collection::vec(1u64..40, 1..8)) {
+        let mut next = 0;
+        let batches: Vec<RecordBatch> = sizes
+            .iter()
+            .map(|size| {
+                next += size;
+                // Later batches lie earlier in time.
+                spans_at(next - size..next, DAY_START + 3_600_000_000_000 - next as i64 * 5_000_000).records().clone()
+            })
+            .collect();
+        let batches: Vec<&RecordBatch> = batches.iter().collect();
+        let days = order::by_day(&SPANS, &batches, 30);
+        prop_assert_eq!(days.len(), 1);
+        let sorted = Gather::new(&SPANS.schema(), &batches).take(&days[0].places).expect("small");
+        let mut ids = span_ids(&sorted);
+        for (row, (batch, row_in_batch)) in days[0].places.iter().enumerate() {
+            let one = arrow::compute::concat_batches(
+                &SPANS.schema(),
+                [&sorted.slice(row, 1), &batches[*batch].slice(*row_in_batch, 1)],
+            ).expect("one schema");
+            prop_assert_eq!(one.slice(0, 1), one.slice(1, 1));
+        }
+        ids.sort_unstable();
+        prop_assert_eq!(ids, (0..next).collect::<Vec<_>>());
+        let service = arrow::compute::cast(
+            sorted.column_by_name("service_name").expect("spans"), &arrow::datatypes::DataType::Utf8,
+        ).expect("labels are text");
+        let service = service.as_string::<i32>();
+        let time = sorted.column_by_name("start_time").expect("spans").as_primitive::<Int64Type>();
+        let keys: Vec<_> = (0..sorted.num_rows()).map(|row| (service.value(row), time.value(row))).collect();
+        prop_assert!(keys.is_sorted());
+    }
+}
+
+/// What a reader needs for skipping is there: groups, page index, sort order, bloom filter, and plain types.
+#[test]
+fn files_are_laid_out_for_skipping() {
+    let dir = TempDir::new().expect("a folder");
+    let n_rows = ROW_GROUP_ROWS as u64 + 5_000;
+    let batch = spans(0..n_rows);
+    let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("rows");
+    let prefix = object_store::path::Path::from("tenants/shop/spans");
+    let files = write(&SPANS, &[rows], dir.path(), &prefix, 30).expect("written");
+    let [file] = files.as_slice() else { panic!("one day, one file: {files:?}") };
+    assert_eq!(file.meta.path.as_ref(), format!("tenants/shop/spans/{}", file.path_in_table));
+    assert!(file.stats.contains(r#""numRecords":37768"#), "{}", file.stats);
+
+    let opened = std::fs::File::open(dir.path().join(&file.path_in_table)).expect("it is there");
+    assert_eq!(opened.metadata().expect("a file").len(), file.meta.size_bytes);
+    let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
+    let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options).expect("it is Parquet");
+    assert_eq!(reader.schema().fields(), SPANS.schema().fields());
+    let metadata = Arc::clone(reader.metadata());
+    let groups: Vec<i64> = metadata.row_groups().iter().map(|group| group.num_rows()).collect();
+    assert_eq!(groups, [ROW_GROUP_ROWS as i64, 5_000]);
+
+    let group = metadata.row_group(0);
+    let position = |name: &str| {
+        let mut leaves = group.columns().iter();
+        leaves.position(|column| column.column_path().string() == name).expect("the leaf exists")
+    };
+    let sorting: Vec<i32> = group.sorting_columns().expect("declared").iter().map(|column| column.column_idx).collect();
+    assert_eq!(sorting, [position("service_name") as i32, position("start_time") as i32]);
+    let encodings = |name: &str| group.column(position(name)).encodings().collect::<Vec<_>>();
+    assert!(encodings("start_time").contains(&Encoding::DELTA_BINARY_PACKED), "{:?}", encodings("start_time"));
+    assert!(encodings("service_name").contains(&Encoding::RLE_DICTIONARY), "{:?}", encodings("service_name"));
+    assert!(!encodings("span_id").contains(&Encoding::RLE_DICTIONARY), "{:?}", encodings("span_id"));
+    let trace_id = group.column(position("trace_id"));
+    assert_eq!(trace_id.column_type(), Type::BYTE_ARRAY);
+    assert!(trace_id.bloom_filter_offset().is_some());
+    assert!(matches!(trace_id.compression(), Compression::ZSTD(_)));
+    let pages = &metadata.offset_index().expect("required")[0][position("start_time")].page_locations;
+    assert_eq!(pages.len(), ROW_GROUP_ROWS / 2048);
+}
+
+/// A file that cannot be written leaves nothing behind.
+#[test]
+fn d6_a_failed_write_leaves_nothing() {
+    let dir = TempDir::new().expect("a folder");
+    let tables = dir.path().join("spans");
+    std::fs::create_dir(&tables).expect("writable");
+    let (today, yesterday) = (spans(0..5), spans_at(5..10, DAY_START - UnixNanos::DAY));
+    let rows = [&yesterday, &today]
+        .map(|batch| buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("rows"));
+    // A file where the second day's directory should be.
+    std::fs::write(tables.join("date=2026-11-20"), "").expect("writable");
+    let table: &'static Table = &SPANS;
+    write(table, &rows, &tables, &object_store::path::Path::from("spans"), 30).expect_err("no directory");
+    let left = std::fs::read_dir(tables.join("date=2026-11-19")).expect("made for the first day").count();
+    assert_eq!(left, 0);
+}
