@@ -9,6 +9,8 @@
 mod native;
 mod problem;
 mod routes;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;

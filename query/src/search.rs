@@ -18,6 +18,8 @@ mod cursor;
 mod filter;
 mod spans;
 mod summary;
+#[cfg(test)]
+mod tests;
 mod traces;
 
 use std::collections::BTreeMap;

@@ -20,6 +20,8 @@ mod load;
 pub(crate) mod otlp;
 pub(crate) mod row;
 mod span;
+#[cfg(test)]
+mod tests;
 mod timeline;
 
 pub(crate) use load::literal;

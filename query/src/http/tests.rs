@@ -1,0 +1,131 @@
+//! The API as a client sees it, without sockets.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use http::{Request, Response, StatusCode, header};
+use serde_json::{Value as Json, json};
+use tower::ServiceExt as _;
+
+use super::{Sources, router};
+use crate::testing::{Fixture, TestSpan, span, spans_batch, trace_id};
+
+async fn open() -> (Fixture, Router) {
+    let spans = [TestSpan { kind: 2, ..span(1, 1, None, "GET /", 0, 10) }, span(1, 2, Some(1), "work", 1, 2)];
+    let fixture = Fixture::new(vec![spans_batch(&spans)]).await;
+    let sources = Sources {
+        status: Arc::new(|| api::StatusAnswer { version: "test".to_owned(), ..api::StatusAnswer::default() }),
+        metrics: Arc::new(|| "# EOF\n".to_owned()),
+        ready: Arc::new(|| Err("replaying".to_owned())),
+    };
+    let router = router(&fixture.engine, sources);
+    (fixture, router)
+}
+
+async fn ask(router: &Router, method: &str, path: &str, accept: &str, body: &str) -> (Response<()>, Vec<u8>) {
+    let request = Request::builder().method(method).uri(path).header(header::ACCEPT, accept);
+    let request = request.body(Body::from(body.to_owned())).expect("a request");
+    let (parts, body) = router.clone().oneshot(request).await.expect("an answer").into_parts();
+    let body = to_bytes(body, usize::MAX).await.expect("a body").to_vec();
+    (Response::from_parts(parts, ()), body)
+}
+
+fn header_of<'a>(response: &'a Response<()>, name: &str) -> &'a str {
+    response.headers().get(name).map(|value| value.to_str().expect("text")).unwrap_or_default()
+}
+
+#[tokio::test]
+async fn every_answer_has_its_type_and_headers() {
+    let (_fixture, router) = open().await;
+    let id = trace_id(1);
+    for (method, path, accept, body, media_type) in [
+        ("POST", "/api/sql".to_owned(), "*/*", "{\"sql\":\"SELECT 1\"}", "application/json"),
+        ("POST", "/api/sql".to_owned(), "text/csv", "{\"sql\":\"SELECT 1\"}", "text/csv"),
+        ("POST", "/api/sql".to_owned(), "application/x-ndjson", "{\"sql\":\"SELECT 1\"}", "application/x-ndjson"),
+        (
+            "POST",
+            "/api/sql".to_owned(),
+            "application/vnd.apache.arrow.stream",
+            "{\"sql\":\"SELECT 1\"}",
+            "application/vnd.apache.arrow.stream",
+        ),
+        ("GET", "/api/tables".to_owned(), "", "", "application/json"),
+        ("GET", "/api/search?unit=spans".to_owned(), "", "", "application/json"),
+        ("GET", "/api/services".to_owned(), "", "", "application/json"),
+        ("GET", "/api/status".to_owned(), "", "", "application/json"),
+        ("GET", format!("/api/traces/{id}"), "application/json", "", "application/json"),
+        ("GET", format!("/api/traces/{id}"), "application/x-protobuf", "", "application/x-protobuf"),
+        ("GET", "/api/traces/1".to_owned(), "", "", "application/json"),
+        ("GET", format!("/api/traces/{id}/timeline"), "", "", "application/json"),
+        ("GET", format!("/api/traces/{id}/spans/0000000000000002"), "", "", "application/json"),
+        ("GET", format!("/api/traces/{id}/find?q=work"), "", "", "application/json"),
+        ("GET", "/healthz".to_owned(), "", "", "text/plain"),
+        ("GET", "/metrics".to_owned(), "", "", "application/openmetrics-text"),
+    ] {
+        let (response, body) = ask(&router, method, &path, accept, body).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}: {}", String::from_utf8_lossy(&body));
+        assert!(header_of(&response, "content-type").starts_with(media_type), "{path}");
+        assert_eq!(header_of(&response, "cache-control"), "no-store", "{path}");
+        assert_eq!(header_of(&response, "x-content-type-options"), "nosniff", "{path}");
+        assert!(!body.is_empty(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn every_mistake_is_a_problem() {
+    let (_fixture, router) = open().await;
+    for (method, path, body, status) in [
+        ("GET", "/api/nothing", "", 404),
+        ("GET", "/api", "", 404),
+        ("GET", "/api/sql", "", 405),
+        ("DELETE", "/api/services", "", 405),
+        ("POST", "/api/sql", "SELECT 1", 400),
+        ("POST", "/api/sql", "{\"sql\":\"SELECT 1\",\"colour\":1}", 400),
+        ("POST", "/api/sql", "{\"sql\":\"DROP TABLE spans\"}", 400),
+        ("POST", "/api/sql", "{\"sql\":\"SELECT * FROM nothing\"}", 400),
+        ("GET", "/api/traces/xyz", "", 400),
+        ("GET", "/api/traces/00000000000000000000000000000000", "", 400),
+        ("GET", "/api/traces/00000000000000000000000000000009", "", 404),
+        ("GET", "/api/traces/1/spans/77", "", 404),
+        ("GET", "/api/search?q=colour=red", "", 400),
+        ("GET", "/api/services?from=never", "", 400),
+        ("GET", "/readyz", "", 503),
+    ] {
+        let (response, body) = ask(&router, method, path, "", body).await;
+        assert_eq!(response.status().as_u16(), status, "{path}");
+        assert_eq!(header_of(&response, "content-type"), "application/problem+json", "{path}");
+        let problem: Json = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(problem["status"], json!(status), "{path}");
+        assert!(
+            problem["type"].is_string() && problem["detail"].as_str().is_some_and(|text| text.len() > 5),
+            "{problem}"
+        );
+        if status == 405 {
+            assert!(!header_of(&response, "allow").is_empty(), "{path}");
+        }
+    }
+    let large = format!("{{\"sql\":\"{}\"}}", "x".repeat(1 << 20));
+    assert_eq!(ask(&router, "POST", "/api/sql", "", &large).await.0.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    let (_, body) = ask(&router, "GET", "/api/search?q=service=web%20colour=red", "", "").await;
+    let problem: Json = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(problem["position"], json!(12));
+}
+
+/// Paths outside the API are left to the page.
+#[tokio::test]
+async fn other_paths_fall_through() {
+    let (_fixture, router) = open().await;
+    let router = router.fallback(|| async { "page" });
+    assert_eq!(ask(&router, "GET", "/trace/abc", "", "").await.1, b"page");
+    assert_eq!(ask(&router, "GET", "/", "", "").await.1, b"page");
+}
+
+#[tokio::test]
+async fn services_are_counted() {
+    let (_fixture, router) = open().await;
+    let (_, body) = ask(&router, "GET", "/api/services", "", "").await;
+    let answer: Json = serde_json::from_slice(&body).expect("JSON");
+    let expected = json!([{"name": "shop", "spans": 2, "requests": 1, "errors": 0, "p50_nanos": 10_000_000, "p95_nanos": 10_000_000}]);
+    assert_eq!(answer["services"], expected);
+}
