@@ -2,7 +2,7 @@
 //!
 //! Delta is used as a log only: we write the Parquet files, plan the scans and compact ourselves. Every commit
 //! carries `txn(writer, sequence)`: rows of WAL records up to that sequence are in segments. That is what makes
-//! a row visible exactly once, and replay a no-op for what is covered. See docs/decisions/006-delta-as-log.md.
+//! a row visible exactly once, and replay a no-op for what is covered. See docs/decisions/06-delta-log.md.
 //!
 //! A commit that removes files (compaction, retention: not written yet) must carry
 //! `Transaction::new("maintenance", n)`: without it deltalake lets two compactions of the same files both win.
