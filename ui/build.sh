@@ -77,6 +77,8 @@ HELP
 debian_toolchain() { [ -x /usr/bin/rustc ] && [ -x /usr/bin/cargo ] && [ -f "$(/usr/bin/rustc --print sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ]; }
 
 choose_toolchain
+# Leptos then builds its views behind one pointer type: a tenth less wasm and a shorter build.
+export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="--cfg erase_components"
 say "compiling with ${wasm_cargo[0]}"
 CARGO_TARGET_DIR=$target_dir "${wasm_cargo[@]}" build --locked -p ui --bin ui --profile page --target wasm32-unknown-unknown >&2
 linked=$target_dir/wasm32-unknown-unknown/page/ui.wasm

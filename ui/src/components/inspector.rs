@@ -262,7 +262,7 @@ fn Pairs(attributes: Vec<(String, AttributeText)>, is_resource: bool) -> impl In
     let shared = shared();
     let search = use_location().search;
     let filter_link = move |key: &str, operator: &str, value: &str| {
-        let filter = condition::write(key, operator, value);
+        let filter = condition::write(&condition::attribute_field(key), operator, value);
         ExploreState { filter, range: RangeText::read(&search.get_untracked()), ..ExploreState::default() }.link()
     };
     let row = move |(shown, attribute): (String, AttributeText)| {

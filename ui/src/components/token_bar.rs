@@ -34,6 +34,8 @@ pub(crate) fn TokenBar(
 ) -> impl IntoView {
     let typed = RwSignal::new(String::new());
     let focused = RwSignal::new(false);
+    // Offers go away once a condition was added, and come back with the next letter.
+    let offering = RwSignal::new(false);
     let chosen = RwSignal::new(None::<usize>);
     let field = NodeRef::<leptos::html::Input>::new();
     on_key(move |_, key| key == "/" && { field.get_untracked().is_some_and(|field| field.focus().is_ok()) });
@@ -56,6 +58,7 @@ pub(crate) fn TokenBar(
             condition::conditions(text).iter().fold(old, |filter, condition| condition::with(&filter, &condition.text));
         typed.set(String::new());
         chosen.set(None);
+        offering.set(false);
         change.run(new);
     };
     // A start that still wants a value goes into the field, a whole condition into the filter.
@@ -73,13 +76,18 @@ pub(crate) fn TokenBar(
     let keydown = move |event: web_sys::KeyboardEvent| match event.key().as_str() {
         "Enter" => {
             event.prevent_default();
-            match chosen.get_untracked().and_then(|at| offers.with_untracked(|offers| offers.get(at).cloned())) {
+            match chosen
+                .get_untracked()
+                .filter(|_| offering.get_untracked())
+                .and_then(|at| offers.with_untracked(|offers| offers.get(at).cloned()))
+            {
                 Some((text, _)) => take(text),
                 None => add(&closed(&typed.get_untracked())),
             }
         }
         "ArrowDown" | "ArrowUp" => {
             event.prevent_default();
+            offering.set(true);
             let count = offers.with_untracked(Vec::len);
             let forward = event.key() == "ArrowDown";
             chosen.update(|at| {
@@ -141,19 +149,23 @@ pub(crate) fn TokenBar(
                 spellcheck="false"
                 role="combobox"
                 aria-label="Add a condition"
-                aria-expanded=move || focused.get().to_string()
+                aria-expanded=move || (focused.get() && offering.get()).to_string()
                 aria-controls="offers"
                 placeholder="add a condition"
                 prop:value=typed
                 on:input=move |event| {
                     typed.set(event_target_value(&event));
                     chosen.set(None);
+                    offering.set(true);
                 }
-                on:focus=move |_| focused.set(true)
+                on:focus=move |_| {
+                    focused.set(true);
+                    offering.set(true);
+                }
                 on:blur=move |_| focused.set(false)
                 on:keydown=keydown
             />
-            <Show when=move || focused.get() && !offers.with(Vec::is_empty)>
+            <Show when=move || focused.get() && offering.get() && !offers.with(Vec::is_empty)>
                 <div class="offers" id="offers" role="listbox">
                     {move || {
                         offers

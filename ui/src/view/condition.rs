@@ -1,8 +1,7 @@
 //! The filter text as conditions that can be shown, added and removed.
 //!
-//! The server alone knows the language (`query/api/src/search.rs`); the page only needs to see where one
-//! condition ends and the next begins: at white space outside quotes and brackets. Text it does not understand stays as
-//! it was typed and is judged by the server.
+//! The server alone judges the filter (its language: `query/src/search/filter.rs`); the page only needs to
+//! see where one condition ends and the next begins. Text it does not understand stays as it was typed.
 
 /// A piece of the filter: `key`, `operator`, `value` as written; a bare word has no operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,50 +17,69 @@ pub(crate) struct Condition {
 }
 
 /// Longest first, so that `>=` is not read as `>`.
-const OPERATORS: [&str; 9] = ["!~", "!=", ">=", "<=", "=~", "~", "=", ">", "<"];
+const OPERATORS: [&str; 8] = ["!=", "!~", ">=", "<=", "=", "~", ">", "<"];
 
-/// The conditions of a filter, in order.
+/// The conditions of a filter, in order; the word AND between them is none.
 pub(crate) fn conditions(filter: &str) -> Vec<Condition> {
-    pieces(filter).map(condition).collect()
-}
-
-fn pieces(filter: &str) -> impl Iterator<Item = &str> {
-    let mut rest = filter;
-    std::iter::from_fn(move || {
-        rest = rest.trim_start();
-        if rest.is_empty() {
-            return None;
+    let mut found = Vec::new();
+    let mut rest = filter.trim_start();
+    while !rest.is_empty() {
+        let (condition, length) = first(rest);
+        rest = rest[length..].trim_start();
+        if !(condition.operator.is_empty() && matches!(condition.text.as_str(), "AND" | "and" | "&&")) {
+            found.push(condition);
         }
-        let (mut quoted, mut escaped, mut depth) = (false, false, 0u32);
-        let end = rest
-            .char_indices()
-            .find(|(_, letter)| {
-                match letter {
-                    _ if escaped => escaped = false,
-                    '\\' if quoted => escaped = true,
-                    '"' => quoted = !quoted,
-                    '(' if !quoted => depth += 1,
-                    ')' if !quoted => depth = depth.saturating_sub(1),
-                    _ => {}
-                }
-                letter.is_whitespace() && !quoted && depth == 0
-            })
-            .map_or(rest.len(), |(index, _)| index);
-        let (piece, after) = rest.split_at(end);
-        rest = after;
-        Some(piece)
-    })
+    }
+    found
 }
 
-fn condition(text: &str) -> Condition {
-    let found = text.char_indices().take_while(|(_, letter)| *letter != '"').find_map(|(index, _)| {
-        OPERATORS.iter().find(|operator| text[index..].starts_with(**operator)).map(|operator| (index, *operator))
-    });
-    let (key, operator, value) = match found {
-        Some((index, operator)) if index > 0 => (&text[..index], operator, &text[index + operator.len()..]),
-        _ => (text, "", ""),
+/// The condition at the start of a text without leading space, and its length: a quoted text, or a word with,
+/// maybe behind spaces, an operator and a value.
+fn first(text: &str) -> (Condition, usize) {
+    let is_word = |letter: char| !letter.is_whitespace() && !"=!~<>\"".contains(letter);
+    let key = match quoted_length(text) {
+        Some(length) => &text[..length],
+        None => &text[..text.find(|letter| !is_word(letter)).unwrap_or(text.len())],
     };
-    Condition { key: key.to_owned(), operator: operator.to_owned(), value: unquoted(value), text: text.to_owned() }
+    let behind = text[key.len()..].trim_start();
+    let operator = OPERATORS.iter().copied().find(|operator| behind.starts_with(operator));
+    let Some(operator) = operator.filter(|_| !key.is_empty() && !key.starts_with('"')) else {
+        // A bare word; what is no word either is taken up to the next space.
+        let length = if key.is_empty() { text.find(char::is_whitespace).unwrap_or(text.len()) } else { key.len() };
+        let word = text[..length].to_owned();
+        return (Condition { key: word.clone(), operator: String::new(), value: String::new(), text: word }, length);
+    };
+    let value = behind[operator.len()..].trim_start();
+    let length = quoted_length(value).unwrap_or_else(|| value.find(char::is_whitespace).unwrap_or(value.len()));
+    let end = text.len() - value.len() + length;
+    let condition = Condition {
+        key: key.to_owned(),
+        operator: operator.to_owned(),
+        value: unquoted(&value[..length]),
+        text: text[..end].trim_end().to_owned(),
+    };
+    (condition, end)
+}
+
+/// Length of the quoted text at the start, with its quotes; all of it when the quote is never closed.
+fn quoted_length(text: &str) -> Option<usize> {
+    let inner = text.strip_prefix('"')?;
+    let mut escaped = false;
+    for (index, letter) in inner.char_indices() {
+        match letter {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            '"' => return Some(index + 2),
+            _ => {}
+        }
+    }
+    Some(text.len())
+}
+
+/// The field that means this attribute: one without a dot, or that looks like a prefix, is said to be the span's.
+pub(crate) fn attribute_field(key: &str) -> String {
+    let is_plain = key.contains('.') && !key.starts_with("span.") && !key.starts_with("resource.");
+    if is_plain { key.to_owned() } else { format!("span.{key}") }
 }
 
 fn unquoted(value: &str) -> String {
@@ -94,7 +112,7 @@ pub(crate) fn write(key: &str, operator: &str, value: &str) -> String {
 
 /// The filter with one more condition; unchanged when it is there already.
 pub(crate) fn with(filter: &str, text: &str) -> String {
-    if pieces(filter).any(|piece| piece == text) {
+    if conditions(filter).iter().any(|condition| condition.text == text) {
         return filter.trim().to_owned();
     }
     format!("{} {text}", filter.trim()).trim().to_owned()
@@ -147,9 +165,25 @@ mod tests {
             ],
         );
         check("a!=\"x \\\" y\"", &[("a", "!=", "x \" y")]);
-        check("\"a=b c\"", &[("\"a=b c\"", "", "")]);
+        check("\"a=b c\" d", &[("\"a=b c\"", "", ""), ("d", "", "")]);
         check("name~\"open", &[("name", "~", "\"open")]);
         check("  ", &[]);
+    }
+
+    /// Spaces around an operator and AND between conditions are the server's language too.
+    #[test]
+    fn loose_spelling_is_understood() {
+        check("duration >= 100ms AND kind= server", &[("duration", ">=", "100ms"), ("kind", "=", "server")]);
+        check("service=", &[("service", "=", "")]);
+        check("=x (y", &[("=x", "", ""), ("(y", "", "")]);
+        assert_eq!(without("a.b=1 AND c.d=2", |condition| condition.key == "a.b"), "c.d=2");
+    }
+
+    #[test]
+    fn attributes_without_a_dot_are_the_spans() {
+        assert_eq!(attribute_field("http.route"), "http.route");
+        assert_eq!(attribute_field("tenant"), "span.tenant");
+        assert_eq!(attribute_field("span.kind"), "span.span.kind");
     }
 
     /// One click puts a service in, another takes it out, a third service replaces it.
@@ -168,6 +202,16 @@ mod tests {
     }
 
     proptest::proptest! {
+        /// Any text is cut without loss of anything but spaces and ANDs, and never panics.
+        #[test]
+        fn any_text_is_cut(text in "[a-z=~<>!\" \\\\é.]{0,40}") {
+            let shown: String = conditions(&text).iter().map(|condition| condition.text.clone()).collect();
+            let plain = |text: &str| text.chars().filter(|letter| !letter.is_whitespace()).collect::<String>();
+            if !text.contains("and") {
+                proptest::prop_assert_eq!(plain(&shown), plain(&text));
+            }
+        }
+
         /// Whatever is written is read back as one condition with that value.
         #[test]
         fn written_conditions_are_read_again(value in ".{0,30}") {

@@ -13,7 +13,7 @@ pub(crate) enum Jump {
     Filter(String),
 }
 
-/// Reads a trace id, a W3C `traceparent`, `trace/span` as in our URLs, a filter, or free text. `None` when empty.
+/// Reads a trace id, a span id, a W3C `traceparent`, `trace/span` as in our URLs, a filter, or free text. `None` when empty.
 ///
 /// Ids are taken in any case, with dashes or a `0x` in front, out of quotes: as logs print them. Text
 /// that holds an operator is a filter already; any other text is looked for in span names.
@@ -32,6 +32,9 @@ pub(crate) fn jump(text: &str) -> Option<Jump> {
         && let (Some(trace), Some(span)) = (TraceId::from_hex(trace), SpanId::from_hex(span))
     {
         return Some(Jump::Trace(trace, Some(span)));
+    }
+    if let Some(span) = SpanId::from_hex(text) {
+        return Some(Jump::Filter(condition::write("span_id", "=", &span.to_hex())));
     }
     if condition::conditions(text).iter().any(|condition| !condition.operator.is_empty()) {
         return Some(Jump::Filter(text.to_owned()));
@@ -79,7 +82,7 @@ mod tests {
     fn the_rest_is_a_filter() {
         check("service=cart status=error", Some("service=cart status=error"));
         check("POST /v1/orders", Some("name~\"POST /v1/orders\""));
-        check(SPAN, Some(&format!("name~{SPAN}")));
+        check(SPAN, Some(&format!("span_id={SPAN}")));
         check("   ", None);
     }
 }
