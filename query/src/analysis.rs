@@ -29,11 +29,14 @@
 //! | `critical_path.rs` | what held up the answer, and the last effect                            |
 //! | `words.rs`         | enums that know how they are written                                    |
 //! | `findings.rs`      | communication problems by name, with their evidence                     |
+//! | `compare.rs`       | REST, gRPC and messaging side by side                                   |
+//! | `map.rs`           | edges minute by minute                                                  |
 //! | `thresholds.rs`    | every number a judgement rests on                                       |
 //! | `statistics.rs`    | percentiles, exact and as a sketch                                      |
 
 pub mod calls;
 pub mod classify;
+pub mod compare;
 pub mod critical_path;
 pub mod edges;
 pub mod errors;
@@ -43,6 +46,7 @@ pub mod graph;
 pub mod hops;
 pub mod joins;
 pub mod journey;
+pub mod map;
 pub mod node;
 mod read;
 mod service;

@@ -23,6 +23,11 @@ use super::read::Attributes;
 use super::service::Sender;
 use super::span::{Resource, Span};
 
+/// Latest moment times are read as (year 2116): differences of two times always fit 64 bits.
+const TIME_MAX: i64 = 1 << 62;
+/// Longest a span is believed to last, about 417 days.
+pub const DURATION_MAX: i64 = 1 << 55;
+
 /// Position of a span in [`Graph::spans`].
 pub type SpanIndex = usize;
 
@@ -52,19 +57,19 @@ pub struct Known {
 }
 
 impl Known {
-    /// Start by the sender's clock, nanoseconds.
+    /// Start by the sender's clock, nanoseconds since 1970; garbage clocks read as 1970 or 2116.
     pub fn start(&self) -> i64 {
-        self.span.start.0
+        self.span.start.0.clamp(0, TIME_MAX)
     }
 
-    /// End by the sender's clock, never before the start.
+    /// End by the sender's clock, never before the start and at most [`DURATION_MAX`] after it.
     pub fn end(&self) -> i64 {
-        self.span.end.0.max(self.span.start.0)
+        self.span.end.0.clamp(self.start(), self.start() + DURATION_MAX)
     }
 
     /// Nanoseconds from start to end.
     pub fn duration(&self) -> i64 {
-        self.end().saturating_sub(self.start())
+        self.end() - self.start()
     }
 
     /// A sidecar span, transparent.
@@ -182,6 +187,12 @@ impl Graph {
                     known.class.system = system.clone().into();
                 }
             }
+        }
+        let is_odd = |known: &&Known| known.start() != known.span.start.0 || known.end() != known.span.end.0;
+        let n_odd = spans.iter().filter(is_odd).count();
+        if n_odd > 0 {
+            warnings
+                .push(format!("{n_odd} spans have impossible times: they end before they start, or in another age"));
         }
         Self::relate(spans, warnings)
     }

@@ -27,6 +27,9 @@ use super::node::Node;
 use super::read::{Attributes, slot};
 use super::systems;
 
+/// More messages than this in one batch are not believed.
+const BATCH_MAX: i64 = 1_000_000;
+
 /// Why a delivery belongs to a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum JoinedBy {
@@ -181,7 +184,12 @@ fn find_sends(graph: &Graph) -> Vec<Send> {
     let to_send = |(span, known): (SpanIndex, &super::graph::Known)| Send {
         span,
         queue: queue_of(graph, span).unwrap_or_else(|| unnamed_queue(graph, span)),
-        messages: known.facts.message.as_ref().and_then(|message| message.batch_count).map_or(1, |n| n.max(1) as u64),
+        messages: known
+            .facts
+            .message
+            .as_ref()
+            .and_then(|message| message.batch_count)
+            .map_or(1, |n| n.clamp(1, BATCH_MAX) as u64),
     };
     sends.map(to_send).collect()
 }

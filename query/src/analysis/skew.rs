@@ -123,7 +123,7 @@ fn spread(
 fn offset(intervals: &[Interval], base: i64) -> (i64, bool) {
     let from = intervals.iter().map(|(from, _)| *from).max().unwrap_or(0);
     let to = intervals.iter().filter_map(|(_, to)| *to).min();
-    let middle = |from: i64, to: i64| from + (to - from) / 2;
+    let middle = |from: i64, to: i64| from.midpoint(to);
     let holds = |value: i64| from <= value && to.is_none_or(|to| value <= to);
     match to {
         Some(to) if to < from => {

@@ -1,4 +1,19 @@
 //! Tests of the whole: fixtures with hand-written expectations, drawings, laws.
+//!
+//! | file               | holds                                                                  |
+//! |--------------------|------------------------------------------------------------------------|
+//! | `otlp.rs`          | reads the fixtures                                                     |
+//! | `draw.rs`          | reads drawings                                                         |
+//! | `fixtures.rs`      | tests/fixtures/journeys                                                |
+//! | `classes.rs`       | one drawing or table per row of classification                         |
+//! | `messages.rs`      | attempts, batches, message names                                       |
+//! | `paths.rs`         | critical paths and clock skew, the worked examples among them          |
+//! | `laws.rs`          | properties over random and hostile graphs                              |
 
+mod classes;
+mod draw;
 mod fixtures;
+mod laws;
+mod messages;
 mod otlp;
+mod paths;

@@ -28,7 +28,7 @@ fn chatty_calls(view: &View<'_>, found: &mut Vec<Finding>) -> HashSet<usize> {
         {
             continue;
         }
-        let total = calls.iter().map(|call| view.call(*call).duration()).sum();
+        let total = total(calls.iter().map(|call| view.call(*call).duration()));
         let summary = format!("{} calls of {op} to {target}, {} together", calls.len(), ms(total));
         found.push(
             Finding::new(FindingName::ChattyCalls, view.spans_of(&calls), summary)
@@ -62,7 +62,7 @@ fn sequential_calls(view: &View<'_>, chatty: &HashSet<usize>, found: &mut Vec<Fi
         let chain = longest_chain(view, &calls, view.thresholds.sequential_gap_nanos.max(share));
         let targets: BTreeSet<_> = chain.iter().map(|call| &view.call(*call).target).collect();
         let durations = chain.iter().map(|call| view.call(*call).duration());
-        let saving = durations.clone().sum::<i64>() - durations.max().unwrap_or(0);
+        let saving = total(durations.clone()) - durations.max().unwrap_or(0);
         if targets.len() >= 2
             && saving >= view.thresholds.sequential_saving_nanos
             && saving as f64 >= view.thresholds.sequential_saving_share * duration as f64
@@ -81,6 +81,11 @@ fn sequential_calls(view: &View<'_>, chatty: &HashSet<usize>, found: &mut Vec<Fi
     }
 }
 
+/// A sum that never wraps around, whatever clocks say.
+fn total(durations: impl Iterator<Item = i64>) -> i64 {
+    durations.fold(0, i64::saturating_add)
+}
+
 /// Calls (sorted by start) that follow each other within `gap`, with the most time together.
 fn longest_chain(view: &View<'_>, calls: &[usize], gap: i64) -> Vec<usize> {
     /// How many ends before a start are compared; more happen only in calls that overlap heavily.
@@ -96,7 +101,7 @@ fn longest_chain(view: &View<'_>, calls: &[usize], gap: i64) -> Vec<usize> {
         let link = reachable.max_by_key(|((_, last), sum)| (**sum, std::cmp::Reverse(*last)));
         let (sum, last) = link.map_or((0, None), |((_, last), sum)| (*sum, Some(*last)));
         before[at] = last;
-        let sum = sum + call.duration();
+        let sum = sum.saturating_add(call.duration());
         by_end.insert((call.end, at), sum);
         if best.is_none_or(|(most, _)| sum > most) {
             best = Some((sum, at));

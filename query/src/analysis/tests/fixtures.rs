@@ -9,12 +9,14 @@ use model::{SpanId, TraceId};
 use serde_json::Value as Json;
 
 use super::otlp;
+use crate::analysis::compare::by_family;
 use crate::analysis::critical_path::Segment;
 use crate::analysis::edges::{Edge, EdgeKey, edges};
 use crate::analysis::findings::{Finding, Number, findings, window_findings};
 use crate::analysis::graph::SpanIndex;
 use crate::analysis::journey::{Journey, journey};
 use crate::analysis::span::{Resource, Span};
+use crate::analysis::statistics::Distribution;
 use crate::analysis::thresholds::{Bounds, Thresholds};
 use crate::analysis::{Analysis, Options, analyze};
 
@@ -229,6 +231,33 @@ fn window_findings_match() {
     each(|scenario| {
         let found = window_findings(&scenario.analysis, &Thresholds::default());
         same_findings(scenario, &found, &scenario.expected["window_findings"], &scenario.name);
+    });
+}
+
+/// Families side by side, where a fixture says how they compare.
+#[test]
+fn comparison_matches() {
+    each(|scenario| {
+        let rows = by_family(&scenario.analysis);
+        for (name, expected) in scenario.expected["comparison"].as_object().into_iter().flatten() {
+            let (_, row) =
+                rows.iter().find(|(family, _)| family.protocol.as_str() == name).expect("the family is there");
+            let p50 = |values: &Distribution| Json::from(values.percentile(0.5).unwrap_or_default() / 1_000_000);
+            for (key, value) in expected.as_object().expect("an object") {
+                let found = match key.as_str() {
+                    "calls" => row.calls.into(),
+                    "errors" => row.errors.into(),
+                    "sends" => row.sends.into(),
+                    "deliveries" => row.deliveries.into(),
+                    "p50_ms" => p50(&row.durations),
+                    "send_p50_ms" => p50(&row.send_durations),
+                    "lag_p50_ms" => p50(&row.lags),
+                    "end_to_end_p50_ms" => p50(&row.end_to_end),
+                    other => panic!("unknown member {other}"),
+                };
+                assert_eq!(found, *value, "{key} of {name} in {}", scenario.name);
+            }
+        }
     });
 }
 
