@@ -82,6 +82,8 @@ const JOBS_MAX: usize = 64;
 /// Unflushed rows may take this many times `buffer_bytes_max` before appends are refused: one part being
 /// written to segments, one filling up, one for a flush that is late.
 const UNFLUSHED_FACTOR: u64 = 3;
+/// Larger appends are encoded on a blocking thread; up to here it takes a few milliseconds.
+const INLINE_BYTES_MAX: u64 = 4 << 20;
 /// An append is answered within this time, however slow the disk (A17 leaves 5 s to the whole request).
 const APPEND_PATIENCE: Duration = Duration::from_secs(4);
 
@@ -286,7 +288,15 @@ impl Appender {
     /// [`Error::TooLarge`]: send less at once.
     pub async fn append(&self, tenant: &TenantId, batches: Vec<Batch>) -> Result<()> {
         let (reply, answer) = oneshot::channel();
-        let Some(append) = self.prepare(tenant, batches, reply)? else { return Ok(()) };
+        let n_bytes: u64 = batches.iter().map(Batch::bytes).sum();
+        let prepared = if n_bytes <= INLINE_BYTES_MAX {
+            self.prepare(tenant, batches, reply)
+        } else {
+            let (appender, tenant) = (self.clone(), tenant.clone());
+            let preparing = tokio::task::spawn_blocking(move || appender.prepare(&tenant, batches, reply));
+            preparing.await.unwrap_or(Err(Error::Closed))
+        };
+        let Some(append) = prepared? else { return Ok(()) };
         self.appends.try_send(append).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => self.full(self.published.queue_bytes.load(Ordering::Acquire)),
             mpsc::error::TrySendError::Closed(_) => Error::Closed,
@@ -302,7 +312,7 @@ impl Appender {
         }
     }
 
-    /// Takes room in the queue and encodes, on the caller's thread; `None` when there are no rows.
+    /// Takes room in the queue and encodes; `None` when there are no rows.
     fn prepare(
         &self,
         tenant: &TenantId,

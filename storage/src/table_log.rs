@@ -127,10 +127,11 @@ impl TableLog {
         if self.covered >= sequence {
             return Ok(false);
         }
-        if self.version < 0 {
-            self.create().await?;
-        }
         let table = self.table;
+        if self.version < 0 {
+            self.create(delta_fields(table)?).await?;
+        }
+        self.add_missing_columns().await?;
         let now_ms = now.0.div_euclid(UnixNanos::SECOND / 1000);
         let actions = files.iter().map(|file| Action::Add(add(file, now_ms))).collect();
         let properties = CommitProperties::default()
@@ -175,10 +176,25 @@ impl TableLog {
         Ok(())
     }
 
-    async fn create(&mut self) -> Result<()> {
+    /// Says columns to the log that came with this release, so that other readers see them.
+    async fn add_missing_columns(&mut self) -> Result<()> {
         let table = self.table;
-        let columns = table.schema().fields().iter().map(|field| delta_field(field)).collect::<Result<Vec<_>, _>>();
-        let columns = columns.map_err(|detail| Error::TableLog { table: table.name, detail })?;
+        let schema = self.delta.snapshot().map_err(|error| log_error(table, &error))?.schema();
+        let missing: Vec<StructField> =
+            delta_fields(table)?.into_iter().filter(|field| schema.field(field.name()).is_none()).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.is_stale = true;
+        let properties = CommitProperties::default().with_create_checkpoint(false);
+        let adding = self.delta.clone().add_columns().with_fields(missing).with_commit_properties(properties);
+        self.delta = adding.await.map_err(|error| log_error(table, &error))?;
+        self.is_stale = false;
+        Ok(())
+    }
+
+    async fn create(&mut self, columns: Vec<StructField>) -> Result<()> {
+        let table = self.table;
         let date = StructField::nullable(PARTITION_COLUMN, DataType::Primitive(PrimitiveType::Date));
         let settings = [
             ("delta.checkpointInterval", CHECKPOINT_COMMITS.to_string()),
@@ -235,6 +251,11 @@ fn add(file: &Written, now_ms: i64) -> Add {
     }
 }
 
+fn delta_fields(table: &'static Table) -> Result<Vec<StructField>> {
+    let fields = table.schema().fields().iter().map(|field| delta_field(field)).collect::<Result<Vec<_>, _>>();
+    fields.map_err(|detail| Error::TableLog { table: table.name, detail })
+}
+
 /// A column in Delta's words: dictionaries are plain strings there.
 fn delta_field(field: &Field) -> Result<StructField, String> {
     Ok(StructField::new(field.name(), delta_type(field.data_type())?, field.is_nullable()))
@@ -260,4 +281,91 @@ fn delta_type(arrow: &Arrow) -> Result<DataType, String> {
 
 fn log_error(table: &'static Table, error: &deltalake_core::DeltaTableError) -> Error {
     Error::TableLog { table: table.name, detail: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::buffer;
+    use crate::clock::{Clock, SystemClock};
+    use crate::segment;
+    use crate::table::SPANS;
+    use crate::tests::rows::spans;
+    use tempfile::TempDir;
+
+    async fn append_one(log: &mut TableLog, paths: &Paths, tenant: &TenantId, n: u64) -> bool {
+        let batch = spans(n..n + 1);
+        let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("a row");
+        let (dir, prefix) = (paths.table_dir(tenant, &SPANS), Paths::table_prefix(tenant, &SPANS));
+        let files = segment::write(&SPANS, &[rows], &dir, &prefix, 30).expect("written");
+        log.append(&files, n + 1, SystemClock.now()).await.expect("committed")
+    }
+
+    /// Many commits: the log is shortened, and a new start finds the same segments, statistics and WAL position.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn the_log_is_shortened() {
+        let dir = TempDir::new().expect("a folder");
+        let (paths, tenant) = (Paths::new(dir.path()), TenantId::default_tenant());
+        let mut log = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("a new log");
+        for n in 0..101 {
+            assert!(append_one(&mut log, &paths, &tenant, n).await);
+            if log.wants_checkpoint() {
+                log.checkpoint().await.expect("shortened");
+            }
+        }
+        assert!(!append_one(&mut log, &paths, &tenant, 100).await, "the same position twice");
+        assert!(paths.table_dir(&tenant, &SPANS).join("_delta_log/_last_checkpoint").exists());
+        let again = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("readable");
+        assert_eq!((again.version, again.covered), (101, 101));
+        let sorted = |log: &TableLog| {
+            let mut segments: Vec<SegmentMeta> =
+                log.segments.iter().map(|segment| SegmentMeta::clone(segment)).collect();
+            segments.sort_by(|a, b| a.path.cmp(&b.path));
+            segments
+        };
+        assert_eq!(sorted(&again), sorted(&log));
+    }
+
+    /// A release with more columns says so to the log with its first commit.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn d10_new_columns_reach_the_log() {
+        let dir = TempDir::new().expect("a folder");
+        let (paths, tenant) = (Paths::new(dir.path()), TenantId::default_tenant());
+        let mut log = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("a new log");
+        let mut columns = delta_fields(&SPANS).expect("legal types");
+        let newest = columns.pop().expect("spans have columns");
+        log.create(columns).await.expect("an older release");
+        drop(log);
+        let mut log = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("readable");
+        assert!(append_one(&mut log, &paths, &tenant, 0).await);
+        let again = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("readable");
+        let schema = again.delta.snapshot().expect("loaded").schema();
+        assert_eq!(schema.field(newest.name()), Some(&newest));
+        assert_eq!((again.segments.len(), again.covered), (1, 1));
+    }
+
+    /// The defect this log is built around: without the mark, both of two racing removals would win.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn of_two_marked_removals_one_wins() {
+        let dir = TempDir::new().expect("a folder");
+        let (paths, tenant) = (Paths::new(dir.path()), TenantId::default_tenant());
+        let mut log = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("a new log");
+        append_one(&mut log, &paths, &tenant, 0).await;
+        let state = log.delta.snapshot().expect("loaded").clone();
+        let store = log.delta.log_store();
+        let file = state.snapshot().file_views(store.as_ref(), None).try_next().await.expect("readable").expect("one");
+        let remove = async || {
+            let mark = Transaction::new("maintenance", 1);
+            CommitBuilder::from(CommitProperties::default().with_application_transaction(mark))
+                .with_actions(vec![Action::Remove(file.remove_action(false))])
+                .build(
+                    Some(&state as &dyn TableReference),
+                    Arc::clone(&store),
+                    DeltaOperation::Delete { predicate: None },
+                )
+                .await
+        };
+        remove().await.expect("the first wins");
+        remove().await.expect_err("the second is refused");
+    }
 }

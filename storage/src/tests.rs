@@ -456,36 +456,6 @@ async fn closed_is_said() {
     assert_eq!(reader.snapshot(&tenant()).table(&SPANS).map(|table| table.segments.len()), Some(1));
 }
 
-/// Many commits: the log is shortened, and a new start finds the same segments, statistics and WAL position.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_table_log_is_shortened() {
-    let dir = TempDir::new().expect("a folder");
-    let directory = directory::open(&dir.path().join("data")).expect("it can be made");
-    let paths = &directory.paths;
-    let mut log = table_log::TableLog::open(paths, &tenant(), &SPANS, "w").await.expect("a new log");
-    let table_dir = paths.table_dir(&tenant(), &SPANS);
-    for n in 0..101 {
-        let batch = spans(n..n + 1);
-        let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("a row");
-        let prefix = paths::Paths::table_prefix(&tenant(), &SPANS);
-        let files = segment::write(&SPANS, &[rows], &table_dir, &prefix, 30).expect("written");
-        assert!(log.append(&files, n + 1, SystemClock.now()).await.expect("committed"));
-        assert!(!log.append(&files, n + 1, SystemClock.now()).await.expect("covered"), "the same position twice");
-        if log.wants_checkpoint() {
-            log.checkpoint().await.expect("shortened");
-        }
-    }
-    assert!(table_dir.join("_delta_log/_last_checkpoint").exists());
-    let again = table_log::TableLog::open(paths, &tenant(), &SPANS, "w").await.expect("readable");
-    assert_eq!((again.version, again.covered), (101, 101));
-    let sorted = |log: &table_log::TableLog| {
-        let mut segments: Vec<SegmentMeta> = log.segments.iter().map(|segment| SegmentMeta::clone(segment)).collect();
-        segments.sort_by(|a, b| a.path.cmp(&b.path));
-        segments
-    };
-    assert_eq!(sorted(&again), sorted(&log));
-}
-
 /// Tenants do not see each other.
 #[tokio::test]
 async fn tenants_are_places() {
