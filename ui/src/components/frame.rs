@@ -20,7 +20,7 @@ const PAGES: [(&str, &str, Icon, &str); 3] = [
 ];
 
 /// Keys that work everywhere or on one page, for the sheet: keys, what they do.
-const KEYS: [(&str, &str, &str); 16] = [
+const KEYS: [(&str, &str, &str); 17] = [
     ("Everywhere", "Ctrl K", "search box"),
     ("Everywhere", "/", "filter or find on this page"),
     ("Everywhere", "G then E, X, Q", "Explore, Services, SQL"),
@@ -28,6 +28,7 @@ const KEYS: [(&str, &str, &str); 16] = [
     ("Everywhere", "Esc", "close what is on top"),
     ("Explore", "J K", "next, previous row"),
     ("Explore", "Enter", "open the row"),
+    ("Explore", "R", "look again"),
     ("Waterfall", "↑ ↓", "row"),
     ("Waterfall", "← →", "shut, open, go to parent"),
     ("Waterfall", "N P", "next, previous match"),

@@ -17,6 +17,7 @@ pub(crate) enum Icon {
     Up,
     Down,
     Copy,
+    Again,
 }
 
 impl Icon {
@@ -35,6 +36,7 @@ impl Icon {
             Self::Close => "m5.4 5.4 7.2 7.2M12.6 5.4l-7.2 7.2",
             Self::Up => "m5 11 4-4 4 4",
             Self::Down => "m5 7 4 4 4-4",
+            Self::Again => "M14 9a5 5 0 1 1-1.6-3.7M14.2 3v3h-3",
             Self::Copy => {
                 "M7.4 6.4H13a1 1 0 0 1 1 1V13a1 1 0 0 1-1 1H7.4a1 1 0 0 1-1-1V7.4a1 1 0 0 1 1-1zM4 11.4V4h7.4"
             }

@@ -96,6 +96,10 @@ fn FoldSummary(stage: Stage, first: usize) -> impl IntoView {
         )
     });
     let (service, class, name, size, sum, shortest, longest, spread, errors) = facts;
+    let is_open = move || {
+        stage.rows.track();
+        stage.model.with_value(|model| model.tree.is_open(Row::Fold(first)))
+    };
     view! {
         <section>
             <div class="row top"><span class=format!("svc med {class}")>{service}</span></div>
@@ -113,7 +117,9 @@ fn FoldSummary(stage: Stage, first: usize) -> impl IntoView {
                 {(errors > 0).then(|| format!(", {} of them failed", format::count(errors)))}
                 "."
             </p>
-            <button class="btn s spaced" on:click=move |_| { stage.set_open(Row::Fold(first), true); }>"Show them"</button>
+            <button class="btn s spaced" on:click=move |_| { stage.set_open(Row::Fold(first), !is_open()); }>
+                {move || if is_open() { "Fold them" } else { "Show them" }}
+            </button>
         </section>
     }
 }

@@ -53,6 +53,8 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     let state = Memo::new(move |_| ExploreState::read(&search.get()));
     let found = RwSignal::new(Found::default());
     let loading = RwSignal::new(true);
+    // Rows of an older question, shown until the answer is there.
+    let stale = RwSignal::new(false);
     let reload = RwSignal::new(0u32);
     let selected = RwSignal::new(None::<usize>);
     let services = RwSignal::new(Vec::<ServiceItem>::new());
@@ -64,12 +66,14 @@ pub(crate) fn ExplorePage() -> impl IntoView {
         let number = question.get_value().wrapping_add(1);
         question.set_value(number);
         loading.set(true);
+        stale.set(cursor.is_none());
         spawn_local(async move {
             let answer = client::search(&asked, client::PAGE_ROWS, cursor.as_deref()).await;
             if question.try_get_value() != Some(number) {
                 return;
             }
             loading.set(false);
+            stale.set(false);
             match answer {
                 Ok(mut answer) => {
                     let items = std::mem::take(&mut answer.items);
@@ -148,6 +152,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
                 selected.set(Some(next));
                 scroll_to_row(next);
             }
+            "r" => reload.update(|count| *count += 1),
             "Enter" if !is_control(event) => match selected.get_untracked() {
                 Some(at) => open.run(at),
                 None => return false,
@@ -164,12 +169,12 @@ pub(crate) fn ExplorePage() -> impl IntoView {
         <div class="ex">
             <Facets state services go/>
             <div class="col">
-                <Figures state services go/>
+                <Figures state services go reload/>
                 <div class="lst" on:scroll=move |event| near_end(&event).then(more).unwrap_or_default()>
                     <LoadingBar active=loading/>
                     {move || {
                         let Some(problem) = found.with(|found| found.problem.clone()) else {
-                            return view! { <Rows found loading state selected open reload set_filter go/> }.into_any();
+                            return view! { <Rows found stale state selected open reload set_filter go/> }.into_any();
                         };
                         let query = state.get_untracked().filter;
                         let retry = Callback::new(move |()| reload.update(|count| *count += 1));
@@ -187,6 +192,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
                     <span><kbd>"/"</kbd> "edit filter"</span>
                     <span><kbd>"J"</kbd><kbd>"K"</kbd> "row"</span>
                     <span><kbd>"Enter"</kbd> "open"</span>
+                    <span><kbd>"R"</kbd> "look again"</span>
                     <span><kbd>"?"</kbd> "all keys"</span>
                     <span class="grow"></span>
                     {move || found.with(|found| foot(found).map(|foot| view! { <span>{foot}</span> }))}
@@ -198,7 +204,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
 
 /// What the last answer cost, and whether it holds everything.
 fn foot(found: &Found) -> Option<String> {
-    found.state.as_ref()?;
+    found.state.as_ref().filter(|_| found.problem.is_none())?;
     let answer = &found.answer;
     let shown = format::counted(found.items.len() as u64, "row");
     let read = format!(

@@ -147,8 +147,11 @@ pub(crate) fn SqlPage() -> impl IntoView {
 }
 
 fn table(found: SqlAnswer, loading: RwSignal<bool>) -> impl IntoView {
-    let is_number = |index: usize| found.rows.iter().take(20).any(|row| row.get(index).is_some_and(Json::is_number));
-    let numeric: Vec<bool> = (0..found.columns.len()).map(is_number).collect();
+    // Integers of 64 bits travel as text, so the type decides.
+    let is_number = |name: &str| {
+        ["int", "double", "float", "real", "decimal"].iter().any(|word| name.to_lowercase().contains(word))
+    };
+    let numeric: Vec<bool> = found.columns.iter().map(|column| is_number(&column.data_type)).collect();
     let class = |index: usize| if numeric.get(index).copied().unwrap_or(false) { "num" } else { "" };
     let head = found.columns.iter().enumerate().map(|(index, column)| {
         view! { <th class=class(index) title=column.data_type.clone()>{column.name.clone()}</th> }

@@ -5,7 +5,7 @@ use super::format;
 /// Shortest part that can be zoomed to, in nanoseconds.
 const WINDOW_MIN: f64 = 100.0;
 /// Free space behind the last span, as a part of the trace: room for the duration text.
-const TAIL: f64 = 0.04;
+const TAIL: f64 = 0.09;
 
 /// The part of a trace on screen, in nanoseconds after its start.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn zooming_keeps_the_moment_under_the_pointer() {
         let window = Window::whole(1_000_000_000).zoomed(0.25, 0.5, 1_000_000_000);
-        assert!((window.moment(0.25) - 260.0 * MS).abs() < 1.0);
+        assert!((window.moment(0.25) - 272.5 * MS).abs() < 1.0);
         assert_eq!(window.zoomed(0.5, 1e9, 1_000_000_000), Window::whole(1_000_000_000));
         assert!(window.zoomed(0.5, 1e-30, 1_000_000_000).length() >= WINDOW_MIN);
     }

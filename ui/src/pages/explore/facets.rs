@@ -4,6 +4,7 @@ use api::ServiceItem;
 use leptos::prelude::*;
 
 use crate::app::{now_nanos, shared};
+use crate::components::icon::{Icon, icon};
 use crate::view::url::{ExploreState, Sort, Unit};
 use crate::view::{clock, condition, format};
 
@@ -94,6 +95,7 @@ pub(super) fn Figures(
     state: Memo<ExploreState>,
     services: RwSignal<Vec<ServiceItem>>,
     go: Callback<ExploreState>,
+    reload: RwSignal<u32>,
 ) -> impl IntoView {
     let figures = move || {
         let filter = state.get().filter;
@@ -147,6 +149,7 @@ pub(super) fn Figures(
             <span class="grow"></span>
             <span class="seg" role="group" aria-label="Rows are">{unit(Unit::Traces, "Traces")}{unit(Unit::Spans, "Spans")}</span>
             <span class="seg" role="group" aria-label="Order">{sort(Sort::Newest, "Newest")}{sort(Sort::Slowest, "Slowest")}</span>
+            <button class="btn s" aria-label="Look again" title="Look again (R)" on:click=move |_| reload.update(|count| *count += 1)>{icon(Icon::Again, false)}</button>
         </div>
     }
 }

@@ -17,7 +17,7 @@ use crate::view::{clock, format};
 #[component]
 pub(super) fn Rows(
     found: RwSignal<Found>,
-    loading: RwSignal<bool>,
+    stale: RwSignal<bool>,
     state: Memo<ExploreState>,
     selected: RwSignal<Option<usize>>,
     open: Callback<usize>,
@@ -56,7 +56,7 @@ pub(super) fn Rows(
     let aria = move |sort: Sort| (state.get().sort == sort).then_some("descending");
     let table = move |unit: Unit| {
         view! {
-            <table class:old=loading>
+            <table class:old=stale>
                 <caption class="sr">{if unit == Unit::Traces { "Traces" } else { "Spans" }}</caption>
                 <thead>
                     {if unit == Unit::Traces {
