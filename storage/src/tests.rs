@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::table::SPANS;
 
+mod crash;
 pub(crate) mod rows;
 use rows::{logs, span_ids, spans};
 
