@@ -8,6 +8,7 @@
 //! | `classes.rs`       | one drawing or table per row of classification                         |
 //! | `messages.rs`      | attempts, batches, message names                                       |
 //! | `paths.rs`         | critical paths and clock skew, the worked examples among them          |
+//! | `scenarios.rs`     | findings, joins and partial data that no fixture covers                |
 //! | `laws.rs`          | properties over random and hostile graphs                              |
 
 mod classes;
@@ -17,3 +18,4 @@ mod laws;
 mod messages;
 mod otlp;
 mod paths;
+mod scenarios;

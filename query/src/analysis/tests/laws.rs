@@ -162,7 +162,7 @@ fn chain(n: u64, kind: impl Fn(u64) -> usize) -> Vec<Span> {
 
 fn wide(n: u64) -> Vec<Span> {
     let resources = resources();
-    let child = |at: u64| (0, at, Some(1), (at % 3) as usize, at as i64, 1, 0, Vec::new(), at % 7 == 0);
+    let child = |at: u64| (0, at, Some(1), (at % 3) as usize, at as i64, 1, 0, Vec::new(), at.is_multiple_of(7));
     let root = (0, 1, None, 1, 0, n as i64 + 10, 0, Vec::new(), false);
     std::iter::once(root).chain((2..=n).map(child)).map(|numbers| span(&numbers, &resources)).collect()
 }
