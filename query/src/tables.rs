@@ -3,6 +3,7 @@
 //! | file          | knows                                                            |
 //! |---------------|------------------------------------------------------------------|
 //! | `provider.rs` | one table of a snapshot: segments and buffer in one scan         |
+//! | `readers.rs`  | readers of segments that know where pages begin                  |
 //! | `prune.rs`    | which segments a query can need: pure                            |
 //! | `views.rs`    | relations written in SQL over the tables                         |
 //!
@@ -11,6 +12,9 @@
 
 mod provider;
 mod prune;
+mod readers;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::sync::Arc;

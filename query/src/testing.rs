@@ -79,12 +79,21 @@ pub(crate) fn span(trace: u64, id: u64, parent: Option<u64>, name: &'static str,
     }
 }
 
+/// Small numbers read well; from 1,000 on ids look random, as real ones do.
 pub(crate) fn trace_id(n: u64) -> TraceId {
-    TraceId::from_hex(&format!("{n:032x}")).expect("not zero")
+    let high = if n < 1_000 { 0 } else { mixed(n) };
+    TraceId::from_hex(&format!("{high:016x}{n:016x}")).expect("not zero")
 }
 
 pub(crate) fn span_id(n: u64) -> SpanId {
-    SpanId::from_hex(&format!("{n:016x}")).expect("not zero")
+    let id = if n < 1_000 { n } else { mixed(n) };
+    SpanId::from_hex(&format!("{id:016x}")).expect("not zero")
+}
+
+/// Another number for each number, without a pattern (Fibonacci hashing, twice).
+const fn mixed(n: u64) -> u64 {
+    let n = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (n ^ n >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9)
 }
 
 /// Moment of a test span, nanoseconds since 1970.

@@ -9,7 +9,11 @@
 //! In SQL, moments are `Timestamp(ns, UTC)`; at rest they are 64-bit integers. The scan reads integers and
 //! gives them another name for the same bits, so comparisons with moments still prune row groups and pages:
 //! DataFusion turns the comparison round instead of casting the column.
+//!
+//! When a query names its traces, the trace index says which rows of which segments to decode.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -22,7 +26,9 @@ use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
+use datafusion::datasource::physical_plan::parquet::{
+    CachedParquetFileReaderFactory, ParquetFileReaderFactory, ParquetRowSelection,
+};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
@@ -30,10 +36,23 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
+use parquet::arrow::arrow_reader::RowSelection;
 use storage::table::{Kind, Table};
 use storage::{SegmentMeta, Snapshot, TableSnapshot};
 
 use super::prune::Bounds;
+use super::readers::IndexedReaders;
+
+/// Look-ups in the trace index for one scan: traces times segments. Each is a small read of about 10 us; more
+/// than this is slower than letting bloom filters choose row groups.
+const LOOK_UPS_MAX: usize = 10_000;
+
+/// A segment to read and, when the trace index knows, which of its rows.
+#[derive(Debug)]
+struct Part {
+    segment: Arc<SegmentMeta>,
+    rows: Option<Vec<Range<usize>>>,
+}
 
 /// Where every session finds the segments of its snapshot.
 pub(crate) const STORE_URL: &str = "hodoscope://segments/";
@@ -74,23 +93,63 @@ impl SnapshotTable {
         self.snapshot.table(self.table)
     }
 
+    /// Segments that may hold wanted rows, newest first.
+    async fn parts(&self, bounds: &Bounds) -> Vec<Part> {
+        let Some(entry) = self.entry() else { return Vec::new() };
+        let wanted = |segment: &&Arc<SegmentMeta>| bounds.may_hold(segment);
+        let all =
+            || entry.segments.iter().filter(wanted).map(|segment| Part { segment: Arc::clone(segment), rows: None });
+        let mut parts: Vec<Part> = match &bounds.traces {
+            Some(traces) if traces.len().saturating_mul(entry.segments.len()) <= LOOK_UPS_MAX => {
+                let mut rows_of: HashMap<object_store::path::Path, Part> = HashMap::new();
+                for trace in traces {
+                    for located in entry.locate_trace(*trace).await {
+                        if !wanted(&&located.segment) {
+                            continue;
+                        }
+                        let ranges = located.rows.map(|rows| rows.ranges().iter().map(as_usize).collect::<Vec<_>>());
+                        let part = rows_of
+                            .entry(located.segment.path.clone())
+                            .or_insert_with(|| Part { segment: Arc::clone(&located.segment), rows: Some(Vec::new()) });
+                        part.rows = part.rows.take().zip(ranges).map(|(mut known, mut more)| {
+                            known.append(&mut more);
+                            known
+                        });
+                    }
+                }
+                rows_of.into_values().map(|part| Part { rows: part.rows.map(joined), ..part }).collect()
+            }
+            _ => all().collect(),
+        };
+        parts.sort_by(|a, b| {
+            let (a, b) = (&a.segment, &b.segment);
+            b.time_range.end.cmp(&a.time_range.end).then_with(|| a.path.cmp(&b.path))
+        });
+        parts
+    }
+
     fn scan_segments(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        segments: &[Arc<SegmentMeta>],
+        parts: &[Part],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.snapshot.store), cache);
+        let readers: Arc<dyn ParquetFileReaderFactory> = if parts.iter().any(|part| part.rows.is_some()) {
+            Arc::new(IndexedReaders(readers))
+        } else {
+            Arc::new(readers)
+        };
         let options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
             ..TableParquetOptions::default()
         };
         let source = ParquetSource::new(Arc::clone(&self.schema))
             .with_table_parquet_options(options)
-            .with_parquet_file_reader_factory(Arc::new(readers));
-        let files: Vec<_> = segments.iter().map(|segment| self.file(segment)).collect();
+            .with_parquet_file_reader_factory(readers);
+        let files: Vec<_> = parts.iter().map(|part| self.file(part)).collect();
         let n_groups = state.config_options().execution.target_partitions.min(files.len()).max(1);
         let mut groups: Vec<Vec<PartitionedFile>> = vec![Vec::new(); n_groups];
         for (index, file) in files.into_iter().enumerate() {
@@ -105,9 +164,13 @@ impl SnapshotTable {
     }
 
     /// A segment with what is known about its rows, so that DataFusion can skip it while it runs.
-    fn file(&self, segment: &SegmentMeta) -> PartitionedFile {
+    fn file(&self, Part { segment, rows }: &Part) -> PartitionedFile {
         let mut statistics = Statistics::new_unknown(&self.schema);
-        statistics.num_rows = Precision::Exact(usize::try_from(segment.n_rows).unwrap_or(usize::MAX));
+        let n_rows = usize::try_from(segment.n_rows).unwrap_or(usize::MAX);
+        statistics.num_rows = match rows {
+            None => Precision::Exact(n_rows),
+            Some(rows) => Precision::Inexact(rows.iter().map(ExactSizeIterator::len).sum()),
+        };
         if let Some((index, _)) = self.table.column(self.table.time) {
             let moment = |nanos: i64| Precision::Exact(ScalarValue::TimestampNanosecond(Some(nanos), Some(UTC.into())));
             statistics.column_statistics[index] = ColumnStatistics {
@@ -117,7 +180,16 @@ impl SnapshotTable {
                 ..ColumnStatistics::new_unknown()
             };
         }
-        PartitionedFile::new(segment.path.to_string(), segment.size_bytes).with_statistics(Arc::new(statistics))
+        let statistics = if rows.is_some() { statistics.to_inexact() } else { statistics };
+        let file =
+            PartitionedFile::new(segment.path.to_string(), segment.size_bytes).with_statistics(Arc::new(statistics));
+        match rows {
+            None => file,
+            Some(rows) => {
+                let selection = RowSelection::from_consecutive_ranges(rows.iter().cloned(), n_rows);
+                file.with_extension(ParquetRowSelection::new(selection))
+            }
+        }
     }
 
     fn scan_buffer(
@@ -137,6 +209,24 @@ impl SnapshotTable {
         }
         Ok(MemorySourceConfig::try_new_exec(&partitions, schema, None)?)
     }
+}
+
+fn as_usize(range: &Range<u64>) -> Range<usize> {
+    let number = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
+    number(range.start)..number(range.end)
+}
+
+/// Ranges in order, those that overlap or touch made one.
+fn joined(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    ranges.sort_unstable_by_key(|range| (range.start, range.end));
+    let mut joined: Vec<Range<usize>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    joined
 }
 
 /// The projected columns with moments as timestamps; no bytes are copied.
@@ -177,11 +267,7 @@ impl TableProvider for SnapshotTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let bounds = Bounds::from_filters(self.table.time, filters);
-        let mut segments: Vec<Arc<SegmentMeta>> = self
-            .entry()
-            .map(|entry| entry.segments.iter().filter(|segment| bounds.may_hold(segment)).cloned().collect())
-            .unwrap_or_default();
-        segments.sort_by(|a, b| b.time_range.end.cmp(&a.time_range.end).then_with(|| a.path.cmp(&b.path)));
+        let parts = self.parts(&bounds).await;
         let batches: Vec<&RecordBatch> = self
             .entry()
             .map(|entry| {
@@ -189,11 +275,11 @@ impl TableProvider for SnapshotTable {
                 wanted.map(|rows| &rows.records).collect()
             })
             .unwrap_or_default();
-        match (segments.is_empty(), batches.is_empty()) {
-            (false, true) => self.scan_segments(state, projection, &segments, limit),
+        match (parts.is_empty(), batches.is_empty()) {
+            (false, true) => self.scan_segments(state, projection, &parts, limit),
             (true, _) => self.scan_buffer(state, projection, &batches),
             (false, false) => UnionExec::try_new(vec![
-                self.scan_segments(state, projection, &segments, limit)?,
+                self.scan_segments(state, projection, &parts, limit)?,
                 self.scan_buffer(state, projection, &batches)?,
             ]),
         }

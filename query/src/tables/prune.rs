@@ -1,13 +1,14 @@
 //! Which segments can hold rows that a query wants: pure, decided from what is known without opening them.
 //!
-//! Only top-level conjunctions on the table's time column and on `service_name` are looked at. Everything
-//! else is left to the scan, which prunes row groups and pages by their own statistics and bloom filters.
+//! Only top-level conjunctions on the table's time column, `service_name` and `trace_id` are looked at.
+//! Everything else is left to the scan, which prunes row groups and pages by their own statistics and bloom
+//! filters.
 
 use std::collections::BTreeSet;
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, Operator};
-use model::{TimeRange, UnixNanos};
+use model::{TimeRange, TraceId, UnixNanos};
 use storage::SegmentMeta;
 
 /// What the rows of a query have in common.
@@ -17,17 +18,23 @@ pub(crate) struct Bounds {
     pub(crate) time: TimeRange,
     /// Their service is one of these; `None` when any may be.
     pub(crate) services: Option<BTreeSet<String>>,
+    /// Their trace is one of these; `None` when any may be.
+    pub(crate) traces: Option<BTreeSet<TraceId>>,
 }
 
 impl Bounds {
     /// Every row.
-    pub(crate) const ALL: Self = Self { time: TimeRange::ALL, services: None };
+    pub(crate) const ALL: Self = Self { time: TimeRange::ALL, services: None, traces: None };
 
     /// What follows from filters that must all hold; never narrower than the filters.
     pub(crate) fn from_filters(time_column: &str, filters: &[Expr]) -> Self {
         let mut bounds = Self::ALL;
         let mut waiting: Vec<&Expr> = filters.iter().collect();
         while let Some(filter) = waiting.pop() {
+            if let Some(traces) = traces(filter) {
+                bounds.narrow_traces(traces);
+                continue;
+            }
             match filter {
                 Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => waiting.extend([&**left, &**right]),
                 Expr::Alias(alias) => waiting.push(&alias.expr),
@@ -98,11 +105,48 @@ impl Bounds {
         self.time.end = self.time.end.min(UnixNanos(nanos));
     }
 
+    fn narrow_traces(&mut self, traces: BTreeSet<TraceId>) {
+        self.traces = Some(match self.traces.take() {
+            Some(known) => known.intersection(&traces).copied().collect(),
+            None => traces,
+        });
+    }
+
     fn narrow_services(&mut self, services: BTreeSet<String>) {
         self.services = Some(match self.services.take() {
             Some(known) => known.intersection(&services).cloned().collect(),
             None => services,
         });
+    }
+}
+
+/// Ids that a filter on `trace_id` allows; `None` for any other filter. A value that is no trace id allows none.
+fn traces(filter: &Expr) -> Option<BTreeSet<TraceId>> {
+    let id = |expr: &Expr| match expr {
+        Expr::Literal(ScalarValue::Binary(Some(bytes)), _) => Some(TraceId::from_bytes(bytes)),
+        _ => None,
+    };
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            let literal = if is_column(left, "trace_id") {
+                right
+            } else if is_column(right, "trace_id") {
+                left
+            } else {
+                return None;
+            };
+            id(literal).map(|id| id.into_iter().collect())
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            let mut allowed = traces(left)?;
+            allowed.append(&mut traces(right)?);
+            Some(allowed)
+        }
+        Expr::InList(list) if !list.negated && is_column(&list.expr, "trace_id") => {
+            let ids = list.list.iter().map(id).collect::<Option<Vec<_>>>()?;
+            Some(ids.into_iter().flatten().collect())
+        }
+        _ => None,
     }
 }
 
@@ -174,6 +218,22 @@ mod tests {
         check(&[col("service_name").in_list(vec![lit("a"), lit("z")], false)], false);
         check(&[col("service_name").in_list(vec![lit("a"), lit("dns")], false)], true);
         check(&[col("service_name").in_list(vec![lit("a")], true)], true);
+    }
+
+    #[test]
+    fn traces_are_found_in_filters() {
+        let id = |n: u8| Expr::Literal(ScalarValue::Binary(Some(vec![n; 16])), None);
+        let bounds = |filters: &[Expr]| {
+            let traces = Bounds::from_filters("start_time", filters).traces;
+            traces.map(|traces| traces.into_iter().map(|id| id.as_bytes()[0]).collect::<Vec<_>>())
+        };
+        let trace = || col("trace_id");
+        assert_eq!(bounds(&[trace().eq(id(1))]), Some(vec![1]));
+        assert_eq!(bounds(&[id(1).eq(trace()).or(trace().eq(id(2)))]), Some(vec![1, 2]));
+        assert_eq!(bounds(&[trace().in_list(vec![id(3), id(4)], false), trace().eq(id(4))]), Some(vec![4]));
+        assert_eq!(bounds(&[trace().in_list(vec![id(3)], true)]), None);
+        assert_eq!(bounds(&[trace().eq(id(1)).or(col("kind").eq(lit(2)))]), None);
+        assert_eq!(bounds(&[trace().not_eq(id(1))]), None);
     }
 
     /// What is not understood keeps the segment: OR, NOT, other columns.
