@@ -20,7 +20,7 @@ const PAGES: [(&str, &str, Icon, &str); 3] = [
 ];
 
 /// Keys that work everywhere or on one page, for the sheet: keys, what they do.
-const KEYS: [(&str, &str, &str); 17] = [
+const KEYS: [(&str, &str, &str); 18] = [
     ("Everywhere", "Ctrl K", "search box"),
     ("Everywhere", "/", "filter or find on this page"),
     ("Everywhere", "G then E, X, Q", "Explore, Services, SQL"),
@@ -31,6 +31,7 @@ const KEYS: [(&str, &str, &str); 17] = [
     ("Explore", "R", "look again"),
     ("Waterfall", "↑ ↓", "row"),
     ("Waterfall", "← →", "shut, open, go to parent"),
+    ("Waterfall", "Enter", "details"),
     ("Waterfall", "N P", "next, previous match"),
     ("Waterfall", "E", "next error"),
     ("Waterfall", "1 – 9, 0", "open to a level, open all"),

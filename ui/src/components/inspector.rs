@@ -7,7 +7,7 @@ use leptos_router::hooks::use_location;
 use model::TraceId;
 
 use super::icon::{Icon, icon};
-use super::states::{ErrorBox, LoadingBar};
+use super::states::{ErrorBox, LoadingBar, Skeleton};
 use super::waterfall::Stage;
 use crate::app::shared;
 use crate::client;
@@ -62,7 +62,7 @@ pub(crate) fn Inspector(
                 None => view! { <p class="hint faint">"Select a span to see everything it carries."</p> }.into_any(),
                 Some(Row::Fold(first)) => view! { <FoldSummary stage first/> }.into_any(),
                 Some(Row::Span(_)) => match detail.get() {
-                    None => ().into_any(),
+                    None => view! { <Skeleton rows=10/> }.into_any(),
                     Some(Err(problem)) => {
                         let retry = Callback::new(move |()| reload.update(|count| *count += 1));
                         view! { <ErrorBox problem retry/> }.into_any()

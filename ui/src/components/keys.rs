@@ -22,6 +22,12 @@ pub(crate) fn is_typing(event: &web_sys::KeyboardEvent) -> bool {
     target.is_some_and(|target| matches!(target.tag_name().as_str(), "INPUT" | "TEXTAREA" | "SELECT"))
 }
 
+/// True when Enter belongs to a button or link that has the focus.
+pub(crate) fn is_control(event: &web_sys::KeyboardEvent) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+    target.is_some_and(|target| matches!(target.tag_name().as_str(), "BUTTON" | "A" | "SUMMARY"))
+}
+
 /// Puts the cursor into a field and selects its text.
 pub(crate) fn focus_field(id: &str) {
     if let Some(field) =

@@ -22,7 +22,7 @@ use wasm_bindgen::prelude::Closure;
 use self::marks::Marks;
 use self::minimap::MiniMap;
 use self::pool::{Pool, Screen};
-use super::keys::on_key;
+use super::keys::{is_control, on_key};
 use crate::app::{Shared, shared};
 use crate::view::find;
 use crate::view::span_tree::{Row, SpanTree};
@@ -483,6 +483,7 @@ fn use_keys(stage: Stage, list_height: RwSignal<f64>) {
             "z" => stage.zoom_to_selected(),
             "o" => stage.zoom_out(),
             "0" => stage.open_to(None),
+            "Enter" if !is_control(event) => stage.inspector.set(true),
             "." => stage.inspector.update(|shown| *shown = !*shown),
             digit if digit.len() == 1 && digit.as_bytes()[0].is_ascii_digit() => stage.open_to(digit.parse().ok()),
             // By position, so that they work on any layout.

@@ -23,7 +23,7 @@ use self::facets::{Facets, Figures};
 use self::rows::Rows;
 use crate::app::shared;
 use crate::client;
-use crate::components::keys::on_key;
+use crate::components::keys::{is_control, on_key};
 use crate::components::states::{ErrorBox, LoadingBar};
 use crate::components::token_bar::TokenBar;
 use crate::view::format;
@@ -238,12 +238,6 @@ fn link(item: &SearchItem, search: &str) -> String {
         SearchItem::Trace(item) => format!("/t/{}{carried}", item.trace_id),
         SearchItem::Span(item) => format!("/t/{}/{}{carried}", item.trace_id, item.span_id),
     }
-}
-
-/// True when Enter belongs to a button or link that has the focus.
-fn is_control(event: &web_sys::KeyboardEvent) -> bool {
-    let target = event.target().and_then(|target| wasm_bindgen::JsCast::dyn_into::<web_sys::Element>(target).ok());
-    target.is_some_and(|target| matches!(target.tag_name().as_str(), "BUTTON" | "A" | "SUMMARY"))
 }
 
 fn near_end(event: &web_sys::Event) -> bool {
