@@ -150,6 +150,6 @@ fn explain(error: &io::Error) -> String {
         io::ErrorKind::NotADirectory => {
             format!("part of the path is a file ({error}); choose another directory with --data")
         }
-        _ => error.to_string(),
+        _ => format!("{error}; choose another directory with --data"),
     }
 }

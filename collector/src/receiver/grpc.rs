@@ -106,7 +106,12 @@ async fn take(ingest: &Arc<Ingest>, signal: Signal, request: Request) -> Result<
     let tenant = tenant(&request)?;
     let limit_bytes = ingest.config.request_bytes_max;
     let framed_limit = limit_bytes.saturating_add(PREFIX_BYTES as u64);
-    let (framed, reservation) = body::read(ingest, request.into_body(), framed_limit).await?;
+    let read = body::read(ingest, request.into_body(), framed_limit).await;
+    // The person who reads it set a limit on messages, not on frames.
+    let (framed, reservation) = read.map_err(|error| match error {
+        Error::TooLarge { stage, .. } => Error::TooLarge { limit_bytes, stage },
+        error => error,
+    })?;
     let (is_compressed, body) = unframe(&framed, limit_bytes)?;
     let coding = match (is_compressed, coding) {
         (false, _) => Coding::Identity,
