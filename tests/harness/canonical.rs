@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Status;
 use serde_json::json;
 
 use super::json;
@@ -22,12 +23,15 @@ pub fn spans(request: &ExportTraceServiceRequest) -> Vec<(String, String)> {
     for resource_spans in &request.resource_spans {
         for scope_spans in &resource_spans.scope_spans {
             for span in &scope_spans.spans {
+                // A status in which nothing is said is no status.
+                let mut span = span.clone();
+                span.status = span.status.filter(|status| *status != Status::default());
                 let whole = json!({
                     "resource": json::from_resource(resource_spans.resource.as_ref()),
                     "resourceSchemaUrl": resource_spans.schema_url,
                     "scope": json::from_scope(scope_spans.scope.as_ref()),
                     "scopeSchemaUrl": scope_spans.schema_url,
-                    "span": json::from_span(span),
+                    "span": json::from_span(&span),
                 });
                 let id = format!("{} {}", hex(&span.trace_id), hex(&span.span_id));
                 spans.push((id, format!("{whole:#}")));

@@ -38,10 +38,11 @@ pub fn journey(prefix: &str) -> Fixture {
     journeys().into_iter().find(|fixture| fixture.name.starts_with(prefix)).expect("a journey of this name")
 }
 
-/// Requests recorded from real SDKs, the examples of the specification, and small variants of logs.
+/// Requests made up to hold every field, recorded from real SDKs, the examples of the specification, and small variants
+/// of logs.
 pub fn captured() -> Vec<Fixture> {
     let is_request = |name: &str| name.ends_with(".json") || name.ends_with(".binpb");
-    ["data/captured-sdk", "data/otlp-proto-examples", "data/hyperdx-otlp"]
+    ["made", "data/captured-sdk", "data/otlp-proto-examples", "data/hyperdx-otlp"]
         .into_iter()
         .flat_map(|folder| read(folder, is_request))
         .collect()

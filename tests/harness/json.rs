@@ -457,11 +457,8 @@ pub fn from_span(span: &Span) -> Json {
             ("flags", from_small(link.flags)),
         ])
     };
-    let status = span.status.clone().unwrap_or_default();
-    let status = match object([("message", from_text(&status.message)), ("code", from_small(status.code))]) {
-        Json::Object(members) if members.is_empty() => Json::Null,
-        status => status,
-    };
+    let from_status =
+        |status: &Status| object([("message", from_text(&status.message)), ("code", from_small(status.code))]);
     object([
         ("traceId", from_bytes(&span.trace_id)),
         ("spanId", from_bytes(&span.span_id)),
@@ -478,7 +475,7 @@ pub fn from_span(span: &Span) -> Json {
         ("droppedEventsCount", from_small(span.dropped_events_count)),
         ("links", many(&span.links, from_link)),
         ("droppedLinksCount", from_small(span.dropped_links_count)),
-        ("status", status),
+        ("status", span.status.as_ref().map_or(Json::Null, from_status)),
     ])
 }
 

@@ -14,12 +14,19 @@ pub async fn export(server: &Server, signal: &str, message: Vec<u8>) -> Result<V
         "metrics" => "metrics.v1.MetricsService",
         _ => "logs.v1.LogsService",
     };
-    let path = format!("/opentelemetry.proto.collector.{service}/Export").parse().expect("a path");
+    call(server, &format!("/opentelemetry.proto.collector.{service}/Export"), message).await
+}
+
+/// Calls a method by its path with these bytes as the message; answers the bytes of the response.
+pub async fn call(server: &Server, path: &str, message: Vec<u8>) -> Result<Vec<u8>, Status> {
     let endpoint = Endpoint::from_shared(format!("http://{}", server.otlp_grpc)).expect("an address");
     let channel = endpoint.connect().await.expect("the collector listens");
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await.expect("the channel is open");
-    client.unary(Request::new(message), path, BytesCodec).await.map(tonic::Response::into_inner)
+    client
+        .unary(Request::new(message), path.parse().expect("a path"), BytesCodec)
+        .await
+        .map(tonic::Response::into_inner)
 }
 
 /// Passes bytes on as they are.

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
 /// How to start a collector.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Collector {
     /// TOML of the configuration file; empty for none.
     pub config: String,
@@ -48,12 +48,6 @@ pub struct Ended {
     pub status: ExitStatus,
     /// What it said on stderr.
     pub stderr: String,
-}
-
-impl Default for Collector {
-    fn default() -> Self {
-        Self { config: String::new(), args: Vec::new(), env: Vec::new(), wrapper: Vec::new() }
-    }
 }
 
 impl Collector {
@@ -246,11 +240,6 @@ impl Stopped {
     /// Starts it again on the same data.
     pub fn start(self) -> Server {
         self.how.start_in(self.folder)
-    }
-
-    /// Where its data is.
-    pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
     }
 }
 

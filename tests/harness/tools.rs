@@ -37,3 +37,9 @@ pub fn skip<T>(what: &str, cure: &str) -> Option<T> {
     println!("skipped: {what} is missing: {cure}");
     None
 }
+
+/// Says that a test cannot run on this machine, whatever is installed: never a failure.
+pub fn cannot<T>(what: &str, why: &str) -> Option<T> {
+    println!("skipped: {what}: {why}");
+    None
+}

@@ -1,0 +1,210 @@
+//! A start that cannot work ends with a clear message and a code that is not 0; a disk that gets full or read-only
+//! refuses writes politely and heals without a restart.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::harness::otlp::{Client, Refused};
+use crate::harness::{Collector, Request, Server, Transport, generate, sql, tools, wait_for};
+
+/// A process that cannot work says so within this time.
+const SOON: Duration = Duration::from_secs(10);
+
+fn with_args(args: &[&str]) -> Collector {
+    Collector { args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..Collector::default() }
+}
+
+/// Starts it and expects an end with words for the person; answers what it said.
+#[track_caller]
+fn assert_refuses(collector: &Collector, words: &[&str]) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ended = collector.run_to_end(folder.path(), SOON);
+    assert!(!ended.status.success(), "ended with {}: {}", ended.status, ended.stderr);
+    assert!(ended.status.code().is_some(), "ended by a signal: {}: {}", ended.status, ended.stderr);
+    for word in words {
+        assert!(ended.stderr.contains(word), "does not say {word:?}:\n{}", ended.stderr);
+    }
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+    ended.stderr
+}
+
+#[test]
+fn a_data_directory_in_use() {
+    let first = Server::start();
+    let data = first.data().display().to_string();
+    assert_refuses(&with_args(&["--data", &data]), &[&data, "in use", "--data"]);
+}
+
+/// kill -9 leaves no lock behind.
+#[test]
+fn a_killed_process_gives_its_directory_back() {
+    let stopped = Server::start().kill();
+    let again = stopped.start();
+    assert!(again.data().exists());
+}
+
+#[test]
+fn a_port_in_use() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    for flag in ["--otlp-grpc", "--otlp-http", "--http"] {
+        assert_refuses(&with_args(&[flag, &address]), &[&address, flag]);
+    }
+}
+
+#[test]
+fn settings_that_do_not_exist() {
+    let config = |text: &str| Collector { config: text.to_owned(), ..Collector::default() };
+    assert_refuses(&config("[storage]\nbuffer_age = 3\n"), &["buffer_age", "buffer_age_max_s"]);
+    assert_refuses(&config("[storage]\nretention_days = 0\n"), &["retention_days"]);
+    assert_refuses(&config("[storage\n"), &["config.toml"]);
+    assert_refuses(&with_args(&["--config", "/nowhere/hodoscope.toml"]), &["/nowhere/hodoscope.toml"]);
+    assert_refuses(&with_args(&["--http", "everywhere"]), &["everywhere", "--http"]);
+    assert_refuses(&with_args(&["--frobnicate"]), &["--frobnicate"]);
+}
+
+/// Without anybody who has to sign in, only loopback is served (S1).
+#[test]
+fn an_address_for_everybody() {
+    assert_refuses(&with_args(&["--http", "0.0.0.0:0"]), &["0.0.0.0", "allow_insecure"]);
+}
+
+#[test]
+fn a_directory_that_cannot_be_one() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("a-file");
+    std::fs::write(&file, "not a directory").expect("a file");
+    let file = file.display().to_string();
+    assert_refuses(&with_args(&["--data", &file]), &[&file, "--data"]);
+    let below = format!("{file}/data");
+    assert_refuses(&with_args(&["--data", &below]), &[&below, "--data"]);
+    assert_refuses(&with_args(&["--data", "/proc/hodoscope"]), &["/proc/hodoscope", "--data"]);
+}
+
+/// Runs the collector behind mounts of its own: no privileges are needed where user namespaces are allowed.
+fn behind(script: &str) -> Option<Vec<String>> {
+    // Root may also have namespaces of its own where others may not.
+    let works = |flags: &&&str| {
+        let probe = "mount -t tmpfs tmpfs /mnt && touch /mnt/probe";
+        let output = Command::new("unshare").args([flags, "sh", "-c", probe]).output();
+        output.is_ok_and(|output| output.status.success())
+    };
+    let Some(flags) = ["-Urm", "-m"].iter().find(works) else {
+        return tools::cannot("mounts of its own", "this machine allows no user namespaces");
+    };
+    let words = ["unshare", flags, "sh", "-c", &format!("{script} && exec \"$@\""), "sh"];
+    Some(words.iter().map(|word| (*word).to_owned()).collect())
+}
+
+#[test]
+fn a_read_only_disk() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = folder.path().display().to_string();
+    let Some(wrapper) = behind(&format!("mount -t tmpfs -o ro,size=1m tmpfs {place}")) else { return };
+    let data = format!("{place}/data");
+    let args = vec!["--data".to_owned(), data.clone()];
+    assert_refuses(&Collector { wrapper, args, ..Collector::default() }, &[&data, "ead-only", "--data"]);
+}
+
+fn spans(number: u64) -> Request {
+    let filler = "x".repeat(2_000);
+    let span = |item| {
+        let mut span = generate::span(u128::from(number), item, "fill");
+        // Text that does not compress well would be honest too; the WAL is not compressed.
+        span.attributes.push(generate::attribute("filler", &filler));
+        span
+    };
+    Request::Traces(generate::request("full disk", (1..=10).map(span).collect()))
+}
+
+/// The disk gets full, writes are refused with a wish to try again, space comes back, writes are taken again: without
+/// a restart, three times, and nothing that was acknowledged is lost.
+#[tokio::test]
+async fn a_full_disk_refuses_and_heals() {
+    let place = tempfile::tempdir().expect("a temporary folder");
+    let shown = place.path().display().to_string();
+    let Some(wrapper) = behind(&format!("mount -t tmpfs -o size=64m tmpfs {shown}")) else { return };
+    let config = "[storage]\nbuffer_age_max_s = 1\nwal_file_bytes = 1048576\n".to_owned();
+    let args = vec!["--data".to_owned(), format!("{shown}/data")];
+    let mut server = Collector { wrapper, config, args, ..Collector::default() }.start();
+    // The mount is seen through the process that lives in it.
+    let inside = PathBuf::from(format!("/proc/{}/root{shown}", server.pid()));
+    let client = Client::new(&server);
+    let mut acknowledged = 0_u64;
+    let mut number = 0_u64;
+    for round in 1..=3 {
+        let filler = inside.join("filler");
+        fill(&filler);
+        // What is open may still have room: a refusal comes after a few megabytes at most.
+        let refusals = refusals(&client, &mut number, &mut acknowledged).await;
+        for (transport, refused) in refusals {
+            let expected = if transport == Transport::Grpc { 14 } else { 503 };
+            assert_eq!(refused.code, expected, "round {round}, {transport:?}: {refused:?}");
+        }
+        let answer = post_plain(&server, number + 1).await;
+        let hint = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        assert!(hint.is_some_and(|seconds| (1..=5).contains(&seconds)), "A12: {:?}", answer.headers());
+        server.assert_alive();
+        // Reading goes on.
+        assert!(
+            sql::number(&server, "SELECT count(*) FROM spans").await
+                >= i64::try_from(acknowledged * 10).expect("small")
+        );
+
+        std::fs::remove_file(&filler).expect("the filler can be removed");
+        let freed = Instant::now();
+        number += 1;
+        let request = spans(number);
+        wait_for("writes to be taken after space came back", Duration::from_secs(10), async || {
+            client.send(Transport::Grpc, &request).await.ok()
+        })
+        .await;
+        acknowledged += 1;
+        println!("full disk: round {round}: writes taken {:?} after space came back", freed.elapsed());
+    }
+    let text = "SELECT count(DISTINCT trace_id) FROM spans WHERE service_name = 'full disk'";
+    let stored = sql::number(&server, text).await;
+    assert!(stored >= i64::try_from(acknowledged).expect("small"), "{acknowledged} acknowledged, {stored} stored");
+    println!("full disk: {acknowledged} requests acknowledged, {stored} stored");
+}
+
+/// Sends until each transport was refused once.
+async fn refusals(client: &Client, number: &mut u64, acknowledged: &mut u64) -> Vec<(Transport, Refused)> {
+    let mut refusals = Vec::new();
+    for transport in Transport::ALL {
+        let begun = Instant::now();
+        loop {
+            assert!(begun.elapsed() < Duration::from_secs(30), "{transport:?} is never refused on a full disk");
+            *number += 1;
+            match client.send(transport, &spans(*number)).await {
+                Ok(_) => *acknowledged += 1,
+                Err(refused) => {
+                    refusals.push((transport, refused));
+                    break;
+                }
+            }
+        }
+    }
+    refusals
+}
+
+async fn post_plain(server: &Server, number: u64) -> reqwest::Response {
+    let url = format!("http://{}/v1/traces", server.otlp_http);
+    let request = reqwest::Client::new().post(url).header("content-type", "application/x-protobuf");
+    request.body(spans(number).encode()).send().await.expect("an answer")
+}
+
+/// Writes zeros until nothing fits any more.
+fn fill(path: &Path) {
+    use std::io::Write as _;
+    let mut file = std::fs::File::create(path).expect("the mount can be reached through /proc");
+    let mut block = vec![0_u8; 1 << 20];
+    while !block.is_empty() {
+        if file.write_all(&block).is_err() {
+            let smaller = block.len() / 2;
+            block.truncate(if smaller < 512 { 0 } else { smaller });
+        }
+    }
+}

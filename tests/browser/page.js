@@ -1,0 +1,284 @@
+// A person's way through the page, in a real browser: find a trace, open it, search in it, come back by its URL.
+//
+// Usage: page.js CONFIG_JSON   (NODE_PATH names the installed modules; tests/browser.rs writes the configuration)
+//   url          where the page is
+//   chromium     the browser to drive
+//   screenshots  folder for pictures, also of a failure
+//   journey      { trace_id, service, name, n_spans, find, span_id, span_name, attribute }
+//   big          { trace_id, n_spans }
+//   hostile      { trace_id, marker }
+//   is_debug     the server is a debug build: its times are printed, not judged strictly
+//
+// Prints one JSON object of figures. Ends with code 1 and the name of the failed step otherwise.
+'use strict';
+
+const path = require('node:path');
+const { chromium } = require('playwright-core');
+
+const config = JSON.parse(process.argv[2]);
+const figures = {};
+let step = 'start';
+
+// Everything the test knows about the page's markup.
+const at = {
+  rows: (page) => page.locator('tbody tr[id^=row-]'),
+  filter: (page) => page.locator('#filter'),
+  search: (page) => page.locator('#search'),
+  spanRows: (page) => page.locator('[role=treegrid] [role=row]:visible'),
+  spanNamed: (page, name) => page.locator(`[role=treegrid] [role=row][aria-label^="${name},"]:visible`).first(),
+  find: (page) => page.locator('#find'),
+  findCount: (page) => page.locator('.find .cnt'),
+  inspector: (page) => page.getByRole('complementary', { name: 'Span details' }),
+  attribute: (page, key) => at.inspector(page).locator(`dt[title="${key}"] + dd`).first(),
+  theme: (page) => page.getByRole('button', { name: /switch to the (light|dark) theme/i }),
+};
+
+function assert(condition, message) {
+  if (!condition) throw new Error(message);
+}
+
+async function picture(page, name) {
+  await page.screenshot({ path: path.join(config.screenshots, `${name}.png`) });
+}
+
+// A page that fails the test when anything on it complains.
+async function open(browser, complaints, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(15_000);
+  page.on('pageerror', (error) => complaints.push(`error on the page: ${error.message}`));
+  page.on('console', (message) => {
+    if (message.type() === 'error') complaints.push(`console: ${message.text()}`);
+  });
+  page.on('dialog', (dialog) => {
+    complaints.push(`a dialog opened: ${dialog.message()}`);
+    dialog.dismiss();
+  });
+  page.on('request', (request) => {
+    const url = new URL(request.url());
+    const isOwn = url.origin === new URL(config.url).origin || ['data:', 'blob:'].includes(url.protocol);
+    if (!isOwn) complaints.push(`a request left the house: ${request.url()}`);
+  });
+  return page;
+}
+
+async function main() {
+  const browser = await chromium.launch({
+    executablePath: config.chromium,
+    args: [
+      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
+      '--disable-component-update', '--disable-sync',
+    ],
+  });
+  const complaints = [];
+  try {
+    const page = await open(browser, complaints, { colorScheme: 'dark' });
+    page.onFailure = () => picture(page, 'failure').catch(() => {});
+    try {
+      await explore(page);
+      await filterByUrl(page);
+      await waterfall(page);
+      await find(page);
+      const link = await inspect(page);
+      await themes(page);
+      await restore(browser, complaints, link);
+      await jump(page);
+      await hostile(page);
+      await big(page);
+      await bundle(page);
+    } catch (error) {
+      await page.onFailure();
+      throw error;
+    }
+    step = 'nothing on the page complained';
+    assert(complaints.length === 0, complaints.join('\n'));
+  } finally {
+    await browser.close();
+  }
+  process.stdout.write(JSON.stringify(figures));
+}
+
+// The list shows traces without a question asked.
+async function explore(page) {
+  step = 'explore lists traces';
+  const begun = Date.now();
+  await page.goto(`${config.url}/explore`);
+  await at.rows(page).first().waitFor();
+  figures.explore_rows_ms = Date.now() - begun;
+  assert((await at.rows(page).count()) >= 10, 'the fixtures hold more than ten traces');
+  await picture(page, 'explore-dark');
+}
+
+// A condition lives in the URL, narrows the list, and survives a reload.
+async function filterByUrl(page) {
+  step = 'a filter in the URL narrows the list';
+  const before = await at.rows(page).count();
+  const { service, name } = config.journey;
+  const condition = `service=${service}`;
+  await at.filter(page).fill(condition);
+  await at.filter(page).press('Enter');
+  await page.waitForURL((url) => url.searchParams.has('q'));
+  const row = at.rows(page).filter({ hasText: name }).first();
+  await row.waitFor();
+  await page.waitForFunction(
+    (n) => document.querySelectorAll('tbody tr[id^=row-]').length < n, before,
+  );
+  const kept = await at.rows(page).count();
+  step = 'the filter survives a reload';
+  await page.reload();
+  await at.rows(page).first().waitFor();
+  assert((await at.rows(page).count()) === kept, 'the same rows after a reload');
+}
+
+// The row opens the waterfall of its trace.
+async function waterfall(page) {
+  step = 'a row opens its waterfall';
+  const { trace_id, name, n_spans } = config.journey;
+  await at.rows(page).filter({ hasText: name }).first().click();
+  await page.waitForURL((url) => url.pathname.startsWith('/t/'));
+  await page.goto(`${config.url}/t/${trace_id}`);
+  await at.spanRows(page).first().waitFor();
+  await page.getByText(`${n_spans} spans`).first().waitFor();
+  const rows = Number(await page.getByRole('treegrid').getAttribute('aria-rowcount'));
+  assert(rows > 0 && rows <= n_spans, `${rows} rows for ${n_spans} spans`);
+  await picture(page, 'waterfall-dark');
+}
+
+// Find marks the matches and counts them.
+async function find(page) {
+  step = 'find in the trace';
+  await at.find(page).fill(config.journey.find);
+  await page.waitForFunction(
+    () => /[1-9]/.test(document.querySelector('.find .cnt')?.textContent ?? ''),
+  );
+  figures.find_count = (await at.findCount(page).textContent()).trim();
+}
+
+// A selected span shows what was sent about it and stands in the URL.
+async function inspect(page) {
+  step = 'a selected span shows its attributes';
+  const { trace_id, span_id, span_name, attribute } = config.journey;
+  await at.spanNamed(page, span_name).click();
+  await page.waitForURL((url) => url.pathname === `/t/${trace_id}/${span_id}`);
+  await at.attribute(page, attribute.key).getByText(attribute.value).waitFor();
+  await picture(page, 'inspector-dark');
+  return page.url();
+}
+
+// The other theme is one click away and stays.
+async function themes(page) {
+  step = 'the theme switches';
+  const theme = () => page.evaluate(() => document.documentElement.getAttribute('data-theme'));
+  const background = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const [before, dark] = [await theme(), await background()];
+  await at.theme(page).click();
+  await page.waitForFunction((old) => document.documentElement.getAttribute('data-theme') !== old, before);
+  assert((await background()) !== dark, 'the background changed');
+  await picture(page, 'inspector-light');
+  await page.goto(`${config.url}/explore`);
+  await at.rows(page).first().waitFor();
+  assert((await theme()) !== before, 'the choice survives a reload');
+  await picture(page, 'explore-light');
+  await at.theme(page).click();
+}
+
+// The URL of a selected span restores the view for somebody who was never here.
+async function restore(browser, complaints, link) {
+  step = 'a link to a span restores the view in a clean browser';
+  const page = await open(browser, complaints, { colorScheme: 'light' });
+  await page.goto(link);
+  const { span_name, attribute } = config.journey;
+  await at.attribute(page, attribute.key).getByText(attribute.value).waitFor();
+  const selected = await at.spanNamed(page, span_name).getAttribute('aria-selected');
+  assert(selected === 'true', 'the row of the span is selected');
+  await picture(page, 'deep-link-light');
+  await page.context().close();
+}
+
+// The search box takes a trace id.
+async function jump(page) {
+  step = 'the search box opens a trace by its id';
+  await page.goto(`${config.url}/explore`);
+  await at.search(page).fill(config.journey.trace_id);
+  await at.search(page).press('Enter');
+  await page.waitForURL((url) => url.pathname.startsWith(`/t/${config.journey.trace_id}`));
+  await at.spanRows(page).first().waitFor();
+}
+
+// Markup in telemetry is text, in every view.
+async function hostile(page) {
+  step = 'markup in telemetry is shown as text';
+  const { trace_id, marker } = config.hostile;
+  await page.goto(`${config.url}/t/${trace_id}`);
+  await at.spanRows(page).first().click();
+  await at.inspector(page).getByText(marker).first().waitFor();
+  const links = await page.locator('a[href^="javascript:" i], a[href^="data:" i]').count();
+  assert(links === 0, 'an attribute became a link that runs');
+  await picture(page, 'hostile-dark');
+  await page.goto(`${config.url}/explore`);
+  await at.rows(page).filter({ hasText: marker }).first().waitFor();
+  await page.waitForTimeout(300);
+  const executed = await page.evaluate(() => window.executed ?? 0);
+  assert(executed === 0, `${executed} payloads were executed`);
+}
+
+// A trace of ten thousand spans: first rows soon, and scrolling without long frames.
+async function big(page) {
+  step = 'a big trace shows its first rows';
+  const { trace_id, n_spans } = config.big;
+  await page.goto(`${config.url}/explore`);
+  await at.rows(page).first().waitFor();
+  const begun = Date.now();
+  await at.search(page).fill(trace_id);
+  await at.search(page).press('Enter');
+  await page.waitForURL((url) => url.pathname.startsWith(`/t/${trace_id}`));
+  await at.spanRows(page).first().waitFor();
+  figures.big_first_rows_ms = Date.now() - begun;
+  const nodes = await at.spanRows(page).count();
+  assert(nodes < 300, `${nodes} row nodes for ${n_spans} spans: rows are not virtual`);
+
+  step = 'a big trace scrolls';
+  const scrolled = await page.evaluate(async () => {
+    const box = document.querySelector('[role=treegrid]');
+    if (box.scrollHeight < box.clientHeight + 1000) return { error: 'nothing scrolls' };
+    const frames = [];
+    let last = performance.now();
+    for (let i = 0; i < 120; i++) {
+      box.scrollTop += 600;
+      await new Promise(requestAnimationFrame);
+      const now = performance.now();
+      frames.push(now - last);
+      last = now;
+    }
+    frames.sort((a, b) => a - b);
+    return {
+      top: box.scrollTop, height: box.scrollHeight, p50: frames[60], p95: frames[114], max: frames[119],
+      long: frames.filter((frame) => frame > 50).length,
+    };
+  });
+  assert(!scrolled.error, scrolled.error);
+  assert(scrolled.height > n_spans * 15, `the list is ${scrolled.height} px high for ${n_spans} rows`);
+  figures.scroll_frame_ms = { p50: scrolled.p50, p95: scrolled.p95, max: scrolled.max, over_50: scrolled.long };
+  const visible = await at.spanRows(page).count();
+  assert(visible > 5, 'rows are there after scrolling');
+  await picture(page, 'big-dark');
+}
+
+// What the first visit loads.
+async function bundle(page) {
+  step = 'the first load is small';
+  const sizes = await page.evaluate(async () => {
+    const names = performance.getEntriesByType('resource').map((entry) => entry.name);
+    const wasm = [...new Set(names.filter((name) => name.includes('.wasm')))];
+    const entries = performance.getEntriesByType('resource').filter((entry) => entry.name.includes('.wasm'));
+    return { wasm, decoded: Math.max(0, ...entries.map((entry) => entry.decodedBodySize)) };
+  });
+  assert(sizes.wasm.length === 1, `one wasm file, found ${sizes.wasm}`);
+  figures.wasm_url = sizes.wasm[0];
+  figures.wasm_bytes = sizes.decoded;
+}
+
+main().catch((error) => {
+  console.error(`step "${step}": ${error.message}`);
+  process.exit(1);
+});
