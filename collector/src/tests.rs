@@ -3,6 +3,8 @@
 //! Where it makes sense a test runs over all three wires (gRPC, HTTP with protobuf, HTTP with JSON) and
 //! against a real storage in a temporary folder.
 
+#![expect(clippy::needless_pass_by_value, reason = "a json!() written in place reads better without &")]
+
 mod answers;
 mod decoding;
 mod read;

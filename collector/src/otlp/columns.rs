@@ -20,12 +20,27 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use model::semconv::{self, On, ValueKind};
 use opentelemetry_proto::tonic::common::v1::AnyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use storage::table::attributes_fields;
+use storage::Batch;
+use storage::table::{Table, attributes_fields};
 
 use super::text;
 
 /// A named array, as `Batch::from_columns` takes them.
 pub(crate) type Named = (&'static str, ArrayRef);
+
+/// A batch of these columns, without the room that builders keep for more rows: a request of ten spans would
+/// hold 300 KiB of it in the write buffer.
+///
+/// # Errors
+/// A column is missing, given twice or of another type: a bug here.
+pub(crate) fn batch(table: &'static Table, n_rows: usize, mut columns: Vec<Named>) -> storage::Result<Batch> {
+    for (_, column) in &mut columns {
+        if let Some(column) = Arc::get_mut(column) {
+            column.shrink_to_fit();
+        }
+    }
+    Batch::from_columns(table, n_rows, columns)
+}
 
 /// Text that repeats: each distinct text once, rows hold codes.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use storage::Batch;
 use storage::table::LOGS;
 
 use super::attributes::ItemAttributes;
-use super::columns::{Labels, fill_ints};
+use super::columns::{Labels, batch, fill_ints};
 use super::origin::{Origin, OriginColumns};
 use super::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, text};
 use crate::outcome::Outcome;
@@ -165,6 +165,6 @@ impl LogRows {
         ];
         columns.extend(self.attributes.finish(self.n_rows));
         columns.extend(self.origin.finish(self.n_rows));
-        Batch::from_columns(&LOGS, self.n_rows, columns)
+        batch(&LOGS, self.n_rows, columns)
     }
 }

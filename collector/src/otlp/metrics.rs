@@ -20,7 +20,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use storage::Batch;
 use storage::table::{EXEMPLARS, EXP_HISTOGRAM_POINTS, HISTOGRAM_POINTS, NUMBER_POINTS, SUMMARY_POINTS, Table};
 
-use super::columns::{Labels, Named, Structs, fill_ints};
+use super::columns::{Labels, Named, Structs, batch, fill_ints};
 use super::origin::{Origin, OriginColumns};
 use super::series::SeriesHash;
 use super::{BATCH_ROWS_MAX, text};
@@ -264,7 +264,7 @@ impl PointRows {
             (&EXEMPLARS, self.exemplars.n_rows, self.exemplars.finish(rules)),
         ];
         let filled = tables.into_iter().filter(|(_, n_rows, _)| *n_rows > 0);
-        filled.map(|(table, n_rows, columns)| Batch::from_columns(table, n_rows, columns)).collect()
+        filled.map(|(table, n_rows, columns)| batch(table, n_rows, columns)).collect()
     }
 }
 

@@ -15,7 +15,7 @@ use storage::Batch;
 use storage::table::{SPANS, events_fields, links_fields};
 
 use super::attributes::ItemAttributes;
-use super::columns::{Labels, Structs, fill_ints};
+use super::columns::{Labels, Structs, batch, fill_ints};
 use super::origin::{Origin, OriginColumns};
 use super::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, text};
 use crate::outcome::Outcome;
@@ -184,7 +184,7 @@ impl SpanRows {
         ];
         columns.extend(self.attributes.finish(self.n_rows));
         columns.extend(self.origin.finish(self.n_rows));
-        Batch::from_columns(&SPANS, self.n_rows, columns)
+        batch(&SPANS, self.n_rows, columns)
     }
 }
 

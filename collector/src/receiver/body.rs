@@ -32,7 +32,11 @@ pub(super) async fn read(ingest: &Ingest, mut body: Body, limit_bytes: u64) -> R
                 discard(body, limit_bytes).await;
                 return Err(Error::TooLarge { limit_bytes, stage: "as sent" });
             }
-            reservation.grow(piece.len() as u64)?;
+            if let Err(busy) = reservation.grow(piece.len() as u64) {
+                drop((piece, std::mem::take(&mut first), std::mem::take(&mut all)));
+                discard(body, limit_bytes).await;
+                return Err(busy);
+            }
             if first.is_empty() && all.is_empty() {
                 first = piece;
             } else {

@@ -123,6 +123,17 @@ fn taken(signal: Signal, request: &[u8]) -> (Vec<storage::Batch>, Outcome) {
     to_batches(signal, Encoding::Protobuf, request, NOW, UnixNanos(0)).expect("a valid request")
 }
 
+/// Rows of small requests take little memory: they wait in the write buffer by the thousand.
+#[test]
+fn small_batches_are_small() {
+    for (n_spans, bytes_max) in [(1, 40_000), (10, 50_000), (500, 500_000)] {
+        let spans: Vec<Json> =
+            (1..=n_spans).map(|i| span(serde_json::json!({ "spanId": format!("{i:016x}") }))).collect();
+        let (batches, _) = map(Signal::Traces, &traces(&spans));
+        assert!(batches[0].bytes() < bytes_max, "{} bytes for {n_spans} spans", batches[0].bytes());
+    }
+}
+
 /// How fast bytes become batches; printed, not judged: `cargo test --release -p collector -- --ignored speed --nocapture`.
 #[test]
 #[ignore = "a measurement"]
