@@ -62,12 +62,10 @@ impl Default for DemoConfig {
 #[non_exhaustive]
 pub enum DemoError {
     /// The endpoint is no address.
-    #[error("cannot send to {endpoint:?}: it must look like http://127.0.0.1:4317 ({source})")]
+    #[error("cannot send to {endpoint:?}: it must look like http://127.0.0.1:4317")]
     Endpoint {
         /// What was asked for.
         endpoint: String,
-        /// What is wrong with it.
-        source: tonic::transport::Error,
     },
     /// The rate is no rate.
     #[error("the rate must be more than 0 and at most 10000 journeys per second, not {rate}")]
@@ -241,8 +239,11 @@ struct Client {
 
 impl Client {
     fn new(endpoint: &str) -> Result<Self, DemoError> {
-        let address = Endpoint::from_shared(endpoint.to_owned())
-            .map_err(|source| DemoError::Endpoint { endpoint: endpoint.to_owned(), source })?;
+        let no_address = || DemoError::Endpoint { endpoint: endpoint.to_owned() };
+        let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|_| no_address())?;
+        if address.uri().scheme_str() != Some("http") || address.uri().port_u16().is_none() {
+            return Err(no_address());
+        }
         let channel = address.timeout(EXPORT_TIMEOUT).connect_timeout(EXPORT_TIMEOUT).connect_lazy();
         Ok(Self {
             traces: TraceServiceClient::new(channel.clone()),

@@ -161,7 +161,9 @@ async fn settings_that_cannot_work_are_told() {
         let config = DemoConfig { rate, ..DemoConfig::default() };
         assert!(matches!(run(config, CancellationToken::new(), |_| {}).await, Err(DemoError::Rate { .. })));
     }
-    let config = DemoConfig { endpoint: "not an address".to_owned(), ..DemoConfig::default() };
-    let error = run(config, CancellationToken::new(), |_| {}).await.expect_err("refused");
-    assert!(error.to_string().contains("http://127.0.0.1:4317"), "{error}");
+    for endpoint in ["not an address", "localhost", "127.0.0.1:4317", "http://127.0.0.1"] {
+        let config = DemoConfig { endpoint: endpoint.to_owned(), ..DemoConfig::default() };
+        let error = run(config, CancellationToken::new(), |_| {}).await.expect_err("refused");
+        assert!(error.to_string().contains("http://127.0.0.1:4317"), "{error}");
+    }
 }
