@@ -554,8 +554,9 @@ impl Writer {
         }
         self.replayed_bytes = 0;
         self.published.replayed_bytes.store(0, Ordering::Release);
-        self.published.is_replaying.store(false, Ordering::Release);
+        // Who sees that replay has ended sees whole snapshots.
         self.published.incomplete.store(incomplete);
+        self.published.is_replaying.store(false, Ordering::Release);
         self.published.announce();
     }
 
