@@ -15,6 +15,7 @@
 //! attempts) the one that starts first is its server, the others are its attempts, and the client's
 //! judgement alone says whether the call failed.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -59,9 +60,9 @@ pub struct Call {
     /// Family.
     pub protocol: Protocol,
     /// Product or sub-protocol.
-    pub system: String,
+    pub system: Cow<'static, str>,
     /// What was asked for, in the callee's words if there are any.
-    pub op: String,
+    pub op: Arc<str>,
     /// Start of the client, else of the server, by its own clock.
     pub start: i64,
     /// End of the same span.
@@ -241,7 +242,7 @@ fn call_from_client(
         style: known.class.style,
         protocol,
         system,
-        op: answer.unwrap_or(known).class.op.clone(),
+        op: Arc::clone(&answer.unwrap_or(known).class.op),
         start: known.start(),
         end: known.end(),
         server_nanos,
@@ -292,7 +293,7 @@ fn call_without_client(graph: &Graph, server: SpanIndex, services: &mut HashMap<
         style: known.class.style,
         protocol,
         system,
-        op: known.class.op.clone(),
+        op: Arc::clone(&known.class.op),
         start: known.start(),
         end: known.end(),
         server_nanos: Some(known.duration()),
@@ -328,7 +329,7 @@ fn is_cut_off(graph: &Graph, at: SpanIndex) -> bool {
 }
 
 /// The caller's protocol; GraphQL when the server runs a GraphQL execution span.
-fn protocol_of(graph: &Graph, at: SpanIndex, server: Option<SpanIndex>) -> (Protocol, String) {
+fn protocol_of(graph: &Graph, at: SpanIndex, server: Option<SpanIndex>) -> (Protocol, Cow<'static, str>) {
     let runs_graphql = server.is_some_and(|server| {
         graph.children(server).iter().any(|child| {
             let child = &graph.spans[*child];
@@ -339,9 +340,9 @@ fn protocol_of(graph: &Graph, at: SpanIndex, server: Option<SpanIndex>) -> (Prot
     });
     let class = &graph.spans[at].class;
     if runs_graphql {
-        (Protocol::Graphql, Protocol::Graphql.as_str().to_owned())
+        (Protocol::Graphql, Protocol::Graphql.as_str().into())
     } else {
-        (class.protocol, class.system.clone().into_owned())
+        (class.protocol, class.system.clone())
     }
 }
 

@@ -21,6 +21,7 @@
 //! | F3  | `faas.*` on span or resource              |                       | facet faas                  |
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use model::SpanKind;
 use model::semconv::{key, older, vendor};
@@ -110,7 +111,7 @@ pub struct Class {
     /// Part it plays.
     pub role: Role,
     /// Low-cardinality name of what was asked for.
-    pub op: String,
+    pub op: Arc<str>,
     /// Queue or topic, for messaging.
     pub destination: Option<String>,
     /// What is done with the message; `None` when it is no messaging span.
@@ -119,15 +120,16 @@ pub struct Class {
     pub facets: Facets,
 }
 
-/// Classifies one span. `service` is its service, `is_faas` says that its resource has `faas.*`.
-pub(crate) fn classify(span: &Span, attributes: &Attributes<'_>, service: &str, is_faas: bool) -> Class {
+/// Classifies one span. `is_gateway_service` says that the name of its service does, `is_faas` that its
+/// resource has `faas.*`.
+pub(crate) fn classify(span: &Span, attributes: &Attributes<'_>, is_gateway_service: bool, is_faas: bool) -> Class {
     let mut class = first_row(span, attributes);
     if is_proxy(attributes)
         && attributes.text(slot!(vendor::ENVOY_NODE_ID)).is_some_and(|id| id.starts_with("sidecar~"))
     {
         class.facets.mesh = true;
         class.role = Role::Proxy;
-    } else if is_gateway(span, attributes, service) {
+    } else if is_gateway_service || is_gateway(span, attributes) {
         class.facets.gateway = true;
         if class.role == Role::Server {
             class.role = Role::Gateway;
@@ -141,13 +143,12 @@ fn is_proxy(attributes: &Attributes<'_>) -> bool {
     attributes.text(slot!(vendor::COMPONENT)).is_some_and(|component| component == "proxy")
 }
 
-fn is_gateway(span: &Span, attributes: &Attributes<'_>, service: &str) -> bool {
+fn is_gateway(span: &Span, attributes: &Attributes<'_>) -> bool {
     is_proxy(attributes)
         || span.name == "kong"
         || span.name.starts_with("kong.")
         || attributes.families.gateway
         || attributes.has(slot!(vendor::TRAEFIK_ENTRY_POINT))
-        || systems::is_gateway_name(service)
 }
 
 /// R1 to R12: the first row that says something.
@@ -173,7 +174,7 @@ fn plain(style: Style, protocol: Protocol, system: impl Into<Cow<'static, str>>,
         protocol,
         system: system.into(),
         role,
-        op,
+        op: op.into(),
         destination: None,
         messaging: None,
         facets: Facets::default(),

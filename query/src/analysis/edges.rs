@@ -123,7 +123,7 @@ pub fn call_key(call: &Call) -> EdgeKey {
         source: call.source.clone(),
         target: call.target.clone(),
         protocol: call.protocol,
-        system: call.system.clone(),
+        system: call.system.clone().into_owned(),
     }
 }
 

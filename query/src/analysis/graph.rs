@@ -22,6 +22,7 @@ use super::facts::{Facts, is_waiting_client};
 use super::read::Attributes;
 use super::service::Sender;
 use super::span::{Resource, Span};
+use super::systems::is_gateway_name;
 
 /// Latest moment times are read as (year 2116): differences of two times always fit 64 bits.
 const TIME_MAX: i64 = 1 << 62;
@@ -132,6 +133,9 @@ pub struct Graph {
     pub warnings: Vec<String>,
 }
 
+/// By resource and service: the process, and whether the service's name says gateway.
+type Processes = HashMap<(*const Resource, Arc<str>), (Arc<str>, bool)>;
+
 /// Lists of children of all spans in one allocation.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Children {
@@ -179,7 +183,7 @@ impl Graph {
         }
         spans.sort_by_cached_key(|span| (span.trace_id, span.start, span.span_id));
         let mut senders: HashMap<*const Resource, Sender> = HashMap::new();
-        let mut processes: HashMap<(*const Resource, Arc<str>), Arc<str>> = HashMap::new();
+        let mut processes = Processes::new();
         let mut spans: Vec<Known> = spans.into_iter().map(|span| know(span, &mut senders, &mut processes)).collect();
         if !jms_brokers.is_empty() {
             for known in spans.iter_mut().filter(|known| known.class.system == "jms") {
@@ -291,17 +295,15 @@ fn prefer(left: &Span, right: &Span) -> Ordering {
     key(left).cmp(&key(right)).then_with(|| format!("{left:?}").cmp(&format!("{right:?}")))
 }
 
-fn know(
-    span: Span,
-    senders: &mut HashMap<*const Resource, Sender>,
-    processes: &mut HashMap<(*const Resource, Arc<str>), Arc<str>>,
-) -> Known {
+fn know(span: Span, senders: &mut HashMap<*const Resource, Sender>, processes: &mut Processes) -> Known {
     let resource = Arc::as_ptr(&span.resource);
     let sender = senders.entry(resource).or_insert_with(|| Sender::read(&Attributes::new(&span.resource.attributes)));
     let attributes = Attributes::new(&span.attributes);
     let service = sender.service(&attributes);
-    let process = processes.entry((resource, Arc::clone(&service))).or_insert_with(|| sender.process(&service));
-    let class = classify(&span, &attributes, &service, sender.is_faas);
+    let (process, is_gateway) = processes
+        .entry((resource, Arc::clone(&service)))
+        .or_insert_with(|| (sender.process(&service), is_gateway_name(&service)));
+    let class = classify(&span, &attributes, *is_gateway, sender.is_faas);
     let facts = Facts::read(&span, &attributes, &class);
     let is_error = is_error(span.status, span.kind, &class, &facts);
     Known {

@@ -190,7 +190,7 @@ pub fn journey(analysis: &Analysis, seed: TraceId, span: Option<SpanId>, bounds:
         .filter_map(|(span, ours, total)| Some(Shared { span: scene.place(*span)?, ours: *ours, total: *total }));
     let name = scene.spans.get(scene.root).map_or_else(String::new, |root| {
         let known = &analysis.graph.spans[*root];
-        if known.class.op.is_empty() { known.span.name.clone() } else { known.class.op.clone() }
+        if known.class.op.is_empty() { known.span.name.clone() } else { known.class.op.to_string() }
     });
     let mut warnings = analysis.graph.warnings.clone();
     warnings.extend(skew.warnings.iter().cloned());

@@ -12,6 +12,7 @@
 //! a minute takes late spans for [`LATE_NANOS`], after that they are only counted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::{TraceId, UnixNanos};
 
@@ -40,7 +41,7 @@ pub struct MinuteKey {
     /// The edge.
     pub edge: EdgeKey,
     /// What was asked for.
-    pub op: String,
+    pub op: Arc<str>,
 }
 
 /// A journey to look at: how long (or when), and its trace.
@@ -105,7 +106,7 @@ impl Minute {
 /// One thing that went over an edge.
 struct Passage {
     key: EdgeKey,
-    op: String,
+    op: Arc<str>,
     start: i64,
     nanos: i64,
     count: u64,
@@ -123,7 +124,7 @@ pub fn minutes(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> 
     for call in &analysis.calls {
         let passage = Passage {
             key: call_key(call),
-            op: call.op.clone(),
+            op: Arc::clone(&call.op),
             start: call.start,
             nanos: call.duration(),
             count: 1,
@@ -141,7 +142,7 @@ pub fn minutes(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> 
         let known = &graph.spans[send.span];
         let passage = Passage {
             key: send_key(graph, send),
-            op: known.class.op.clone(),
+            op: Arc::clone(&known.class.op),
             start: known.start(),
             nanos: known.duration(),
             count: send.messages,
@@ -157,7 +158,7 @@ pub fn minutes(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> 
         let known = &graph.spans[delivery.span];
         let passage = |key: EdgeKey, nanos: i64| Passage {
             key,
-            op: known.class.op.clone(),
+            op: Arc::clone(&known.class.op),
             start: delivery.received,
             nanos,
             count: 1,

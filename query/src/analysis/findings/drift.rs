@@ -68,7 +68,7 @@ fn samples(analysis: &Analysis) -> BTreeMap<EdgeOp<'_>, Vec<Sample<'_>>> {
         if versions.any(|(_, other)| other != version) {
             continue;
         }
-        let key = (&delivery.queue, Node::service(&consumer.service), consumer.class.op.as_str());
+        let key = (&delivery.queue, Node::service(&consumer.service), &*consumer.class.op);
         samples.entry(key).or_default().push(Sample {
             at: delivery.received,
             version,

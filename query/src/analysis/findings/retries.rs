@@ -34,7 +34,7 @@ fn attempts(view: &View<'_>, name: FindingName, n: usize, run: &[usize]) -> Find
         .count("attempts", n)
         .with("failed", Number::Flag(last.is_error))
         .text("dst", first.target.as_str())
-        .text("op", first.op.as_str())
+        .text("op", &*first.op)
 }
 
 /// Retries inside retries: a run whose attempts each made the callee try several times. Returns the runs

@@ -3,14 +3,17 @@
 //! Steps are a topological order of causes, with ties by shifted start, depth and span id. So a clock that
 //! could not be corrected never shows an effect before its cause.
 
+use std::borrow::Cow;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::sync::Arc;
 
 use model::{SpanId, SpanKind};
 
 use crate::analysis::Analysis;
 use crate::analysis::classify::{Protocol, Role};
 use crate::analysis::critical_path::Segment;
+use crate::analysis::graph::Children;
 use crate::analysis::joins::Poll;
 use crate::analysis::node::Node;
 use crate::analysis::words::words;
@@ -45,9 +48,9 @@ pub struct Step {
     /// Family.
     pub protocol: Protocol,
     /// Product.
-    pub system: String,
+    pub system: Cow<'static, str>,
     /// Operation, or name of the span.
-    pub label: String,
+    pub label: Arc<str>,
     /// Spans that show it.
     pub spans: Vec<Place>,
     /// It failed.
@@ -105,10 +108,10 @@ pub(super) fn steps(
 struct Drafting<'a> {
     analysis: &'a Analysis,
     scene: &'a Scene,
-    critical: HashSet<Place>,
+    is_critical: Vec<bool>,
     /// Call by the place of the span that starts it.
-    calls: HashMap<Place, usize>,
-    hops: HashMap<Place, &'a JourneyHop>,
+    calls: Vec<Option<usize>>,
+    hops: Vec<Option<&'a JourneyHop>>,
     polls: HashMap<usize, usize>,
     drafts: Vec<Draft>,
     /// The step that led to each span.
@@ -125,20 +128,27 @@ impl<'a> Drafting<'a> {
         polls: &[Poll],
         settled: &[Segment],
     ) -> Self {
-        let call_at = |call: &usize| Some((scene.place(analysis.calls[*call].span())?, *call));
-        let mut first_hop: HashMap<Place, &JourneyHop> = HashMap::new();
+        let mut call_at = vec![None; scene.len()];
+        for &call in calls {
+            if let Some(at) = scene.place(analysis.calls[call].span()) {
+                call_at[at] = Some(call);
+            }
+        }
+        let mut first_hop: Vec<Option<&JourneyHop>> = vec![None; scene.len()];
         for hop in hops {
             // Of several contexts the one we know; then the first.
-            let best = first_hop.entry(hop.consumer).or_insert(hop);
+            let best = first_hop[hop.consumer].get_or_insert(hop);
             if best.send.is_none() && hop.send.is_some() {
                 *best = hop;
             }
         }
+        let mut is_critical = vec![false; scene.len()];
+        settled.iter().for_each(|segment| is_critical[segment.span] = true);
         Self {
             analysis,
             scene,
-            critical: settled.iter().map(|segment| segment.span).collect(),
-            calls: calls.iter().filter_map(call_at).collect(),
+            is_critical,
+            calls: call_at,
             hops: first_hop,
             polls: polls.iter().map(|poll| (poll.poll, poll.accepted)).collect(),
             drafts: Vec::new(),
@@ -157,9 +167,9 @@ impl<'a> Drafting<'a> {
             self.draft(at, depth[at]);
         }
         // Causes in other trees are known only now.
-        for (&consumer, hop) in &self.hops {
+        for (consumer, hop) in self.hops.iter().enumerate().filter_map(|(at, hop)| Some((at, (*hop)?))) {
             let cause = hop.prev.or(hop.send).and_then(|place| self.begun_by[place]);
-            if let (Some(step), Some(cause)) = (self.begun_by[consumer], cause.filter(|_| hop.consumer == consumer)) {
+            if let (Some(step), Some(cause)) = (self.begun_by[consumer], cause) {
                 self.drafts[step].after = Some(cause);
             }
         }
@@ -178,7 +188,7 @@ impl<'a> Drafting<'a> {
     fn draft(&mut self, at: Place, depth: usize) {
         let known = self.scene.known(self.analysis, at);
         let service = || Node::service(&known.service);
-        if let Some(&call) = self.calls.get(&at) {
+        if let Some(call) = self.calls[at] {
             self.draft_call(at, depth, call);
         } else if known.is_producer() {
             let queue = self.queue(at);
@@ -203,7 +213,7 @@ impl<'a> Drafting<'a> {
             draft.is_error = found.is_error;
             draft.protocol = found.protocol;
             draft.system.clone_from(&found.system);
-            draft.label.clone_from(&found.op);
+            draft.label = Arc::clone(&found.op);
         }
         self.drafts[last].after = Some(first);
         self.begun_by[at] = Some(first);
@@ -217,7 +227,7 @@ impl<'a> Drafting<'a> {
         let when = if delivery.is_poll { self.scene.end[at] } else { self.scene.start[at] };
         let service = Node::service(&self.scene.known(self.analysis, at).service);
         let step = self.push(at, depth, StepKind::Deliver, (delivery.queue.clone(), service), when, vec![at]);
-        if let Some(hop) = self.hops.get(&at) {
+        if let Some(hop) = self.hops[at] {
             self.drafts[step].step.lag = Some(hop.hop.lag);
             self.drafts[step].step.attempt = Some(hop.hop.attempt);
         }
@@ -238,7 +248,8 @@ impl<'a> Drafting<'a> {
         spans: Vec<Place>,
     ) -> usize {
         let known = self.scene.known(self.analysis, at);
-        let label = if kind == StepKind::Internal { known.span.name.clone() } else { known.class.op.clone() };
+        let label =
+            if kind == StepKind::Internal { known.span.name.as_str().into() } else { Arc::clone(&known.class.op) };
         let step = Step {
             seq: 0,
             at: when,
@@ -246,12 +257,12 @@ impl<'a> Drafting<'a> {
             to: ends.1,
             kind,
             protocol: known.class.protocol,
-            system: known.class.system.clone().into_owned(),
+            system: known.class.system.clone(),
             label,
             is_error: known.is_error,
             lag: None,
             attempt: None,
-            is_critical: spans.iter().any(|span| self.critical.contains(span)),
+            is_critical: spans.iter().any(|span| self.is_critical[*span]),
             is_shifted: spans.iter().any(|span| self.scene.shift[*span] != 0),
             spans,
         };
@@ -265,23 +276,18 @@ impl<'a> Drafting<'a> {
 
 /// Topological order; what hangs in a circle of causes comes last, by time.
 fn in_order(drafts: Vec<Draft>) -> Vec<Step> {
-    let mut followers: HashMap<usize, Vec<usize>> = HashMap::new();
-    let mut ready = BinaryHeap::new();
+    let after: Vec<Option<usize>> =
+        drafts.iter().enumerate().map(|(at, draft)| draft.after.filter(|cause| *cause != at)).collect();
+    let followers = Children::of(&after);
     let key = |at: usize| (drafts[at].step.at, drafts[at].depth, drafts[at].id, drafts[at].step.kind, at);
-    for (at, draft) in drafts.iter().enumerate() {
-        match draft.after {
-            Some(cause) if cause != at => followers.entry(cause).or_default().push(at),
-            _ => ready.push(Reverse(key(at))),
-        }
-    }
+    let mut ready: BinaryHeap<_> =
+        (0..drafts.len()).filter(|at| after[*at].is_none()).map(|at| Reverse(key(at))).collect();
     let mut order = Vec::with_capacity(drafts.len());
     let mut is_placed = vec![false; drafts.len()];
     while let Some(Reverse((.., at))) = ready.pop() {
         order.push(at);
         is_placed[at] = true;
-        for follower in followers.remove(&at).into_iter().flatten() {
-            ready.push(Reverse(key(follower)));
-        }
+        ready.extend(followers.get(at).iter().map(|follower| Reverse(key(*follower))));
     }
     let mut rest: Vec<usize> = (0..drafts.len()).filter(|at| !is_placed[*at]).collect();
     rest.sort_by_key(|at| key(*at));
