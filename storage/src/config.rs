@@ -17,7 +17,8 @@ pub struct Config {
     pub group_commit_ms: u64,
     /// A WAL file is closed at this size, in bytes. Larger: fewer files, longer replay.
     pub wal_file_bytes: u64,
-    /// The largest WAL record, in bytes before compression.
+    /// The largest WAL record, in bytes before compression; at most 1 GiB. A request of 64 MiB can become twice as
+    /// large in Arrow, and must not be refused for that.
     pub wal_record_bytes_max: u64,
     /// Bytes that may wait in the append queue before appends are refused. A single append may always wait alone.
     pub append_queue_bytes_max: u64,
@@ -39,7 +40,7 @@ impl Default for Config {
             data: PathBuf::from("hodoscope-data"),
             group_commit_ms: 2,
             wal_file_bytes: 128 << 20,
-            wal_record_bytes_max: 64 << 20,
+            wal_record_bytes_max: 192 << 20,
             append_queue_bytes_max: 64 << 20,
             buffer_bytes_max: 96 << 20,
             buffer_age_max_s: 120,
@@ -69,6 +70,9 @@ impl Config {
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("storage.{name} must be greater than 0")),
+            None if self.wal_record_bytes_max > 1 << 30 => {
+                Err("storage.wal_record_bytes_max must be at most 1073741824 (1 GiB)".to_owned())
+            }
             None if self.data.as_os_str().is_empty() => Err("storage.data must name a directory".to_owned()),
             None => Ok(()),
         }
