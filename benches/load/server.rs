@@ -63,11 +63,13 @@ impl Server {
     pub async fn sql_number(&self, sql: &str) -> u64 {
         let answer = reqwest::Client::new()
             .post(format!("http://{}/api/sql", self.http))
-            .json(&serde_json::json!({ "sql": sql }))
+            .header("content-type", "application/json")
+            .body(serde_json::json!({ "sql": sql }).to_string())
             .send()
             .await
             .expect("the collector answers");
-        let answer: serde_json::Value = answer.json().await.expect("the answer is JSON");
+        let answer: serde_json::Value =
+            serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("the answer is JSON");
         let value = &answer["rows"][0][0];
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         text.parse().unwrap_or_else(|_| panic!("{sql}: {answer}"))

@@ -29,7 +29,10 @@ pub fn query<'a>(server: &'a Server, sql: &'a str) -> impl Future<Output = Rows>
 
 /// Asks one statement and gives status and body, whatever they are.
 pub async fn ask(server: &Server, sql: &str) -> (u16, String) {
-    let request = reqwest::Client::new().post(server.api("/api/sql")).json(&json!({ "sql": sql }));
+    let request = reqwest::Client::new()
+        .post(server.api("/api/sql"))
+        .header("content-type", "application/json")
+        .body(json!({ "sql": sql }).to_string());
     let response = request.send().await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     (response.status().as_u16(), response.text().await.expect("a body"))
 }
