@@ -38,6 +38,11 @@ pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
     functions
 }
 
+/// Functions of DataFusion that make text or lists as long as a number in the query says, past the memory
+/// limit, before anybody can stop them. Table functions of these names stream and stay.
+pub(crate) const REFUSED: &[&str] =
+    &["repeat", "lpad", "rpad", "array_repeat", "array_resize", "range", "generate_series"];
+
 /// What is rewritten before a plan is made.
 pub(crate) fn rewrites() -> Vec<Arc<dyn FunctionRewrite + Send + Sync>> {
     vec![Arc::new(attr::AttributeRewrite), Arc::new(hex_literal::HexLiteralRewrite)]

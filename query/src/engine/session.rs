@@ -60,6 +60,9 @@ impl Shared {
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
             .build();
+        for name in functions::REFUSED {
+            state.deregister_udf(name)?;
+        }
         for function in functions::all() {
             state.register_udf(function)?;
         }

@@ -228,6 +228,37 @@ async fn mistakes_are_explained() {
     }
 }
 
+/// Queries that would take the machine down are ended with an answer; the next one runs.
+#[tokio::test]
+async fn hostile_queries_end() {
+    let config = crate::Config {
+        threads: 2,
+        seconds_max: 2,
+        memory_bytes_max: 64 << 20,
+        spill_bytes_max: 0,
+        ..crate::Config::default()
+    };
+    let shop = Shop(Fixture::with_config(config, vec![spans_batch(&shop())]).await);
+    for sql in [
+        "SELECT repeat('x', 2000000000)",
+        "SELECT lpad('x', 2000000000)",
+        "SELECT array_repeat(1, 2000000000)",
+        "SELECT range(0, 2000000000)",
+        "SELECT generate_series(0, 2000000000)",
+        "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b, generate_series(1, 1000) c",
+        "SELECT a.value, b.value FROM generate_series(1, 100000000) a JOIN generate_series(1, 100000000) b ON a.value % 7 = b.value % 7 ORDER BY 1, 2",
+        "SELECT value FROM generate_series(1, 1000000000) ORDER BY value DESC",
+        "SELECT count(DISTINCT value) FROM generate_series(1, 1000000000)",
+        "WITH RECURSIVE x AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM x) SELECT sum(n) FROM x",
+    ] {
+        let started = std::time::Instant::now();
+        let outcome = shop.answer(sql).await;
+        assert!(outcome.is_err(), "{sql} gave an answer");
+        assert!(started.elapsed().as_secs() < 10, "{sql} took {:?}", started.elapsed());
+        shop.check("SELECT count(*) FROM spans", json!([["3"]])).await;
+    }
+}
+
 #[tokio::test]
 async fn parameters_and_limits() {
     let shop = Shop::open().await;
