@@ -22,15 +22,18 @@ say() { echo "ui: $*" >&2; }
 # ---- nothing to do? -------------------------------------------------------------------------------------------
 sources=$(find ui/src ui/style ui/index.html ui/boot.js ui/favicon.svg ui/build.sh ui/Cargo.toml query/api storage/model \
     Cargo.toml Cargo.lock rust-toolchain.toml -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1)
-if [ "$(cat "$dist/.stamp" 2>/dev/null)" = "$sources" ]; then
+leave_if_fresh() {
+    [ "$(cat "$dist/.stamp" 2>/dev/null)" = "$sources" ] || return 0
     say "dist is up to date"
     exit 0
-fi
+}
+leave_if_fresh
 
 # ---- one build at a time on one cache ---------------------------------------------------------------------------
 if command -v flock >/dev/null; then
     exec 9>"$cache/lock"
     flock 9
+    leave_if_fresh # another build may have made it while this one waited
 fi
 
 # ---- wasm -----------------------------------------------------------------------------------------------------
