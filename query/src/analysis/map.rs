@@ -20,6 +20,7 @@ use super::Analysis;
 use super::calls::Missing;
 use super::classify::{Protocol, Style};
 use super::edges::{EdgeKey, call_key, message_key, send_key};
+use super::findings::MinuteOfEdge;
 use super::node::Node;
 use super::statistics::Sketch;
 use super::words::words;
@@ -229,6 +230,23 @@ pub fn nodes(edges: &BTreeMap<EdgeKey, Minute>) -> BTreeMap<Node, Minute> {
         nodes.entry(key.target.clone()).or_default().merge(minute);
     }
     nodes
+}
+
+/// Minutes as [`traffic_spikes`](super::findings::traffic_spikes) wants them: edges with all operations
+/// together.
+pub fn minutes_of_edges(minutes: &BTreeMap<MinuteKey, Minute>) -> Vec<MinuteOfEdge> {
+    let mut edges: BTreeMap<(i64, &EdgeKey), Minute> = BTreeMap::new();
+    for (key, minute) in minutes {
+        edges.entry((key.minute, &key.edge)).or_default().merge(minute);
+    }
+    let of_edge = |((minute, key), sums): ((i64, &EdgeKey), Minute)| MinuteOfEdge {
+        minute,
+        edge: format!("{} -> {}", key.source, key.target),
+        calls: sums.count,
+        p95: sums.durations.percentile(0.95),
+        lag_p95: (sums.lags.count() > 0).then(|| sums.lags.percentile(0.95)),
+    };
+    edges.into_iter().map(of_edge).collect()
 }
 
 words! {

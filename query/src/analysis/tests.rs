@@ -8,6 +8,7 @@
 //! | `classes.rs`       | one drawing or table per row of classification                         |
 //! | `messages.rs`      | attempts, batches, message names                                       |
 //! | `paths.rs`         | critical paths and clock skew, the worked examples among them          |
+//! | `maps.rs`          | comparison and map                                                     |
 //! | `scenarios.rs`     | findings, joins and partial data that no fixture covers                |
 //! | `laws.rs`          | properties over random and hostile graphs                              |
 
@@ -15,6 +16,7 @@ mod classes;
 mod draw;
 mod fixtures;
 mod laws;
+mod maps;
 mod messages;
 mod otlp;
 mod paths;
