@@ -135,6 +135,11 @@ async fn a_full_disk_refuses_and_heals() {
     let mut acknowledged = 0_u64;
     let mut number = 0_u64;
     for round in 1..=3 {
+        for transport in Transport::ALL.repeat(10) {
+            number += 1;
+            client.send_all(transport, &spans(number)).await;
+            acknowledged += 1;
+        }
         let filler = inside.join("filler");
         fill(&filler);
         // What is open may still have room: a refusal comes after a few megabytes at most.

@@ -11,6 +11,7 @@
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
 //! | `conformance.rs`  | the rules of the specification, one test per rule id                             |
 //! | `browser.rs`      | a person finds a trace and reads its waterfall in a browser                      |
+//! | `demo.rs`         | the demo fills every page                                                       |
 //! | `docs.rs`         | generated pages are fresh                                                       |
 //! | `architecture.rs` | the walls between the rooms stand                                               |
 //!
@@ -28,6 +29,7 @@ mod bad_start;
 mod browser;
 mod conformance;
 mod crash;
+mod demo;
 mod docs;
 mod harness;
 mod in_out;
