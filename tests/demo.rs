@@ -1,21 +1,32 @@
 //! The demo sends a believable shop to a running collector until it is told to stop.
 
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::harness::{Server, sql, wait_for};
+
+/// Ends the sender with the test, whatever becomes of it.
+struct Guard(Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 /// All three signals arrive, around now, with errors among them; a polite stop ends it with 0.
 #[tokio::test]
 async fn the_demo_fills_every_page() {
     let server = Server::start();
-    let mut demo = Command::new(env!("CARGO_BIN_EXE_hodoscope"))
+    let demo = Command::new(env!("CARGO_BIN_EXE_hodoscope"))
         .args(["demo", "--endpoint", &format!("http://{}", server.otlp_grpc), "--rate", "20"])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .expect("the executable can be started");
+    let mut demo = Guard(demo);
     let arrived = wait_for("traces, logs and metrics of the demo", Duration::from_secs(40), async || {
         let text = "SELECT (SELECT count(DISTINCT trace_id) FROM spans) AS traces, (SELECT count(*) FROM logs) AS logs, \
                     (SELECT count(*) FROM number_points) AS points, \
@@ -30,8 +41,11 @@ async fn the_demo_fills_every_page() {
     arrived.await;
     let text = "SELECT count(*) FROM spans WHERE start_time < now() - INTERVAL '1 hour' OR start_time > now() + INTERVAL '1 minute'";
     assert_eq!(sql::number(&server, text).await, 0, "spans are around now");
-    let asked = Command::new("kill").args(["-TERM", &demo.id().to_string()]).status().expect("kill runs");
+    let asked = Command::new("kill").args(["-TERM", &demo.0.id().to_string()]).status().expect("kill runs");
     assert!(asked.success(), "the demo had already ended");
-    let ended = wait_for("the demo to stop", Duration::from_secs(15), async || demo.try_wait().expect("a child"));
+    let ended = wait_for("the demo to stop", Duration::from_secs(15), || {
+        let status = demo.0.try_wait().expect("the child can be waited for");
+        async move { status }
+    });
     assert_eq!(ended.await.code(), Some(0));
 }
