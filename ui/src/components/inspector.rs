@@ -56,7 +56,7 @@ pub(crate) fn Inspector(
         });
     });
     view! {
-        <aside class="insp" aria-label="Span details">
+        <aside class="insp" class:idle=move || stage.selected.get().is_none() aria-label="Span details">
             <LoadingBar active=loading/>
             {move || match stage.selected.get() {
                 None => view! { <p class="hint faint">"Select a span to see everything it carries."</p> }.into_any(),

@@ -87,7 +87,7 @@ pub(crate) struct Tick {
 pub(crate) fn ticks(window: Window, width: f64, spacing: f64) -> Vec<Tick> {
     let wanted = (width / spacing).clamp(1.0, 63.0);
     let step = round_step(window.length() / wanted);
-    let (unit, size) = unit_for(window.end);
+    let (unit, size) = unit_for(window.end, step);
     let decimals = (0..9).find(|digits| is_whole(step / size * 10f64.powi(*digits))).unwrap_or(9) as usize;
     let first = (window.start / step).ceil();
     let mut labelled = false;
@@ -129,10 +129,12 @@ fn round_step(at_least: f64) -> f64 {
         .unwrap_or(10.0 * power)
 }
 
-fn unit_for(longest: f64) -> (&'static str, f64) {
+/// The unit of a ruler that ends at `longest`. Hours and minutes only when the steps are tenths of them.
+fn unit_for(longest: f64, step: f64) -> (&'static str, f64) {
+    let fits = |size: f64| longest >= 2.0 * size && is_whole(step / size * 10.0);
     match longest {
-        nanos if nanos >= 2.0 * 3_600e9 => ("h", 3_600e9),
-        nanos if nanos >= 2.0 * 60e9 => ("min", 60e9),
+        _ if fits(3_600e9) => ("h", 3_600e9),
+        _ if fits(60e9) => ("min", 60e9),
         nanos if nanos >= 1e9 => ("s", 1e9),
         nanos if nanos >= 1e6 => ("ms", 1e6),
         nanos if nanos >= 1e3 => ("µs", 1e3),
@@ -188,6 +190,8 @@ mod tests {
         assert_eq!(labels(2_400.0 * MS, 2_640.0 * MS), "2.4 s|2.45|2.5|2.55|2.6");
         assert_eq!(labels(0.0, 104.0), "0|20 ns|40|60|80|100");
         assert_eq!(labels(0.0, 3.5 * 3_600e9), "0|1 h|2|3");
+        assert_eq!(labels(0.0, 190e9), "0|50 s|100|150");
+        assert_eq!(labels(0.0, 25.0 * 60e9), "0|5 min|10|15|20|25");
     }
 
     #[test]
