@@ -46,6 +46,8 @@ pub struct Edge {
     pub durations: Distribution,
     /// Nanoseconds from sent to received, for deliveries.
     pub lags: Distribution,
+    /// The same by consumer group: each group reads at its own pace. Deliveries without a group are not here.
+    pub lags_by_group: BTreeMap<String, Distribution>,
     /// Some target was found by its address only.
     pub is_inferred: bool,
 }
@@ -60,6 +62,7 @@ impl Default for Edge {
             weight: 0.0,
             durations: Distribution::default(),
             lags: Distribution::default(),
+            lags_by_group: BTreeMap::new(),
             is_inferred: false,
         }
     }
@@ -88,7 +91,12 @@ pub fn edges(graph: &Graph, calls: &[Call], messages: &Messages) -> BTreeMap<Edg
         edge.style = Style::Async;
         edge.add(1, known.is_error, known.is_fault, known.weight, known.duration());
         let hops = messages.hops_into(at);
-        hops.iter().filter(|hop| hop.send.is_some()).for_each(|hop| edge.lags.add(hop.lag));
+        for hop in hops.iter().filter(|hop| hop.send.is_some()) {
+            edge.lags.add(hop.lag);
+            if let Some(group) = &delivery.group {
+                edge.lags_by_group.entry(group.clone()).or_default().add(hop.lag);
+            }
+        }
         for hop in hops {
             let class = hop.send.map(|send| &graph.spans[send].class);
             let Some((class, name)) = class.and_then(|class| Some((class, class.destination.as_deref()?))) else {

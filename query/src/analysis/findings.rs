@@ -113,18 +113,18 @@ findings! {
     AuthFailure "auth_failure" Warning "select * from calls where status in ('401', '403', 'UNAUTHENTICATED', 'PERMISSION_DENIED')" "A request was refused for who sent it.",
     ChattyCalls "chatty_calls" Warning "select entry_span, dst, op, count(*) from calls group by entry_span, dst, op having count(*) >= 5" "The same call again and again, one after another.",
     SequentialCalls "sequential_calls" Warning "select parent_span, count(*), sum(dur) - max(dur) from calls group by parent_span having count(distinct dst) >= 2 and sum(dur) - max(dur) >= 50000000" "Calls in a row that could be candidates for parallel ones; whether one needs the other's answer is not known.",
-    GatewayOverhead "gateway_overhead" Warning "select s.node, sum(s.\"end\" - s.start) from segments s where path = 'response' group by s.node" "The gateway itself took a good part of the time.",
+    GatewayOverhead "gateway_overhead" Warning "select node, sum(\"end\" - start) from segments where path = 'response' and kind = 'self' group by node order by 2 desc" "The gateway itself took a good part of the time.",
     ContractDrift "contract_drift" Warning "select src, dst, op, server_ver, avg(contract_fail::int) from calls group by src, dst, op, server_ver" "A new version no longer understands what is sent.",
     BrokenContext "broken_context" Warning "select c.* from spans c left join spans p on c.parent_span_id = p.span_id and c.trace_id = p.trace_id where p.span_id is null and c.parent_span_id <> ''" "Trace context was lost on the way.",
-    ClockSkew "clock_skew" Warning "select journey, span from segments where path = 'response' and start < 0" "A clock is off; times are shown shifted.",
+    ClockSkew "clock_skew" Warning "select * from findings where id = 'clock_skew'" "A clock is off; times are shown shifted.",
     SlowConsistency "slow_consistency" Warning "select * from journeys where settled - response > 5000000000" "The last effect came long after the answer.",
     TrafficSpike "traffic_spike" Warning "select * from edge_minutes order by source, target, minute" "Far more calls than before, and slower ones.",
-    DiscoveryOnPath "discovery_on_path" Warning "select journey, sum(\"end\" - start) from segments where path = 'response' and node in ('dns') or node like 'discovery:%' group by journey" "Looking up addresses held up the answer.",
+    DiscoveryOnPath "discovery_on_path" Warning "select journey, sum(\"end\" - start) from segments where path = 'response' and (node = 'dns' or node like 'discovery:%') group by journey" "Looking up addresses held up the answer.",
     CacheIneffective "cache_ineffective" Warning "select src, dst, count(*) from calls where protocol = 'cache' group by src, dst having count(*) >= 20" "Nearly every read of a cache is followed by the database.",
     SlowestHop "slowest_hop" Information "select span, sum(\"end\" - start) x from segments where path = 'response' group by span order by x desc limit 1" "Where most of the answer's time went.",
     Retried "retried" Information "select entry_span, dst, op, count(*) from calls where error or resend > 0 group by entry_span, dst, op having count(*) >= 2" "A call was tried again.",
     ContainedFailure "contained_failure" Information "select * from calls where fault" "A fault that its caller absorbed.",
-    AsyncHttpPolling "async_http_polling" Information "select join_from, count(*) from joins where kind = 'poll' group by join_from having count(*) >= 2" "A result was asked for again and again.",
+    AsyncHttpPolling "async_http_polling" Information "select * from findings where id = 'async_http_polling'" "A result was asked for again and again.",
 }
 
 /// What a finding speaks about.

@@ -26,6 +26,7 @@ use super::Analysis;
 use super::critical_path::{Segment, SegmentKind, Ways, response_path, settled_path};
 use super::hops::Hop;
 use super::joins::{Confidence, JoinKind, Poll};
+use super::node::Node;
 use super::skew::{Skew, skew};
 use super::thresholds::Bounds;
 
@@ -146,6 +147,19 @@ impl Journey {
     pub fn wait_nanos(&self) -> i64 {
         let waits = self.settled.iter().filter(|s| matches!(s.kind, SegmentKind::Queue | SegmentKind::Backoff));
         waits.map(Segment::nanos).sum()
+    }
+
+    /// Where the time of a segment went: the queue of a wait for a message, the peer of a call that has no
+    /// server span, else the span's own service.
+    pub fn node_of(&self, analysis: &Analysis, segment: &Segment) -> Node {
+        let span = self.scene.spans[segment.span];
+        let messages = &analysis.messages;
+        let delivery = messages.delivery_of.get(&span).map(|at| &messages.deliveries[*at]);
+        match (segment.kind, delivery, analysis.call_started_by(span)) {
+            (SegmentKind::Queue | SegmentKind::Backoff, Some(delivery), _) => delivery.queue.clone(),
+            (SegmentKind::Remote, _, Some(call)) => analysis.calls[call].target.clone(),
+            _ => Node::service(&analysis.graph.spans[span].service),
+        }
     }
 
     /// Nothing more is expected at this moment.

@@ -41,6 +41,19 @@ fn groups_do_not_compete() {
     );
 }
 
+/// Each group reads at its own pace.
+#[test]
+fn lags_by_group() {
+    let group = |name: &str| format!("@mail consumer kafka:x <-P messaging.consumer.group.name={name}");
+    let drawing =
+        format!("P @shop producer kafka:x |=\nK1 {} trace:two |  =\nK2 {} trace:three |     =", group("a"), group("b"));
+    let analysis = analyze(draw(&drawing), &Options::default());
+    let edges = crate::analysis::edges::edges(&analysis.graph, &analysis.calls, &analysis.messages);
+    let edge = edges.values().find(|edge| edge.lags.count() == 2).expect("the deliveries");
+    let lag = |group: &str| edge.lags_by_group[group].percentile(0.5);
+    assert_eq!((lag("a"), lag("b")), (Some(MS), Some(4 * MS)));
+}
+
 /// A second delivery is measured from the end of the failed one.
 #[test]
 fn lag_of_a_repeat_counts_from_the_failure() {

@@ -579,3 +579,21 @@ fn text_numbers_count() {
     spans[0].attributes.push(attribute("http.response.status_code", "429"));
     assert_eq!(found(spans, &[FindingName::RateLimited]), ["rate_limited A"]);
 }
+
+/// Each segment has a node: the queue waited in, the peer without spans, else the own service.
+#[test]
+fn segments_know_their_node() {
+    let (analysis, journey) = journey_of(draw(
+        "
+        A @shop server GET:/                              |====
+          D client sql:orders                             | =
+          P producer kafka:x                              |   =
+        K @mail consumer kafka:x <-P trace:two            |      ==
+        ",
+    ));
+    let nodes: Vec<_> = journey.settled.iter().map(|segment| journey.node_of(&analysis, segment).to_string()).collect();
+    assert_eq!(
+        nodes,
+        ["service:shop", "db:postgresql/orders", "service:shop", "service:shop", "queue:kafka/x", "service:mail"]
+    );
+}
