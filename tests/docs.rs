@@ -116,6 +116,30 @@ async fn sql_examples_of_the_readme_run() {
     }
 }
 
+/// `docs/api.md` lists the routes that the query room's table of routes has, with the same words.
+#[test]
+fn api_page_lists_every_route() {
+    let read = |path: &str| {
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("the file is here")
+    };
+    let (page, source) = (read("docs/api.md"), read("query/src/http/routes.rs"));
+    let (mut served, mut told) = (Vec::new(), Vec::new());
+    for line in source.lines().map(str::trim) {
+        let texts: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
+        match (line, texts.as_slice()) {
+            (line, [path, help]) if line.starts_with("read(Method::") => {
+                let method = line["read(Method::".len()..].split(',').next().unwrap_or_default();
+                served.push(format!("| `{method} {path}` | {help} |"));
+            }
+            (line, [path, help]) if line.starts_with("open(\"") => served.push(format!("| `GET {path}` | {help} |")),
+            _ => {}
+        }
+    }
+    told.extend(page.lines().filter(|line| line.starts_with("| `GET /") || line.starts_with("| `POST /")));
+    assert!(served.len() >= 12, "routes are declared in another form now: {served:?}");
+    assert_eq!(told, served, "docs/api.md and query/src/http/routes.rs differ");
+}
+
 /// A kind of column in a reader's words.
 fn holds(kind: Kind) -> &'static str {
     match kind {
