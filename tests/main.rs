@@ -16,7 +16,8 @@
 //! | `architecture.rs` | the walls between the rooms stand                                               |
 //!
 //! `tests/setup.sh` installs what the live clients need. A test whose tools are missing prints a line and
-//! passes; with `HODOSCOPE_REQUIRE_ALL=1` it fails instead.
+//! passes; with `HODOSCOPE_REQUIRE_ALL=1` it fails instead. `HODOSCOPE_TEST_BINARY` names another executable, such as a
+//! release build; `HODOSCOPE_KILL_CYCLES` another number of kills.
 
 #![allow(clippy::disallowed_methods, reason = "the tests live in the world's time and wait for it")]
 #![allow(clippy::print_stdout, reason = "tests print what they measured")]

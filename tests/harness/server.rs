@@ -121,7 +121,9 @@ impl Collector {
     }
 
     fn spawn(&self, folder: &Path) -> Child {
-        let binary = env!("CARGO_BIN_EXE_hodoscope").to_owned();
+        // Another build of it, to see the figures of a release.
+        let built = env!("CARGO_BIN_EXE_hodoscope").to_owned();
+        let binary = std::env::var("HODOSCOPE_TEST_BINARY").unwrap_or(built);
         let mut words = self.wrapper.iter().cloned().chain([binary]);
         let mut command = Command::new(words.next().expect("at least the executable"));
         command.args(words);
