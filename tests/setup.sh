@@ -35,6 +35,7 @@ debian_install() {
 python_client() {
     list=$here/clients/python/requirements.txt
     stands python "$list" && return
+    command -v python3 >/dev/null || { is_debian_root && debian_install python3 python3-venv; }
     command -v python3 >/dev/null || { missing "no python3: the live tests of the Python SDK need it"; return; }
     rm -rf "$cache/python"
     if ! python3 -m venv "$cache/python" 2>/dev/null; then
@@ -49,7 +50,8 @@ python_client() {
 # $1 part, $2 folder with package.json and its lock
 node_modules() {
     stands "$1" "$2/package-lock.json" && return
-    command -v npm >/dev/null || { missing "no npm: the live tests of the Node SDK and the browser test need Node 20"; return; }
+    command -v npm >/dev/null || { is_debian_root && debian_install nodejs npm; }
+    command -v npm >/dev/null || { missing "no npm: the live tests of the Node SDK and the browser test need Node 18.19 or newer"; return; }
     rm -rf "${cache:?}/$1"
     mkdir -p "$cache/$1"
     cp "$2/package.json" "$2/package-lock.json" "$cache/$1/"
