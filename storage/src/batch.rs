@@ -9,10 +9,6 @@ use model::{TimeRange, UnixNanos};
 use crate::error::{Error, Result};
 use crate::table::{Need, Table};
 
-/// Arrow's builders start with room for 1,024 values in every buffer: a batch of ten spans would hold 240 KiB of
-/// nothing in the write buffer. Batches of fewer rows than this give the spare room back.
-const ROWS_WITH_ROOM: usize = 512;
-
 /// Rows of one table that are proven to match it: every column there, in order, of its type, and
 /// without nulls where the table allows none.
 #[derive(Clone, Debug)]
@@ -46,10 +42,7 @@ impl Batch {
     ) -> Result<Self> {
         let mismatch = |detail: String| Error::BatchMismatch { table: table.name, detail };
         let mut slots: Vec<Option<ArrayRef>> = vec![None; table.columns().len()];
-        for (name, mut array) in columns {
-            if n_rows < ROWS_WITH_ROOM {
-                array.shrink_to_fit();
-            }
+        for (name, array) in columns {
             let (index, _) = table.column(name).ok_or_else(|| mismatch(format!("no column {name}")))?;
             if slots[index].replace(array).is_some() {
                 return Err(mismatch(format!("column {name} is given twice")));

@@ -406,12 +406,3 @@ fn reader_agrees_with_serde_json() {
         prop_assert_eq!(read_span(&member).map(|span| span.name), Ok(name));
     });
 }
-
-/// A service that sends one span at a time must not fill the write buffer with spare room: a row of some 75
-/// columns weighs 10 KiB in Arrow, not 240.
-#[test]
-fn small_requests_weigh_little() {
-    let (batches, _) = map(Signal::Traces, &traces(&[span(json!({}))]));
-    let bytes: u64 = batches.iter().map(storage::Batch::bytes).sum();
-    assert!(bytes < 32 << 10, "one span weighs {bytes} bytes");
-}
