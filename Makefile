@@ -36,7 +36,7 @@ run: build ## build everything and start the collector on 127.0.0.1 (4317 gRPC, 
 	@exec "$(BINARY)" $(ARGS)
 
 demo: build ## send a made-up shop's telemetry to the running collector, or start one first; Ctrl-C ends both
-	@exec tools/demo "$(BINARY)" $(DEMO_ARGS)
+	@exec .make/demo "$(BINARY)" $(DEMO_ARGS)
 
 test: tools ## the whole gate: format, lints, docs, page, every test
 	$(call stage,format,cargo fmt --all --check)
@@ -67,4 +67,4 @@ build: ui
 	cargo build --release --locked --workspace --bin hodoscope
 
 tools:
-	@tools/need cc:build-essential c++:build-essential cargo:rustup
+	@.make/need cc:build-essential c++:build-essential cargo:rustup

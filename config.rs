@@ -10,7 +10,9 @@
 //! | `storage.data`             | `[storage]` `data = "DIR"`             | `HODOSCOPE_DATA`                     | `--data`      |
 //! | `storage.buffer_age_max_s` | `[storage]` `buffer_age_max_s = 30`    | `HODOSCOPE_STORAGE_BUFFER_AGE_MAX_S` | none          |
 //!
-//! Only this file and `command_line.rs` have seen TOML or the environment.
+//! Only this file and `config/command_line.rs` have seen TOML or the environment.
+
+pub(crate) mod command_line;
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -1,6 +1,5 @@
 //! Reads the configuration, opens the rooms in order, closes them in order. No logic of its own.
 
-mod command_line;
 mod config;
 mod figures;
 mod page;
@@ -19,8 +18,8 @@ use query::Engine;
 use storage::{Storage, SystemClock};
 use tokio_util::sync::CancellationToken;
 
-use command_line::{Command, CommandLine, Demo};
 use config::Config;
+use config::command_line::{Command, CommandLine, Demo, Settings};
 
 /// Gives memory back after a burst, which the system's allocator does not.
 #[global_allocator]
@@ -88,7 +87,7 @@ async fn demo(told: Demo) -> Outcome {
     Ok(collector::demo::run(config, stop_on_signal()?, print).await?)
 }
 
-fn load(settings: &command_line::Settings) -> Outcome<Config> {
+fn load(settings: &Settings) -> Outcome<Config> {
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(Config::load(settings.config.as_deref(), environment, &settings.given())?)
