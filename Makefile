@@ -52,14 +52,14 @@ bench: ui ## measure ingest and look-up against the real binary, release build
 fmt: ## format the code
 	cargo fmt --all
 
-lint: ## clippy and rustdoc, warnings are errors
+lint: tools ## clippy and rustdoc, warnings are errors
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
 
 ui: tools ## build the page into ui/dist
 	@ui/build.sh
 
-docs: ## write the generated pages anew: docs/tables.md, docs/attributes.md, the README's table of settings
+docs: tools ## write the generated pages anew: docs/tables.md, docs/attributes.md, the README's table of settings
 	UPDATE_DOCS=1 cargo test --workspace --locked --bin hodoscope -- settings_table
 	UPDATE_DOCS=1 cargo test --workspace --locked --test tests -- docs::
 
@@ -68,3 +68,4 @@ build: ui
 
 tools:
 	@.make/need cc:build-essential c++:build-essential cargo:rustup
+	@.make/own-target
