@@ -146,7 +146,7 @@ while IFS= read -r line; do
 done < ui/index.html |
     sed -e "s|@BOOT@|/$boot|g" -e "s|@GLUE@|/$glue|g" -e "s|@WASM@|/$wasm|g" -e "s|@CSS@|/$css|g" -e "s|@ICON@|/$icon|g" > "$out/index.html"
 
-style_hash=$(openssl dgst -sha256 -binary "$work/critical.min.css" 2>/dev/null | base64 || sha256sum "$work/critical.min.css" | cut -d' ' -f1 | xxd -r -p | base64)
+style_hash=$(printf '%b' "$(sha256sum "$work/critical.min.css" | cut -d' ' -f1 | sed 's/../\\x&/g')" | base64)
 printf "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'sha256-%s'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\n" \
     "$style_hash" > "$out/csp.txt"
 
