@@ -479,11 +479,6 @@ fn single_points(data: Data) -> Vec<Data> {
     }
 }
 
-/// Spans of a request.
-pub(super) fn n_spans(request: &ExportTraceServiceRequest) -> usize {
-    request.resource_spans.iter().flat_map(|resource| &resource.scope_spans).map(|scope| scope.spans.len()).sum()
-}
-
 fn list_to_otlp(list: Vec<Attribute>) -> Vec<KeyValue> {
     let entry =
         |entry: Attribute| KeyValue { key: entry.key, value: Some(value_to_otlp(entry.value)), ..KeyValue::default() };
