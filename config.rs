@@ -8,7 +8,7 @@
 //! |----------------------------|----------------------------------------|--------------------------------------|---------------|
 //! | `door.otlp_grpc`           | `[door]` `otlp_grpc = "ADDRESS:PORT"`  | `HODOSCOPE_OTLP_GRPC`                | `--otlp-grpc` |
 //! | `storage.data`             | `[storage]` `data = "DIR"`             | `HODOSCOPE_DATA`                     | `--data`      |
-//! | `storage.buffer_age_max_s` | `[storage]` `buffer_age_max_s = 30`    | `HODOSCOPE_STORAGE_BUFFER_AGE_MAX_S` | none          |
+//! | `storage.buffer_age_max_s` | `[storage]` `buffer_age_max_s = 120`   | `HODOSCOPE_STORAGE_BUFFER_AGE_MAX_S` | none          |
 //!
 //! Only this file and `config/command_line.rs` have seen TOML or the environment.
 

@@ -24,10 +24,10 @@ pub struct Config {
     pub append_queue_bytes_max: u64,
     /// The write buffer of all tables is written to segments at this size, in bytes.
     /// Larger: fewer and better sorted segments, more memory and a longer replay. Appends are refused at three
-    /// times this (one part being written, one filling, one for a late flush): 288 MiB, which leaves the rest of
+    /// times this (one part being written, one filling, one for a late flush): 192 MiB, which leaves the rest of
     /// 512 MiB to requests being decoded and to one row group being encoded.
     pub buffer_bytes_max: u64,
-    /// ... or at this age, in seconds. Smaller: other readers of the tables see rows sooner, and many more small
+    /// The write buffer is also written to segments at this age, in seconds. Smaller: other readers of the tables see rows sooner, and many more small
     /// segments when little comes in. Nothing is at risk meanwhile: the WAL holds the rows.
     pub buffer_age_max_s: u64,
     /// How long data is kept, in days; older rows are refused on entry (V6).
@@ -42,7 +42,7 @@ impl Default for Config {
             wal_file_bytes: 128 << 20,
             wal_record_bytes_max: 192 << 20,
             append_queue_bytes_max: 64 << 20,
-            buffer_bytes_max: 96 << 20,
+            buffer_bytes_max: 64 << 20,
             buffer_age_max_s: 120,
             retention_days: 30,
         }
