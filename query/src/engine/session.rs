@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::common::ScalarValue;
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
@@ -277,12 +278,16 @@ fn cost(plan: &Arc<dyn ExecutionPlan>) -> Cost {
     let mut total = Cost::default();
     let mut waiting = vec![Arc::clone(plan)];
     while let Some(plan) = waiting.pop() {
-        if plan.downcast_ref::<DataSourceExec>().is_some()
-            && let Some(metrics) = plan.metrics()
-        {
-            let scanned = metrics.sum_by_name("bytes_scanned").map_or(0, |value| value.as_usize());
-            total.bytes_read += scanned as u64;
-            total.rows_read += metrics.output_rows().unwrap_or(0) as u64;
+        if let Some(leaf) = plan.downcast_ref::<DataSourceExec>() {
+            if let Some(buffer) = leaf.data_source().downcast_ref::<MemorySourceConfig>() {
+                // It keeps no figures: every row of the batches that were not pruned counts.
+                total.rows_read +=
+                    buffer.partitions().iter().flatten().map(|batch| batch.num_rows() as u64).sum::<u64>();
+            } else if let Some(metrics) = plan.metrics() {
+                let scanned = metrics.sum_by_name("bytes_scanned").map_or(0, |value| value.as_usize());
+                total.bytes_read += scanned as u64;
+                total.rows_read += metrics.output_rows().unwrap_or(0) as u64;
+            }
         }
         waiting.extend(plan.children().into_iter().cloned());
     }

@@ -60,3 +60,11 @@ async fn counts_are_known() {
     let count = ask(&fixture, "SELECT count(*) FROM spans").await;
     assert_eq!((count.rows[0][0].as_str(), count.bytes_read), (Some("20001"), 0));
 }
+
+/// The figures of an answer count the rows of the write buffer as well as those of segments.
+#[tokio::test]
+async fn buffered_rows_count_as_read() {
+    let fixture = Fixture::new(vec![spans_batch(&[span(1, 1, None, "x", 0, 1), span(1, 2, Some(1), "y", 0, 1)])]).await;
+    let answer = ask(&fixture, "SELECT name FROM spans WHERE name = 'x'").await;
+    assert_eq!((answer.rows.len(), answer.rows_read), (1, 2));
+}
