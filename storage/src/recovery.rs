@@ -40,7 +40,8 @@ pub(crate) struct OldWal {
 
 /// Lists old files without reading their records: cheap, whatever their size.
 ///
-/// A file of n bytes holds fewer than n / 32 records, which bounds its last sequence.
+/// A file of n bytes holds fewer than n / 32 records, which bounds its last sequence; so does the first one of
+/// the next file.
 ///
 /// # Errors
 /// [`Error::Open`] for a file of a newer release, before anything was touched.
@@ -68,6 +69,11 @@ pub(crate) fn look(paths: &Paths) -> Result<OldWal> {
             return Err(refuse(detail));
         }
         let last_sequence = first + bytes.saturating_sub(FILE_HEAD_BYTES as u64) / RECORD_HEADER_BYTES as u64;
+        // The bound of a long file reaches far beyond the first sequence of the file after it. It must not: new
+        // records would get sequences that count as flushed, and their files would go before their rows are safe.
+        if let Some(before) = old.files.last_mut() {
+            before.last_sequence = before.last_sequence.min(first.saturating_sub(1));
+        }
         old.next_sequence = last_sequence + 1;
         old.files.push(OldFile { path, bytes, last_sequence, is_damaged: false });
     }
@@ -242,5 +248,25 @@ impl ReplayFile<'_> {
         self.published.counters.replayed_records.add(1);
         self.published.counters.replayed_rows.add(n_rows as u64);
         let _ = self.commands.blocking_send(Command::Replayed { tenant, rows, sequence });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A long file before a short one: fresh records once got sequences that the long file's bound counted as
+    /// flushed, and a file of acknowledged rows was removed before they were in a segment.
+    #[test]
+    fn d2_bounds_of_old_files_stay_below_new_sequences() {
+        let dir = tempfile::TempDir::new().expect("a folder");
+        let paths = Paths::new(dir.path());
+        std::fs::create_dir_all(paths.wal_dir()).expect("a folder");
+        for (first, bytes) in [(100, 64 << 10), (500, 10), (501, 0)] {
+            std::fs::write(paths.wal_file(first), vec![0; bytes]).expect("a file");
+        }
+        let old = look(&paths).expect("nothing newer is there");
+        let bounds: Vec<u64> = old.files.iter().map(|file| file.last_sequence).collect();
+        assert_eq!((bounds, old.next_sequence), (vec![499, 500, 501], 502));
     }
 }
