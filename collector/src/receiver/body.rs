@@ -52,11 +52,11 @@ pub(super) async fn read(ingest: &Ingest, mut body: Body, limit_bytes: u64) -> R
     Ok((body, reservation))
 }
 
-/// Reads and throws away the rest of a body that was refused, up to the limit: a peer over HTTP/1.1 only
-/// reads its answer when it could send everything.
+/// Reads and throws away the rest of a body that was refused, up to twice the limit: a peer over HTTP/1.1 only
+/// reads its answer when it could send everything, and one a little over the limit must learn why it is refused.
 pub(super) async fn discard(body: impl http_body_util::BodyExt<Data = Bytes> + Unpin, limit_bytes: u64) {
     let mut body = body;
-    let mut left = limit_bytes;
+    let mut left = limit_bytes.saturating_mul(2);
     let read_all = async {
         while let Some(Ok(frame)) = body.frame().await {
             let n_bytes = frame.data_ref().map_or(0, |piece| piece.len() as u64);
