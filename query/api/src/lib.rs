@@ -6,12 +6,18 @@
 //! | `sql.rs`      | `POST /api/sql`, `GET /api/tables`                                         |
 //! | `search.rs`   | `GET /api/search`                                                          |
 //! | `trace.rs`    | `GET /api/traces/{id}/timeline`, `/spans/{span}`, `/find`                  |
-//! | `services.rs` | `GET /api/services`                                                        |
+//! | `journey.rs`  | `GET /api/journeys/{id}`                                                   |
+//! | `compare.rs`  | `GET /api/compare`, `/api/compare/styles`                                  |
+//! | `map.rs`      | `GET /api/map`                                                             |
+//! | `services.rs` | `GET /api/services`, `/api/services/{name}`                                |
 //! | `status.rs`   | `GET /api/status`                                                          |
 //!
 //! Nanosecond moments and other 64-bit integers are decimal text, durations (`*_nanos`) are numbers, ids
 //! are lower-case hex. Plain data: no logic, no IO; compiles to wasm.
 
+mod compare;
+mod journey;
+mod map;
 mod problem;
 mod search;
 mod services;
@@ -19,9 +25,19 @@ mod sql;
 mod status;
 mod trace;
 
+pub use compare::{
+    CompareAnswer, CompareAttribute, ComparePart, CompareSide, CompareStep, CompareTimes, StyleRow, StylesAnswer,
+};
+pub use journey::{
+    ClockShift, JourneyAnswer, JourneyCall, JourneyEdge, JourneyEvent, JourneyFinding, JourneyHop, JourneyLane,
+    JourneyMember, JourneyPaths, JourneySpan, JourneyStep, PathSegment, SharedBatch, SpanRef, Truncated, TruncatedPart,
+};
+pub use map::{MapAnswer, MapEdge, MapFigures, MapNode};
 pub use problem::Problem;
 pub use search::{SearchAnswer, SearchItem, ServiceShare, ShapeBar, SpanItem, TraceItem};
-pub use services::{ServiceItem, ServicesAnswer};
+pub use services::{
+    ServiceAnswer, ServiceDependency, ServiceItem, ServiceOperation, ServicePoint, ServiceVersion, ServicesAnswer,
+};
 pub use sql::{ColumnInfo, FunctionInfo, SqlAnswer, SqlColumn, SqlRequest, TableInfo, TablesAnswer};
 pub use status::{IngestStatus, Limits, StatusAnswer, StorageStatus};
 pub use trace::{
