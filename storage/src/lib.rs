@@ -3,8 +3,8 @@
 //! An acknowledged batch is in the WAL (synced) or in a committed segment at any moment, and a reader
 //! sees it exactly once. Storage does not know what a trace is: it knows tables, time ranges and ids.
 //!
-//! Three handles keep the walls: [`Appender`] (telemetry in), [`Reader`] (snapshots out), and the owner
-//! [`Storage`] (open, close).
+//! Four handles keep the walls: [`Appender`] (telemetry in), [`Reader`] (snapshots out), [`DerivedWriter`] (what
+//! the digest makes from them, into tables of its own), and the owner [`Storage`] (open, close).
 //!
 //! | file           | knows                                                                    |
 //! |----------------|--------------------------------------------------------------------------|
@@ -21,6 +21,8 @@
 //! | `durable_local.rs` | local disk as an object store that syncs                             |
 //! | `recovery.rs`  | replay of old WAL files behind an open ingest                            |
 //! | `published.rs` | what readers see, swapped as one value                                   |
+//! | `follow.rs`    | rows as they become visible, for the digest                              |
+//! | `derived.rs`   | the write side of the digest                                             |
 //! | `snapshot.rs`  | table version and buffer pinned for one reader                           |
 //! | `paths.rs`     | every name in the data directory                                         |
 //! | `metrics.rs`   | what is counted                                                          |
@@ -29,10 +31,12 @@ mod batch;
 mod buffer;
 mod clock;
 mod config;
+mod derived;
 mod directory;
 mod durable_local;
 mod error;
 mod flush;
+mod follow;
 mod index;
 mod metrics;
 mod paths;
@@ -48,7 +52,9 @@ mod writer;
 pub use batch::Batch;
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
+pub use derived::DerivedWriter;
 pub use error::{Error, Result};
+pub use follow::{Followed, Follower};
 pub use index::{RowRanges, TraceRows};
 pub use metrics::Counts;
 pub use snapshot::{BufferedRows, SegmentMeta, Snapshot, TableSnapshot};
@@ -225,6 +231,11 @@ impl Storage {
         Appender { published: Arc::clone(&self.published), appends: self.appends.clone() }
     }
 
+    /// A handle for what is made from telemetry: into derived tables only.
+    pub fn derived_writer(&self) -> DerivedWriter {
+        DerivedWriter::new(self.appender())
+    }
+
     /// A handle for snapshots out.
     pub fn reader(&self) -> Reader {
         Reader { published: Arc::clone(&self.published) }
@@ -285,22 +296,10 @@ impl Appender {
     ///
     /// # Errors
     /// [`Error::Full`] and [`Error::Write`] are worth a retry after a pause; nothing was acknowledged.
-    /// [`Error::TooLarge`]: send less at once.
+    /// [`Error::TooLarge`]: send less at once. [`Error::BatchMismatch`] for rows of a derived table.
     pub async fn append(&self, tenant: &TenantId, batches: Vec<Batch>) -> Result<()> {
-        let (reply, answer) = oneshot::channel();
-        let n_bytes: u64 = batches.iter().map(Batch::bytes).sum();
-        let prepared = if n_bytes <= INLINE_BYTES_MAX {
-            self.prepare(tenant, batches, reply)
-        } else {
-            let (appender, tenant) = (self.clone(), tenant.clone());
-            let preparing = tokio::task::spawn_blocking(move || appender.prepare(&tenant, batches, reply));
-            preparing.await.unwrap_or(Err(Error::Closed))
-        };
-        let Some(append) = prepared? else { return Ok(()) };
-        self.appends.try_send(append).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => self.full(self.published.queue_bytes.load(Ordering::Acquire)),
-            mpsc::error::TrySendError::Closed(_) => Error::Closed,
-        })?;
+        only(&batches, false)?;
+        let answer = self.send(tenant, batches).await?;
         match tokio::time::timeout(APPEND_PATIENCE, answer).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(Error::Closed),
@@ -312,7 +311,27 @@ impl Appender {
         }
     }
 
-    /// Takes room in the queue and encodes; `None` when there are no rows.
+    /// Puts the batches into the queue; the answer comes after the sync.
+    async fn send(&self, tenant: &TenantId, batches: Vec<Batch>) -> Result<oneshot::Receiver<Result<()>>> {
+        let (reply, answer) = oneshot::channel();
+        let n_bytes: u64 = batches.iter().map(Batch::bytes).sum();
+        let prepared = if n_bytes <= INLINE_BYTES_MAX {
+            self.prepare(tenant, batches, reply)
+        } else {
+            let (appender, tenant) = (self.clone(), tenant.clone());
+            let preparing = tokio::task::spawn_blocking(move || appender.prepare(&tenant, batches, reply));
+            preparing.await.unwrap_or(Err(Error::Closed))
+        };
+        if let Some(append) = prepared? {
+            self.appends.try_send(append).map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => self.full(self.published.queue_bytes.load(Ordering::Acquire)),
+                mpsc::error::TrySendError::Closed(_) => Error::Closed,
+            })?;
+        }
+        Ok(answer)
+    }
+
+    /// Takes room in the queue and encodes; `None`, and the reply given, when there are no rows.
     fn prepare(
         &self,
         tenant: &TenantId,
@@ -324,6 +343,7 @@ impl Appender {
         }
         batches.retain(|batch| batch.n_rows() > 0);
         if batches.is_empty() {
+            let _ = reply.send(Ok(()));
             return Ok(None);
         }
         let limit_bytes = self.published.config.buffer_bytes_max.saturating_mul(UNFLUSHED_FACTOR);
@@ -348,6 +368,17 @@ impl Appender {
     }
 }
 
+/// Refuses rows of tables that are (or are not) derived.
+fn only(batches: &[Batch], derived: bool) -> Result<()> {
+    match batches.iter().find(|batch| batch.table().is_derived != derived) {
+        None => Ok(()),
+        Some(batch) => {
+            let who = if derived { "telemetry" } else { "the digest" };
+            Err(Error::BatchMismatch { table: batch.table().name, detail: format!("only {who} writes this table") })
+        }
+    }
+}
+
 impl Reader {
     /// The tenant's tables at this moment: table versions and write buffer pinned together. Never waits.
     pub fn snapshot(&self, tenant: &TenantId) -> Arc<Snapshot> {
@@ -357,6 +388,24 @@ impl Reader {
     /// A number that grows whenever new rows or segments became visible.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.published.watch()
+    }
+
+    /// Rows of a table as they become visible from now on, of every tenant; those of old WAL files, which are still
+    /// being replayed, are not among them. One follower at a time: a new one ends the one before.
+    pub fn follow(&self, table: &'static table::Table) -> Follower {
+        self.published.follow(table)
+    }
+
+    /// Tenants that have or had rows, by name.
+    pub fn tenants(&self) -> Vec<TenantId> {
+        let mut tenants: Vec<TenantId> = self.published.tenants().keys().cloned().collect();
+        tenants.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        tenants
+    }
+
+    /// Old WAL files are still being replayed: their rows are in no snapshot yet, or not all of them.
+    pub fn is_replaying(&self) -> bool {
+        self.published.is_replaying.load(Ordering::Acquire)
     }
 
     /// Figures about storage.

@@ -12,9 +12,11 @@ use tokio::sync::watch;
 use crate::buffer::TenantView;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::follow::{Follower, Queue};
 use crate::index::TraceIndexes;
 use crate::metrics::Counters;
 use crate::snapshot::Snapshot;
+use crate::table::Table;
 
 /// State shared by the handles and the tasks of storage. Views are stored by the writer only.
 #[derive(Debug)]
@@ -44,6 +46,8 @@ pub(crate) struct Published {
     /// Bytes of WAL files on disk.
     pub wal_bytes: AtomicU64,
     pub counters: Counters,
+    /// Who wants to be handed rows as they become visible.
+    follower: ArcSwapOption<Queue>,
     version: watch::Sender<u64>,
 }
 
@@ -65,6 +69,7 @@ impl Published {
             replayed_bytes: AtomicU64::new(0),
             wal_bytes: AtomicU64::new(0),
             counters: Counters::default(),
+            follower: ArcSwapOption::empty(),
             version: watch::Sender::new(0),
         }
     }
@@ -98,6 +103,17 @@ impl Published {
 
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
+    }
+
+    pub(crate) fn follow(&self, table: &'static Table) -> Follower {
+        let queue = Arc::new(Queue::new(table));
+        self.follower.store(Some(Arc::clone(&queue)));
+        Follower::new(queue, self.watch())
+    }
+
+    /// Whoever follows; `None` when nobody does.
+    pub(crate) fn follower(&self) -> Option<Arc<Queue>> {
+        self.follower.load_full()
     }
 
     pub(crate) fn snapshot(&self, tenant: &TenantId) -> Snapshot {

@@ -9,10 +9,12 @@
 //! | `spans.rs`    | one row per span, events and links nested                                 |
 //! | `logs.rs`     | one row per log record                                                    |
 //! | `points.rs`   | one row per data point: numbers, histograms, exponential histograms, summaries; exemplars |
+//! | `derived.rs`  | settled journeys and their parts; written by the digest only              |
 //!
 //! Columns are added, never renamed or retyped; a reader fills a missing column with null.
 
 mod column;
+mod derived;
 mod logs;
 mod points;
 mod spans;
@@ -23,6 +25,7 @@ use arrow::datatypes::{Schema, SchemaRef};
 use model::semconv::{self, On, ValueKind};
 
 pub use column::{Column, Kind, Need, attributes_fields, events_fields, links_fields};
+pub use derived::{CALLS, DIGEST_PROGRESS, DIGEST_TRACES, EDGE_MINUTE_PARTS, FINDINGS, HOPS, JOURNEYS, SEGMENTS};
 pub use logs::LOGS;
 pub use points::{EXEMPLARS, EXP_HISTOGRAM_POINTS, HISTOGRAM_POINTS, NUMBER_POINTS, SUMMARY_POINTS};
 pub use spans::SPANS;
@@ -38,6 +41,8 @@ pub struct Table {
     pub time: &'static str,
     /// Sort order of a fresh segment.
     pub sort: &'static [&'static str],
+    /// Its rows are made from those of other tables, by the digest, and can be made again.
+    pub is_derived: bool,
     /// Columns of the table's own.
     own: &'static [Column],
     /// Which promoted attributes follow the own columns.
@@ -52,8 +57,23 @@ struct Built {
 }
 
 /// Every table, in the order in which they are listed for people. Its length is small and fixed.
-pub const TABLES: &[&Table] =
-    &[&SPANS, &LOGS, &NUMBER_POINTS, &HISTOGRAM_POINTS, &EXP_HISTOGRAM_POINTS, &SUMMARY_POINTS, &EXEMPLARS];
+pub const TABLES: &[&Table] = &[
+    &SPANS,
+    &LOGS,
+    &NUMBER_POINTS,
+    &HISTOGRAM_POINTS,
+    &EXP_HISTOGRAM_POINTS,
+    &SUMMARY_POINTS,
+    &EXEMPLARS,
+    &JOURNEYS,
+    &CALLS,
+    &HOPS,
+    &SEGMENTS,
+    &FINDINGS,
+    &EDGE_MINUTE_PARTS,
+    &DIGEST_TRACES,
+    &DIGEST_PROGRESS,
+];
 
 impl Table {
     const fn new(
@@ -64,7 +84,16 @@ impl Table {
         own: &'static [Column],
         promotes: &'static [On],
     ) -> Self {
-        Self { name, help, time, sort, own, promotes, built: OnceLock::new() }
+        Self { name, help, time, sort, is_derived: false, own, promotes, built: OnceLock::new() }
+    }
+
+    const fn derived(
+        name: &'static str,
+        help: &'static str,
+        sort: &'static [&'static str],
+        own: &'static [Column],
+    ) -> Self {
+        Self { name, help, time: "time", sort, is_derived: true, own, promotes: &[], built: OnceLock::new() }
     }
 
     /// The table with this name.

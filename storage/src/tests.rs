@@ -489,3 +489,55 @@ async fn small_batches_are_merged() {
     let n_batches = snapshot.table(&SPANS).expect("spans").buffer.len();
     assert!(n_batches < 50, "{n_batches} batches");
 }
+
+/// A batch of the digest with this number.
+fn progress(number: i64) -> Batch {
+    let one = || Arc::new(arrow::array::Int64Array::from(vec![number])) as arrow::array::ArrayRef;
+    let columns = table::DIGEST_PROGRESS.columns().iter().map(|column| (column.name, one()));
+    Batch::from_columns(&table::DIGEST_PROGRESS, 1, columns).expect("all columns are numbers")
+}
+
+/// Telemetry cannot be written as derived rows, nor the other way round.
+#[tokio::test]
+async fn derived_tables_have_a_writer_of_their_own() {
+    let dir = TempDir::new().expect("a folder");
+    let storage = open(&config(&dir)).await;
+    let refused = storage.appender().append(&tenant(), vec![spans(0..1), progress(1)]).await;
+    assert!(matches!(refused, Err(Error::BatchMismatch { table: "digest_progress", .. })), "{refused:?}");
+    let refused = storage.derived_writer().append(&tenant(), vec![progress(1), spans(0..1)]).await;
+    assert!(matches!(refused, Err(Error::BatchMismatch { table: "spans", .. })), "{refused:?}");
+    storage.derived_writer().append(&tenant(), vec![progress(1)]).await.expect("it is taken");
+    storage.derived_writer().append(&tenant(), Vec::new()).await.expect("nothing is fine");
+    drop(storage);
+
+    let storage = open(&config(&dir)).await;
+    settled(&storage).await;
+    let snapshot = storage.reader().snapshot(&tenant());
+    let rows = snapshot.table(&table::DIGEST_PROGRESS).map(|table| table.buffer.len());
+    assert_eq!((rows, buffered(&storage)), (Some(1), Vec::new()), "it survives a crash, and nothing was half written");
+    assert_eq!(storage.reader().tenants(), vec![tenant()]);
+}
+
+/// A follower is handed every row once, after it became visible; one that never looks costs a bounded queue.
+#[tokio::test]
+async fn a_follower_sees_rows_once() {
+    let dir = TempDir::new().expect("a folder");
+    let storage = open(&config(&dir)).await;
+    let appender = storage.appender();
+    appender.append(&tenant(), vec![spans(0..10)]).await.expect("it is taken");
+    let mut follower = storage.reader().follow(&SPANS);
+    appender.append(&tenant(), vec![spans(10..20), logs(2)]).await.expect("it is taken");
+    appender.append(&tenant(), vec![logs(2)]).await.expect("it is taken");
+    appender.append(&tenant(), vec![spans(20..30)]).await.expect("it is taken");
+    tokio::time::timeout(Duration::from_secs(5), follower.changed()).await.expect("something was published");
+    let followed = follower.take();
+    let mut ids: Vec<u64> = followed.rows.iter().flat_map(|(_, rows)| span_ids(&rows.records)).collect();
+    ids.sort_unstable();
+    assert_eq!((ids, followed.has_gap), ((10..30).collect(), false), "none twice, none of before");
+    assert!(follower.take().rows.is_empty());
+
+    for n in 0..800 {
+        appender.append(&tenant(), vec![spans(n * 1000..n * 1000 + 1000)]).await.expect("it is taken");
+    }
+    assert!(follower.take().has_gap, "it came too late, and is told");
+}

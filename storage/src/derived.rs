@@ -1,0 +1,31 @@
+//! The write side of the digest: rows of derived tables, all of one batch or none.
+//!
+//! They take the way of any append (one WAL record, one sync, then visible), so a batch of the digest is atomic
+//! and survives a crash like telemetry does. Nothing else can be written through this handle.
+
+use model::TenantId;
+
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::{Appender, only};
+
+/// Writes derived tables. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct DerivedWriter(Appender);
+
+impl DerivedWriter {
+    pub(crate) const fn new(appender: Appender) -> Self {
+        Self(appender)
+    }
+
+    /// Makes the batches durable as one record: all of them or none. Returns after the sync; the rows are then
+    /// visible to every new snapshot, together. Waits as long as the disk takes: the answer is never in doubt.
+    ///
+    /// # Errors
+    /// [`Error::BatchMismatch`] for rows of a table that is not derived; otherwise as [`Appender::append`].
+    pub async fn append(&self, tenant: &TenantId, batches: Vec<Batch>) -> Result<()> {
+        only(&batches, true)?;
+        let answer = self.0.send(tenant, batches).await?;
+        answer.await.unwrap_or(Err(Error::Closed))
+    }
+}
