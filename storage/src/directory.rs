@@ -1,142 +1,185 @@
 //! The data directory: whose it is, which format it has, and that nobody else writes to it.
 
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use url::Url;
 
+use crate::disk::{self, Disk, Hold, Placing, TEMPORARY, create_dir_durably, write_durably};
+use crate::durable_local::DurableLocal;
 use crate::error::{Error, Result};
-use crate::paths::{Paths, sync_dir};
+use crate::paths::{FORMAT_FILE, LOCK_FILE, QUARANTINE_DIR, TENANTS_DIR, WAL_DIR};
+use crate::place::{Owned, Place};
+use crate::wal::LocalWal;
 
 /// Format of the data directory written by this release.
-const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 1;
 /// How long to wait for a process that is just leaving the directory.
 const LOCK_PATIENCE: Duration = Duration::from_millis(800);
+/// Directories between `tenants/` and a segment: tenant, table, day.
+const SEGMENT_DEPTH: usize = 3;
 
 /// What stands in the format file.
 #[derive(Debug, Serialize, Deserialize)]
-struct FormatFile {
-    product: String,
-    format: u32,
-    /// Name of this writer in the table logs.
-    writer: String,
-}
-
-/// A data directory that this process owns. The lock goes with the last clone of `lock`, or with the process.
-#[derive(Debug)]
-pub(crate) struct Directory {
-    pub paths: Paths,
+pub(crate) struct FormatFile {
+    pub product: String,
+    pub format: u32,
     /// Name of this writer in the table logs.
     pub writer: String,
-    /// The lock; whoever still writes holds it.
-    pub lock: Arc<File>,
+}
+
+impl FormatFile {
+    /// That of new data of this release.
+    pub(crate) fn new() -> Self {
+        Self { product: "hodoscope".to_owned(), format: FORMAT, writer: uuid::Uuid::now_v7().to_string() }
+    }
+
+    /// Reads what stands in the file.
+    ///
+    /// # Errors
+    /// Why this release cannot use the data, and what to do.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let format: Self = serde_json::from_slice(bytes)
+            .map_err(|error| format!("{FORMAT_FILE} is damaged ({error}); restore it from a backup"))?;
+        if format.product != "hodoscope" {
+            return Err(format!("it belongs to {}; choose another directory with --data", format.product));
+        }
+        if format.format > FORMAT {
+            return Err(format!(
+                "it has format {}, this release knows up to {FORMAT}; run the newer release that wrote it",
+                format.format
+            ));
+        }
+        Ok(format)
+    }
 }
 
 /// Opens or makes the data directory. Looks first and touches nothing that is not ours.
 ///
 /// # Errors
 /// [`Error::InUse`] or [`Error::Open`] with what to do.
-pub(crate) fn open(root: &Path) -> Result<Directory> {
+pub(crate) fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Owned> {
     let refuse = |detail: String| Error::Open { path: root.to_owned(), detail };
     if root.to_str().is_some_and(|text| text.contains("://")) {
         return Err(refuse("only local directories can hold data in this release; give a path".to_owned()));
     }
-    let paths = Paths::new(root);
-    match std::fs::metadata(root) {
-        Ok(meta) if !meta.is_dir() => return Err(refuse("it is a file; choose a directory with --data".to_owned())),
+    match disk.metadata(root) {
+        Ok(meta) if !meta.is_dir => return Err(refuse("it is a file; choose a directory with --data".to_owned())),
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir_all(root).map_err(|error| refuse(explain(&error)))?;
+            create_dir_durably(&*disk, root).map_err(|error| refuse(explain(&error)))?;
         }
         Err(error) => return Err(refuse(explain(&error))),
     }
-    let known = read_format(&paths).map_err(refuse)?;
-    if known.is_none() && has_foreign_files(root).map_err(|error| refuse(explain(&error)))? {
+    let known = read_format(&*disk, root).map_err(refuse)?;
+    if known.is_none() && has_foreign_files(&*disk, root).map_err(|error| refuse(explain(&error)))? {
         return Err(refuse(
             "it holds files of something else (no hodoscope.json); choose an empty directory with --data".to_owned(),
         ));
     }
-    let lock = lock(&paths, root)?;
-    let made = prepare(&paths, known).map_err(|error| refuse(explain(&error)))?;
-    Ok(Directory { paths, writer: made.writer, lock: Arc::new(lock) })
+    let hold = lock(&*disk, root)?;
+    let format = prepare(&*disk, root, known).map_err(|error| refuse(explain(&error)))?;
+    Ok(Owned { place: place(disk, root, format.writer)?, hold: hold.into() })
+}
+
+/// The directory as a place.
+fn place(disk: Arc<dyn Disk>, root: &Path, writer: String) -> Result<Place> {
+    let refuse = |detail: String| Error::Open { path: root.to_owned(), detail };
+    let absolute = std::path::absolute(root).map_err(|error| refuse(explain(&error)))?;
+    let url = Url::from_directory_path(&absolute).map_err(|()| refuse("its path is no URL".to_owned()))?;
+    Ok(Place {
+        name: root.to_owned(),
+        writer,
+        store: Arc::new(DurableLocal::new(Arc::clone(&disk), &absolute)),
+        root_store: Arc::new(DurableLocal::new(Arc::clone(&disk), Path::new("/"))),
+        url,
+        wal: Arc::new(LocalWal::new(Arc::clone(&disk), &absolute)),
+        disk: Some((disk, absolute)),
+    })
 }
 
 /// The format file; `None` when there is none.
-fn read_format(paths: &Paths) -> Result<Option<FormatFile>, String> {
-    let text = match std::fs::read_to_string(paths.format_file()) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(explain(&error)),
-    };
-    let format: FormatFile = serde_json::from_str(&text)
-        .map_err(|error| format!("hodoscope.json is damaged ({error}); restore it from a backup"))?;
-    if format.product != "hodoscope" {
-        return Err(format!("it belongs to {}; choose another directory with --data", format.product));
+fn read_format(disk: &dyn Disk, root: &Path) -> Result<Option<FormatFile>, String> {
+    match disk::read(disk, &root.join(FORMAT_FILE)) {
+        Ok(bytes) => FormatFile::parse(&bytes).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(explain(&error)),
     }
-    if format.format > FORMAT {
-        return Err(format!(
-            "it has format {}, this release knows up to {FORMAT}; run the newer release that wrote it",
-            format.format
-        ));
-    }
-    Ok(Some(format))
 }
 
 /// True when the directory holds something although it has no format file yet.
-fn has_foreign_files(root: &Path) -> io::Result<bool> {
-    for entry in std::fs::read_dir(root)? {
-        let name = entry?.file_name();
-        // What a crash between the first steps of `open` leaves, and what every fresh file system has.
-        if !["LOCK", "hodoscope.json.tmp", "lost+found"].iter().any(|ours| name == *ours) {
+fn has_foreign_files(disk: &dyn Disk, root: &Path) -> io::Result<bool> {
+    // What a crash between the first steps of `open` leaves, and what every fresh file system has.
+    let is_ours = |name: &str| {
+        [LOCK_FILE, WAL_DIR, QUARANTINE_DIR, "lost+found"].contains(&name)
+            || (name.starts_with(FORMAT_FILE) && name.ends_with(TEMPORARY))
+    };
+    for entry in disk.list(root)? {
+        let is_empty =
+            !entry.metadata.is_dir || entry.name == "lost+found" || disk.list(&root.join(&entry.name))?.is_empty();
+        if !is_ours(&entry.name) || !is_empty {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn lock(paths: &Paths, root: &Path) -> Result<File> {
-    let refuse = |error: &io::Error| Error::Open { path: root.to_owned(), detail: explain(error) };
-    let file = OpenOptions::new().create(true).truncate(false).write(true).open(paths.lock_file());
-    let file = file.map_err(|error| refuse(&error))?;
+fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn Hold>> {
     let started = Instant::now();
     loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::WouldBlock) if started.elapsed() < LOCK_PATIENCE => {
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: root.to_owned() }),
-            Err(TryLockError::Error(error)) => return Err(refuse(&error)),
+        match disk.lock(&root.join(LOCK_FILE)) {
+            Ok(Some(hold)) => return Ok(hold),
+            Ok(None) if started.elapsed() < LOCK_PATIENCE => std::thread::sleep(Duration::from_millis(20)),
+            Ok(None) => return Err(Error::InUse { path: root.to_owned() }),
+            Err(error) => return Err(Error::Open { path: root.to_owned(), detail: explain(&error) }),
         }
     }
 }
 
-/// Makes the folders and the format file; proves that the directory can be written.
-fn prepare(paths: &Paths, known: Option<FormatFile>) -> io::Result<FormatFile> {
-    std::fs::create_dir_all(paths.wal_dir())?;
-    std::fs::create_dir_all(paths.quarantine_dir())?;
+/// Makes the folders and the format file, removes what a crash left half-written; proves that the directory can be
+/// written.
+fn prepare(disk: &dyn Disk, root: &Path, known: Option<FormatFile>) -> io::Result<FormatFile> {
+    create_dir_durably(disk, &root.join(WAL_DIR))?;
+    create_dir_durably(disk, &root.join(QUARANTINE_DIR))?;
+    remove_temporaries(disk, root)?;
     let format = match known {
         Some(format) => format,
         None => {
-            let writer = uuid::Uuid::now_v7().to_string();
-            let format = FormatFile { product: "hodoscope".to_owned(), format: FORMAT, writer };
-            let temporary = paths.format_file().with_extension("json.tmp");
-            let mut file = File::create(&temporary)?;
-            file.write_all(&serde_json::to_vec_pretty(&format)?)?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, paths.format_file())?;
+            let format = FormatFile::new();
+            write_durably(disk, &root.join(FORMAT_FILE), &[&serde_json::to_vec_pretty(&format)?], Placing::Replace)?;
             format
         }
     };
-    sync_dir(paths.root())?;
+    disk.sync_dir(root)?;
     Ok(format)
 }
 
+/// Files that a crash left half-written; their names say so. Nobody else writes here: the lock is held.
+fn remove_temporaries(disk: &dyn Disk, root: &Path) -> io::Result<()> {
+    let mut dirs: Vec<(PathBuf, usize)> = vec![(root.to_owned(), 0), (root.join(TENANTS_DIR), 0)];
+    while let Some((dir, depth)) = dirs.pop() {
+        let entries = match disk.list(&dir) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
+            listed => listed?,
+        };
+        for entry in entries {
+            let path = dir.join(&entry.name);
+            if entry.metadata.is_dir && dir != root && depth < SEGMENT_DEPTH {
+                dirs.push((path, depth + 1));
+            } else if !entry.metadata.is_dir && entry.name.ends_with(TEMPORARY) {
+                // A leftover that cannot be removed costs its space and nothing else.
+                let _ = disk.remove(&path);
+            }
+        }
+    }
+    Ok(())
+}
+
 /// What a person can do about a refusal of the system.
-fn explain(error: &io::Error) -> String {
+pub(crate) fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ReadOnlyFilesystem => {
             "the file system is read-only; choose a writable directory with --data".to_owned()

@@ -5,22 +5,22 @@
 //! the WAL and in the buffer, and is tried again with growing pauses; what was committed is not written twice.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use model::TenantId;
+use object_store::path::Path;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::disk::Hold;
 use crate::error::{Error, Result};
-use crate::paths::{Paths, sync_dir};
+use crate::paths;
 use crate::published::Published;
-use crate::segment;
+use crate::segment::{self, Target};
 use crate::snapshot::BufferedRows;
 use crate::table::Table;
 use crate::table_log::TableLog;
@@ -55,18 +55,15 @@ pub(crate) struct SealedTable {
 #[derive(Debug)]
 pub(crate) struct Flusher {
     pub published: Arc<Published>,
-    pub paths: Paths,
-    /// Name of this writer in the table logs.
-    pub writer: String,
     pub logs: Logs,
     /// Segments of the table at hand whose commit was reported as failed.
-    pub doubtful: Vec<PathBuf>,
+    pub doubtful: Vec<Path>,
     /// For the table logs, which are async.
     pub runtime: Runtime,
     pub commands: mpsc::Sender<Command>,
     pub stop: CancellationToken,
     /// Held until nothing is written any more.
-    pub lock: Arc<File>,
+    pub hold: Arc<dyn Hold>,
 }
 
 impl Flusher {
@@ -82,7 +79,7 @@ impl Flusher {
                 Job::Remove { files } => self.remove(&files),
             }
         }
-        tracing::debug!(lock = ?self.lock, "the flusher ends");
+        tracing::debug!(hold = ?self.hold, "the flusher ends");
     }
 
     /// True when every table was committed; false when told to stop before that.
@@ -143,25 +140,29 @@ impl Flusher {
         let SealedTable { tenant, table, rows } = sealed;
         let key = (tenant.clone(), table.index());
         if !self.logs.contains_key(&key) {
-            let log = self.runtime.block_on(TableLog::open(&self.paths, tenant, table, &self.writer))?;
+            let log = self.runtime.block_on(TableLog::open(&self.published.place, tenant, table))?;
             self.logs.insert(key.clone(), log);
         }
         let Some(log) = self.logs.get_mut(&key) else { return Ok(()) };
-        let dir = self.paths.table_dir(tenant, table);
-        let prefix = Paths::table_prefix(tenant, table);
-        let files = segment::write(table, rows, &dir, &prefix, self.published.config.retention_days)?;
+        let target = Target {
+            store: Arc::clone(&self.published.place.store),
+            table: paths::table(tenant, table),
+            runtime: self.runtime.handle().clone(),
+        };
+        let files = segment::write(&target, table, rows, self.published.config.retention_days)?;
+        let written = || files.iter().map(|file| file.meta.path.clone());
         let now = self.published.clock.now();
         match self.runtime.block_on(log.append(&files, sequence, now)) {
             // What earlier attempts wrote is not part of the table.
-            Ok(true) => remove_files(self.doubtful.drain(..)),
+            Ok(true) => segment::remove(&target, self.doubtful.drain(..)),
             // An earlier attempt was committed after all, and these files are not part of the table.
             Ok(false) => {
                 self.doubtful.clear();
-                remove_files(files.iter().map(|file| dir.join(&file.path_in_table)));
+                segment::remove(&target, written());
             }
             Err(error) => {
                 // They may be part of the table: the next attempt finds out.
-                self.doubtful.extend(files.iter().map(|file| dir.join(&file.path_in_table)));
+                self.doubtful.extend(written());
                 return Err(error);
             }
         }
@@ -184,33 +185,20 @@ impl Flusher {
 
     /// Covered WAL files leave the disk; damaged ones go to quarantine for people.
     fn remove(&self, files: &[OldFile]) {
+        let wal = &self.published.place.wal;
         for file in files {
-            let result = if file.is_damaged {
-                let name = file.path.file_name().unwrap_or_default();
-                std::fs::rename(&file.path, self.paths.quarantine_dir().join(name))
-            } else {
-                std::fs::remove_file(&file.path)
-            };
+            let result =
+                if file.is_damaged { wal.quarantine(file.first_sequence) } else { wal.remove(file.first_sequence) };
             match result {
                 Ok(()) => {
                     self.published.wal_bytes.fetch_sub(file.bytes, Ordering::AcqRel);
                 }
                 Err(error) => {
-                    tracing::warn!(path = %file.path.display(), %error, "a covered WAL file cannot be moved away");
+                    let path = wal.name(file.first_sequence);
+                    tracing::warn!(path = %path.display(), %error, "a covered WAL file cannot be moved away");
                 }
             }
         }
-        for dir in [self.paths.wal_dir(), self.paths.quarantine_dir()] {
-            let _ = sync_dir(&dir);
-        }
-    }
-}
-
-/// Segments that no version of the table names.
-fn remove_files(paths: impl Iterator<Item = PathBuf>) {
-    for path in paths {
-        if let Err(error) = std::fs::remove_file(&path) {
-            tracing::warn!(path = %path.display(), %error, "a segment that was not committed cannot be removed");
-        }
+        wal.settle();
     }
 }

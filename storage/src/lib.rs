@@ -10,7 +10,9 @@
 //! |----------------|--------------------------------------------------------------------------|
 //! | `table.rs`     | THE schema                                                               |
 //! | `batch.rs`     | rows that are proven to match it                                         |
+//! | `place.rs`     | where the data lives: objects, WAL, the right to write                   |
 //! | `directory.rs` | whose data directory it is, its format, the lock                         |
+//! | `disk.rs`      | the few things storage asks of a disk                                    |
 //! | `wal.rs`       | the log that makes an acknowledgement true                               |
 //! | `writer.rs`    | the only task that changes anything                                      |
 //! | `buffer.rs`    | accepted rows that are in no segment yet                                 |
@@ -19,6 +21,7 @@
 //! | `index.rs`     | which rows of a segment may belong to a trace; a cache                   |
 //! | `table_log.rs` | which segments are alive: a Delta log per table                          |
 //! | `durable_local.rs` | local disk as an object store that syncs                             |
+//! | `object_writer.rs` | an object written as a stream of bytes                               |
 //! | `recovery.rs`  | replay of old WAL files behind an open ingest                            |
 //! | `published.rs` | what readers see, swapped as one value                                   |
 //! | `follow.rs`    | rows as they become visible, for the digest                              |
@@ -33,13 +36,16 @@ mod clock;
 mod config;
 mod derived;
 mod directory;
+mod disk;
 mod durable_local;
 mod error;
 mod flush;
 mod follow;
 mod index;
 mod metrics;
+mod object_writer;
 mod paths;
+mod place;
 mod published;
 mod recovery;
 mod segment;
@@ -72,8 +78,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use buffer::TenantView;
-use durable_local::DurableLocal;
 use flush::{Flusher, Logs};
+use place::Owned;
 use published::{Published, Reservation};
 use recovery::Replay;
 use wal::Encoded;
@@ -158,17 +164,22 @@ impl Storage {
     fn open_blocking(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
         let refuse = |detail: String| Error::Open { path: config.data.clone(), detail };
         config.validate().map_err(refuse)?;
-        let directory = directory::open(&config.data)?;
-        let old = recovery::look(&directory.paths)?;
+        Self::open_at(config, clock, place::open(config)?)
+    }
+
+    /// Opens what lies in a place. Blocks; must not be called on a runtime's worker.
+    fn open_at(config: &Config, clock: Arc<dyn Clock>, owned: Owned) -> Result<Self> {
+        let refuse = |detail: String| Error::Open { path: config.data.clone(), detail };
+        let Owned { place, hold } = owned;
+        let old = recovery::look(&place)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("storage-log")
             .enable_all()
             .build()
             .map_err(|error| refuse(error.to_string()))?;
-        let logs = runtime.block_on(recovery::open_logs(&directory.paths, &directory.writer))?;
-        let store = DurableLocal::new(directory.paths.root())?;
-        let published = Arc::new(Published::new(config.clone(), clock, Arc::new(store)));
+        let logs = runtime.block_on(recovery::open_logs(&place))?;
+        let published = Arc::new(Published::new(config.clone(), clock, place));
         published.wal_bytes.store(old.files.iter().map(|file| file.bytes).sum(), Ordering::Release);
         let covered: HashMap<(TenantId, usize), u64> =
             logs.iter().map(|(key, log)| (key.clone(), log.covered)).collect();
@@ -181,29 +192,20 @@ impl Storage {
         let stop = CancellationToken::new();
         let flusher = Flusher {
             published: Arc::clone(&published),
-            paths: directory.paths.clone(),
-            writer: directory.writer.clone(),
             logs,
             doubtful: Vec::new(),
             runtime,
             commands: commands.clone(),
             stop: stop.clone(),
-            lock: Arc::clone(&directory.lock),
+            hold: Arc::clone(&hold),
         };
         let has_old_files = !old.files.is_empty();
         published.is_replaying.store(has_old_files, Ordering::Release);
         if has_old_files {
             published.incomplete.store(Some(Arc::new("the WAL is still being replayed".to_owned())));
         }
-        let writer = Writer::open(
-            Arc::clone(&published),
-            directory,
-            next_sequence,
-            append_queue,
-            command_queue,
-            jobs,
-            stop.clone(),
-        )?;
+        let writer =
+            Writer::open(Arc::clone(&published), hold, next_sequence, append_queue, command_queue, jobs, stop.clone())?;
         let mut threads = vec![
             spawn("storage-writer", move || run_writer(writer)),
             spawn("storage-flush", move || flusher.run(&job_queue)),
@@ -423,9 +425,7 @@ impl Reader {
             segments: segments.len() as u64,
             segment_bytes: segments.iter().map(|segment| segment.size_bytes).sum(),
             segment_rows: segments.iter().map(|segment| segment.n_rows).sum(),
-            disk_free_bytes: rustix::fs::statvfs(&published.config.data)
-                .ok()
-                .map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+            disk_free_bytes: published.place.free_bytes(),
             refusing: published.refusing.load().as_deref().cloned(),
             replaying: published.is_replaying.load(Ordering::Acquire),
             counts: published.counters.read(),

@@ -12,69 +12,48 @@
 //!     _idx/<uuid>.tix                  trace index of a segment; may be missing
 //! ```
 
-use std::path::{Path, PathBuf};
-
 use model::TenantId;
-use object_store::path::Path as ObjectPath;
+use object_store::path::Path;
 
 use crate::table::Table;
 
-/// Names in one data directory.
-#[derive(Clone, Debug)]
-pub(crate) struct Paths {
-    root: PathBuf,
+/// Product, format version and writer name.
+pub(crate) const FORMAT_FILE: &str = "hodoscope.json";
+/// Held by the one process that may write to a directory.
+pub(crate) const LOCK_FILE: &str = "LOCK";
+/// WAL files.
+pub(crate) const WAL_DIR: &str = "_wal";
+/// Damaged files, kept for people.
+pub(crate) const QUARANTINE_DIR: &str = "quarantine";
+/// The tenants' tables.
+pub(crate) const TENANTS_DIR: &str = "tenants";
+/// Indexes of a table's segments, inside the table.
+const INDEX_DIR: &str = "_idx";
+
+/// Name of the WAL file whose records have at least this sequence.
+pub(crate) fn wal_file(first_sequence: u64) -> String {
+    format!("{first_sequence:020}.wal")
 }
 
-impl Paths {
-    pub(crate) fn new(root: &Path) -> Self {
-        Self { root: root.to_owned() }
-    }
+/// First sequence by the name of a WAL file; `None` when it is not one.
+pub(crate) fn parse_wal_file(name: &str) -> Option<u64> {
+    let digits = name.strip_suffix(".wal")?;
+    (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
+}
 
-    pub(crate) fn root(&self) -> &Path {
-        &self.root
-    }
+/// Where the tables of all tenants are.
+pub(crate) fn tenants() -> Path {
+    Path::from(TENANTS_DIR)
+}
 
-    /// Product, format version and writer name.
-    pub(crate) fn format_file(&self) -> PathBuf {
-        self.root.join("hodoscope.json")
-    }
+/// One table of one tenant.
+pub(crate) fn table(tenant: &TenantId, table: &Table) -> Path {
+    Path::from(format!("{TENANTS_DIR}/{tenant}/{}", table.name))
+}
 
-    pub(crate) fn lock_file(&self) -> PathBuf {
-        self.root.join("LOCK")
-    }
-
-    pub(crate) fn wal_dir(&self) -> PathBuf {
-        self.root.join("_wal")
-    }
-
-    pub(crate) fn quarantine_dir(&self) -> PathBuf {
-        self.root.join("quarantine")
-    }
-
-    /// The WAL file whose records have at least this sequence.
-    pub(crate) fn wal_file(&self, first_sequence: u64) -> PathBuf {
-        self.wal_dir().join(format!("{first_sequence:020}.wal"))
-    }
-
-    pub(crate) fn tenants_dir(&self) -> PathBuf {
-        self.root.join("tenants")
-    }
-
-    /// Directory of one table of one tenant.
-    pub(crate) fn table_dir(&self, tenant: &TenantId, table: &Table) -> PathBuf {
-        self.tenants_dir().join(tenant.as_str()).join(table.name)
-    }
-
-    /// Object path of one table of one tenant.
-    pub(crate) fn table_prefix(tenant: &TenantId, table: &Table) -> ObjectPath {
-        ObjectPath::from(format!("tenants/{tenant}/{}", table.name))
-    }
-
-    /// First sequence by the name of a WAL file; `None` when it is not one.
-    pub(crate) fn parse_wal_file(name: &str) -> Option<u64> {
-        let digits = name.strip_suffix(".wal")?;
-        (digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit())).then(|| digits.parse().ok())?
-    }
+/// Commits of a table.
+pub(crate) fn table_log(table: &Path) -> Path {
+    Path::from(format!("{table}/_delta_log"))
 }
 
 /// Name of the partition column of every table.
@@ -103,18 +82,14 @@ pub(crate) fn parse_date(text: &str) -> Option<i32> {
 
 const UNIX_DAY_0: time::Date = time::macros::date!(1970 - 01 - 01);
 
-/// The trace index of a segment, by the segment's object path: `<table>/_idx/<uuid>.tix`.
-pub(crate) fn index_file(root: &Path, segment: &ObjectPath) -> PathBuf {
-    let path = root.join(segment.as_ref());
-    let name = path.file_stem().unwrap_or_default().to_owned();
+/// The trace index of a segment, by the segment's path: `<table>/_idx/<uuid>.tix`.
+pub(crate) fn index(segment: &Path) -> Path {
+    let parts: Vec<&str> = segment.as_ref().split('/').collect();
     // Up from the day's directory to the table's.
-    let table_dir = path.parent().and_then(Path::parent).unwrap_or(root);
-    table_dir.join("_idx").join(name).with_extension("tix")
-}
-
-/// Makes the names in a directory durable: a new, renamed or removed file is not, before this.
-pub(crate) fn sync_dir(dir: &Path) -> std::io::Result<()> {
-    std::fs::File::open(dir)?.sync_all()
+    let table = parts[..parts.len().saturating_sub(2)].join("/");
+    let name = parts.last().copied().unwrap_or_default();
+    let name = name.strip_suffix(".parquet").unwrap_or(name);
+    Path::from(format!("{table}/{INDEX_DIR}/{name}.tix"))
 }
 
 #[cfg(test)]
@@ -123,12 +98,12 @@ mod tests {
 
     #[test]
     fn wal_names_come_back() {
-        let path = Paths::new(Path::new("data")).wal_file(42);
-        let name = path.file_name().and_then(|name| name.to_str()).expect("it has a name");
-        assert_eq!(Paths::parse_wal_file(name), Some(42));
+        assert_eq!(parse_wal_file(&wal_file(42)), Some(42));
         assert_eq!(partition(20_777), "date=2026-11-20");
         assert_eq!(parse_date("2026-11-20"), Some(20_777));
-        assert_eq!(Paths::parse_wal_file("42.wal"), None);
-        assert_eq!(Paths::parse_wal_file("0000000000000000004x.wal"), None);
+        assert_eq!(parse_wal_file("42.wal"), None);
+        assert_eq!(parse_wal_file("0000000000000000004x.wal"), None);
+        let segment = Path::from("tenants/default/spans/date=2026-11-20/0193.parquet");
+        assert_eq!(index(&segment).as_ref(), "tenants/default/spans/_idx/0193.tix");
     }
 }

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use model::TenantId;
-use object_store::ObjectStore;
 use tokio::sync::watch;
 
 use crate::buffer::TenantView;
@@ -15,6 +14,7 @@ use crate::config::Config;
 use crate::follow::{Follower, Queue};
 use crate::index::TraceIndexes;
 use crate::metrics::Counters;
+use crate::place::Place;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 
@@ -24,7 +24,7 @@ pub(crate) struct Published {
     pub config: Config,
     /// For what other readers of the table logs see; nothing here depends on the time of day.
     pub clock: Arc<dyn Clock>,
-    pub store: Arc<dyn ObjectStore>,
+    pub place: Place,
     indexes: Arc<TraceIndexes>,
     tenants: ArcSwap<HashMap<TenantId, Arc<ArcSwap<TenantView>>>>,
     /// Why snapshots may miss rows.
@@ -52,12 +52,12 @@ pub(crate) struct Published {
 }
 
 impl Published {
-    pub(crate) fn new(config: Config, clock: Arc<dyn Clock>, store: Arc<dyn ObjectStore>) -> Self {
+    pub(crate) fn new(config: Config, clock: Arc<dyn Clock>, place: Place) -> Self {
         Self {
-            indexes: Arc::new(TraceIndexes::new(&config.data)),
+            indexes: Arc::new(TraceIndexes::new(Arc::clone(&place.store))),
             config,
             clock,
-            store,
+            place,
             tenants: ArcSwap::default(),
             incomplete: ArcSwapOption::empty(),
             refusing: ArcSwapOption::empty(),
@@ -123,7 +123,7 @@ impl Published {
         let tables = self
             .view(tenant)
             .map(|view| view.tables.iter().filter_map(|table| table.snapshot(&self.indexes)).collect());
-        Snapshot { tables: tables.unwrap_or_default(), store: Arc::clone(&self.store), incomplete }
+        Snapshot { tables: tables.unwrap_or_default(), store: Arc::clone(&self.place.store), incomplete }
     }
 }
 

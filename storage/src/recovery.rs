@@ -4,7 +4,6 @@
 //! skipped, so replaying twice is replaying once. A damaged record is counted and its file kept for people;
 //! everything else in that file is recovered. Recovery deletes nothing.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,13 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::buffer;
 use crate::error::{Error, Result};
 use crate::flush::Logs;
-use crate::paths::Paths;
+use crate::paths;
+use crate::place::Place;
 use crate::published::Published;
-use crate::table::{TABLES, Table};
+use crate::table::Table;
 use crate::table_log::TableLog;
 use crate::wal::payload::{Schemas, decode_append};
 use crate::wal::record::{FILE_HEAD_BYTES, RECORD_HEADER_BYTES, RecordKind, VERSION};
-use crate::wal::{Found, WalReader};
+use crate::wal::store::WalEntry;
+use crate::wal::{Found, WalReader, WalStore};
 use crate::writer::{Command, OldFile, TableRows};
 
 /// Table logs opened at the same time.
@@ -45,25 +46,18 @@ pub(crate) struct OldWal {
 ///
 /// # Errors
 /// [`Error::Open`] for a file of a newer release, before anything was touched.
-pub(crate) fn look(paths: &Paths) -> Result<OldWal> {
-    let refuse = |detail: String| Error::Open { path: paths.root().to_owned(), detail };
+pub(crate) fn look(place: &Place) -> Result<OldWal> {
+    let refuse = |detail: String| Error::Open { path: place.name.clone(), detail };
     let io = |error: std::io::Error| refuse(format!("cannot read its WAL: {error}"));
-    let mut found: Vec<(u64, PathBuf, u64)> = Vec::new();
-    for entry in std::fs::read_dir(paths.wal_dir()).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let name = entry.file_name();
-        let Some(first) = name.to_str().and_then(Paths::parse_wal_file) else { continue };
-        found.push((first, entry.path(), entry.metadata().map_err(io)?.len()));
-    }
-    found.sort();
+    let found = place.wal.list().map_err(io)?;
     let mut old = OldWal { files: Vec::with_capacity(found.len()), next_sequence: 1 };
-    for (first, path, bytes) in found {
-        if let Some(reader) = WalReader::open(&path).map_err(io)?
+    for WalEntry { first_sequence: first, bytes } in found {
+        if let Some(reader) = place.wal.open(first).and_then(WalReader::open).map_err(io)?
             && reader.header().version > VERSION
         {
             let detail = format!(
                 "{} has WAL version {}, this release knows up to {VERSION}; run the newer release that wrote it",
-                path.display(),
+                place.wal.name(first).display(),
                 reader.header().version
             );
             return Err(refuse(detail));
@@ -75,7 +69,7 @@ pub(crate) fn look(paths: &Paths) -> Result<OldWal> {
             before.last_sequence = before.last_sequence.min(first.saturating_sub(1));
         }
         old.next_sequence = last_sequence + 1;
-        old.files.push(OldFile { path, bytes, last_sequence, is_damaged: false });
+        old.files.push(OldFile { first_sequence: first, bytes, last_sequence, is_damaged: false });
     }
     Ok(old)
 }
@@ -84,37 +78,33 @@ pub(crate) fn look(paths: &Paths) -> Result<OldWal> {
 ///
 /// # Errors
 /// [`Error::TableLog`] when one cannot be read.
-pub(crate) async fn open_logs(paths: &Paths, writer: &str) -> Result<Logs> {
-    let refuse =
-        |error: std::io::Error| Error::Open { path: paths.root().to_owned(), detail: format!("cannot list: {error}") };
-    let mut found = Vec::new();
-    let entries = match std::fs::read_dir(paths.tenants_dir()) {
-        Ok(entries) => entries.collect::<std::io::Result<Vec<_>>>().map_err(refuse)?,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(refuse(error)),
-    };
-    for entry in entries {
-        let Some(tenant) = entry.file_name().to_str().and_then(TenantId::new) else { continue };
-        for table in TABLES.iter().copied().filter(|table| paths.table_dir(&tenant, table).is_dir()) {
-            found.push((tenant.clone(), table));
-        }
-    }
+pub(crate) async fn open_logs(place: &Place) -> Result<Logs> {
+    let found = tables(place).await?;
     let logs = futures::stream::iter(found).map(async |(tenant, table): (TenantId, &'static Table)| {
-        let log = TableLog::open(paths, &tenant, table, writer).await?;
-        remove_temporaries(&paths.table_dir(&tenant, table));
+        let log = TableLog::open(place, &tenant, table).await?;
         Ok::<_, Error>(((tenant, table.index()), log))
     });
     logs.buffer_unordered(LOGS_AT_ONCE).try_collect().await
 }
 
-/// Files that a crash left half-written; their names say so.
-fn remove_temporaries(table_dir: &Path) {
-    let Ok(entries) = std::fs::read_dir(table_dir) else { return };
-    let dirs = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
-    let files = dirs.filter_map(|dir| std::fs::read_dir(dir).ok()).flat_map(|entries| entries.flatten());
-    for path in files.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|ext| ext == "tmp")) {
-        let _ = std::fs::remove_file(path);
+/// Tables that tenants have, by the names of their directories.
+///
+/// # Errors
+/// [`Error::Open`] when the place cannot be listed.
+pub(crate) async fn tables(place: &Place) -> Result<Vec<(TenantId, &'static Table)>> {
+    let refuse = |error: object_store::Error| Error::Open {
+        path: place.name.clone(),
+        detail: format!("cannot list its tables: {error}"),
+    };
+    let mut found = Vec::new();
+    let tenants = place.store.list_with_delimiter(Some(&paths::tenants())).await.map_err(refuse)?;
+    for dir in tenants.common_prefixes {
+        let Some(tenant) = dir.filename().and_then(TenantId::new) else { continue };
+        let tables = place.store.list_with_delimiter(Some(&dir)).await.map_err(refuse)?;
+        let names = tables.common_prefixes.iter().filter_map(|table| Table::by_name(table.filename()?));
+        found.extend(names.map(|table| (tenant.clone(), table)));
     }
+    Ok(found)
 }
 
 /// Replays old files in order and hands their rows to the writer.
@@ -132,11 +122,13 @@ impl Replay {
     pub(crate) fn run(mut self, is_covered: &dyn Fn(&TenantId, &'static Table, u64) -> bool) {
         let mut unreadable = 0;
         for file in &mut self.files {
-            let step = ReplayFile { published: &self.published, commands: &self.commands, stop: &self.stop };
-            match step.run(&file.path, is_covered) {
+            let wal = &*self.published.place.wal;
+            let step = ReplayFile { wal, published: &self.published, commands: &self.commands, stop: &self.stop };
+            match step.run(file.first_sequence, is_covered) {
                 Ok(is_whole) => file.is_damaged = !is_whole,
                 Err(error) => {
-                    tracing::error!(path = %file.path.display(), %error, "a WAL file cannot be read; it is kept");
+                    let path = wal.name(file.first_sequence);
+                    tracing::error!(path = %path.display(), %error, "a WAL file cannot be read; it is kept");
                     unreadable += 1;
                     file.is_damaged = true;
                 }
@@ -164,6 +156,7 @@ impl Replay {
 }
 
 struct ReplayFile<'a> {
+    wal: &'a dyn WalStore,
     published: &'a Published,
     commands: &'a mpsc::Sender<Command>,
     stop: &'a CancellationToken,
@@ -171,11 +164,17 @@ struct ReplayFile<'a> {
 
 impl ReplayFile<'_> {
     /// True when the file was whole (or torn at its end, as a crash leaves it).
-    fn run(&self, path: &Path, is_covered: &dyn Fn(&TenantId, &'static Table, u64) -> bool) -> std::io::Result<bool> {
+    fn run(
+        &self,
+        first_sequence: u64,
+        is_covered: &dyn Fn(&TenantId, &'static Table, u64) -> bool,
+    ) -> std::io::Result<bool> {
         let counters = &self.published.counters;
-        let Some(mut reader) = WalReader::open(path)? else {
+        let path = self.wal.name(first_sequence);
+        let file = self.wal.open(first_sequence)?;
+        let len = file.len();
+        let Some(mut reader) = WalReader::open(file)? else {
             // A crash while the file was made leaves a short head and nothing else.
-            let len = std::fs::metadata(path)?.len();
             let is_torn = len < (FILE_HEAD_BYTES + RECORD_HEADER_BYTES) as u64;
             if is_torn {
                 counters.torn_tails.add(1);
@@ -260,12 +259,11 @@ mod tests {
     #[test]
     fn d2_bounds_of_old_files_stay_below_new_sequences() {
         let dir = tempfile::TempDir::new().expect("a folder");
-        let paths = Paths::new(dir.path());
-        std::fs::create_dir_all(paths.wal_dir()).expect("a folder");
+        let place = crate::tests::place_in(&dir);
         for (first, bytes) in [(100, 64 << 10), (500, 10), (501, 0)] {
-            std::fs::write(paths.wal_file(first), vec![0; bytes]).expect("a file");
+            std::fs::write(place.wal.name(first), vec![0; bytes]).expect("a file");
         }
-        let old = look(&paths).expect("nothing newer is there");
+        let old = look(&place).expect("nothing newer is there");
         let bounds: Vec<u64> = old.files.iter().map(|file| file.last_sequence).collect();
         assert_eq!((bounds, old.next_sequence), (vec![499, 500, 501], 502));
     }

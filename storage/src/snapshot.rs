@@ -67,19 +67,14 @@ pub struct SegmentMeta {
 impl TableSnapshot {
     /// Segments that may hold rows of a trace, with their candidate rows; other segments certainly do not.
     ///
-    /// Cheap: one read of about 4 KiB per segment, on a blocking thread. For a table without a `trace_id` column
+    /// Cheap: one read of about 4 KiB per segment. For a table without a `trace_id` column
     /// every segment is a candidate with all its rows. The buffer is not searched: see [`Self::buffered_trace`].
     pub async fn locate_trace(&self, trace_id: TraceId) -> Vec<TraceRows> {
-        let all = || {
-            let all = self.segments.iter().map(|segment| TraceRows { segment: Arc::clone(segment), rows: None });
-            all.collect()
-        };
         if self.table.column(INDEXED_COLUMN).is_none() {
-            return all();
+            let all = self.segments.iter().map(|segment| TraceRows { segment: Arc::clone(segment), rows: None });
+            return all.collect();
         }
-        let (indexes, segments) = (Arc::clone(&self.indexes), Arc::clone(&self.segments));
-        let locating = tokio::task::spawn_blocking(move || indexes.locate(&segments, trace_id));
-        locating.await.unwrap_or_else(|_| all())
+        self.indexes.locate(&self.segments, trace_id).await
     }
 
     /// Rows of a trace in the write buffer, in order of arrival. Compares every buffered id: less than a

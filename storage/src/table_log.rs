@@ -8,26 +8,22 @@
 //! `Transaction::new("maintenance", n)`: without it deltalake lets two compactions of the same files both win.
 
 use std::collections::HashMap;
-use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType as Arrow, Field};
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{Action, Add, ArrayType, DataType, PrimitiveType, StructField, StructType, Transaction};
-use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
+use deltalake_core::logstore::{StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaTable, checkpoints};
 use futures::TryStreamExt;
 use model::{TenantId, UnixNanos};
-use object_store::ObjectStore;
 use object_store::path::Path;
-use object_store::prefix::PrefixStore;
-use url::Url;
 
-use crate::durable_local::{DurableLocal, create_dir_durably};
 use crate::error::{Error, Result};
-use crate::paths::{PARTITION_COLUMN, Paths, date, parse_date};
+use crate::paths::{self, PARTITION_COLUMN, date, parse_date};
+use crate::place::Place;
 use crate::segment::{Written, stats};
 use crate::snapshot::SegmentMeta;
 use crate::table::Table;
@@ -60,20 +56,21 @@ impl TableLog {
     ///
     /// # Errors
     /// [`Error::TableLog`] when it exists and cannot be read.
-    pub(crate) async fn open(paths: &Paths, tenant: &TenantId, table: &'static Table, writer: &str) -> Result<Self> {
-        let dir = paths.table_dir(tenant, table);
-        let delta = DeltaTable::new(log_store(table, &dir)?);
+    pub(crate) async fn open(place: &Place, tenant: &TenantId, table: &'static Table) -> Result<Self> {
+        let (url, store) = place.table(tenant, table)?;
+        let log_store = default_logstore(store, Arc::clone(&place.root_store), &url, &StorageConfig::default());
+        let prefix = paths::table(tenant, table);
         let mut log = Self {
             table,
-            writer: writer.to_owned(),
-            prefix: Paths::table_prefix(tenant, table),
-            delta,
+            writer: place.writer.clone(),
+            prefix: prefix.clone(),
+            delta: DeltaTable::new(log_store),
             version: -1,
             segments: Arc::from([]),
             covered: 0,
             is_stale: false,
         };
-        if has_commits(&dir) {
+        if has_commits(place, &paths::table_log(&prefix)).await? {
             log.load().await?;
         }
         Ok(log)
@@ -217,26 +214,16 @@ impl TableLog {
     }
 }
 
-fn log_store(table: &'static Table, dir: &FilePath) -> Result<LogStoreRef> {
-    let failed = |detail: String| Error::TableLog { table: table.name, detail };
-    let io_failed = |error: std::io::Error| failed(format!("{}: {error}", dir.display()));
-    create_dir_durably(dir).map_err(io_failed)?;
-    let dir = dir.canonicalize().map_err(io_failed)?;
-    let url = Url::from_directory_path(&dir).map_err(|()| failed(format!("{} is no URL", dir.display())))?;
-    let root: Arc<dyn ObjectStore> = Arc::new(DurableLocal::of_machine());
-    let prefixed =
-        PrefixStore::new(Arc::clone(&root), Path::from_absolute_path(&dir).map_err(|e| failed(e.to_string()))?);
-    Ok(default_logstore(Arc::new(prefixed), root, &url, &StorageConfig::default()))
-}
-
 /// True when something was ever committed there.
-fn has_commits(dir: &FilePath) -> bool {
-    let Ok(entries) = std::fs::read_dir(dir.join("_delta_log")) else { return false };
-    entries.flatten().any(|entry| {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        name.ends_with(".json") || name.ends_with(".parquet")
-    })
+async fn has_commits(place: &Place, log: &Path) -> Result<bool> {
+    let mut objects = place.store.list(Some(log));
+    while let Some(object) = objects.try_next().await? {
+        let name = object.location.filename().unwrap_or_default();
+        if name.ends_with(".json") || name.ends_with(".parquet") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn add(file: &Written, now_ms: i64) -> Add {
@@ -290,14 +277,17 @@ mod tests {
     use crate::clock::{Clock, SystemClock};
     use crate::segment;
     use crate::table::SPANS;
+    use crate::tests::place_in;
     use crate::tests::rows::spans;
     use tempfile::TempDir;
 
-    async fn append_one(log: &mut TableLog, paths: &Paths, tenant: &TenantId, n: u64) -> bool {
+    async fn append_one(log: &mut TableLog, place: &Place, tenant: &TenantId, n: u64) -> bool {
         let batch = spans(n..n + 1);
         let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("a row");
-        let (dir, prefix) = (paths.table_dir(tenant, &SPANS), Paths::table_prefix(tenant, &SPANS));
-        let files = segment::write(&SPANS, &[rows], &dir, &prefix, 30).expect("written");
+        let (store, runtime) = (Arc::clone(&place.store), tokio::runtime::Handle::current());
+        let target = segment::Target { store, table: paths::table(tenant, &SPANS), runtime };
+        let writing = tokio::task::spawn_blocking(move || segment::write(&target, &SPANS, &[rows], 30));
+        let files = writing.await.expect("no panic").expect("written");
         log.append(&files, n + 1, SystemClock.now()).await.expect("committed")
     }
 
@@ -305,17 +295,17 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn the_log_is_shortened() {
         let dir = TempDir::new().expect("a folder");
-        let (paths, tenant) = (Paths::new(dir.path()), TenantId::default_tenant());
-        let mut log = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("a new log");
+        let (place, tenant) = (place_in(&dir), TenantId::default_tenant());
+        let mut log = TableLog::open(&place, &tenant, &SPANS).await.expect("a new log");
         for n in 0..101 {
-            assert!(append_one(&mut log, &paths, &tenant, n).await);
+            assert!(append_one(&mut log, &place, &tenant, n).await);
             if log.wants_checkpoint() {
                 log.checkpoint().await.expect("shortened");
             }
         }
-        assert!(!append_one(&mut log, &paths, &tenant, 100).await, "the same position twice");
-        assert!(paths.table_dir(&tenant, &SPANS).join("_delta_log/_last_checkpoint").exists());
-        let again = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("readable");
+        assert!(!append_one(&mut log, &place, &tenant, 100).await, "the same position twice");
+        assert!(dir.path().join("tenants/default/spans/_delta_log/_last_checkpoint").exists());
+        let again = TableLog::open(&place, &tenant, &SPANS).await.expect("readable");
         assert_eq!((again.version, again.covered), (101, 101));
         let sorted = |log: &TableLog| {
             let mut segments: Vec<SegmentMeta> =
@@ -330,15 +320,15 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn d10_new_columns_reach_the_log() {
         let dir = TempDir::new().expect("a folder");
-        let (paths, tenant) = (Paths::new(dir.path()), TenantId::default_tenant());
-        let mut log = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("a new log");
+        let (place, tenant) = (place_in(&dir), TenantId::default_tenant());
+        let mut log = TableLog::open(&place, &tenant, &SPANS).await.expect("a new log");
         let mut columns = delta_fields(&SPANS).expect("legal types");
         let newest = columns.pop().expect("spans have columns");
         log.create(columns).await.expect("an older release");
         drop(log);
-        let mut log = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("readable");
-        assert!(append_one(&mut log, &paths, &tenant, 0).await);
-        let again = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("readable");
+        let mut log = TableLog::open(&place, &tenant, &SPANS).await.expect("readable");
+        assert!(append_one(&mut log, &place, &tenant, 0).await);
+        let again = TableLog::open(&place, &tenant, &SPANS).await.expect("readable");
         let schema = again.delta.snapshot().expect("loaded").schema();
         assert_eq!(schema.field(newest.name()), Some(&newest));
         assert_eq!((again.segments.len(), again.covered), (1, 1));
@@ -348,9 +338,9 @@ mod tests {
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn of_two_marked_removals_one_wins() {
         let dir = TempDir::new().expect("a folder");
-        let (paths, tenant) = (Paths::new(dir.path()), TenantId::default_tenant());
-        let mut log = TableLog::open(&paths, &tenant, &SPANS, "w").await.expect("a new log");
-        append_one(&mut log, &paths, &tenant, 0).await;
+        let (place, tenant) = (place_in(&dir), TenantId::default_tenant());
+        let mut log = TableLog::open(&place, &tenant, &SPANS).await.expect("a new log");
+        append_one(&mut log, &place, &tenant, 0).await;
         let state = log.delta.snapshot().expect("loaded").clone();
         let store = log.delta.log_store();
         let file = state.snapshot().file_views(store.as_ref(), None).try_next().await.expect("readable").expect("one");

@@ -21,6 +21,12 @@ fn config(dir: &TempDir) -> Config {
     Config { data: dir.path().join("data"), ..Config::default() }
 }
 
+/// A place in a folder, without its lock.
+pub(crate) fn place_in(dir: &TempDir) -> place::Place {
+    let config = Config { data: dir.path().to_owned(), ..Config::default() };
+    place::open(&config).expect("it can be made").place
+}
+
 async fn open(config: &Config) -> Storage {
     Storage::open(config.clone(), Arc::new(SystemClock)).await.expect("the directory can be opened")
 }

@@ -7,19 +7,25 @@
 //! |--------------|------------------------------------------------------------------------------|
 //! | `record.rs`  | framing: lengths, sequences, CRC-32C, salt; see docs/formats/wal.md          |
 //! | `payload.rs` | what a record holds: tenant and Arrow IPC of each batch, schemas apart       |
-//! | `writer.rs`  | one file being written: append, one sync for all who wait, roll              |
+//! | `store.rs`   | where files are: an interface that a directory and a bucket can fulfil       |
+//! | `local.rs`   | files in a directory                                                         |
+//! | `writer.rs`  | one file being written: a group of records under one sync                    |
 //! | `reader.rs`  | records of an old file in order; damage is skipped and counted               |
 //!
 //! Limits: `wal_record_bytes_max` per record, `wal_file_bytes` per file.
 //! Not here: when records become a segment (`crate::writer`), what replay does with them (`crate::recovery`).
 
+mod local;
 pub(crate) mod payload;
 pub(crate) mod reader;
 pub(crate) mod record;
+pub(crate) mod store;
 pub(crate) mod writer;
 
+pub(crate) use local::LocalWal;
 pub(crate) use payload::Encoded;
 pub(crate) use reader::{Found, WalReader};
+pub(crate) use store::WalStore;
 pub(crate) use writer::WalFile;
 
 #[cfg(test)]

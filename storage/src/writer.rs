@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer::{RowList, TableView, TenantView};
-use crate::directory::Directory;
+use crate::disk::Hold;
 use crate::error::{Error, Result};
 use crate::flush::{Job, SealedTable};
 use crate::published::{Published, Reservation};
@@ -76,7 +76,8 @@ pub(crate) enum Command {
 /// A WAL file that is no longer written.
 #[derive(Clone, Debug)]
 pub(crate) struct OldFile {
-    pub path: PathBuf,
+    /// No record in it has a smaller sequence. Its name.
+    pub first_sequence: u64,
     pub bytes: u64,
     /// No record in it has a larger sequence.
     pub last_sequence: u64,
@@ -88,7 +89,8 @@ pub(crate) struct OldFile {
 #[derive(Debug)]
 pub(crate) struct Writer {
     published: Arc<Published>,
-    directory: Directory,
+    /// Held as long as the writer lives.
+    _hold: Arc<dyn Hold>,
     appends: mpsc::Receiver<Append>,
     commands: mpsc::Receiver<Command>,
     stop: CancellationToken,
@@ -130,7 +132,7 @@ impl Writer {
     /// [`Error::Write`] when it cannot be made.
     pub(crate) fn open(
         published: Arc<Published>,
-        directory: Directory,
+        hold: Arc<dyn Hold>,
         next_sequence: u64,
         appends: mpsc::Receiver<Append>,
         commands: mpsc::Receiver<Command>,
@@ -140,7 +142,7 @@ impl Writer {
         let now = Instant::now();
         let mut writer = Self {
             published,
-            directory,
+            _hold: hold,
             appends,
             commands,
             stop,
@@ -395,14 +397,12 @@ impl Writer {
     fn write_group(&mut self, group: &mut [Append]) -> Result<(), (PathBuf, std::io::Error)> {
         self.ensure_file()?;
         let Some(wal) = self.wal.as_mut() else { return Ok(()) };
-        let before = wal.len();
-        let written = group.iter_mut().try_for_each(|append| wal.write(&mut append.record).map(|_| ()));
-        let result = written.and_then(|()| wal.sync());
+        let result = wal.append(group.iter_mut().map(|append| &mut append.record));
         self.last_sync = Instant::now();
-        if let Err(error) = result {
-            return Err(self.give_up_file(error));
-        }
-        let n_bytes = wal.len() - before;
+        let n_bytes = match result {
+            Ok(n_bytes) => n_bytes,
+            Err(error) => return Err(self.give_up_file(error)),
+        };
         self.published.counters.wal_syncs.add(1);
         self.published.counters.wal_written_bytes.add(n_bytes);
         self.published.wal_bytes.fetch_add(n_bytes, Ordering::AcqRel);
@@ -411,7 +411,8 @@ impl Writer {
 
     /// A file that can take records: the one at hand unless it is full, or a fresh one.
     fn ensure_file(&mut self) -> Result<(), (PathBuf, std::io::Error)> {
-        let is_full = self.wal.as_ref().is_some_and(|wal| wal.len() >= self.published.config.wal_file_bytes);
+        let is_full =
+            self.wal.as_ref().is_some_and(|wal| wal.is_ended() || wal.len() >= self.published.config.wal_file_bytes);
         if is_full {
             self.end_file();
         }
@@ -420,18 +421,18 @@ impl Writer {
         }
         if self.published.refusing.load().is_some() && Instant::now() < self.next_probe {
             let text = self.published.refusing.load().as_deref().cloned().unwrap_or_default();
-            return Err((self.directory.paths.wal_dir(), std::io::Error::other(text)));
+            return Err((self.next_file_name(), std::io::Error::other(text)));
         }
         self.open_file().map_err(|error| match error {
             Error::Write { path, source } => (path, source),
-            other => (self.directory.paths.wal_dir(), std::io::Error::other(other.to_string())),
+            other => (self.next_file_name(), std::io::Error::other(other.to_string())),
         })
     }
 
     fn open_file(&mut self) -> Result<()> {
-        let path = self.directory.paths.wal_file(self.next_sequence);
+        let path = self.next_file_name();
         let salt = uuid::Uuid::new_v4().as_u64_pair().0;
-        match WalFile::create(path.clone(), self.next_sequence, salt) {
+        match WalFile::create(&self.published.place.wal, self.next_sequence, salt) {
             Ok(wal) => {
                 self.published.wal_bytes.fetch_add(wal.len(), Ordering::AcqRel);
                 self.next_sequence = wal.next_sequence();
@@ -448,11 +449,16 @@ impl Writer {
         }
     }
 
+    /// Name of a file that begins with the next record.
+    fn next_file_name(&self) -> PathBuf {
+        self.published.place.wal.name(self.next_sequence)
+    }
+
     /// Closes the file at hand in order; the next record opens a fresh one.
     fn end_file(&mut self) {
         let Some(wal) = self.wal.take() else { return };
         self.remember(&wal);
-        let path = wal.path().to_owned();
+        let path = wal.name();
         if let Err(error) = wal.end() {
             // Every record in it is synced; only the end mark is missing, and that is allowed.
             tracing::warn!(path = %path.display(), %error, "a WAL file was closed without its end mark");
@@ -461,9 +467,9 @@ impl Writer {
 
     /// D5: the file is never used again.
     fn give_up_file(&mut self, error: std::io::Error) -> (PathBuf, std::io::Error) {
-        let Some(wal) = self.wal.take() else { return (self.directory.paths.wal_dir(), error) };
+        let Some(wal) = self.wal.take() else { return (self.next_file_name(), error) };
         self.remember(&wal);
-        let path = wal.path().to_owned();
+        let path = wal.name();
         wal.abandon();
         self.published.counters.wal_failures.add(1);
         self.refuse(&path, &error);
@@ -471,10 +477,14 @@ impl Writer {
     }
 
     fn remember(&mut self, wal: &WalFile) {
+        if wal.len() == 0 {
+            // A file of a store of whole objects that never got a record: there is no such object.
+            return;
+        }
         // The end mark takes a sequence too.
         self.next_sequence = wal.next_sequence() + 1;
         self.old_files.push(OldFile {
-            path: wal.path().to_owned(),
+            first_sequence: wal.first_sequence(),
             bytes: wal.len(),
             last_sequence: wal.next_sequence(),
             is_damaged: false,

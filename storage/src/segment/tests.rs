@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::gather::Gather;
 use super::layout::ROW_GROUP_ROWS;
-use super::{order, write};
+use super::{Target, order, write};
 use crate::buffer;
 use crate::table::{SPANS, Table};
 use crate::tests::rows::{DAY_START, batch, span_ids, spans, spans_at};
@@ -96,6 +96,11 @@ proptest! {
     }
 }
 
+fn target(dir: &TempDir, runtime: &tokio::runtime::Runtime) -> Target {
+    let store = crate::tests::place_in(dir).store;
+    Target { store, table: "tenants/shop/spans".into(), runtime: runtime.handle().clone() }
+}
+
 /// What a reader needs for skipping is there: groups, page index, sort order, bloom filter, and plain types.
 #[test]
 fn files_are_laid_out_for_skipping() {
@@ -103,13 +108,13 @@ fn files_are_laid_out_for_skipping() {
     let n_rows = ROW_GROUP_ROWS as u64 + 5_000;
     let batch = spans(0..n_rows);
     let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("rows");
-    let prefix = object_store::path::Path::from("tenants/shop/spans");
-    let files = write(&SPANS, &[rows], dir.path(), &prefix, 30).expect("written");
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let files = write(&target(&dir, &runtime), &SPANS, &[rows], 30).expect("written");
     let [file] = files.as_slice() else { panic!("one day, one file: {files:?}") };
     assert_eq!(file.meta.path.as_ref(), format!("tenants/shop/spans/{}", file.path_in_table));
     assert!(file.stats.contains(r#""numRecords":37768"#), "{}", file.stats);
 
-    let opened = std::fs::File::open(dir.path().join(&file.path_in_table)).expect("it is there");
+    let opened = std::fs::File::open(dir.path().join(file.meta.path.as_ref())).expect("it is there");
     assert_eq!(opened.metadata().expect("a file").len(), file.meta.size_bytes);
     let options = ArrowReaderOptions::new().with_page_index_policy(PageIndexPolicy::Required);
     let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(opened, options).expect("it is Parquet");
@@ -141,15 +146,17 @@ fn files_are_laid_out_for_skipping() {
 #[test]
 fn d6_a_failed_write_leaves_nothing() {
     let dir = TempDir::new().expect("a folder");
-    let tables = dir.path().join("spans");
-    std::fs::create_dir(&tables).expect("writable");
+    let tables = dir.path().join("tenants/shop/spans");
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let target = target(&dir, &runtime);
+    std::fs::create_dir_all(&tables).expect("writable");
     let (today, yesterday) = (spans(0..5), spans_at(5..10, DAY_START - UnixNanos::DAY));
     let rows = [&yesterday, &today]
         .map(|batch| buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("rows"));
     // A file where the second day's directory should be.
     std::fs::write(tables.join("date=2026-11-20"), "").expect("writable");
     let table: &'static Table = &SPANS;
-    write(table, &rows, &tables, &object_store::path::Path::from("spans"), 30).expect_err("no directory");
+    write(&target, table, &rows, 30).expect_err("no directory");
     let left = std::fs::read_dir(tables.join("date=2026-11-19")).expect("made for the first day").count();
     assert_eq!(left, 0);
 }

@@ -3,25 +3,35 @@
 //! Rows are copied a row group at a time: the memory needed beside the buffer is one row group in Arrow and
 //! the pages of one row group, whatever the size of the generation.
 
-use std::fs::File;
-use std::io::{self, BufWriter};
-use std::path::Path as FilePath;
+use std::io::BufWriter;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ArrowWriter;
+use tokio::runtime::Handle;
 
 use super::gather::Gather;
 use super::layout::{ROW_GROUP_ROWS, properties};
 use super::order::{self, DayRows};
 use super::stats::{self, FileStats};
-use crate::durable_local::{Placing, create_dir_durably, write_durably};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::index::{INDEXED_COLUMN, IndexBuilder};
-use crate::paths::{self, sync_dir};
+use crate::object_writer::ObjectWriter;
+use crate::paths;
 use crate::snapshot::{BufferedRows, SegmentMeta};
 use crate::table::Table;
+
+/// Where segments of one table of one tenant go.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub store: Arc<dyn ObjectStore>,
+    /// Path of the table.
+    pub table: Path,
+    /// Runs the store's work; writers are on threads that may block.
+    pub runtime: Handle,
+}
 
 /// A file that is durable, but not yet part of its table.
 #[derive(Clone, Debug)]
@@ -34,28 +44,24 @@ pub(crate) struct Written {
     pub stats: String,
 }
 
-/// Writes rows of one table into one file per day. `table_dir` is the table's directory and `prefix` its
-/// object path. On an error the files that were made are removed again.
+/// Writes rows of one table into one file per day. On an error the files that were made are removed again.
 ///
 /// # Errors
-/// [`Error::Write`] with what the system said, or what could not be encoded.
+/// What the store said, or what could not be encoded.
 pub(crate) fn write(
+    target: &Target,
     table: &'static Table,
     rows: &[Arc<BufferedRows>],
-    table_dir: &FilePath,
-    prefix: &Path,
     retention_days: u32,
 ) -> Result<Vec<Written>> {
     let batches: Vec<&RecordBatch> = rows.iter().map(|rows| &rows.records).collect();
     let gather = Gather::new(&table.schema(), &batches);
     let mut written: Vec<Written> = Vec::new();
     for day in order::by_day(table, &batches, retention_days) {
-        match write_day(table, &gather, &day, table_dir, prefix) {
+        match write_day(target, table, &gather, &day) {
             Ok(file) => written.push(file),
             Err(error) => {
-                for file in written {
-                    let _ = std::fs::remove_file(table_dir.join(&file.path_in_table));
-                }
+                remove(target, written.into_iter().map(|file| file.meta.path.clone()));
                 return Err(error);
             }
         }
@@ -63,50 +69,42 @@ pub(crate) fn write(
     Ok(written)
 }
 
-fn write_day(
-    table: &'static Table,
-    gather: &Gather<'_>,
-    day: &DayRows,
-    table_dir: &FilePath,
-    prefix: &Path,
-) -> Result<Written> {
-    let partition = paths::partition(day.day);
-    let name = format!("{}.parquet", uuid::Uuid::now_v7());
-    let dir = table_dir.join(&partition);
-    let path = dir.join(&name);
-    let temporary = path.with_extension("parquet.tmp");
-    let failed = |source: io::Error| Error::Write { path: path.clone(), source };
-    create_dir_durably(&dir).map_err(failed)?;
+/// Removes segments that no version of the table names, with their indexes.
+pub(crate) fn remove(target: &Target, segments: impl Iterator<Item = Path>) {
+    for segment in segments {
+        if let Err(error) = target.runtime.block_on(target.store.delete(&segment)) {
+            tracing::warn!(%segment, %error, "a segment that was not committed cannot be removed");
+        }
+        // There may be none.
+        let _ = target.runtime.block_on(target.store.delete(&paths::index(&segment)));
+    }
+}
+
+fn write_day(target: &Target, table: &'static Table, gather: &Gather<'_>, day: &DayRows) -> Result<Written> {
+    let path_in_table = format!("{}/{}.parquet", paths::partition(day.day), uuid::Uuid::now_v7());
+    let path = Path::from(format!("{}/{path_in_table}", target.table));
     let mut index = table.column(INDEXED_COLUMN).map(|_| IndexBuilder::default());
-    let result = write_file(table, gather, day, &temporary, index.as_mut()).and_then(|(stats, size_bytes)| {
-        std::fs::rename(&temporary, &path).and_then(|()| sync_dir(&dir)).map_err(failed)?;
-        Ok((stats, size_bytes))
-    });
-    let (stats, size_bytes) = result.inspect_err(|_| {
-        let _ = std::fs::remove_file(&temporary);
-    })?;
-    let path_in_table = format!("{partition}/{name}");
-    let object_path = Path::from(format!("{prefix}/{path_in_table}"));
+    let (stats, size_bytes) = write_file(target, table, gather, day, &path, index.as_mut())?;
     if let Some(index) = index {
-        let index_path = table_dir.join("_idx").join(&name).with_extension("tix");
-        if let Err(error) = write_durably(&index_path, &[&index.finish()], Placing::Replace) {
+        let index_path = paths::index(&path);
+        if let Err(error) = target.runtime.block_on(target.store.put(&index_path, index.finish().into())) {
             // It is built again when someone asks for it.
-            tracing::warn!(path = %index_path.display(), %error, "a trace index could not be written");
+            tracing::warn!(segment = %path, %error, "a trace index could not be written");
         }
     }
-    Ok(Written { meta: stats::meta(object_path, size_bytes, day.day, &stats), stats: stats.to_json(), path_in_table })
+    Ok(Written { meta: stats::meta(path, size_bytes, day.day, &stats), stats: stats.to_json(), path_in_table })
 }
 
 fn write_file(
+    target: &Target,
     table: &'static Table,
     gather: &Gather<'_>,
     day: &DayRows,
-    path: &FilePath,
+    path: &Path,
     mut index: Option<&mut IndexBuilder>,
 ) -> Result<(FileStats, u64)> {
-    let failed = |source: io::Error| Error::Write { path: path.to_owned(), source };
-    let file = File::create(path).map_err(failed)?;
-    let mut writer = ArrowWriter::try_new(BufWriter::new(file), table.schema(), Some(properties(table)))?;
+    let object = ObjectWriter::new(&target.store, path.clone(), target.runtime.clone());
+    let mut writer = ArrowWriter::try_new(BufWriter::new(object), table.schema(), Some(properties(table)))?;
     let mut stats = FileStats::new(table);
     for places in day.places.chunks(ROW_GROUP_ROWS) {
         let rows = gather.take(places)?;
@@ -118,8 +116,8 @@ fn write_file(
         drop(rows);
         writer.flush()?;
     }
-    let file = writer.into_inner()?.into_inner().map_err(|error| failed(error.into_error()))?;
-    file.sync_all().map_err(failed)?;
-    let size_bytes = file.metadata().map_err(failed)?.len();
-    Ok((stats, size_bytes))
+    let object = writer.into_inner()?.into_inner();
+    let object = object
+        .map_err(|error| object_store::Error::Generic { store: "segment", source: Box::new(error.into_error()) })?;
+    Ok((stats, object.finish()?))
 }

@@ -8,14 +8,11 @@
 //!
 //! Memory: one record and a window of 64 KiB, whatever the file's size.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
-
 use arrow::buffer::{Buffer, MutableBuffer};
 
 use super::payload::decompress;
 use super::record::{ALIGNMENT, FILE_HEAD_BYTES, FileHeader, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
+use crate::disk::ReadAt;
 
 /// One step through a file.
 #[derive(Debug)]
@@ -46,7 +43,7 @@ pub(crate) enum Found {
 /// Walks through one file.
 #[derive(Debug)]
 pub(crate) struct WalReader {
-    file: File,
+    file: Box<dyn ReadAt>,
     len: u64,
     header: FileHeader,
     at: u64,
@@ -62,11 +59,10 @@ pub(crate) struct WalReader {
 const WINDOW_BYTES: usize = 64 << 10;
 
 impl WalReader {
-    /// Opens a file; `None` when it has no whole header, so that nothing in it was ever acknowledged
+    /// Begins to read a file; `None` when it has no whole header, so that nothing in it was ever acknowledged
     /// or nothing in it can be trusted.
-    pub(crate) fn open(path: &Path) -> std::io::Result<Option<Self>> {
-        let file = File::open(path)?;
-        let len = file.metadata()?.len();
+    pub(crate) fn open(file: Box<dyn ReadAt>) -> std::io::Result<Option<Self>> {
+        let len = file.len();
         if len < FILE_HEAD_BYTES as u64 {
             return Ok(None);
         }

@@ -9,6 +9,7 @@ use super::payload::{Schemas, decode_append, decompress};
 use super::record::{FILE_HEAD_BYTES, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
 use super::*;
 use crate::batch::Batch;
+use crate::disk::{Disk as _, LocalDisk};
 use crate::tests::rows::{logs, span_ids, spans};
 use model::TenantId;
 
@@ -28,21 +29,22 @@ impl Sample {
     /// `ended`: closed in order.
     fn new(ended: bool) -> Self {
         let dir = TempDir::new().expect("a folder");
-        let path = dir.path().join("sample.wal");
-        let mut wal = WalFile::create(path.clone(), 1000, SALT).expect("a file");
+        let wal_store = crate::tests::place_in(&dir).wal;
+        let path = wal_store.name(1000);
+        let mut wal = WalFile::create(&wal_store, 1000, SALT).expect("a file");
         for n in 0..10 {
             let batches: Vec<Batch> = vec![logs(1), spans(n..n + 1)];
             let mut record = Encoded::append(&TenantId::default_tenant(), &batches[..1 + n as usize % 2], 1 << 20)
                 .expect("it is small");
-            wal.write(&mut record).expect("written");
+            wal.append([&mut record].into_iter()).expect("written");
         }
-        wal.sync().expect("synced");
         if ended {
             wal.end().expect("ended");
         }
         let mut sample = Self { bytes: std::fs::read(&path).expect("readable"), dir, ends: vec![], appends: vec![] };
         let mut end = FILE_HEAD_BYTES;
-        let mut reader = WalReader::open(&path).expect("readable").expect("a WAL file");
+        let mut reader =
+            WalReader::open(LocalDisk.open(&path).expect("readable")).expect("readable").expect("a WAL file");
         while let Some(found) = reader.next().expect("readable") {
             let Found::Record { sequence, kind, payload } = found else { panic!("nothing is damaged: {found:?}") };
             let header = sample.bytes[end..end + RECORD_HEADER_BYTES].try_into().expect("a header's length");
@@ -79,7 +81,7 @@ struct Outcome {
 /// Everything a reader finds; `None` when it cannot even begin.
 fn read(path: &Path, bytes: &[u8]) -> Option<Outcome> {
     std::fs::write(path, bytes).expect("writable");
-    let mut reader = WalReader::open(path).expect("readable")?;
+    let mut reader = WalReader::open(LocalDisk.open(path).expect("readable")).expect("readable")?;
     let mut outcome = Outcome::default();
     while let Some(found) = reader.next().expect("readable") {
         match found {

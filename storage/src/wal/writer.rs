@@ -1,95 +1,125 @@
 //! One WAL file being written.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::io::{self, IoSlice};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::payload::Encoded;
-use super::record::{FILE_HEAD_BYTES, FileHeader, VERSION};
-use crate::paths::sync_dir;
+use super::record::{FileHeader, VERSION};
+use super::store::{WalSink, WalStore};
 use crate::table::TABLES;
 
 /// A WAL file that takes records. After a failed write or sync it must not be used again: what the system
 /// kept of the unsynced bytes is unknown, and a second sync could report success without them (D5).
 #[derive(Debug)]
 pub(crate) struct WalFile {
-    file: File,
-    path: PathBuf,
+    store: Arc<dyn WalStore>,
+    sink: Box<dyn WalSink>,
     salt: u64,
+    first_sequence: u64,
     next_sequence: u64,
-    /// Bytes written, synced or not.
+    /// Head and schemas, as long as they are not written.
+    head: Vec<u8>,
+    /// Bytes that are durable.
     len: u64,
-    /// Bytes known to be durable.
-    synced_len: u64,
+    /// It was closed in order, or is full: it takes no more records.
+    is_ended: bool,
 }
 
 impl WalFile {
-    /// Makes a new file with all schemas, durable under its name.
+    /// Makes a new file with all schemas. In a directory it is durable under its name; in a store of whole objects
+    /// nothing is there before the first records come.
     ///
     /// # Errors
     /// What the system said; nothing is left behind if the system allows it.
-    pub(crate) fn create(path: PathBuf, first_sequence: u64, salt: u64) -> std::io::Result<Self> {
-        let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-        let mut wal = Self { file, path, salt, next_sequence: first_sequence, len: 0, synced_len: 0 };
-        match wal.write_head(first_sequence) {
-            Ok(()) => Ok(wal),
-            Err(error) => {
-                // It never held a row.
-                let _ = std::fs::remove_file(&wal.path);
-                Err(error)
-            }
-        }
-    }
-
-    fn write_head(&mut self, first_sequence: u64) -> std::io::Result<()> {
-        let header = FileHeader { version: VERSION, salt: self.salt, first_sequence };
-        self.file.write_all(&header.to_head())?;
-        self.len = FILE_HEAD_BYTES as u64;
+    pub(crate) fn create(store: &Arc<dyn WalStore>, first_sequence: u64, salt: u64) -> io::Result<Self> {
+        let sink = store.create(first_sequence)?;
+        let store = Arc::clone(store);
+        let mut head = FileHeader { version: VERSION, salt, first_sequence }.to_head().to_vec();
+        let mut next_sequence = first_sequence;
         for table in TABLES {
-            self.write(&mut Encoded::schema(table))?;
+            head.extend_from_slice(Encoded::schema(table).seal(next_sequence, salt));
+            next_sequence += 1;
         }
-        self.file.sync_all()?;
-        self.synced_len = self.len;
-        self.path.parent().map_or(Ok(()), sync_dir)
+        let is_one_group = store.is_one_group_per_file();
+        let mut file = Self { store, sink, salt, first_sequence, next_sequence, head, len: 0, is_ended: false };
+        if !is_one_group && let Err(error) = file.write(&[]) {
+            file.sink.abandon(0);
+            return Err(error);
+        }
+        Ok(file)
     }
 
-    /// Writes a record and gives its sequence. Not durable before [`Self::sync`].
-    pub(crate) fn write(&mut self, record: &mut Encoded) -> std::io::Result<u64> {
-        let sequence = self.next_sequence;
-        let bytes = record.seal(sequence, self.salt);
-        self.file.write_all(bytes)?;
-        self.len += bytes.len() as u64;
-        self.next_sequence += 1;
-        Ok(sequence)
+    /// Writes records and makes them durable: one write and one sync, or one object. Their sequences follow each
+    /// other. Gives the bytes by which the file grew.
+    ///
+    /// # Errors
+    /// What the system said; the file must be given up.
+    pub(crate) fn append<'a>(&mut self, records: impl Iterator<Item = &'a mut Encoded>) -> io::Result<u64> {
+        let (mut sequence, salt) = (self.next_sequence, self.salt);
+        let mut sealed: Vec<&[u8]> = Vec::new();
+        for record in records {
+            sealed.push(record.seal(sequence, salt));
+            sequence += 1;
+        }
+        let mut end = Encoded::end();
+        if self.store.is_one_group_per_file() {
+            sealed.push(end.seal(sequence, salt));
+            sequence += 1;
+            self.is_ended = true;
+        }
+        let n_bytes = self.write(&sealed)?;
+        self.next_sequence = sequence;
+        Ok(n_bytes)
     }
 
-    /// Makes everything written so far durable.
-    pub(crate) fn sync(&mut self) -> std::io::Result<()> {
-        self.file.sync_data()?;
-        self.synced_len = self.len;
-        Ok(())
+    fn write(&mut self, parts: &[&[u8]]) -> io::Result<u64> {
+        let head = std::mem::take(&mut self.head);
+        let all = std::iter::once(head.as_slice()).chain(parts.iter().copied());
+        let mut slices: Vec<IoSlice<'_>> = all.filter(|part| !part.is_empty()).map(IoSlice::new).collect();
+        let n_bytes = slices.iter().map(|part| part.len() as u64).sum();
+        self.sink.append(&mut slices)?;
+        self.len += n_bytes;
+        Ok(n_bytes)
     }
 
     /// Marks the file as closed in order, so that later damage is not mistaken for a torn tail.
-    pub(crate) fn end(mut self) -> std::io::Result<()> {
-        self.write(&mut Encoded::end())?;
-        self.sync()
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        if self.is_ended || self.len == 0 {
+            return Ok(());
+        }
+        let mut end = Encoded::end();
+        let end = end.seal(self.next_sequence, self.salt).to_vec();
+        self.write(&[&end]).map(drop)
     }
 
     /// Cuts off what was not synced, as far as the system still allows it.
-    pub(crate) fn abandon(self) {
-        let _ = self.file.set_len(self.synced_len);
+    pub(crate) fn abandon(mut self) {
+        self.sink.abandon(self.len);
     }
 
     /// From here on the disk refuses.
     #[cfg(test)]
     pub(crate) fn break_disk(&mut self) {
-        self.file = File::open(&self.path).expect("it can be read, not written");
+        #[derive(Debug)]
+        struct Broken;
+        impl WalSink for Broken {
+            fn append(&mut self, _: &mut [IoSlice<'_>]) -> io::Result<()> {
+                Err(io::Error::other("broken by a test"))
+            }
+            fn abandon(&mut self, _: u64) {}
+        }
+        self.sink = Box::new(Broken);
     }
 
-    /// Bytes written.
+    /// Bytes that are durable.
     pub(crate) fn len(&self) -> u64 {
         self.len
+    }
+
+    /// It takes no more records.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.is_ended
     }
 
     /// The sequence of the next record.
@@ -97,7 +127,13 @@ impl WalFile {
         self.next_sequence
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// No record in it has a smaller sequence.
+    pub(crate) fn first_sequence(&self) -> u64 {
+        self.first_sequence
+    }
+
+    /// Its name, for people.
+    pub(crate) fn name(&self) -> PathBuf {
+        self.store.name(self.first_sequence)
     }
 }

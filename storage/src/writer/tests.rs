@@ -7,9 +7,8 @@ use super::*;
 use crate::batch::Batch;
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::durable_local::DurableLocal;
 use crate::tests::rows::{logs, spans};
-use crate::{buffer, directory};
+use crate::{buffer, place};
 
 /// A writer without its task, and its queue.
 struct Bench {
@@ -22,14 +21,13 @@ impl Bench {
     fn new() -> Self {
         let dir = TempDir::new().expect("a folder");
         let config = Config { data: dir.path().join("data"), ..Config::default() };
-        let directory = directory::open(&config.data).expect("it can be made");
-        let store = Arc::new(DurableLocal::new(&config.data).expect("it is there"));
-        let published = Arc::new(Published::new(config, Arc::new(SystemClock), store));
+        let place::Owned { place, hold } = place::open(&config).expect("it can be made");
+        let published = Arc::new(Published::new(config, Arc::new(SystemClock), place));
         let (_, appends) = mpsc::channel(1);
         let (_, commands) = mpsc::channel(1);
         let (jobs, _) = std::sync::mpsc::sync_channel(1);
         let stop = CancellationToken::new();
-        let writer = Writer::open(Arc::clone(&published), directory, 1, appends, commands, jobs, stop).expect("a file");
+        let writer = Writer::open(Arc::clone(&published), hold, 1, appends, commands, jobs, stop).expect("a file");
         Self { _dir: dir, writer, published }
     }
 
@@ -61,7 +59,7 @@ impl Bench {
 async fn d5_a_failed_write_ends_its_file() {
     let mut bench = Bench::new();
     assert!(bench.commit(vec![vec![spans(0..3)]])[0].is_ok());
-    let first = bench.writer.wal.as_ref().expect("open").path().to_owned();
+    let first = bench.writer.wal.as_ref().expect("open").name();
     bench.writer.wal.as_mut().expect("open").break_disk();
 
     let answers = bench.commit(vec![vec![spans(3..6)], vec![logs(1)]]);
@@ -78,7 +76,7 @@ async fn d5_a_failed_write_ends_its_file() {
     tokio::time::sleep(PROBE_PAUSE).await;
     assert!(bench.commit(vec![vec![spans(6..9)]])[0].is_ok());
     assert!(bench.published.refusing.load().is_none());
-    assert_ne!(bench.writer.wal.as_ref().expect("open").path(), first);
+    assert_ne!(bench.writer.wal.as_ref().expect("open").name(), first);
     assert_eq!(bench.published.buffer_rows.load(Ordering::Acquire), 6);
     let counts = bench.published.counters.read();
     assert_eq!((counts.wal_failures, counts.refused_appends, counts.appended_records), (1, 3, 2));

@@ -1,0 +1,74 @@
+//! Where the data lives: a directory today, a bucket by the same fields.
+//!
+//! Everything but the WAL goes through one object store, with paths from `paths.rs`; the WAL has an interface of its
+//! own, because a directory can be appended to and synced and a bucket cannot.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use model::TenantId;
+use object_store::ObjectStore;
+use object_store::prefix::PrefixStore;
+use url::Url;
+
+use crate::config::Config;
+use crate::directory;
+use crate::disk::{Disk, Hold, LocalDisk};
+use crate::error::{Error, Result};
+use crate::paths;
+use crate::table::Table;
+use crate::wal::WalStore;
+
+/// An opened place. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    /// Its name for people: what `--data` says.
+    pub name: PathBuf,
+    /// Name of this process's data in the table logs.
+    pub writer: String,
+    /// Objects by their paths from `paths.rs`.
+    pub store: Arc<dyn ObjectStore>,
+    /// The store that `url` is a path in; `store` is a prefix of it.
+    pub root_store: Arc<dyn ObjectStore>,
+    /// Where `store` begins, for table logs. Ends with a slash.
+    pub url: Url,
+    /// WAL files.
+    pub wal: Arc<dyn WalStore>,
+    /// The disk below and a directory on it; `None` where there is no end of space.
+    pub disk: Option<(Arc<dyn Disk>, PathBuf)>,
+}
+
+/// A place that this process may write to, as long as it keeps `hold`.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub place: Place,
+    /// The right to write; whoever still writes keeps it.
+    pub hold: Arc<dyn Hold>,
+}
+
+/// Opens or makes the place that `config` names.
+///
+/// # Errors
+/// [`Error::InUse`] or [`Error::Open`] with what to do.
+pub(crate) fn open(config: &Config) -> Result<Owned> {
+    directory::open(Arc::new(LocalDisk), &config.data)
+}
+
+impl Place {
+    /// Where a table of a tenant begins, for its log; and its objects, by paths inside the table.
+    ///
+    /// # Errors
+    /// [`Error::Open`] when the path is no URL.
+    pub(crate) fn table(&self, tenant: &TenantId, table: &Table) -> Result<(Url, Arc<dyn ObjectStore>)> {
+        let path = paths::table(tenant, table);
+        let refuse = |detail: String| Error::Open { path: self.name.clone(), detail };
+        let url = self.url.join(&format!("{path}/")).map_err(|error| refuse(error.to_string()))?;
+        Ok((url, Arc::new(PrefixStore::new(Arc::clone(&self.store), path))))
+    }
+
+    /// Bytes that can still be written; `None` when unknown or without end.
+    pub(crate) fn free_bytes(&self) -> Option<u64> {
+        let (disk, dir) = self.disk.as_ref()?;
+        disk.free_bytes(dir)
+    }
+}
