@@ -46,8 +46,8 @@ test: tools ## the whole gate: format, lints, docs, page, every test
 	$(call stage,test set-up,{ tests/setup.sh || [ -z "$$HODOSCOPE_REQUIRE_ALL" ]; })
 	$(call stage,tests,cargo test --workspace --locked)
 
-bench: ui ## measure ingest and look-up against the real binary, release build
-	cargo bench --locked --bench ingest --bench trace_by_id
+bench: ui ## measure every stage, ingest and look-up against the real binary, release build (about 5 minutes)
+	cargo bench --locked --workspace --bench write_path --bench ingest --bench sustained --bench trace_by_id
 
 fmt: ## format the code
 	cargo fmt --all

@@ -1,8 +1,8 @@
 //! How long does a trace take to come back by its id, and how soon is a full data directory ready?
 //!
 //! Loads `BENCH_MILLION_SPANS` (5) million spans through the front door, then asks for 500 random traces of
-//! 8 spans by id over HTTP, one after another: some rest in segments, the latest in the write buffer. Then
-//! the collector is killed (not closed) and started again on the same folder.
+//! 8 spans of 8 services by id over HTTP, one after another: some rest in segments, the latest in the write buffer.
+//! Then the collector is killed (not closed) and started again on the same folder.
 //!
 //! Expected: 5 M spans are about 8 segments. The index of a segment names the row groups that hold a trace;
 //! decoding a page of each of 70 columns in one or two row groups is 5 to 10 ms, the buffer is searched in
@@ -17,25 +17,23 @@
 #[allow(dead_code, unreachable_pub, reason = "each bench uses the part it needs")]
 mod load;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 
-use load::requests;
-use load::sender::{self, Until};
+use load::sender::{self, Plan, Until};
 use load::server::{self, Server};
-use load::{percentile, setting};
+use load::{percentile, requests, setting, spans};
 
 #[tokio::main]
 async fn main() {
     let n_requests = setting("BENCH_MILLION_SPANS", 5) * 1_000_000 / 512;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_nanos() as u64;
-    let requests = requests::encode(96, 512, now);
+    let requests = spans::encode(96, 512).into();
     let data = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start(data.path());
-    let run = sender::send(&server.otlp_grpc, &requests, 8, None, Until::Sent(n_requests), 1).await;
-    println!("loaded {} spans in {:.0} s", run.accepted_spans, run.elapsed.as_secs_f64());
+    let run = sender::send(&Plan::new(&server.otlp_grpc, Until::Sent(n_requests)), &requests).await;
+    println!("loaded {} spans in {:.0} s", run.accepted, run.elapsed.as_secs_f64());
 
     let client = reqwest::Client::new();
     let mut random = StdRng::seed_from_u64(11);
@@ -73,12 +71,12 @@ async fn main() {
     println!("ready again after {:.0} ms", server.ready_after.as_secs_f64() * 1e3);
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut stored = 0;
-    while stored < run.accepted_spans && Instant::now() < deadline {
+    while stored < run.accepted && Instant::now() < deadline {
         stored = server.sql_number("SELECT count(*) FROM spans").await;
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    println!("stored after the kill: {stored} of {} acknowledged", run.accepted_spans);
-    assert!(stored >= run.accepted_spans, "acknowledged spans are missing");
+    println!("stored after the kill: {stored} of {} acknowledged", run.accepted);
+    assert!(stored >= run.accepted, "acknowledged spans are missing");
     println!("resident memory {:.0} MiB at most after the start", server.usage().peak_rss_mib);
     server.stop();
 }

@@ -1,198 +1,246 @@
-//! Believable trace requests as bytes, given fresh ids for each send.
+//! A request as bytes, and how each send of it is made different.
+//!
+//! Text is encoded with `#` where a random decimal digit shall stand and with `~` for a hexadecimal one.
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
-use prost::Message as _;
-use rand::rngs::StdRng;
-use rand::{Rng as _, SeedableRng as _};
+use std::io::Write as _;
+use std::ops::Range;
 
-/// Spans of one trace in the generated load.
-pub const SPANS_PER_TRACE: usize = 8;
+use bytes::{Bytes, BytesMut};
 
-/// A request as bytes, and where its ids stand in them.
-#[derive(Clone)]
+use super::wire;
+
+/// Spans of one trace in the generated load: one in each of so many requests, of as many services.
+pub const SPANS_PER_TRACE: u64 = 8;
+/// Bytes in front of a message in gRPC: not compressed, and its length.
+const GRPC_HEAD_BYTES: usize = 5;
+
+/// How a body is compressed before the clock starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// Not at all.
+    None,
+    /// gzip at its usual level 6.
+    Gzip,
+    /// zstd at its usual level 3.
+    Zstd,
+}
+
+/// A request with places that differ from send to send.
+#[derive(Clone, Debug)]
 pub struct EncodedRequest {
+    /// gRPC's head, then the message.
     bytes: Vec<u8>,
-    /// Offset of each span's trace id.
-    trace_ids: Vec<usize>,
-    /// Spans in it.
-    pub n_spans: usize,
+    patches: Vec<Patch>,
+    /// Spans, points or records in it.
+    pub n_items: usize,
+}
+
+/// What stands at a place.
+#[derive(Clone, Copy, Debug)]
+pub enum What {
+    /// Trace id of the item at hand.
+    TraceId,
+    /// Span id of the item at hand.
+    SpanId,
+    /// Span id of the item at the same position in the request before.
+    ParentId,
+    /// Random bytes.
+    Random,
+    /// Random hexadecimal digits, as text.
+    Hex,
+    /// Random decimal digits, as text.
+    Digits,
+    /// A moment so many nanoseconds before now, and up to a second more; later moments of the item count from it.
+    Start {
+        /// Nanoseconds.
+        before_now: u64,
+    },
+    /// So many nanoseconds after the start, and up to 64 us more.
+    After {
+        /// Nanoseconds.
+        nanos: u64,
+    },
+    /// A double between 0 and 1000 with three digits.
+    Double,
+    /// An integer that grows with time.
+    Int,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Patch {
+    at: u32,
+    length: u32,
+    item: u32,
+    what: What,
+}
+
+/// A message while its places are being found.
+pub struct Draft {
+    bytes: Vec<u8>,
+    patches: Vec<Patch>,
+    item: u32,
+}
+
+impl Draft {
+    /// A message encoded by prost.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, patches: Vec::new(), item: 0 }
+    }
+
+    /// The message.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Places noted from here on belong to this item.
+    pub fn item(&mut self, item: usize) {
+        self.item = item as u32;
+    }
+
+    /// Notes a place, if it is there.
+    pub fn patch(&mut self, place: Option<Range<usize>>, what: What) {
+        if let Some(place) = place {
+            let at = (place.start + GRPC_HEAD_BYTES) as u32;
+            self.patches.push(Patch { at, length: place.len() as u32, item: self.item, what });
+        }
+    }
+
+    /// Notes the places in the text values of attributes (all `KeyValue` fields with this number).
+    pub fn patch_attributes(&mut self, item: Range<usize>, number: u64) {
+        for attribute in wire::fields(&self.bytes, item, number) {
+            let value = wire::field(&self.bytes, attribute, 2).expect("every attribute has a value");
+            if let Some(text) = wire::field(&self.bytes, value, 1) {
+                self.patch_text(text);
+            }
+        }
+    }
+
+    /// Notes the runs of `#` and `~` in a text.
+    pub fn patch_text(&mut self, text: Range<usize>) {
+        let mut at = text.start;
+        while at < text.end {
+            let byte = self.bytes[at];
+            let run = self.bytes[at..text.end].iter().take_while(|other| **other == byte).count();
+            match byte {
+                b'#' => self.patch(Some(at..at + run), What::Digits),
+                b'~' => self.patch(Some(at..at + run), What::Hex),
+                _ => {}
+            }
+            at += run;
+        }
+    }
+
+    /// The request.
+    pub fn finish(self, n_items: usize) -> EncodedRequest {
+        let mut bytes = vec![0];
+        bytes.extend_from_slice(&(self.bytes.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(&self.bytes);
+        EncodedRequest { bytes, patches: self.patches, n_items }
+    }
 }
 
 impl EncodedRequest {
-    /// The bytes with trace ids that no other `serial` gets. Spans of one trace keep a common id.
-    pub fn with_serial(&mut self, serial: u64) -> bytes::Bytes {
-        for (span, offset) in self.trace_ids.iter().enumerate() {
-            let id = trace_id(serial, span);
-            self.bytes[*offset..offset + 16].copy_from_slice(&id);
+    /// The message as no other serial has it, in gRPC's frame.
+    pub fn framed(&self, serial: u64, now: u64) -> Bytes {
+        let mut bytes = BytesMut::from(&self.bytes[..]);
+        let mut random = Random(serial.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        let mut start = now;
+        for patch in &self.patches {
+            let place = &mut bytes[patch.at as usize..][..patch.length as usize];
+            match patch.what {
+                What::TraceId => place.copy_from_slice(&trace_id(serial, patch.item as usize)),
+                What::SpanId => place.copy_from_slice(&span_id(serial, patch.item as usize)),
+                What::ParentId => place.copy_from_slice(&span_id(serial.wrapping_sub(1), patch.item as usize)),
+                What::Random => {
+                    place
+                        .chunks_mut(8)
+                        .for_each(|chunk| chunk.copy_from_slice(&random.next().to_le_bytes()[..chunk.len()]));
+                }
+                What::Hex => random.digits(place, 16),
+                What::Digits => random.digits(place, 10),
+                What::Start { before_now } => {
+                    start = now - before_now - random.next() % 1_000_000_000;
+                    place.copy_from_slice(&start.to_le_bytes());
+                }
+                What::After { nanos } => {
+                    place.copy_from_slice(&(start + nanos + random.next() % 65_536).to_le_bytes());
+                }
+                What::Double => {
+                    let value = (random.next() % 1_000_000) as f64 / 1000.0;
+                    place.copy_from_slice(&value.to_le_bytes());
+                }
+                What::Int => place.copy_from_slice(&(serial * 1000 + random.next() % 1000).to_le_bytes()),
+            }
         }
-        bytes::Bytes::copy_from_slice(&self.bytes)
+        bytes.freeze()
+    }
+
+    /// The message alone.
+    pub fn message(&self, serial: u64, now: u64) -> Bytes {
+        self.framed(serial, now).slice(GRPC_HEAD_BYTES..)
+    }
+
+    /// The message compressed, in gRPC's frame.
+    pub fn framed_compressed(&self, serial: u64, now: u64, coding: Coding) -> Bytes {
+        let plain = self.message(serial, now);
+        let compressed = match coding {
+            Coding::None => plain.to_vec(),
+            Coding::Gzip => {
+                let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::new(6));
+                encoder.write_all(&plain).and_then(|()| encoder.finish()).expect("memory takes everything")
+            }
+            Coding::Zstd => zstd::bulk::compress(&plain, 3).expect("memory takes everything"),
+        };
+        let mut bytes = vec![u8::from(coding != Coding::None)];
+        bytes.extend_from_slice(&(compressed.len() as u32).to_be_bytes());
+        bytes.extend_from_slice(&compressed);
+        bytes.into()
     }
 }
 
-/// The trace id of the `span`-th span in the request with this serial.
-pub fn trace_id(serial: u64, span: usize) -> [u8; 16] {
-    let trace = (span / SPANS_PER_TRACE) as u64;
+/// Takes gRPC's frame off.
+pub fn unframed(framed: &Bytes) -> Bytes {
+    framed.slice(GRPC_HEAD_BYTES..)
+}
+
+/// The trace id of the `item`-th span in the request with this serial. The requests with serials 8 n to 8 n + 7
+/// hold one span each of the same traces.
+pub fn trace_id(serial: u64, item: usize) -> [u8; 16] {
+    let trace = (serial / SPANS_PER_TRACE) << 16 | item as u64;
     // Mixed, so that ids are spread like random ones.
-    let high = (serial << 16 | trace).wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let low = (serial.rotate_left(32) ^ trace).wrapping_mul(0xD1B5_4A32_D192_ED03) | 1;
     let mut id = [0; 16];
-    id[..8].copy_from_slice(&high.to_be_bytes());
-    id[8..].copy_from_slice(&low.to_be_bytes());
+    id[..8].copy_from_slice(&mix(trace).to_be_bytes());
+    id[8..].copy_from_slice(&mix(!trace).to_be_bytes());
     id
 }
 
-/// `n_requests` requests of `n_spans` spans each: 10 attributes a span (most of them conventional), 8 on
-/// the resource, 2 % of the spans with an exception event, 2 % with a link, 1 % failed; about 490 bytes a
-/// span. Times lie in the 60 s before `now`.
-pub fn encode(n_requests: usize, n_spans: usize, now_unix_nano: u64) -> Vec<EncodedRequest> {
-    let mut random = StdRng::seed_from_u64(7);
-    (0..n_requests).map(|index| encode_one(index, n_spans, now_unix_nano, &mut random)).collect()
+fn span_id(serial: u64, item: usize) -> [u8; 8] {
+    mix((serial << 16 | item as u64) ^ 0xA5A5_0000_0000_0000).to_be_bytes()
 }
 
-fn encode_one(index: usize, n_spans: usize, now: u64, random: &mut StdRng) -> EncodedRequest {
-    let service = format!("service-{:02}", index % 24);
-    let spans: Vec<Span> = (0..n_spans).map(|position| span(position, now, random)).collect();
-    let request = ExportTraceServiceRequest {
-        resource_spans: vec![ResourceSpans {
-            resource: Some(Resource { attributes: resource_attributes(&service, index), ..Default::default() }),
-            scope_spans: vec![ScopeSpans {
-                scope: Some(InstrumentationScope {
-                    name: "io.opentelemetry.http".into(),
-                    version: "2.9.0".into(),
-                    ..Default::default()
-                }),
-                spans,
-                schema_url: "https://opentelemetry.io/schemas/1.37.0".into(),
-            }],
-            schema_url: String::new(),
-        }],
-    };
-    let bytes = request.encode_to_vec();
-    EncodedRequest { trace_ids: find_trace_ids(&bytes, n_spans), bytes, n_spans }
+/// One to one, so that different inputs give different ids.
+fn mix(value: u64) -> u64 {
+    let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    value ^ (value >> 31)
 }
 
-/// Marks that stand in the place of trace ids until a request is sent.
-fn mark(position: usize) -> [u8; 16] {
-    let mut id = *b"\xfa\xceMARKmark\x00\x00\x00\x00\xfe\xed";
-    id[10..14].copy_from_slice(&(position as u32).to_be_bytes());
-    id
-}
+/// splitmix64: good enough for values that only must not repeat.
+struct Random(u64);
 
-fn find_trace_ids(bytes: &[u8], n_spans: usize) -> Vec<usize> {
-    let mut from = 0;
-    (0..n_spans)
-        .map(|position| {
-            let mark = mark(position);
-            let found = bytes[from..].windows(16).position(|window| window == mark).expect("each mark was encoded");
-            from += found + 16;
-            from - 16
-        })
-        .collect()
-}
-
-fn span(position: usize, now: u64, random: &mut StdRng) -> Span {
-    const ROUTES: [&str; 12] = [
-        "/api/orders",
-        "/api/orders/{id}",
-        "/api/cart",
-        "/api/cart/{id}/items",
-        "/api/payments",
-        "/api/users/{id}",
-        "/api/search",
-        "/api/stock/{sku}",
-        "/api/recommendations",
-        "/api/shipping/quote",
-        "/login",
-        "/healthz",
-    ];
-    let route = ROUTES[random.random_range(0..ROUTES.len())];
-    let start = now - random.random_range(1_000_000_000..60_000_000_000);
-    let duration = (random.random::<f64>().powi(4) * 2e9) as u64 + 100_000;
-    let is_error = random.random_range(0..100) == 0;
-    let attributes = vec![
-        text("http.request.method", ["GET", "POST", "PUT"][random.random_range(0..3)]),
-        text("http.route", route),
-        text("url.path", &route.replace("{id}", &random.random_range(0..1_000_000u32).to_string())),
-        int("http.response.status_code", if is_error { 503 } else { 200 }),
-        text("server.address", "shop.example"),
-        int("server.port", 8080),
-        text("user.id", &format!("user-{}", random.random_range(0..200_000))),
-        text(
-            "network.peer.address",
-            &format!("10.{}.{}.{}", random.random::<u8>(), random.random::<u8>(), random.random::<u8>()),
-        ),
-        text("order.id", &format!("ord-{:016x}", random.random::<u64>())),
-        int("thread.id", random.random_range(1..64)),
-    ];
-    let rare = random.random_range(0..100);
-    Span {
-        trace_id: mark(position).to_vec(),
-        span_id: random.random::<[u8; 8]>().to_vec(),
-        parent_span_id: if position.is_multiple_of(SPANS_PER_TRACE) {
-            vec![]
-        } else {
-            random.random::<[u8; 8]>().to_vec()
-        },
-        flags: 0x101,
-        name: format!("GET {route}"),
-        kind: 1 + (position % 3) as i32,
-        start_time_unix_nano: start,
-        end_time_unix_nano: start + duration,
-        attributes,
-        events: if rare < 2 { vec![exception(start + duration / 2)] } else { vec![] },
-        links: if rare >= 98 { vec![link(random)] } else { vec![] },
-        status: is_error.then(|| Status { code: 2, message: "upstream unavailable".into() }),
-        ..Default::default()
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mix(self.0)
     }
-}
 
-fn exception(time: u64) -> Event {
-    Event {
-        time_unix_nano: time,
-        name: "exception".into(),
-        attributes: vec![
-            text("exception.type", "java.net.SocketTimeoutException"),
-            text("exception.message", "Read timed out after 2000 ms"),
-            text("exception.stacktrace", &"\tat com.example.shop.Client.call(Client.java:117)\n".repeat(8)),
-        ],
-        dropped_attributes_count: 0,
+    fn digits(&mut self, place: &mut [u8], base: u64) {
+        for chunk in place.chunks_mut(12) {
+            let mut value = self.next();
+            for byte in chunk {
+                *byte = b"0123456789abcdef"[(value % base) as usize];
+                value /= base;
+            }
+        }
     }
-}
-
-fn link(random: &mut StdRng) -> Link {
-    Link {
-        trace_id: random.random::<[u8; 16]>().to_vec(),
-        span_id: random.random::<[u8; 8]>().to_vec(),
-        ..Default::default()
-    }
-}
-
-fn resource_attributes(service: &str, index: usize) -> Vec<KeyValue> {
-    vec![
-        text("service.name", service),
-        text("service.version", "4.31.0"),
-        text("service.instance.id", &format!("{service}-{}", index % 6)),
-        text("deployment.environment.name", "production"),
-        text("host.name", &format!("ip-10-4-18-{}", index % 40)),
-        text("k8s.pod.name", &format!("{service}-6d9f7-{:05x}", index % 97)),
-        text("k8s.namespace.name", "shop"),
-        text("telemetry.sdk.language", "java"),
-    ]
-}
-
-fn text(key: &str, value: &str) -> KeyValue {
-    attribute(key, Value::StringValue(value.to_owned()))
-}
-
-fn int(key: &str, value: i64) -> KeyValue {
-    attribute(key, Value::IntValue(value))
-}
-
-fn attribute(key: &str, value: Value) -> KeyValue {
-    KeyValue { key: key.to_owned(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
 }
