@@ -19,7 +19,7 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use model::TimeRange;
 
-use crate::index::TraceIndexes;
+use crate::index::Indexes;
 use crate::snapshot::{BufferedRows, SegmentMeta, TableSnapshot};
 use crate::table::{TABLES, Table};
 
@@ -156,7 +156,7 @@ impl TableView {
     }
 
     /// As a reader sees it; `None` without any rows.
-    pub(crate) fn snapshot(&self, indexes: &Arc<TraceIndexes>) -> Option<TableSnapshot> {
+    pub(crate) fn snapshot(&self, indexes: &Arc<Indexes>) -> Option<TableSnapshot> {
         let buffer = self.flat.get_or_init(|| self.lists().into_iter().flat_map(RowList::iter).cloned().collect());
         if buffer.is_empty() && self.segments.is_empty() {
             return None;

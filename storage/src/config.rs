@@ -30,6 +30,9 @@ pub struct Config {
     /// The write buffer is also written to segments at this age, in seconds. Smaller: other readers of the tables see rows sooner, and many more small
     /// segments when little comes in. Nothing is at risk meanwhile: the WAL holds the rows.
     pub buffer_age_max_s: u64,
+    /// Memory for filters and heads of index files, in bytes. A filter takes about 1.3 bytes per trace in a segment and
+    /// saves a read per segment and look-up; what does not fit is read piece by piece. 64 MiB hold 50 million traces.
+    pub index_cache_bytes_max: u64,
     /// How long data is kept, in days; older rows are refused on entry (V6).
     pub retention_days: u32,
 }
@@ -44,6 +47,7 @@ impl Default for Config {
             append_queue_bytes_max: 64 << 20,
             buffer_bytes_max: 64 << 20,
             buffer_age_max_s: 120,
+            index_cache_bytes_max: 64 << 20,
             retention_days: 30,
         }
     }

@@ -18,7 +18,7 @@
 //! | `buffer.rs`    | accepted rows that are in no segment yet                                 |
 //! | `flush.rs`     | sealed generations of the buffer into segments                           |
 //! | `segment.rs`   | a Parquet file: order, layout, statistics                                |
-//! | `index.rs`     | which rows of a segment may belong to a trace; a cache                   |
+//! | `index.rs`     | which rows of a segment may carry an id; a cache                         |
 //! | `table_log.rs` | which segments are alive: a Delta log per table                          |
 //! | `durable_local.rs` | local disk as an object store that syncs                             |
 //! | `object_writer.rs` | an object written as a stream of bytes                               |
@@ -61,7 +61,7 @@ pub use config::Config;
 pub use derived::DerivedWriter;
 pub use error::{Error, Result};
 pub use follow::{Followed, Follower};
-pub use index::{RowRanges, TraceRows};
+pub use index::{RowRanges, SegmentRows};
 pub use metrics::Counts;
 pub use snapshot::{BufferedRows, SegmentMeta, Snapshot, TableSnapshot};
 pub use table::TABLES;

@@ -9,7 +9,7 @@
 //!   tenants/<tenant>/<table>/          a Delta table
 //!     _delta_log/                      its commits
 //!     date=2026-11-20/<uuid>.parquet   segments
-//!     _idx/<uuid>.tix                  trace index of a segment; may be missing
+//!     _idx/<uuid>.tix                  index of a segment; may be missing
 //! ```
 
 use model::TenantId;
@@ -82,7 +82,7 @@ pub(crate) fn parse_date(text: &str) -> Option<i32> {
 
 const UNIX_DAY_0: time::Date = time::macros::date!(1970 - 01 - 01);
 
-/// The trace index of a segment, by the segment's path: `<table>/_idx/<uuid>.tix`.
+/// The index of a segment, by the segment's path: `<table>/_idx/<uuid>.tix`.
 pub(crate) fn index(segment: &Path) -> Path {
     let parts: Vec<&str> = segment.as_ref().split('/').collect();
     // Up from the day's directory to the table's.

@@ -12,7 +12,7 @@ use crate::buffer::TenantView;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::follow::{Follower, Queue};
-use crate::index::TraceIndexes;
+use crate::index::Indexes;
 use crate::metrics::Counters;
 use crate::place::Place;
 use crate::snapshot::Snapshot;
@@ -25,7 +25,7 @@ pub(crate) struct Published {
     /// For what other readers of the table logs see; nothing here depends on the time of day.
     pub clock: Arc<dyn Clock>,
     pub place: Place,
-    indexes: Arc<TraceIndexes>,
+    pub indexes: Arc<Indexes>,
     tenants: ArcSwap<HashMap<TenantId, Arc<ArcSwap<TenantView>>>>,
     /// Why snapshots may miss rows.
     pub incomplete: ArcSwapOption<String>,
@@ -54,7 +54,7 @@ pub(crate) struct Published {
 impl Published {
     pub(crate) fn new(config: Config, clock: Arc<dyn Clock>, place: Place) -> Self {
         Self {
-            indexes: Arc::new(TraceIndexes::new(Arc::clone(&place.store))),
+            indexes: Arc::new(Indexes::new(Arc::clone(&place.store), config.index_cache_bytes_max as usize)),
             config,
             clock,
             place,

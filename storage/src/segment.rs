@@ -5,18 +5,18 @@
 //! | `order.rs`  | which row goes where: by day, then by the table's sort order; pure |
 //! | `gather.rs` | rows of many batches in a given order, a row group at a time       |
 //! | `layout.rs` | encodings, statistics and bloom filters by kind of column          |
-//! | `reader.rs` | reading a segment from its object store                            |
 //! | `writer.rs` | a generation of the buffer into files, durable under their names   |
+//! | `scan.rs`   | rows of a segment through the object store                         |
 //! | `stats.rs`  | what the table log says about a file without opening it            |
 
 mod gather;
 mod layout;
 mod order;
-mod reader;
+mod scan;
 pub(crate) mod stats;
 mod writer;
 
-pub(crate) use reader::SegmentReader;
+pub(crate) use scan::SegmentScan;
 pub(crate) use writer::{Target, Written, remove, write};
 
 #[cfg(test)]

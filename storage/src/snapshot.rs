@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BinaryArray, RecordBatch, UInt32Array};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use model::{TimeRange, TraceId};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use crate::index::{INDEXED_COLUMN, TraceIndexes, TraceRows};
+use crate::index::{By, Indexes, SegmentRows, rows_with};
 use crate::table::Table;
 
 /// What one reader sees: each acknowledged row exactly once, whatever the writer does meanwhile.
@@ -33,7 +33,7 @@ pub struct TableSnapshot {
     pub segments: Arc<[Arc<SegmentMeta>]>,
     /// Accepted rows that are in no segment of that version.
     pub buffer: Arc<[Arc<BufferedRows>]>,
-    pub(crate) indexes: Arc<TraceIndexes>,
+    pub(crate) indexes: Arc<Indexes>,
 }
 
 /// Rows in the write buffer.
@@ -67,23 +67,73 @@ pub struct SegmentMeta {
 impl TableSnapshot {
     /// Segments that may hold rows of a trace, with their candidate rows; other segments certainly do not.
     ///
-    /// Cheap: one read of about 4 KiB per segment. For a table without a `trace_id` column
-    /// every segment is a candidate with all its rows. The buffer is not searched: see [`Self::buffered_trace`].
-    pub async fn locate_trace(&self, trace_id: TraceId) -> Vec<TraceRows> {
-        if self.table.column(INDEXED_COLUMN).is_none() {
-            let all = self.segments.iter().map(|segment| TraceRows { segment: Arc::clone(segment), rows: None });
-            return all.collect();
+    /// Cheap: most segments are ruled out in memory, each other one costs one or two small reads. For a table without
+    /// a `trace_id` column every segment is a candidate with all its rows. The buffer is not searched: see
+    /// [`Self::buffered_trace`].
+    pub async fn locate_trace(&self, trace_id: TraceId) -> Vec<SegmentRows> {
+        self.locate(By::Trace, trace_id.as_bytes()).await
+    }
+
+    /// The same for rows with a link to a trace, from whatever trace. A table without links has no such rows.
+    pub async fn locate_links_to(&self, trace_id: TraceId) -> Vec<SegmentRows> {
+        self.locate(By::LinkTarget, trace_id.as_bytes()).await
+    }
+
+    /// The same for rows that carry a message, by `messaging.message.id`. Empty ids are not looked up.
+    pub async fn locate_message_id(&self, message_id: &str) -> Vec<SegmentRows> {
+        self.locate(By::Message, message_id.as_bytes()).await
+    }
+
+    /// The same for rows that carry a message of a conversation, by `messaging.message.conversation_id`.
+    pub async fn locate_conversation_id(&self, conversation_id: &str) -> Vec<SegmentRows> {
+        self.locate(By::Conversation, conversation_id.as_bytes()).await
+    }
+
+    async fn locate(&self, by: By, id: &[u8]) -> Vec<SegmentRows> {
+        if self.table.column(by.column()).is_some() {
+            return if id.is_empty() {
+                Vec::new()
+            } else {
+                self.indexes.locate(self.table, &self.segments, by, id).await
+            };
         }
-        self.indexes.locate(&self.segments, trace_id).await
+        match by {
+            By::Trace => {
+                let all = self.segments.iter().map(|segment| SegmentRows { segment: Arc::clone(segment), rows: None });
+                all.collect()
+            }
+            By::LinkTarget | By::Message | By::Conversation => Vec::new(),
+        }
     }
 
     /// Rows of a trace in the write buffer, in order of arrival. Compares every buffered id: less than a
     /// millisecond per 200,000 rows.
     pub fn buffered_trace(&self, trace_id: TraceId) -> Vec<RecordBatch> {
-        let Some((column, _)) = self.table.column(INDEXED_COLUMN) else { return Vec::new() };
+        self.buffered(By::Trace, |ids| match ids.as_binary_opt::<i32>() {
+            Some(ids) => positions(ids, trace_id.as_bytes()),
+            None => Vec::new(),
+        })
+    }
+
+    /// Rows in the write buffer with a link to a trace, in order of arrival.
+    pub fn buffered_links_to(&self, trace_id: TraceId) -> Vec<RecordBatch> {
+        self.buffered(By::LinkTarget, |links| rows_with(By::LinkTarget, links, trace_id.as_bytes()))
+    }
+
+    /// Rows in the write buffer that carry a message, in order of arrival.
+    pub fn buffered_message_id(&self, message_id: &str) -> Vec<RecordBatch> {
+        self.buffered(By::Message, |ids| rows_with(By::Message, ids, message_id.as_bytes()))
+    }
+
+    /// Rows in the write buffer that carry a message of a conversation, in order of arrival.
+    pub fn buffered_conversation_id(&self, conversation_id: &str) -> Vec<RecordBatch> {
+        self.buffered(By::Conversation, |ids| rows_with(By::Conversation, ids, conversation_id.as_bytes()))
+    }
+
+    fn buffered(&self, by: By, wanted: impl Fn(&ArrayRef) -> Vec<u32>) -> Vec<RecordBatch> {
+        let Some((column, _)) = self.table.column(by.column()) else { return Vec::new() };
         let found = self.buffer.iter().filter_map(|rows| {
-            let ids = rows.records.column(column).as_binary_opt::<i32>()?;
-            let wanted = positions(ids, trace_id.as_bytes());
+            let wanted = wanted(rows.records.column(column));
             if wanted.is_empty() {
                 return None;
             }

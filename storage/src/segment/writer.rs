@@ -17,7 +17,7 @@ use super::layout::{ROW_GROUP_ROWS, properties};
 use super::order::{self, DayRows};
 use super::stats::{self, FileStats};
 use crate::error::Result;
-use crate::index::{INDEXED_COLUMN, IndexBuilder};
+use crate::index::IndexBuilder;
 use crate::object_writer::ObjectWriter;
 use crate::paths;
 use crate::snapshot::{BufferedRows, SegmentMeta};
@@ -83,13 +83,13 @@ pub(crate) fn remove(target: &Target, segments: impl Iterator<Item = Path>) {
 fn write_day(target: &Target, table: &'static Table, gather: &Gather<'_>, day: &DayRows) -> Result<Written> {
     let path_in_table = format!("{}/{}.parquet", paths::partition(day.day), uuid::Uuid::now_v7());
     let path = Path::from(format!("{}/{path_in_table}", target.table));
-    let mut index = table.column(INDEXED_COLUMN).map(|_| IndexBuilder::default());
+    let mut index = IndexBuilder::new(table);
     let (stats, size_bytes) = write_file(target, table, gather, day, &path, index.as_mut())?;
-    if let Some(index) = index {
+    if let Some(bytes) = index.and_then(IndexBuilder::finish) {
         let index_path = paths::index(&path);
-        if let Err(error) = target.runtime.block_on(target.store.put(&index_path, index.finish().into())) {
+        if let Err(error) = target.runtime.block_on(target.store.put(&index_path, bytes.into())) {
             // It is built again when someone asks for it.
-            tracing::warn!(segment = %path, %error, "a trace index could not be written");
+            tracing::warn!(segment = %path, %error, "an index could not be written");
         }
     }
     Ok(Written { meta: stats::meta(path, size_bytes, day.day, &stats), stats: stats.to_json(), path_in_table })
@@ -109,8 +109,8 @@ fn write_file(
     for places in day.places.chunks(ROW_GROUP_ROWS) {
         let rows = gather.take(places)?;
         stats.add(&rows);
-        if let (Some(index), Some(ids)) = (index.as_deref_mut(), rows.column_by_name(INDEXED_COLUMN)) {
-            index.add(ids);
+        if let Some(index) = index.as_deref_mut() {
+            index.add(&rows);
         }
         writer.write(&rows)?;
         drop(rows);

@@ -1,0 +1,199 @@
+//! Rows of a segment, batch by batch, through the object store.
+//!
+//! Reads what is wanted of a row group in few, large pieces and keeps those of two row groups: one that is being
+//! read and the next, into which some columns reach before others. For tasks on threads of their own: every call
+//! blocks.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{RecordBatch, new_null_array};
+use arrow::compute::cast;
+use bytes::{Buf, Bytes};
+use object_store::ObjectStore;
+use object_store::path::Path;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::{ChunkReader, Length};
+use tokio::runtime::Handle;
+
+use crate::error::Result;
+use crate::snapshot::SegmentMeta;
+use crate::table::{Need, Table};
+
+/// Bytes at the end of a file that are read first: the footer of nearly every segment.
+const TAIL_BYTES: u64 = 128 << 10;
+/// Pieces with less between them are read as one.
+const GAP_BYTES: u64 = 64 << 10;
+
+/// Reads a segment from its first row to its last.
+pub(crate) struct SegmentScan {
+    table: &'static Table,
+    /// Positions in the table of the columns that are read.
+    columns: Vec<usize>,
+    rows: ParquetRecordBatchReader,
+}
+
+impl std::fmt::Debug for SegmentScan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SegmentScan").field("table", &self.table.name).field("columns", &self.columns).finish()
+    }
+}
+
+impl SegmentScan {
+    /// Opens a segment for these columns of its table, by position, in batches of at most `batch_rows` rows.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no Parquet.
+    pub(crate) fn open(
+        store: &Arc<dyn ObjectStore>,
+        runtime: &Handle,
+        table: &'static Table,
+        segment: &SegmentMeta,
+        columns: Vec<usize>,
+        batch_rows: usize,
+    ) -> Result<Self> {
+        let file = Arc::new(File {
+            store: Arc::clone(store),
+            runtime: runtime.clone(),
+            path: segment.path.clone(),
+            size: segment.size_bytes,
+            pieces: Mutex::default(),
+        });
+        let chunks = Chunks(Arc::clone(&file));
+        let tail = file.size.saturating_sub(TAIL_BYTES)..file.size;
+        file.plan(vec![vec![tail]]);
+        let metadata = ArrowReaderMetadata::load(&chunks, Default::default())?;
+        let names = columns.iter().map(|column| table.columns()[*column].name);
+        let mask = ProjectionMask::columns(metadata.parquet_schema(), names);
+        file.plan(plan(metadata.metadata(), &mask));
+        let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, metadata)
+            .with_projection(mask)
+            .with_batch_size(batch_rows)
+            .build()?;
+        Ok(Self { table, columns, rows })
+    }
+
+    /// The next rows, with the asked columns in the table's types: columns that the file does not have are null.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is damaged.
+    pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>> {
+        let Some(rows) = self.rows.next() else { return Ok(None) };
+        let rows = rows?;
+        let schema = Arc::new(self.table.schema().project(&self.columns)?);
+        let arrays = self.columns.iter().zip(schema.fields()).map(|(column, field)| {
+            let declared = &self.table.columns()[*column];
+            match rows.column_by_name(declared.name) {
+                Some(array) if array.data_type() == field.data_type() => Ok(Arc::clone(array)),
+                Some(array) => Ok(cast(array, field.data_type())?),
+                None if declared.need == Need::Optional => Ok(new_null_array(field.data_type(), rows.num_rows())),
+                None => Err(ParquetError::General(format!("the file has no column {}", declared.name)).into()),
+            }
+        });
+        let arrays = arrays.collect::<Result<Vec<_>>>()?;
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
+        Ok(Some(RecordBatch::try_new_with_options(schema, arrays, &options)?))
+    }
+}
+
+/// Pieces to read, by row group: the wanted columns, neighbours together.
+fn plan(metadata: &ParquetMetaData, mask: &ProjectionMask) -> Vec<Vec<Range<u64>>> {
+    let groups = metadata.row_groups().iter().map(|group| {
+        let wanted = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
+        let mut ranges: Vec<Range<u64>> = wanted
+            .map(|(_, column)| {
+                let (start, length) = column.byte_range();
+                start..start + length
+            })
+            .collect();
+        ranges.sort_by_key(|range| range.start);
+        let mut pieces: Vec<Range<u64>> = Vec::new();
+        for range in ranges {
+            match pieces.last_mut() {
+                Some(last) if range.start <= last.end + GAP_BYTES => last.end = last.end.max(range.end),
+                _ => pieces.push(range),
+            }
+        }
+        pieces
+    });
+    groups.collect()
+}
+
+#[derive(Debug)]
+struct File {
+    store: Arc<dyn ObjectStore>,
+    runtime: Handle,
+    path: Path,
+    size: u64,
+    pieces: Mutex<Pieces>,
+}
+
+/// Pieces by row group, and those in memory.
+#[derive(Debug, Default)]
+struct Pieces {
+    planned: Vec<(usize, Range<u64>)>,
+    read: Vec<(usize, Range<u64>, Bytes)>,
+}
+
+impl File {
+    fn plan(&self, groups: Vec<Vec<Range<u64>>>) {
+        let numbered = groups.into_iter().enumerate();
+        let planned =
+            numbered.flat_map(|(group, pieces)| pieces.into_iter().map(move |piece| (group, piece))).collect();
+        *self.pieces() = Pieces { planned, read: Vec::new() };
+    }
+
+    /// The piece around `start`, from there on: at least `length` bytes, more when there are.
+    fn from(&self, start: u64, length: u64) -> Result<Bytes, ParquetError> {
+        let covers = |range: &Range<u64>| range.start <= start && start + length <= range.end;
+        let planned = {
+            let pieces = self.pieces();
+            if let Some((_, range, bytes)) = pieces.read.iter().find(|(_, range, _)| covers(range)) {
+                return Ok(bytes.slice((start - range.start) as usize..));
+            }
+            pieces.planned.iter().find(|(_, range)| covers(range)).cloned()
+        };
+        let range = planned.as_ref().map_or(start..start + length, |(_, range)| range.clone());
+        let reading = self.store.get_ranges(&self.path, std::slice::from_ref(&range));
+        let read = self.runtime.block_on(reading).map_err(|error| ParquetError::External(Box::new(error)))?;
+        let bytes = read.into_iter().next().unwrap_or_default();
+        if (bytes.len() as u64) < range.end - range.start {
+            return Err(ParquetError::EOF(format!("{}: fewer bytes than expected", self.path)));
+        }
+        if let Some((group, range)) = planned {
+            let mut pieces = self.pieces();
+            pieces.read.retain(|(other, ..)| other.abs_diff(group) <= 1);
+            pieces.read.push((group, range.clone(), bytes.clone()));
+        }
+        Ok(bytes.slice((start - range.start) as usize..))
+    }
+
+    /// Held for list accesses, never across reads.
+    fn pieces(&self) -> std::sync::MutexGuard<'_, Pieces> {
+        self.pieces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Chunks(Arc<File>);
+
+impl Length for Chunks {
+    fn len(&self) -> u64 {
+        self.0.size
+    }
+}
+
+impl ChunkReader for Chunks {
+    type T = bytes::buf::Reader<Bytes>;
+
+    fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
+        Ok(self.0.from(start, 1)?.reader())
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
+        Ok(self.0.from(start, length as u64)?.slice(..length))
+    }
+}
