@@ -4,12 +4,12 @@
 //! |-------------------|--------------------------------------------------------------------------------|
 //! | `harness.rs`      | no test: starts and kills the collector, speaks OTLP and SQL to it              |
 //! | `in_out.rs`       | what was sent comes out again, field by field, whatever transport it took        |
+//! | `journeys.rs`     | a request is followed over all its traces                                        |
 //! | `sdks.rs`         | every item sent by a real SDK (Python, Node) is found, over every transport      |
 //! | `visible.rs`      | what was acknowledged is seen by the very next question                         |
 //! | `crash.rs`        | what was acknowledged survives kill -9 under load                                |
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
-//! | `open_data.rs`    | DuckDB, delta-rs and Polars find in the live tables what our SQL finds            |
 //! | `conformance.rs`  | the rules of the specification, one test per rule id                             |
 //! | `browser.rs`      | a person finds a trace and reads its waterfall in a browser                      |
 //! | `demo.rs`         | the demo fills every page                                                       |
@@ -35,6 +35,6 @@ mod demo;
 mod docs;
 mod harness;
 mod in_out;
-mod open_data;
+mod journeys;
 mod sdks;
 mod visible;

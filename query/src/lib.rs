@@ -9,6 +9,7 @@
 //! | `trace.rs`     | rows by id, tree, timeline, detail, OTLP                               |
 //! | `search.rs`    | filter text, newest or slowest, pages                                  |
 //! | `analysis.rs`  | what a span is, who called whom: pure                                  |
+//! | `journey.rs`   | a request over all its traces                                          |
 //! | `services.rs`  | services in a time range                                               |
 //! | `times.rs`     | moments in requests                                                    |
 //! | `http.rs`      | the table of routes, problems, answers                                 |
@@ -21,6 +22,7 @@ mod engine;
 mod error;
 mod functions;
 pub mod http;
+mod journey;
 mod rows;
 mod search;
 mod services;

@@ -30,7 +30,7 @@ use datafusion::execution::SessionState;
 use datafusion::sql::parser::DFParser;
 use storage::{Snapshot, TABLES};
 
-pub(crate) use provider::{STORE_URL, SnapshotTable, UTC};
+pub(crate) use provider::{Located, STORE_URL, SnapshotTable, UTC};
 pub(crate) use prune::Bounds;
 use storage::table::Table;
 

@@ -8,6 +8,7 @@
 //! | `assemble.rs` | rows to a tree in drawing order, whatever their parents say: pure         |
 //! | `timeline.rs` | `GET /api/traces/{id}/timeline`: pure                                     |
 //! | `span.rs`     | a whole span as it was sent, from a row: pure                             |
+//! | `plain.rs`    | spans as analysis sees them, from rows: pure                              |
 //! | `otlp.rs`     | spans to OTLP, JSON and protobuf by the same walk: pure                   |
 //! | `detail.rs`   | `GET /api/traces/{id}/spans/{span}`: attributes, links both ways, logs    |
 //! | `find.rs`     | `GET /api/traces/{id}/find`: pure                                         |
@@ -18,6 +19,7 @@ mod detail;
 mod find;
 mod load;
 pub(crate) mod otlp;
+pub(crate) mod plain;
 pub(crate) mod row;
 mod span;
 #[cfg(test)]
@@ -25,6 +27,7 @@ mod tests;
 mod timeline;
 
 pub(crate) use load::literal;
+pub(crate) use span::{AttributeColumns, linked_ids};
 
 use api::{FindAnswer, SpanDetail, Timeline};
 use model::{SpanId, TenantId, TraceId};
@@ -102,7 +105,7 @@ impl Engine {
     }
 }
 
-fn not_stored(trace_id: TraceId) -> Error {
+pub(crate) fn not_stored(trace_id: TraceId) -> Error {
     Error::NotFound(format!(
         "trace {trace_id} is not stored: it may not have arrived yet, its retention may have ended, or the id belongs \
          to another collector"

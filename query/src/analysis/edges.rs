@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::calls::Call;
 use super::classify::{Protocol, Style};
-use super::graph::Graph;
+use super::graph::{Graph, SpanIndex};
 use super::hops::{Messages, Send};
 use super::node::Node;
 use super::statistics::Distribution;
@@ -70,21 +70,31 @@ impl Default for Edge {
 
 /// All edges of a set of calls and messages, by key.
 pub fn edges(graph: &Graph, calls: &[Call], messages: &Messages) -> BTreeMap<EdgeKey, Edge> {
+    edges_where(graph, calls, messages, |_| true)
+}
+
+/// The edges of those calls, sends and deliveries whose span `is_wanted`.
+pub fn edges_where(
+    graph: &Graph,
+    calls: &[Call],
+    messages: &Messages,
+    is_wanted: impl Fn(SpanIndex) -> bool,
+) -> BTreeMap<EdgeKey, Edge> {
     let mut edges: BTreeMap<EdgeKey, Edge> = BTreeMap::new();
-    for call in calls {
+    for call in calls.iter().filter(|call| is_wanted(call.span())) {
         let edge = edges.entry(call_key(call)).or_default();
         edge.style = call.style;
         edge.is_inferred |= call.is_inferred;
         edge.add(1, call.is_error, call.is_fault, call.weight, call.duration());
     }
-    for send in &messages.sends {
+    for send in messages.sends.iter().filter(|send| is_wanted(send.span)) {
         let known = &graph.spans[send.span];
         let edge = edges.entry(send_key(graph, send)).or_default();
         edge.style = Style::Async;
         edge.add(send.messages, known.is_error, known.is_fault, known.weight, known.duration());
     }
     let mut routed = HashSet::new();
-    for (at, delivery) in messages.deliveries.iter().enumerate() {
+    for (at, delivery) in messages.deliveries.iter().enumerate().filter(|(_, delivery)| is_wanted(delivery.span)) {
         let known = &graph.spans[delivery.span];
         let service = Node::service(&known.service);
         let edge = edges.entry(message_key(&delivery.queue, service, &known.class.system)).or_default();

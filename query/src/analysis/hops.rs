@@ -381,7 +381,7 @@ impl<'a> MessageIds<'a> {
 fn names_of(graph: &Graph, span: SpanIndex) -> [Option<MessageName<'_>>; 2] {
     let class = &graph.spans[span].class;
     let Some(message) = graph.spans[span].facts.message.as_deref() else { return [None, None] };
-    let id = message.id.as_deref().filter(|id| id.len() >= 8 && !id.bytes().all(|b| b.is_ascii_digit()));
+    let id = message.id.as_deref().filter(|id| is_strong_id(id));
     let place = match (class.destination.as_deref(), message.partition.as_deref(), message.offset) {
         (Some(topic), Some(partition), Some(offset)) if class.system == "kafka" => {
             Some(MessageName::Place(topic, partition, offset))
@@ -389,6 +389,11 @@ fn names_of(graph: &Graph, span: SpanIndex) -> [Option<MessageName<'_>>; 2] {
         _ => None,
     };
     [id.map(MessageName::Id), place]
+}
+
+/// True for a message id that can join: at least 8 characters and no plain number.
+pub fn is_strong_id(id: &str) -> bool {
+    id.len() >= 8 && !id.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Numbers the attempts of each message, finds what made the broker deliver again, and measures the lag.

@@ -14,7 +14,7 @@ mod members;
 mod scene;
 mod steps;
 
-pub use members::Member;
+pub use members::{Member, origin};
 pub use scene::{Place, Scene};
 pub use steps::{Lane, Step, StepKind};
 
@@ -34,7 +34,7 @@ use super::thresholds::Bounds;
 pub const SETTLE_NANOS: i64 = 30 * UnixNanos::SECOND;
 
 /// Why something was left out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CutReason {
     /// Traces too many joins away.
     Depth,

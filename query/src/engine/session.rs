@@ -27,7 +27,7 @@ use super::runtime::n_threads;
 use crate::config::Config;
 use crate::error::Result;
 use crate::functions;
-use crate::tables::{CATALOG, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC};
+use crate::tables::{CATALOG, Located, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC};
 
 /// Bytes of one trace, as columns in memory (V13).
 const TRACE_BYTES_MAX: u64 = 256 << 20;
@@ -174,6 +174,15 @@ impl Session {
     /// When the table cannot be planned: a bug.
     pub(crate) fn table(&self, table: &'static Table) -> Result<DataFrame> {
         let provider = SnapshotTable::new(table, Arc::clone(&self.snapshot));
+        Ok(self.context.read_table(Arc::new(provider))?)
+    }
+
+    /// Rows of spans that were located by their links or messages; nothing is read yet.
+    ///
+    /// # Errors
+    /// When the table cannot be planned: a bug.
+    pub(crate) fn located(&self, located: Located) -> Result<DataFrame> {
+        let provider = SnapshotTable::located(Arc::clone(&self.snapshot), located);
         Ok(self.context.read_table(Arc::new(provider))?)
     }
 

@@ -161,6 +161,17 @@ pub(super) async fn find(
     json(&app.engine.find(&tenant(who), trace_id(&id)?, text).await?)
 }
 
+pub(super) async fn journey(
+    State(app): State<App>,
+    who: Who,
+    Path(id): Path<String>,
+    given: Params,
+) -> Result<Response, Refusal> {
+    let span = params(given)?.remove("span").filter(|text| !text.is_empty());
+    let span = span.map(|text| span_id(&text)).transpose()?;
+    json(&app.engine.journey(&tenant(who), trace_id(&id)?, span).await?)
+}
+
 pub(super) async fn status(State(app): State<App>) -> Result<Response, Refusal> {
     json(&(app.sources.status)())
 }

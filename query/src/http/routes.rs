@@ -52,6 +52,7 @@ pub(super) fn routes() -> Vec<Route> {
         read(Method::GET, "/api/traces/{trace_id}/timeline", "what a waterfall needs", get(native::timeline)),
         read(Method::GET, "/api/traces/{trace_id}/spans/{span_id}", "everything about one span", get(native::span)),
         read(Method::GET, "/api/traces/{trace_id}/find", "spans of a trace that hold a text", get(native::find)),
+        read(Method::GET, "/api/journeys/{trace_id}", "the journey that holds a trace", get(native::journey)),
         read(Method::GET, "/api/status", "state of the collector", get(native::status)),
         open("/healthz", "the process lives", get(native::healthz)),
         open("/readyz", "requests are welcome", get(native::readyz)),

@@ -10,7 +10,8 @@
 //! gives them another name for the same bits, so comparisons with moments still prune row groups and pages:
 //! DataFusion turns the comparison round instead of casting the column.
 //!
-//! When a query names its traces, the trace index says which rows of which segments to decode.
+//! When a query names its traces, the trace index says which rows of which segments to decode. [`Located`] does the
+//! same for links and messages, which no filter on a column can name.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -36,9 +37,10 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
+use model::TraceId;
 use parquet::arrow::arrow_reader::RowSelection;
-use storage::table::{Kind, Table};
-use storage::{SegmentMeta, Snapshot, TableSnapshot};
+use storage::table::{Kind, SPANS, Table};
+use storage::{SegmentMeta, SegmentRows, Snapshot, TableSnapshot};
 
 use super::prune::Bounds;
 use super::readers::IndexedReaders;
@@ -76,17 +78,52 @@ pub(crate) fn sql_schema(table: &Table) -> SchemaRef {
     Arc::new(Schema::new(table.columns().iter().map(field).collect::<Vec<_>>()))
 }
 
+/// Spans that may link to certain traces or carry certain messages. Others are among them: whoever reads the rows
+/// compares.
+#[derive(Debug)]
+pub(crate) struct Located {
+    parts: Vec<Part>,
+    buffer: Vec<RecordBatch>,
+}
+
+impl Located {
+    /// Looks into the indexes and the buffer; `None` when there are certainly none.
+    pub(crate) async fn find(snapshot: &Snapshot, targets: &[TraceId], messages: &[String]) -> Option<Self> {
+        let entry = snapshot.table(&SPANS)?;
+        let mut rows_of: HashMap<object_store::path::Path, Part> = HashMap::new();
+        let mut buffer = Vec::new();
+        for target in targets {
+            add_parts(&mut rows_of, entry.locate_links_to(*target).await);
+            buffer.extend(entry.buffered_links_to(*target));
+        }
+        for message in messages {
+            add_parts(&mut rows_of, entry.locate_message_id(message).await);
+            buffer.extend(entry.buffered_message_id(message));
+        }
+        let parts = rows_of.into_values().map(|part| Part { rows: part.rows.map(joined), ..part });
+        let located = Self { parts: newest_first(parts.collect()), buffer };
+        (!located.parts.is_empty() || !located.buffer.is_empty()).then_some(located)
+    }
+}
+
 /// One table of one snapshot.
 #[derive(Debug)]
 pub(crate) struct SnapshotTable {
     table: &'static Table,
     schema: SchemaRef,
     snapshot: Arc<Snapshot>,
+    /// Only these rows.
+    only: Option<Located>,
 }
 
 impl SnapshotTable {
     pub(crate) fn new(table: &'static Table, snapshot: Arc<Snapshot>) -> Self {
-        Self { table, schema: sql_schema(table), snapshot }
+        Self { table, schema: sql_schema(table), snapshot, only: None }
+    }
+
+    /// The located spans and no others.
+    pub(crate) fn located(snapshot: Arc<Snapshot>, located: Located) -> Self {
+        Self { only: Some(located), ..Self::new(&SPANS, snapshot) }
     }
 
     fn entry(&self) -> Option<&TableSnapshot> {
@@ -99,33 +136,36 @@ impl SnapshotTable {
         let wanted = |segment: &&Arc<SegmentMeta>| bounds.may_hold(segment);
         let all =
             || entry.segments.iter().filter(wanted).map(|segment| Part { segment: Arc::clone(segment), rows: None });
-        let mut parts: Vec<Part> = match &bounds.traces {
+        newest_first(match &bounds.traces {
             Some(traces) if traces.len().saturating_mul(entry.segments.len()) <= LOOK_UPS_MAX => {
                 let mut rows_of: HashMap<object_store::path::Path, Part> = HashMap::new();
                 for trace in traces {
-                    for located in entry.locate_trace(*trace).await {
-                        if !wanted(&&located.segment) {
-                            continue;
-                        }
-                        let ranges = located.rows.map(|rows| rows.ranges().iter().map(as_usize).collect::<Vec<_>>());
-                        let part = rows_of
-                            .entry(located.segment.path.clone())
-                            .or_insert_with(|| Part { segment: Arc::clone(&located.segment), rows: Some(Vec::new()) });
-                        part.rows = part.rows.take().zip(ranges).map(|(mut known, mut more)| {
-                            known.append(&mut more);
-                            known
-                        });
-                    }
+                    let mut located = entry.locate_trace(*trace).await;
+                    located.retain(|located| wanted(&&located.segment));
+                    add_parts(&mut rows_of, located);
                 }
                 rows_of.into_values().map(|part| Part { rows: part.rows.map(joined), ..part }).collect()
             }
             _ => all().collect(),
-        };
-        parts.sort_by(|a, b| {
-            let (a, b) = (&a.segment, &b.segment);
-            b.time_range.end.cmp(&a.time_range.end).then_with(|| a.path.cmp(&b.path))
-        });
-        parts
+        })
+    }
+
+    fn scan_both(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        parts: &[Part],
+        batches: &[&RecordBatch],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        match (parts.is_empty(), batches.is_empty()) {
+            (false, true) => self.scan_segments(state, projection, parts, limit),
+            (true, _) => self.scan_buffer(state, projection, batches),
+            (false, false) => UnionExec::try_new(vec![
+                self.scan_segments(state, projection, parts, limit)?,
+                self.scan_buffer(state, projection, batches)?,
+            ]),
+        }
     }
 
     fn scan_segments(
@@ -211,6 +251,28 @@ impl SnapshotTable {
     }
 }
 
+/// Adds rows of one look-up to those of others.
+fn add_parts(rows_of: &mut HashMap<object_store::path::Path, Part>, located: Vec<SegmentRows>) {
+    for located in located {
+        let ranges = located.rows.map(|rows| rows.ranges().iter().map(as_usize).collect::<Vec<_>>());
+        let part = rows_of
+            .entry(located.segment.path.clone())
+            .or_insert_with(|| Part { segment: Arc::clone(&located.segment), rows: Some(Vec::new()) });
+        part.rows = part.rows.take().zip(ranges).map(|(mut known, mut more)| {
+            known.append(&mut more);
+            known
+        });
+    }
+}
+
+fn newest_first(mut parts: Vec<Part>) -> Vec<Part> {
+    parts.sort_by(|a, b| {
+        let (a, b) = (&a.segment, &b.segment);
+        b.time_range.end.cmp(&a.time_range.end).then_with(|| a.path.cmp(&b.path))
+    });
+    parts
+}
+
 fn as_usize(range: &Range<u64>) -> Range<usize> {
     let number = |row: u64| usize::try_from(row).unwrap_or(usize::MAX);
     number(range.start)..number(range.end)
@@ -266,6 +328,9 @@ impl TableProvider for SnapshotTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(Located { parts, buffer }) = &self.only {
+            return self.scan_both(state, projection, parts, &buffer.iter().collect::<Vec<_>>(), limit);
+        }
         let bounds = Bounds::from_filters(self.table.time, filters);
         let parts = self.parts(&bounds).await;
         let batches: Vec<&RecordBatch> = self
@@ -275,13 +340,6 @@ impl TableProvider for SnapshotTable {
                 wanted.map(|rows| &rows.records).collect()
             })
             .unwrap_or_default();
-        match (parts.is_empty(), batches.is_empty()) {
-            (false, true) => self.scan_segments(state, projection, &parts, limit),
-            (true, _) => self.scan_buffer(state, projection, &batches),
-            (false, false) => UnionExec::try_new(vec![
-                self.scan_segments(state, projection, &parts, limit)?,
-                self.scan_buffer(state, projection, &batches)?,
-            ]),
-        }
+        self.scan_both(state, projection, &parts, &batches, limit)
     }
 }

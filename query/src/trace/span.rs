@@ -154,7 +154,7 @@ pub(crate) fn read(batch: &RecordBatch) -> Vec<Span> {
     (0..batch.num_rows()).filter_map(row).collect()
 }
 
-fn read_events(lists: &ListArray, row: usize) -> Vec<Event> {
+pub(super) fn read_events(lists: &ListArray, row: usize) -> Vec<Event> {
     let Some(entries) = entries(lists, row) else { return Vec::new() };
     let member = |name: &str| entries.column_by_name(name);
     let (times, dropped) =
@@ -173,7 +173,7 @@ fn read_events(lists: &ListArray, row: usize) -> Vec<Event> {
         .collect()
 }
 
-fn read_links(lists: &ListArray, row: usize) -> Vec<Link> {
+pub(super) fn read_links(lists: &ListArray, row: usize) -> Vec<Link> {
     let Some(entries) = entries(lists, row) else { return Vec::new() };
     let member = |name: &str| entries.column_by_name(name);
     let id = |name: &str, row: usize| {
@@ -197,6 +197,20 @@ fn read_links(lists: &ListArray, row: usize) -> Vec<Link> {
             flags: u32::try_from(int(&flags, row)).unwrap_or_default(),
         })
         .collect()
+}
+
+/// Ids that the links of each row of a batch with the column `links` point to; links without valid ids are passed over.
+pub(crate) fn linked_ids(batch: &RecordBatch) -> impl Fn(usize) -> std::vec::IntoIter<(TraceId, SpanId)> {
+    let lists = batch.column_by_name("links").and_then(|column| column.as_list_opt::<i32>()).cloned();
+    move |row| {
+        let links = lists.as_ref().and_then(|lists| entries(lists, row)).map(|entries| {
+            let ids = |name: &str| entries.column_by_name(name).and_then(|column| column.as_binary_opt::<i32>());
+            let (Some(traces), Some(spans)) = (ids("trace_id"), ids("span_id")) else { return Vec::new() };
+            let link = |at| Some((TraceId::from_bytes(traces.value(at))?, SpanId::from_bytes(spans.value(at))?));
+            (0..entries.len()).filter_map(link).collect()
+        });
+        links.unwrap_or_default().into_iter()
+    }
 }
 
 /// The structs of one row's list, without copying.

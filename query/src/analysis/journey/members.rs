@@ -56,7 +56,7 @@ pub(crate) fn members(analysis: &Analysis, seed: TraceId, span: Option<SpanId>, 
 
 /// Climbs while exactly one known trace is the cause. Several: the trace is its own origin and they are
 /// candidates, unless `span` picks the cause that leads to it.
-fn origin(analysis: &Analysis, seed: TraceId, span: Option<SpanId>) -> (TraceId, Vec<TraceId>) {
+pub fn origin(analysis: &Analysis, seed: TraceId, span: Option<SpanId>) -> (TraceId, Vec<TraceId>) {
     let graph = &analysis.graph;
     let known_causes = |trace: TraceId, wanted: &dyn Fn(&Join) -> bool| -> BTreeSet<TraceId> {
         let causes = analysis.causes(trace).filter(|join| !graph.trace(join.from).is_empty() && wanted(join));

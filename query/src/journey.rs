@@ -1,0 +1,71 @@
+//! `GET /api/journeys/{trace_id}`: the journey that holds a trace.
+//!
+//! | file        | knows                                                                        |
+//! |-------------|------------------------------------------------------------------------------|
+//! | `gather.rs` | which spans it may need, out of a snapshot, within bounds                    |
+//! | `answer.rs` | the journey of the analysis as the API writes it: pure                       |
+//!
+//! What belongs to a journey, what happened in it and what was wrong is decided in `analysis`. Every answer is
+//! computed from the spans that are stored at that moment: late spans simply change it.
+
+mod answer;
+mod gather;
+
+use std::time::Instant;
+
+use api::JourneyAnswer;
+use model::{SpanId, TenantId, TraceId};
+
+use crate::analysis::findings::{Finding, findings};
+use crate::analysis::journey::{Cut, Journey, journey};
+use crate::analysis::thresholds::{Bounds, Thresholds};
+use crate::analysis::{Analysis, Options, analyze};
+use crate::engine::Engine;
+use crate::engine::session::{Session, incomplete};
+use crate::error::Result;
+use crate::trace::not_stored;
+
+/// A journey with everything it rests on.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Every span that was looked at, and the communications between them.
+    pub(crate) analysis: Analysis,
+    /// The journey.
+    pub(crate) journey: Journey,
+    /// Its findings, worst first.
+    pub(crate) findings: Vec<Finding>,
+    /// What was never loaded because of a bound.
+    pub(crate) cuts: Vec<Cut>,
+    /// Why something may be missing that no bound explains.
+    pub(crate) reasons: Vec<String>,
+}
+
+/// The journey that holds a stored trace.
+///
+/// # Errors
+/// Not found when no span of the trace is stored.
+pub(crate) async fn find(session: &Session, seed: TraceId, span: Option<SpanId>) -> Result<Found> {
+    let (bounds, options) = (Bounds::default(), Options::default());
+    let gathered = gather::gather(session, seed, span, &bounds, &options).await?;
+    let analysis = analyze(gathered.spans, &options);
+    let Some(journey) = journey(&analysis, seed, span, &bounds) else { return Err(not_stored(seed)) };
+    let findings = findings(&analysis, &journey, &Thresholds::default(), &[]);
+    Ok(Found { analysis, journey, findings, cuts: gathered.cuts, reasons: gathered.reasons })
+}
+
+impl Engine {
+    /// The journey that holds a trace. When the trace has several causes, `span` picks the one to follow.
+    ///
+    /// # Errors
+    /// [`crate::Error::NotFound`] when no span of the trace is stored.
+    pub async fn journey(&self, tenant: &TenantId, trace: TraceId, span: Option<SpanId>) -> Result<JourneyAnswer> {
+        let started = Instant::now();
+        let answer = self.run(tenant, move |session| async move {
+            let found = find(&session, trace, span).await?;
+            let (_, stored) = incomplete(&session.snapshot, None);
+            Ok(answer::answer(&found, stored, session.now))
+        });
+        let answer = answer.await?;
+        Ok(JourneyAnswer { elapsed_ms: started.elapsed().as_secs_f64() * 1e3, ..answer })
+    }
+}
