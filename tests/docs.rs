@@ -32,14 +32,15 @@ fn tables_page_is_fresh() {
         "# Tables at rest\n\n\
          Written from `storage/src/table/` by `make docs`; a test fails when this page is stale. The same columns, and the\n\
          relations made from them, are at `GET /api/tables` of a running collector.\n\n\
-         A column marked *may be null* is null when the sender did not say it. Moments are nanoseconds since 1970 in UTC.\n",
+         A column marked *may be null* is null when the sender did not say it. Moments are nanoseconds since 1970 in UTC.\n\n\
+         *On disk* is the column's type in the Delta table: what DuckDB, Spark, Polars and others see (docs/open-data.md).\n",
     );
     for table in TABLES {
         let sort = table.sort.join("`, `");
         write!(
             page,
             "\n## {}\n\n{}. Time column `{}`; a fresh segment is sorted by `{sort}`.\n\n\
-             | column | holds | may be null | meaning |\n|---|---|---|---|\n",
+             | column | holds | on disk | may be null | meaning |\n|---|---|---|---|---|\n",
             table.name,
             capital(table.help),
             table.time,
@@ -47,15 +48,17 @@ fn tables_page_is_fresh() {
         .expect("text grows");
         for column in table.columns() {
             let null = if column.need == Need::Optional { "yes" } else { "" };
-            writeln!(page, "| `{}` | {} | {null} | {} |", column.name, holds(column.kind), cell(column.help))
+            let (holds, on_disk) = (holds(column.kind), on_disk(column.kind));
+            writeln!(page, "| `{}` | {holds} | {on_disk} | {null} | {} |", column.name, cell(column.help))
                 .expect("text grows");
         }
     }
     page.push_str("\n## Nested columns\n\n| inside | fields |\n|---|---|\n");
+    let nested = |(name, arrow): (&String, String)| format!("`{name}` {}", nested_on_disk(&arrow));
     for (name, fields) in [("attributes", attributes_fields()), ("events", events_fields()), ("links", links_fields())]
     {
         let fields: Vec<String> =
-            fields.iter().map(|field| format!("`{}` {}", field.name(), field.data_type())).collect();
+            fields.iter().map(|field| (field.name(), field.data_type().to_string())).map(nested).collect();
         writeln!(page, "| `{name}` | {} |", fields.join(", ")).expect("text grows");
     }
     page.push_str(
@@ -158,6 +161,33 @@ fn holds(kind: Kind) -> &'static str {
         Kind::Links => "list of links",
         Kind::Ints => "list of 64-bit integers",
         Kind::Floats => "list of doubles",
+    }
+}
+
+/// The type of a column in Delta's words, as other readers see it.
+fn on_disk(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Id16 | Kind::Id8 => "binary",
+        Kind::Label | Kind::Text | Kind::Json | Kind::JsonText => "string",
+        Kind::UnixNanos | Kind::Int64 => "long",
+        Kind::Int32 | Kind::Flags => "integer",
+        Kind::Float64 => "double",
+        Kind::Bool => "boolean",
+        Kind::Attributes | Kind::Events | Kind::Links => "array of structs",
+        Kind::Ints => "array of long",
+        Kind::Floats => "array of double",
+    }
+}
+
+/// The type of a field inside a nested column, likewise.
+fn nested_on_disk(arrow: &str) -> &str {
+    match arrow {
+        "Utf8" => "string",
+        "Binary" => "binary",
+        "Int64" => "long",
+        "Float64" => "double",
+        "Boolean" => "boolean",
+        other => other,
     }
 }
 

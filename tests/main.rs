@@ -10,6 +10,7 @@
 //! | `crash.rs`        | what was acknowledged survives kill -9 under load                                |
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
+//! | `open_data.rs`    | DuckDB, delta-rs and Polars find in the live tables what our SQL finds            |
 //! | `conformance.rs`  | the rules of the specification, one test per rule id                             |
 //! | `browser.rs`      | a person finds a trace and reads its waterfall in a browser                      |
 //! | `demo.rs`         | the demo fills every page                                                       |
@@ -36,5 +37,6 @@ mod docs;
 mod harness;
 mod in_out;
 mod journeys;
+mod open_data;
 mod sdks;
 mod visible;

@@ -1,11 +1,14 @@
 #!/bin/sh
-# Installs what the tests talk to the collector with: OpenTelemetry SDKs for Python and Node, a driver for
-# Chromium, and Chromium itself on Debian when root. Everything goes to
+# Installs what the tests talk to the collector with: OpenTelemetry SDKs for Python and Node, readers of Delta
+# tables (DuckDB, delta-rs, Polars), an S3 server, a driver for Chromium, and Chromium itself on Debian when root.
+# Everything goes to
 # ${HODOSCOPE_CACHE:-$HOME/.cache/hodoscope}/tests; nothing is written into the clone. Safe to run again: what
 # stands is left alone. A part that cannot be installed is named on stderr and the exit code is 1; the tests of
 # that part then say that they were skipped (or fail, with HODOSCOPE_REQUIRE_ALL=1).
 #
 #   python/          virtual environment with tests/clients/python/requirements.txt
+#   open-data/       the same with tests/clients/open-data/requirements.txt
+#   s3/              the same with tests/clients/s3/requirements.txt
 #   node/            node_modules of tests/clients/node
 #   browser/         node_modules of tests/browser
 set -u
@@ -32,18 +35,19 @@ debian_install() {
     apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
-python_client() {
-    list=$here/clients/python/requirements.txt
-    stands python "$list" && return
+# $1 part: a virtual environment with tests/clients/$1/requirements.txt
+python_part() {
+    list=$here/clients/$1/requirements.txt
+    stands "$1" "$list" && return
     command -v python3 >/dev/null || { is_debian_root && debian_install python3 python3-venv; }
-    command -v python3 >/dev/null || { missing "no python3: the live tests of the Python SDK need it"; return; }
-    rm -rf "$cache/python"
-    if ! python3 -m venv "$cache/python" 2>/dev/null; then
-        is_debian_root && debian_install python3-venv && python3 -m venv "$cache/python" \
+    command -v python3 >/dev/null || { missing "no python3: the live tests of the Python SDK, of open data and of buckets need it"; return; }
+    rm -rf "${cache:?}/$1"
+    if ! python3 -m venv "$cache/$1" 2>/dev/null; then
+        is_debian_root && debian_install python3-venv && python3 -m venv "$cache/$1" \
             || { missing "python3 -m venv does not work; on Debian: apt-get install python3-venv"; return; }
     fi
-    "$cache/python/bin/pip" install --quiet --disable-pip-version-check --requirement "$list" \
-        && cp "$list" "$cache/python/installed-from" \
+    "$cache/$1/bin/pip" install --quiet --disable-pip-version-check --requirement "$list" \
+        && cp "$list" "$cache/$1/installed-from" \
         || missing "pip could not install $list"
 }
 
@@ -66,7 +70,9 @@ chromium() {
     missing "no chromium: the browser test needs it; on Debian: apt-get install chromium, elsewhere set HODOSCOPE_CHROMIUM"
 }
 
-python_client
+python_part python
+python_part open-data
+python_part s3
 node_modules node "$here/clients/node"
 node_modules browser "$here/browser"
 chromium
