@@ -10,10 +10,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use model::{TenantId, UnixNanos};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message;
 use storage::{Appender, Batch, Clock};
 use tokio::sync::Semaphore;
 
@@ -21,10 +17,11 @@ use crate::budget::{Budget, Reservation};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
-use crate::otlp::{self, json};
+use crate::otlp;
 use crate::outcome::{Outcome, Signal};
-use crate::receiver::compression::{Coding, decompress};
+use crate::receiver::compression::{Coding, with_plain};
 use crate::sanitize::Rules;
+use crate::sanitize::sizes::SPAN_BYTES_MAX;
 
 /// Plain bodies up to this size are decoded where they arrive; it takes less than 100 µs. Larger and
 /// compressed ones go to a blocking thread, so that no connection waits for another one's decoding.
@@ -141,8 +138,9 @@ fn decode_guarded(
 ) -> Result<(Vec<Batch>, Outcome)> {
     let work = AssertUnwindSafe(move || {
         let Request { signal, encoding, coding, body, mut reservation, .. } = request;
-        let body = decompress(coding, body, limit_bytes, &mut reservation)?;
-        to_batches(signal, encoding, &body, now, oldest)
+        with_plain(coding, &body, limit_bytes, &mut reservation, |plain| {
+            to_batches(signal, encoding, plain, now, oldest)
+        })
     });
     catch_unwind(work).unwrap_or_else(|_| {
         tracing::error!("decoding a request panicked");
@@ -155,7 +153,7 @@ fn decode_guarded(
 /// - `now`: the collector's clock. `oldest`: rows before this moment are refused.
 /// - Out: batches of one or more tables, none of them empty, in no particular order, and what became of
 ///   each item. No batches when nothing was sent or nothing could be kept.
-/// - Cost: about 3 µs per span.
+/// - Cost: see benches/README.md, `decode.rs`.
 ///
 /// # Errors
 /// [`Error::Undecodable`] when the body is not such a message; nothing of it is kept then.
@@ -166,47 +164,12 @@ pub fn to_batches(
     now: UnixNanos,
     oldest: UnixNanos,
 ) -> Result<(Vec<Batch>, Outcome)> {
-    let rules = Rules { now, oldest, is_small: body.len() <= crate::sanitize::sizes::SPAN_BYTES_MAX };
+    // Text that is not UTF-8 may grow to three times its size when it is mended.
+    let is_small = body.len() <= SPAN_BYTES_MAX / 3;
+    let rules = Rules { now, oldest, is_small };
     let mut outcome = Outcome::default();
-    let batches = match signal {
-        Signal::Traces => {
-            let request: ExportTraceServiceRequest = decode(encoding, body, json::traces, &mut outcome)?;
-            otlp::spans::batches(request, &rules, &mut outcome)?
-        }
-        Signal::Metrics => {
-            let request: ExportMetricsServiceRequest = decode(encoding, body, json::metrics, &mut outcome)?;
-            otlp::metrics::batches(request, &rules, &mut outcome)?
-        }
-        Signal::Logs => {
-            let request: ExportLogsServiceRequest = decode(encoding, body, json::logs, &mut outcome)?;
-            otlp::logs::batches(request, &rules, &mut outcome)?
-        }
-    };
+    let batches = otlp::batches(signal, encoding, body, &rules, &mut outcome)?;
     Ok((batches, outcome))
-}
-
-fn decode<M: Message + Default>(
-    encoding: Encoding,
-    body: &[u8],
-    from_json: fn(&[u8], &mut Outcome) -> Result<M, json::JsonError>,
-    outcome: &mut Outcome,
-) -> Result<M> {
-    match encoding {
-        Encoding::Protobuf => M::decode(body).map_err(|error| Error::undecodable(said_plainly(&error))),
-        Encoding::Json => from_json(body, outcome).map_err(Error::undecodable),
-    }
-}
-
-/// What prost says, reason first: "recursion limit reached (in ExportTraceServiceRequest.resource_spans, …)". It
-/// puts the path first and innermost first, so that a cut message would lose the reason.
-fn said_plainly(error: &prost::DecodeError) -> String {
-    let text = error.to_string();
-    let text = text.strip_prefix("failed to decode Protobuf message: ").unwrap_or(&text);
-    let is_field = |part: &&str| part.contains('.') && !part.contains(' ');
-    let mut path: Vec<&str> = text.split(": ").take_while(is_field).collect();
-    let reason = text.split(": ").skip(path.len()).collect::<Vec<_>>().join(": ");
-    path.reverse();
-    if path.is_empty() { reason } else { format!("{reason} (in {})", path.join(", ")) }
 }
 
 /// Groups batches so that each group fits one WAL record. Nearly always one group.

@@ -4,14 +4,14 @@
 //! straight line:
 //!
 //! ```text
-//! receiver ─▶ decompress ─▶ decode ─▶ sanitize ─▶ map ─▶ Appender::append ─▶ answer
+//! receiver ─▶ decompress ─▶ decode ─▶ sanitize ─▶ columns ─▶ Appender::append ─▶ answer
 //! ```
 //!
 //! | file                        | knows                                                              |
 //! |-----------------------------|--------------------------------------------------------------------|
 //! | `receiver.rs` `receiver/`   | OTLP over HTTP and gRPC: reading, answering, refusing               |
 //! | `ingest.rs`                 | one request from its body to its answer                            |
-//! | `otlp.rs` `otlp/`           | messages to rows; OTLP/JSON to messages                            |
+//! | `otlp.rs` `otlp/`           | protobuf and OTLP/JSON to rows                                     |
 //! | `sanitize.rs` `sanitize/`   | repairs on entry, one per file                                     |
 //! | `outcome.rs`                | what became of each item, and how to say it                        |
 //! | `budget.rs`                 | bytes in flight                                                    |

@@ -1,30 +1,149 @@
-//! OTLP messages to rows: the only place where protobuf fields meet column names. Pure.
+//! OTLP to rows: the only place where fields of the protocol meet column names. Pure.
+//!
+//! ```text
+//! protobuf ─▶ wire ─┐                       ┌─▶ spans
+//!                   ├─▶ message ─▶ sink:  ──┼─▶ logs     columns ─▶ batches
+//! OTLP/JSON ▶ json ─┘             sanitize  └─▶ metrics
+//! ```
+//!
+//! A decoder reads one item at a time, borrowed from the body, and hands it to the sink, which sanitizes it and
+//! writes it into columns. There is one sink for every encoding, so the same request gives the same rows (J15).
 //!
 //! | file              | knows                                                                        |
 //! |-------------------|------------------------------------------------------------------------------|
+//! | `message.rs`      | what a message says, borrowed from its body; what a sink is                   |
+//! | `wire.rs` `wire/` | protobuf                                                                     |
+//! | `json.rs` `json/` | OTLP/JSON                                                                    |
 //! | `spans.rs`        | one span to one row                                                          |
 //! | `logs.rs`         | one log record to one row                                                    |
 //! | `metrics.rs`      | one data point to one row, exemplars to rows of their own                    |
 //! | `origin.rs`       | resource and scope: computed once, filled into all their rows                |
+//! | `keys.rs`         | attribute keys as numbers                                                    |
 //! | `attributes.rs`   | which attribute goes to a column and which to the list                       |
 //! | `text.rs`         | attributes, resources and scopes as OTLP/JSON text                           |
 //! | `series.rs`       | the stable number of a series                                                |
 //! | `columns.rs`      | column builders: labels, sparse columns, lists                               |
-//! | `json.rs` `json/` | OTLP/JSON to the same messages that protobuf gives                           |
+//! | `structs.rs`      | messages as the generated structs: for the demo, and for tests as oracle     |
 //!
-//! A mapping takes a decoded request, sanitizes item by item, and gives batches plus an
-//! [`Outcome`](crate::outcome::Outcome). A large request becomes several batches, so that none is larger than a WAL record may be.
+//! A large request becomes several batches, so that none is larger than a WAL record may be.
 
 mod attributes;
 mod columns;
 pub(crate) mod json;
-pub(crate) mod logs;
-pub(crate) mod metrics;
+pub(crate) mod keys;
+mod logs;
+pub(crate) mod message;
+mod metrics;
 mod origin;
 mod series;
-pub(crate) mod spans;
+mod spans;
+pub(crate) mod structs;
 mod text;
+pub(crate) mod wire;
+
+use std::cell::Cell;
+
+use storage::Batch;
+
+use crate::error::{Error, Result};
+use crate::ingest::Encoding;
+use crate::outcome::{Outcome, Signal};
+use crate::sanitize::Rules;
+use message::{Arena, Sink};
 
 /// A batch is closed at this many rows or, for items of a large request, encoded bytes.
 const BATCH_ROWS_MAX: usize = 32 << 10;
 const BATCH_BYTES_MAX: usize = 8 << 20;
+
+/// After a body larger than this the builders are given back, so that one large request does not stay in memory.
+const KEPT_AFTER_BYTES_MAX: usize = 4 << 20;
+
+/// Builders and arena of a thread. Used again from request to request: what a request leaves behind is room.
+#[derive(Debug, Default)]
+struct Workbench {
+    arena: Arena,
+    keys: keys::Keys,
+    spans: spans::SpanRows,
+    logs: logs::LogRows,
+    points: metrics::PointRows,
+}
+
+thread_local! {
+    /// Taken while a request is decoded. One that is refused halfway, or panics, does not put it back.
+    static WORKBENCH: Cell<Option<Box<Workbench>>> = const { Cell::new(None) };
+}
+
+/// Reads a request into batches; refused items are counted in `outcome`.
+///
+/// # Errors
+/// [`Error::Undecodable`] when the body is not such a message.
+pub(crate) fn batches(
+    signal: Signal,
+    encoding: Encoding,
+    body: &[u8],
+    rules: &Rules,
+    outcome: &mut Outcome,
+) -> Result<Vec<Batch>> {
+    let mut bench = WORKBENCH.take().unwrap_or_default();
+    let Workbench { arena, keys, spans, logs, points } = &mut *bench;
+    let mut odd_forms = Outcome::default();
+    let request = Request { rules, outcome, batches: Vec::new(), failed: None };
+    let batches = match signal {
+        Signal::Traces => {
+            let mut sink = spans::SpanSink::new(request, spans, keys);
+            decode(encoding, body, &mut odd_forms, arena, &mut sink)?;
+            sink.finish()
+        }
+        Signal::Metrics => {
+            let mut sink = metrics::MetricSink::new(request, points, keys);
+            decode(encoding, body, &mut odd_forms, arena, &mut sink)?;
+            sink.finish()
+        }
+        Signal::Logs => {
+            let mut sink = logs::LogSink::new(request, logs, keys);
+            decode(encoding, body, &mut odd_forms, arena, &mut sink)?;
+            sink.finish()
+        }
+    }?;
+    outcome.add_odd_forms(&odd_forms);
+    if body.len() <= KEPT_AFTER_BYTES_MAX {
+        bench.keys.trim();
+        WORKBENCH.set(Some(bench));
+    }
+    Ok(batches)
+}
+
+fn decode<S: message::Signal>(
+    encoding: Encoding,
+    body: &[u8],
+    odd_forms: &mut Outcome,
+    arena: &mut Arena,
+    sink: &mut impl Sink<S>,
+) -> Result<()> {
+    match encoding {
+        Encoding::Protobuf => wire::walk(body, arena, sink).map_err(Error::undecodable),
+        Encoding::Json => json::read(body, odd_forms, arena, sink).map_err(Error::undecodable),
+    }
+}
+
+/// What a sink makes of the request at hand.
+#[derive(Debug)]
+struct Request<'r> {
+    rules: &'r Rules,
+    outcome: &'r mut Outcome,
+    batches: Vec<Batch>,
+    failed: Option<storage::Error>,
+}
+
+impl Request<'_> {
+    fn push(&mut self, batch: storage::Result<Batch>) {
+        match batch {
+            Ok(batch) => self.batches.push(batch),
+            Err(error) => self.failed = Some(error),
+        }
+    }
+
+    fn finish(self) -> storage::Result<Vec<Batch>> {
+        self.failed.map_or(Ok(self.batches), Err)
+    }
+}

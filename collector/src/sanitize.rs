@@ -1,4 +1,4 @@
-//! Repairs on entry, before anything is written: one kind of repair per file.
+//! Repairs on entry, before anything is written: one kind of repair per file. The same for every encoding.
 //!
 //! Each item goes through these steps, in this order:
 //!
@@ -7,12 +7,14 @@
 //! | ids             | `ids.rs`       | V1-V4    | cheapest refusal first                                        |
 //! | times           | `times.rs`     | V5, V6, V16 | a row that is too old is not worth mending                 |
 //! | data points     | `points.rs`    | V17, V19, V20 | refuses what no query could read                        |
-//! | nesting         | `nesting.rs`   | J12, J14 | bounds every later walk over values                           |
+//! | nesting         | `nesting.rs`   | J12      | bounds every later walk over values                           |
 //! | sizes           | `sizes.rs`     | V10-V12  | cut keys may become equal, so before duplicates               |
 //! | duplicate keys  | `duplicates.rs`| V9       | last: sees the keys that will be stored                       |
 //!
 //! An item that cannot be kept gives a [`Reason`]; one that was mended gives [`Repairs`], which stand in
 //! its row and in our counters. Nothing is changed without one or the other.
+//!
+//! Not here: text that is not UTF-8 (J13), which only protobuf can hold and its reader mends.
 
 pub(crate) mod duplicates;
 pub(crate) mod ids;
@@ -22,11 +24,9 @@ pub(crate) mod sizes;
 pub(crate) mod times;
 
 use model::{Repairs, UnixNanos};
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::Span;
 
+use crate::otlp::keys::Keys;
+use crate::otlp::message::{Attributes, LogRecord, Resource, Scope, Span};
 use crate::outcome::Reason;
 
 pub(crate) use times::SpanTimes;
@@ -44,17 +44,17 @@ pub(crate) struct Rules {
 }
 
 /// Mends a span. Its times are returned, because their columns differ from what was sent.
-pub(crate) fn span(span: &mut Span, rules: &Rules) -> Result<(SpanTimes, Repairs), Reason> {
+pub(crate) fn span(span: &mut Span<'_>, keys: &mut Keys, rules: &Rules) -> Result<(SpanTimes, Repairs), Reason> {
     ids::span(span)?;
-    let times = times::span(span.start_time_unix_nano, span.end_time_unix_nano, rules)?;
+    let times = times::span(span.start_time, span.end_time, rules)?;
     let mut repairs = times.repairs | ids::parent(span) | ids::links(span);
     repairs |= sizes::span_lists(span);
-    repairs |= attributes(&mut span.attributes, &mut span.dropped_attributes_count);
+    repairs |= attributes(&mut span.attributes, &mut span.dropped_attributes_count, keys);
     for event in &mut span.events {
-        repairs |= attributes(&mut event.attributes, &mut event.dropped_attributes_count);
+        repairs |= attributes(&mut event.attributes, &mut event.dropped_attributes_count, keys);
     }
     for link in &mut span.links {
-        repairs |= attributes(&mut link.attributes, &mut link.dropped_attributes_count);
+        repairs |= attributes(&mut link.attributes, &mut link.dropped_attributes_count, keys);
     }
     if !rules.is_small {
         sizes::whole_span(span)?;
@@ -63,10 +63,14 @@ pub(crate) fn span(span: &mut Span, rules: &Rules) -> Result<(SpanTimes, Repairs
 }
 
 /// Mends a log record; ids are cleared where they are invalid.
-pub(crate) fn log(record: &mut LogRecord, rules: &Rules) -> Result<(times::LogTime, Repairs), Reason> {
-    let time = times::log(record.time_unix_nano, record.observed_time_unix_nano, rules)?;
+pub(crate) fn log(
+    record: &mut LogRecord<'_>,
+    keys: &mut Keys,
+    rules: &Rules,
+) -> Result<(times::LogTime, Repairs), Reason> {
+    let time = times::log(record.time, record.observed_time, rules)?;
     let mut repairs = time.repairs | ids::log(record);
-    repairs |= attributes(&mut record.attributes, &mut record.dropped_attributes_count);
+    repairs |= attributes(&mut record.attributes, &mut record.dropped_attributes_count, keys);
     if let Some(body) = &mut record.body {
         repairs |= nesting::value(body, &mut record.dropped_attributes_count);
     }
@@ -74,26 +78,28 @@ pub(crate) fn log(record: &mut LogRecord, rules: &Rules) -> Result<(times::LogTi
 }
 
 /// Mends a resource; its repairs count for every item it sent.
-pub(crate) fn resource(resource: &mut Resource) -> Repairs {
-    attributes(&mut resource.attributes, &mut resource.dropped_attributes_count)
+pub(crate) fn resource(resource: &mut Resource<'_>, keys: &mut Keys) -> Repairs {
+    attributes(&mut resource.attributes, &mut resource.dropped_attributes_count, keys)
 }
 
 /// Mends a scope; its repairs count for every item it made.
-pub(crate) fn scope(scope: &mut InstrumentationScope) -> Repairs {
-    attributes(&mut scope.attributes, &mut scope.dropped_attributes_count)
+pub(crate) fn scope(scope: &mut Scope<'_>, keys: &mut Keys) -> Repairs {
+    attributes(&mut scope.attributes, &mut scope.dropped_attributes_count, keys)
 }
 
-/// Mends a list of attributes; `dropped` grows by what was left out.
-pub(crate) fn attributes(list: &mut Vec<KeyValue>, dropped: &mut u32) -> Repairs {
+/// Mends a list of attributes and numbers their keys; `dropped` grows by what was left out.
+pub(crate) fn attributes(list: &mut Attributes<'_>, dropped: &mut u32, keys: &mut Keys) -> Repairs {
     if list.is_empty() {
         return Repairs::NONE;
     }
     let mut repairs = sizes::count(list, dropped);
     for entry in list.iter_mut() {
-        if let Some(value) = &mut entry.value {
-            repairs |= nesting::value(value, dropped);
-        }
+        repairs |= nesting::value(&mut entry.value, dropped);
         repairs |= sizes::entry(entry);
     }
-    repairs | duplicates::last_wins(list)
+    if keys.number(list) {
+        duplicates::last_wins(list);
+        repairs |= Repairs::DUPLICATE_KEY;
+    }
+    repairs
 }

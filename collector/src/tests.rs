@@ -7,10 +7,12 @@
 
 mod answers;
 mod decoding;
+mod generate;
 mod read;
 mod replay;
 mod transport;
 mod values;
+mod wire;
 mod world;
 
 pub(crate) use world::World;

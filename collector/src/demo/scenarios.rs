@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 
 use super::DemoError;
 use crate::Outcome;
-use crate::otlp::json;
+use crate::otlp::structs;
 
 /// One story.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ scenarios! {
 /// Every scenario.
 pub(super) fn all() -> Result<Vec<Scenario>, DemoError> {
     let read = |&(name, weight, unique, text): &(&'static str, u32, &'static [&'static str], &str)| {
-        let request = json::traces(text.as_bytes(), &mut Outcome::default())
+        let request = structs::traces_from_json(text.as_bytes(), &mut Outcome::default())
             .map_err(|error| DemoError::Scenario { name, detail: error.to_string() })?;
         Ok(Scenario { name, weight, unique, request })
     };

@@ -1,28 +1,12 @@
 //! Which attribute goes to a column and which to the list; see docs/formats/attributes.md.
 
-use std::sync::OnceLock;
-
 use hashbrown::HashMap;
 use model::attribute_order::OrderWriter;
-use model::semconv::{self, On};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use model::semconv::On;
 
-use super::columns::{Entries, Labels, Named, Promoted, Slot};
-
-/// The promoted column of a key, by today's name or one it replaces.
-pub(super) fn slot(on: On, key: &str) -> Option<Slot> {
-    static SLOTS: OnceLock<[HashMap<&'static str, Slot>; 2]> = OnceLock::new();
-    let slots = SLOTS.get_or_init(|| [On::Resource, On::Item].map(slots_by_key));
-    slots[on as usize].get(key).copied()
-}
-
-fn slots_by_key(on: On) -> HashMap<&'static str, Slot> {
-    let named = semconv::promoted(on).enumerate().flat_map(|(index, convention)| {
-        let slot = Slot { index, value: convention.value };
-        convention.replaces.iter().chain([&convention.key]).map(move |key| (*key, slot))
-    });
-    named.collect()
-}
+use super::columns::{Entries, Labels, Named, Promoted};
+use super::keys::Keys;
+use super::message::KeyValue;
 
 /// Attributes of items: promoted columns, the list of the others, and how they interleave.
 #[derive(Debug)]
@@ -31,6 +15,12 @@ pub(super) struct ItemAttributes {
     list: Entries,
     order: Labels,
     order_writer: OrderWriter,
+    /// The row at hand: for each attribute its key, and whether it went to a column.
+    shape: Vec<u64>,
+    /// The row before, and its code in `order`: rows of one shape have the same order.
+    last: (Vec<u64>, i32),
+    /// Codes of all shapes of the batch.
+    shapes: HashMap<Vec<u64>, i32>,
 }
 
 impl ItemAttributes {
@@ -46,35 +36,74 @@ impl ItemAttributes {
             list: Entries::default(),
             order: Labels::default(),
             order_writer: OrderWriter::default(),
+            shape: Vec::new(),
+            last: (Vec::new(), 0),
+            shapes: HashMap::new(),
         }
     }
 
-    /// The attributes of row `row`, which are distinct by key.
-    pub(super) fn push(&mut self, row: usize, attributes: &[KeyValue]) {
+    /// The attributes of row `row`, which are distinct by key and whose keys are numbered.
+    pub(super) fn push(&mut self, row: usize, attributes: &[KeyValue<'_>], keys: &Keys) {
+        let Some(promoted) = &mut self.promoted else {
+            attributes.iter().for_each(|attribute| self.list.push(attribute.key, &attribute.value));
+            self.list.end_row();
+            return;
+        };
         let mut filled = 0u64;
+        self.shape.clear();
         for attribute in attributes {
-            if let Some(promoted) = &mut self.promoted
-                && let Some(slot) = slot(On::Item, &attribute.key)
-                && filled & (1 << slot.index) == 0
-                && let Some(value) = attribute.value.as_ref().and_then(|value| value.value.as_ref())
-                && promoted.put(slot, row, value)
-            {
-                filled |= 1 << slot.index;
-                self.order_writer.column(&attribute.key);
-            } else {
-                self.list.push(&attribute.key, attribute.value.as_ref());
-                self.order_writer.listed();
+            let slot = keys.promotion(On::Item, attribute.key_id).map(|promotion| promotion.slot);
+            let is_column = slot.is_some_and(|slot| {
+                let bit = 1 << slot.index;
+                let fits = filled & bit == 0 && promoted.put(slot, row, &attribute.value);
+                filled |= if fits { bit } else { 0 };
+                fits
+            });
+            if !is_column {
+                self.list.push(attribute.key, &attribute.value);
             }
+            self.shape.push(u64::from(attribute.key_id) << 1 | u64::from(is_column));
         }
         self.list.end_row();
-        self.order_writer.finish(|text| self.order.push_option(text));
+        if filled == 0 {
+            self.order.fill_null(row + 1);
+        } else if self.last.0 == self.shape {
+            self.order.push_code(self.last.1);
+        } else {
+            self.push_order(attributes, keys);
+        }
     }
 
-    /// The columns.
-    pub(super) fn finish(self, n_rows: usize) -> Vec<Named> {
-        let mut columns = vec![("attributes", self.list.finish()), ("attribute_order", self.order.finish())];
-        columns.extend(self.promoted.into_iter().flat_map(|promoted| promoted.finish(n_rows)));
-        columns
+    /// The order of a row that has another shape than the one before.
+    fn push_order(&mut self, attributes: &[KeyValue<'_>], keys: &Keys) {
+        let code = if let Some(code) = self.shapes.get(&self.shape) {
+            self.order.push_code(*code);
+            *code
+        } else {
+            for (attribute, part) in attributes.iter().zip(&self.shape) {
+                match keys.promotion(On::Item, attribute.key_id) {
+                    Some(promotion) if part & 1 == 1 => self.order_writer.column(promotion.name),
+                    _ => self.order_writer.listed(),
+                }
+            }
+            let order = &mut self.order;
+            let code = self.order_writer.finish(|text| order.push(text.unwrap_or_default().as_bytes()));
+            self.shapes.insert(self.shape.clone(), code);
+            code
+        };
+        self.last.1 = code;
+        std::mem::swap(&mut self.last.0, &mut self.shape);
+    }
+
+    /// The columns; the builders begin again.
+    pub(super) fn finish(&mut self, n_rows: usize, into: &mut Vec<Named>) {
+        into.push(("attributes", self.list.finish()));
+        if let Some(promoted) = &mut self.promoted {
+            into.extend(self.order.finish().map(|order| ("attribute_order", order)));
+            into.extend(promoted.finish(n_rows));
+        }
+        self.last.0.clear();
+        self.shapes.clear();
     }
 }
 
@@ -85,14 +114,7 @@ mod tests {
     /// `filled` has a bit for each promoted column.
     #[test]
     fn promoted_columns_fit_the_mask() {
-        assert!(semconv::promoted(On::Item).count() <= 64);
-    }
-
-    #[test]
-    fn old_and_new_names_share_a_slot() {
-        let index = |key| slot(On::Item, key).map(|slot| slot.index);
-        assert_eq!(index("http.method"), index("http.request.method"));
-        assert!(index("http.method").is_some() && index("order.id").is_none());
-        assert!(slot(On::Item, "service.version").is_none() && slot(On::Resource, "service.version").is_some());
+        assert!(model::semconv::promoted(On::Item).count() <= 64);
+        assert!(model::semconv::promoted(On::Resource).count() <= 64);
     }
 }

@@ -1,53 +1,266 @@
-//! Column builders: what arrow's own builders do not have, or not as fast as one row per microsecond needs.
+//! Column builders: plain vectors that become Arrow arrays.
 //!
-//! | builder       | for                                                                          |
-//! |---------------|------------------------------------------------------------------------------|
-//! | [`Labels`]    | text that repeats: a dictionary with a shortcut for "same as before"          |
-//! | [`Promoted`]  | columns most rows leave empty: nulls are only written when a value comes      |
-//! | [`Entries`]   | the typed attribute list                                                     |
-//! | [`Structs`]   | offsets and closing of lists of structs                                      |
+//! | builder               | for                                                                           |
+//! |-----------------------|-------------------------------------------------------------------------------|
+//! | [`Numbers`], [`Bools`]| numbers, with or without nulls                                                |
+//! | [`Bytes`]             | texts and bytes that do not repeat                                            |
+//! | [`Labels`]            | text that repeats: a dictionary with a shortcut for "same as before"          |
+//! | [`Promoted`]          | columns most rows leave empty: nulls are only written when a value comes      |
+//! | [`Entries`]           | the typed attribute list                                                      |
+//! | [`Lists`]             | offsets and closing of lists                                                  |
+//!
+//! A builder is used again for the next batch: `finish` copies what it holds into arrays of exactly that size
+//! (a batch may wait long in the write buffer, so it must not hold room for more rows) and keeps its own memory.
+//! Nothing here is unchecked: arrays of text check that they are UTF-8, once for the whole column.
 
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-use arrow::array::builder::{
-    BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, NullBufferBuilder, StringBuilder,
+use arrow::array::{
+    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, DictionaryArray, Int32Array, ListArray, NullBufferBuilder,
+    PrimitiveArray, StringArray, StructArray,
 };
-use arrow::array::{ArrayRef, DictionaryArray, Int32Array, ListArray, StructArray};
-use arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Fields, Int32Type};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int32Type, Int64Type};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use model::semconv::{self, On, ValueKind};
-use opentelemetry_proto::tonic::common::v1::AnyValue;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use storage::Batch;
-use storage::table::{Table, attributes_fields};
+use storage::table::attributes_fields;
 
+use super::message::{Text, Value};
 use super::text;
 
 /// A named array, as `Batch::from_columns` takes them.
 pub(crate) type Named = (&'static str, ArrayRef);
 
-/// A batch of these columns, without the room that builders keep for more rows: a request of ten spans would
-/// hold 300 KiB of it in the write buffer.
-///
-/// # Errors
-/// A column is missing, given twice or of another type: a bug here.
-pub(crate) fn batch(table: &'static Table, n_rows: usize, mut columns: Vec<Named>) -> storage::Result<Batch> {
-    for (_, column) in &mut columns {
-        if let Some(column) = Arc::get_mut(column) {
-            column.shrink_to_fit();
+/// Where nulls stand; costs nothing until the first one comes.
+#[derive(Debug)]
+struct Nulls(NullBufferBuilder);
+
+impl Default for Nulls {
+    fn default() -> Self {
+        Self(NullBufferBuilder::new(0))
+    }
+}
+
+impl Nulls {
+    #[inline]
+    fn push(&mut self, is_valid: bool) {
+        self.0.append(is_valid);
+    }
+
+    /// The nulls; none left here. `NullBufferBuilder` gives its own memory away, so it is copied to size.
+    fn finish(&mut self) -> Option<NullBuffer> {
+        let nulls = self.0.finish()?;
+        let bits = Buffer::from_vec(nulls.buffer().as_slice().to_vec());
+        Some(NullBuffer::new(BooleanBuffer::new(bits, nulls.offset(), nulls.len())))
+    }
+}
+
+/// A copy of exactly this size.
+fn exact<T: arrow::datatypes::ArrowNativeType>(values: &mut Vec<T>) -> ScalarBuffer<T> {
+    let copy = values.as_slice().to_vec();
+    values.clear();
+    ScalarBuffer::from(copy)
+}
+
+/// A column of numbers.
+#[derive(Debug)]
+pub(crate) struct Numbers<T: ArrowPrimitiveType> {
+    values: Vec<T::Native>,
+    nulls: Nulls,
+    has_nulls: bool,
+}
+
+/// 64-bit integers.
+pub(crate) type Ints = Numbers<Int64Type>;
+/// 32-bit integers.
+pub(crate) type ShortInts = Numbers<Int32Type>;
+/// Doubles.
+pub(crate) type Doubles = Numbers<Float64Type>;
+
+impl<T: ArrowPrimitiveType> Default for Numbers<T> {
+    fn default() -> Self {
+        Self { values: Vec::new(), nulls: Nulls::default(), has_nulls: false }
+    }
+}
+
+impl<T: ArrowPrimitiveType> Numbers<T> {
+    /// Rows so far.
+    pub(crate) const fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// The next row holds `value`.
+    #[inline]
+    pub(crate) fn push(&mut self, value: T::Native) {
+        self.values.push(value);
+        if self.has_nulls {
+            self.nulls.push(true);
         }
     }
-    Batch::from_columns(table, n_rows, columns)
+
+    /// The next row holds `value` or nothing.
+    #[inline]
+    pub(crate) fn push_option(&mut self, value: Option<T::Native>) {
+        match value {
+            Some(value) => self.push(value),
+            None => self.fill_null(self.len() + 1),
+        }
+    }
+
+    /// Rows up to `n_rows` hold nothing.
+    fn fill_null(&mut self, n_rows: usize) {
+        let n_new = n_rows.saturating_sub(self.len());
+        if n_new > 0 {
+            if !std::mem::replace(&mut self.has_nulls, true) {
+                self.nulls.0.append_n_non_nulls(self.values.len());
+            }
+            self.nulls.0.append_n_nulls(n_new);
+            self.values.resize(n_rows, T::Native::default());
+        }
+    }
+
+    /// Rows up to `n_rows` hold `value`.
+    pub(crate) fn fill(&mut self, value: T::Native, n_rows: usize) {
+        let n_new = n_rows.saturating_sub(self.len());
+        if self.has_nulls {
+            self.nulls.0.append_n_non_nulls(n_new);
+        }
+        self.values.resize(n_rows.max(self.len()), value);
+    }
+
+    /// The column; the builder begins again.
+    pub(crate) fn finish(&mut self) -> ArrayRef {
+        let nulls = if std::mem::take(&mut self.has_nulls) { self.nulls.finish() } else { None };
+        Arc::new(PrimitiveArray::<T>::new(exact(&mut self.values), nulls))
+    }
+}
+
+/// A column of booleans without nulls.
+#[derive(Debug, Default)]
+pub(crate) struct Bools {
+    values: Vec<bool>,
+}
+
+impl Bools {
+    /// The next row holds `value`.
+    pub(crate) fn push(&mut self, value: bool) {
+        self.values.push(value);
+    }
+
+    /// The column; the builder begins again.
+    pub(crate) fn finish(&mut self) -> ArrayRef {
+        let array = BooleanArray::new(BooleanBuffer::from(self.values.as_slice()), None);
+        self.values.clear();
+        Arc::new(array)
+    }
+}
+
+/// A column of texts or bytes.
+#[derive(Debug)]
+pub(crate) struct Bytes {
+    /// Where each value ends; before the first one stands 0.
+    ends: Vec<i32>,
+    bytes: Vec<u8>,
+    nulls: Nulls,
+    has_nulls: bool,
+}
+
+impl Default for Bytes {
+    fn default() -> Self {
+        Self { ends: vec![0], bytes: Vec::new(), nulls: Nulls::default(), has_nulls: false }
+    }
+}
+
+impl Bytes {
+    /// Rows so far.
+    fn len(&self) -> usize {
+        self.ends.len() - 1
+    }
+
+    /// The next row holds `value`.
+    #[inline]
+    pub(crate) fn push(&mut self, value: &[u8]) {
+        self.bytes.extend_from_slice(value);
+        self.end_value();
+    }
+
+    /// The next row holds what `write` appends.
+    pub(crate) fn push_written(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.bytes);
+        self.end_value();
+    }
+
+    #[inline]
+    fn end_value(&mut self) {
+        self.ends.push(self.bytes.len() as i32);
+        if self.has_nulls {
+            self.nulls.push(true);
+        }
+    }
+
+    /// The next row holds `value` or nothing.
+    #[inline]
+    pub(crate) fn push_option(&mut self, value: Option<&[u8]>) {
+        match value {
+            Some(value) => self.push(value),
+            None => self.fill_null(self.len() + 1),
+        }
+    }
+
+    /// The next row holds `value`, or nothing when it is empty.
+    #[inline]
+    pub(crate) fn push_non_empty(&mut self, value: &[u8]) {
+        self.push_option((!value.is_empty()).then_some(value));
+    }
+
+    /// Rows up to `n_rows` hold nothing.
+    fn fill_null(&mut self, n_rows: usize) {
+        let n_new = n_rows.saturating_sub(self.len());
+        if n_new > 0 {
+            if !std::mem::replace(&mut self.has_nulls, true) {
+                self.nulls.0.append_n_non_nulls(self.len());
+            }
+            self.nulls.0.append_n_nulls(n_new);
+            self.ends.resize(n_rows + 1, self.bytes.len() as i32);
+        }
+    }
+
+    fn parts(&mut self) -> (OffsetBuffer<i32>, Buffer, Option<NullBuffer>) {
+        let nulls = if std::mem::take(&mut self.has_nulls) { self.nulls.finish() } else { None };
+        let ends = OffsetBuffer::new(exact(&mut self.ends));
+        self.ends.push(0);
+        (ends, exact(&mut self.bytes).into_inner(), nulls)
+    }
+
+    /// The column as bytes; the builder begins again.
+    pub(crate) fn finish_bytes(&mut self) -> ArrayRef {
+        let (ends, bytes, nulls) = self.parts();
+        Arc::new(BinaryArray::new(ends, bytes, nulls))
+    }
+
+    /// The column as text; the builder begins again.
+    pub(crate) fn finish_texts(&mut self) -> ArrayRef {
+        let (ends, bytes, nulls) = self.parts();
+        Arc::new(texts(ends, bytes, nulls))
+    }
+}
+
+/// An array of texts. Decoders only give UTF-8; if one had a bug, odd bytes are mended here.
+fn texts(ends: OffsetBuffer<i32>, bytes: Buffer, nulls: Option<NullBuffer>) -> StringArray {
+    StringArray::try_new(ends.clone(), bytes.clone(), nulls.clone()).unwrap_or_else(|_| {
+        let odd = BinaryArray::new(ends, bytes, nulls);
+        odd.iter().map(|value| value.map(String::from_utf8_lossy)).collect()
+    })
 }
 
 /// Text that repeats: each distinct text once, rows hold codes.
 #[derive(Debug)]
 pub(crate) struct Labels {
     codes: Vec<i32>,
-    nulls: NullBufferBuilder,
-    texts: StringBuilder,
+    has_nulls: bool,
+    ends: Vec<i32>,
+    texts: Vec<u8>,
     by_text: HashTable<i32>,
     hasher: DefaultHashBuilder,
     last: i32,
@@ -60,8 +273,9 @@ impl Default for Labels {
     fn default() -> Self {
         Self {
             codes: Vec::new(),
-            nulls: NullBufferBuilder::new(0),
-            texts: StringBuilder::new(),
+            has_nulls: false,
+            ends: vec![0],
+            texts: Vec::new(),
             by_text: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             last: NONE,
@@ -71,32 +285,41 @@ impl Default for Labels {
 
 impl Labels {
     /// Rows so far.
-    pub(crate) fn len(&self) -> usize {
+    pub(crate) const fn len(&self) -> usize {
         self.codes.len()
     }
 
-    /// The next row holds `text`.
-    pub(crate) fn push(&mut self, text: &str) {
+    /// The next row holds `text`. Gives its code, for [`Labels::push_code`].
+    #[inline]
+    pub(crate) fn push(&mut self, text: Text<'_>) -> i32 {
         let code = self.intern(text);
         self.codes.push(code);
-        self.nulls.append_non_null();
+        code
+    }
+
+    /// The next row holds the text with this code.
+    #[inline]
+    pub(crate) fn push_code(&mut self, code: i32) {
+        self.codes.push(code);
     }
 
     /// The next row holds `text`, or nothing when it is empty.
-    pub(crate) fn push_non_empty(&mut self, text: &str) {
+    #[inline]
+    pub(crate) fn push_non_empty(&mut self, text: Text<'_>) {
         self.push_option((!text.is_empty()).then_some(text));
     }
 
     /// The next row holds `text` or nothing.
-    pub(crate) fn push_option(&mut self, text: Option<&str>) {
+    #[inline]
+    pub(crate) fn push_option(&mut self, text: Option<Text<'_>>) {
         match text {
-            Some(text) => self.push(text),
+            Some(text) => _ = self.push(text),
             None => self.fill_null(self.len() + 1),
         }
     }
 
     /// Rows up to `n_rows` hold `text` or nothing.
-    pub(crate) fn fill_option(&mut self, text: Option<&str>, n_rows: usize) {
+    pub(crate) fn fill_option(&mut self, text: Option<Text<'_>>, n_rows: usize) {
         match text {
             Some(text) => self.fill(text, n_rows),
             None => self.fill_null(n_rows),
@@ -104,128 +327,146 @@ impl Labels {
     }
 
     /// Rows up to `n_rows` hold `text`.
-    pub(crate) fn fill(&mut self, text: &str, n_rows: usize) {
-        let n_new = n_rows.saturating_sub(self.len());
-        if n_new > 0 {
+    pub(crate) fn fill(&mut self, text: Text<'_>, n_rows: usize) {
+        if n_rows > self.len() {
             let code = self.intern(text);
             self.codes.resize(n_rows, code);
-            self.nulls.append_n_non_nulls(n_new);
         }
     }
 
     /// Rows up to `n_rows` hold nothing.
     pub(crate) fn fill_null(&mut self, n_rows: usize) {
-        let n_new = n_rows.saturating_sub(self.len());
-        if n_new > 0 {
-            self.codes.resize(n_rows, 0);
-            self.nulls.append_n_nulls(n_new);
+        if n_rows > self.len() {
+            self.codes.resize(n_rows, NONE);
+            self.has_nulls = true;
         }
     }
 
-    fn intern(&mut self, text: &str) -> i32 {
-        let Self { texts, by_text, hasher, last, .. } = self;
-        if *last != NONE && text_at(texts, *last) == text.as_bytes() {
+    #[inline]
+    fn intern(&mut self, text: Text<'_>) -> i32 {
+        let Self { ends, texts, by_text, hasher, last, .. } = self;
+        if *last != NONE && text_at(ends, texts, *last) == Some(text) {
             return *last;
         }
-        let hash = hasher.hash_one(text.as_bytes());
-        let found = by_text.find(hash, |code| text_at(texts, *code) == text.as_bytes()).copied();
+        let hash = hasher.hash_one(text);
+        let found = by_text.find(hash, |code| text_at(ends, texts, *code) == Some(text)).copied();
         *last = found.unwrap_or_else(|| {
             let code = by_text.len() as i32;
-            texts.append_value(text);
-            by_text.insert_unique(hash, code, |code| hasher.hash_one(text_at(texts, *code)));
+            texts.extend_from_slice(text);
+            ends.push(texts.len() as i32);
+            by_text.insert_unique(hash, code, |code| hasher.hash_one(text_at(ends, texts, *code).unwrap_or_default()));
             code
         });
         *last
     }
 
-    /// The column.
-    pub(crate) fn finish(mut self) -> ArrayRef {
+    /// The column; the builder begins again. `None` when no row holds anything.
+    pub(crate) fn finish(&mut self) -> Option<ArrayRef> {
         if self.by_text.is_empty() {
-            self.texts.append_value("");
+            self.codes.clear();
+            self.has_nulls = false;
+            return None;
         }
-        let codes = Int32Array::new(ScalarBuffer::from(self.codes), self.nulls.finish());
-        Arc::new(DictionaryArray::<Int32Type>::new(codes, Arc::new(self.texts.finish())))
+        let nulls = self.has_nulls.then(|| {
+            let codes = self.codes.as_slice();
+            NullBuffer::new(BooleanBuffer::collect_bool(codes.len(), |row| codes.get(row) != Some(&NONE)))
+        });
+        if self.has_nulls {
+            self.codes.iter_mut().for_each(|code| *code = (*code).max(0));
+        }
+        let codes = Int32Array::new(exact(&mut self.codes), nulls);
+        let texts = texts(OffsetBuffer::new(exact(&mut self.ends)), exact(&mut self.texts).into_inner(), None);
+        self.ends.push(0);
+        self.by_text.clear();
+        self.last = NONE;
+        self.has_nulls = false;
+        Some(Arc::new(DictionaryArray::<Int32Type>::new(codes, Arc::new(texts))))
+    }
+
+    /// The column when every row holds a text.
+    pub(crate) fn finish_all(&mut self) -> ArrayRef {
+        self.finish().unwrap_or_else(|| {
+            let (codes, texts) = (Int32Array::from(Vec::<i32>::new()), StringArray::from(Vec::<&str>::new()));
+            Arc::new(DictionaryArray::<Int32Type>::new(codes, Arc::new(texts)))
+        })
     }
 }
 
-fn text_at(texts: &StringBuilder, code: i32) -> &[u8] {
-    let (code, ends) = (code as usize, texts.offsets_slice());
-    &texts.values_slice()[ends[code] as usize..ends[code + 1] as usize]
+#[inline]
+fn text_at<'a>(ends: &[i32], texts: &'a [u8], code: i32) -> Option<&'a [u8]> {
+    let code = code as usize;
+    let [start, end] = *ends.get(code..code + 2)?.first_chunk()?;
+    texts.get(start as usize..end as usize)
 }
 
 /// Where a promoted attribute goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot {
     /// Which of the promoted columns.
-    pub index: usize,
+    pub(crate) index: usize,
     /// Type of its values.
-    pub value: ValueKind,
+    pub(crate) value: ValueKind,
 }
 
 /// One promoted column.
 #[derive(Debug)]
 enum PromotedColumn {
     Label(Labels),
-    Text(StringBuilder),
-    Int(Int64Builder),
+    Text(Bytes),
+    Int(Ints),
 }
 
 /// The promoted columns of one side, in the order of the table of conventions. Columns without any value
 /// are not built at all.
 #[derive(Debug)]
 pub(crate) struct Promoted {
-    on: On,
-    columns: Vec<Option<PromotedColumn>>,
+    columns: Vec<(&'static str, PromotedColumn)>,
 }
 
 impl Promoted {
     pub(crate) fn new(on: On) -> Self {
-        Self { on, columns: semconv::promoted(on).map(|_| None).collect() }
+        let column = |convention: &'static semconv::Convention| {
+            let column = match convention.value {
+                ValueKind::Label => PromotedColumn::Label(Labels::default()),
+                ValueKind::Text => PromotedColumn::Text(Bytes::default()),
+                ValueKind::Int => PromotedColumn::Int(Ints::default()),
+            };
+            (convention.column.unwrap_or_default(), column)
+        };
+        Self { columns: semconv::promoted(on).map(column).collect() }
     }
 
     /// Puts a value into row `row`, which no earlier call may have passed. False when the value is not of
     /// the column's type: it belongs into the list.
-    pub(crate) fn put(&mut self, slot: Slot, row: usize, value: &Value) -> bool {
-        let column = &mut self.columns[slot.index];
-        match (slot.value, value) {
-            (ValueKind::Label, Value::StringValue(text)) => {
-                if let PromotedColumn::Label(labels) =
-                    column.get_or_insert_with(|| PromotedColumn::Label(Labels::default()))
-                {
-                    labels.fill_null(row);
-                    labels.push(text);
-                }
+    #[inline]
+    pub(crate) fn put(&mut self, slot: Slot, row: usize, value: &Value<'_>) -> bool {
+        match (self.columns.get_mut(slot.index), value) {
+            (Some((_, PromotedColumn::Label(labels))), Value::Text(text)) => {
+                labels.fill_null(row);
+                labels.push(text);
                 true
             }
-            (ValueKind::Text, Value::StringValue(text)) => {
-                if let PromotedColumn::Text(texts) =
-                    column.get_or_insert_with(|| PromotedColumn::Text(StringBuilder::new()))
-                {
-                    texts.append_nulls(row + 1 - texts.offsets_slice().len());
-                    texts.append_value(text);
-                }
+            (Some((_, PromotedColumn::Text(texts))), Value::Text(text)) => {
+                texts.fill_null(row);
+                texts.push(text);
                 true
             }
-            (ValueKind::Int, Value::IntValue(number)) => {
-                if let PromotedColumn::Int(numbers) =
-                    column.get_or_insert_with(|| PromotedColumn::Int(Int64Builder::new()))
-                {
-                    numbers.append_nulls(row - numbers.values_slice().len());
-                    numbers.append_value(*number);
-                }
+            (Some((_, PromotedColumn::Int(numbers))), Value::Int(number)) => {
+                numbers.fill_null(row);
+                numbers.push(*number);
                 true
             }
             _ => false,
         }
     }
 
-    /// Rows from `from_row` up to `n_rows` hold `value`.
-    pub(crate) fn fill(&mut self, slot: Slot, from_row: usize, n_rows: usize, value: &Value) {
+    /// Rows from `from_row` up to `n_rows` hold `value`, which is of the column's type.
+    pub(crate) fn fill(&mut self, slot: Slot, from_row: usize, n_rows: usize, value: &Value<'_>) {
         if !self.put(slot, from_row, value) {
             return;
         }
-        match (&mut self.columns[slot.index], value) {
-            (Some(PromotedColumn::Label(labels)), Value::StringValue(text)) => labels.fill(text, n_rows),
+        match (self.columns.get_mut(slot.index), value) {
+            (Some((_, PromotedColumn::Label(labels))), Value::Text(text)) => labels.fill(text, n_rows),
             _ => {
                 for row in from_row + 1..n_rows {
                     self.put(slot, row, value);
@@ -234,124 +475,200 @@ impl Promoted {
         }
     }
 
-    /// The columns that hold anything, each with `n_rows` rows.
-    pub(crate) fn finish(self, n_rows: usize) -> impl Iterator<Item = Named> {
-        semconv::promoted(self.on).zip(self.columns).filter_map(move |(convention, column)| {
-            let array: ArrayRef = match column? {
-                PromotedColumn::Label(mut labels) => {
+    /// The columns that hold anything, each with `n_rows` rows; the builders begin again.
+    pub(crate) fn finish(&mut self, n_rows: usize) -> impl Iterator<Item = Named> {
+        self.columns.iter_mut().filter_map(move |(name, column)| {
+            let array = match column {
+                PromotedColumn::Label(labels) if labels.len() > 0 => {
                     labels.fill_null(n_rows);
-                    labels.finish()
+                    labels.finish()?
                 }
-                PromotedColumn::Text(mut texts) => {
-                    texts.append_nulls(n_rows + 1 - texts.offsets_slice().len());
-                    Arc::new(texts.finish())
+                PromotedColumn::Text(texts) if texts.len() > 0 => {
+                    texts.fill_null(n_rows);
+                    texts.finish_texts()
                 }
-                PromotedColumn::Int(mut numbers) => {
-                    numbers.append_nulls(n_rows - numbers.values_slice().len());
-                    Arc::new(numbers.finish())
+                PromotedColumn::Int(numbers) if numbers.len() > 0 => {
+                    numbers.fill_null(n_rows);
+                    numbers.finish()
                 }
+                _ => return None,
             };
-            Some((convention.column?, array))
+            Some((*name, array))
         })
     }
 }
 
 /// Offsets of a list column, closed row by row.
 #[derive(Debug)]
-pub(crate) struct Structs {
+pub(crate) struct Lists {
     ends: Vec<i32>,
 }
 
-impl Default for Structs {
+impl Default for Lists {
     fn default() -> Self {
         Self { ends: vec![0] }
     }
 }
 
-impl Structs {
+impl Lists {
     /// Ends a row: its items are those pushed since the last row.
+    #[inline]
     pub(crate) fn end_row(&mut self, n_items: usize) {
         self.ends.push(n_items as i32);
     }
 
-    /// A list of structs with these fields.
-    pub(crate) fn finish(self, fields: Fields, columns: Vec<ArrayRef>) -> ArrayRef {
+    /// A list of structs with these fields; the builder begins again.
+    pub(crate) fn finish_structs(&mut self, fields: Fields, columns: Vec<ArrayRef>) -> ArrayRef {
         let items = StructArray::new(fields.clone(), columns, None);
-        self.finish_list(DataType::Struct(fields), Arc::new(items))
+        self.finish(DataType::Struct(fields), Arc::new(items))
     }
 
-    /// A list of `items`.
-    pub(crate) fn finish_list(self, item: DataType, items: ArrayRef) -> ArrayRef {
-        let offsets = OffsetBuffer::new(ScalarBuffer::from(self.ends));
+    /// A list of `items`; the builder begins again.
+    pub(crate) fn finish(&mut self, item: DataType, items: ArrayRef) -> ArrayRef {
+        let offsets = OffsetBuffer::new(exact(&mut self.ends));
+        self.ends.push(0);
         Arc::new(ListArray::new(Arc::new(Field::new("element", item, false)), offsets, items, None))
     }
 }
 
-/// The typed attribute list: one entry per attribute without a column.
+/// The type of an entry of the attribute list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EntryKind {
+    Empty,
+    Text,
+    Int,
+    Double,
+    Bool,
+    Bytes,
+    Json,
+}
+
+/// The typed attribute list: one entry per attribute without a column. Each entry writes its key, its type, and
+/// into the column of its type; the nulls of the other columns follow from the types.
 #[derive(Debug, Default)]
 pub(crate) struct Entries {
-    rows: Structs,
-    n_entries: usize,
-    keys: StringBuilder,
-    texts: StringBuilder,
-    ints: Int64Builder,
-    doubles: Float64Builder,
-    bools: BooleanBuilder,
-    bytes: BinaryBuilder,
-    json: StringBuilder,
-    scratch: String,
+    rows: Lists,
+    keys: Bytes,
+    kinds: Vec<EntryKind>,
+    texts: SparseBytes,
+    ints: Vec<i64>,
+    doubles: Vec<f64>,
+    bools: Vec<bool>,
+    bytes: SparseBytes,
+    json: SparseBytes,
 }
 
 impl Entries {
     /// Adds an entry to the current row.
-    pub(crate) fn push(&mut self, key: &str, value: Option<&AnyValue>) {
-        self.n_entries += 1;
-        self.keys.append_value(key);
-        let value = value.and_then(|value| value.value.as_ref());
-        let (mut text, mut int, mut double, mut bool, mut bytes, mut json) = (None, None, None, None, None, None);
-        match value {
-            Some(Value::StringValue(value)) => text = Some(value.as_str()),
-            Some(Value::IntValue(value)) => int = Some(*value),
-            Some(Value::DoubleValue(value)) => double = Some(*value),
-            Some(Value::BoolValue(value)) => bool = Some(*value),
-            Some(Value::BytesValue(value)) => bytes = Some(value.as_slice()),
-            Some(value @ (Value::ArrayValue(_) | Value::KvlistValue(_))) => {
-                self.scratch.clear();
-                text::write_value(&mut self.scratch, Some(value));
-                json = Some(self.scratch.as_str());
+    #[inline]
+    pub(crate) fn push(&mut self, key: Text<'_>, value: &Value<'_>) {
+        let index = self.kinds.len();
+        self.keys.push(key);
+        let kind = match value {
+            Value::Empty => EntryKind::Empty,
+            Value::Text(text) => {
+                self.texts.put(index, |out| out.extend_from_slice(text));
+                EntryKind::Text
             }
-            Some(Value::StringValueStrindex(_)) | None => {}
-        }
-        self.texts.append_option(text);
-        self.ints.append_option(int);
-        self.doubles.append_option(double);
-        self.bools.append_option(bool);
-        self.bytes.append_option(bytes);
-        self.json.append_option(json);
+            Value::Int(int) => {
+                put(&mut self.ints, index, *int);
+                EntryKind::Int
+            }
+            Value::Double(double) => {
+                put(&mut self.doubles, index, *double);
+                EntryKind::Double
+            }
+            Value::Bool(bool) => {
+                put(&mut self.bools, index, *bool);
+                EntryKind::Bool
+            }
+            Value::Bytes(bytes) => {
+                self.bytes.put(index, |out| out.extend_from_slice(bytes));
+                EntryKind::Bytes
+            }
+            Value::List(_) | Value::Map(_) => {
+                self.json.put(index, |out| text::write_value(out, value));
+                EntryKind::Json
+            }
+        };
+        self.kinds.push(kind);
     }
 
     /// Ends the row.
+    #[inline]
     pub(crate) fn end_row(&mut self) {
-        self.rows.end_row(self.n_entries);
+        self.rows.end_row(self.kinds.len());
     }
 
-    /// The column.
-    pub(crate) fn finish(mut self) -> ArrayRef {
+    /// The column; the builder begins again.
+    pub(crate) fn finish(&mut self) -> ArrayRef {
+        let kinds = std::mem::take(&mut self.kinds);
+        let n = kinds.len();
+        let nulls = |kind: EntryKind| {
+            let is_valid = BooleanBuffer::collect_bool(n, |at| kinds.get(at) == Some(&kind));
+            (is_valid.count_set_bits() < n).then(|| NullBuffer::new(is_valid))
+        };
+        let (texts_ends, texts_bytes) = self.texts.parts(n);
+        let (bytes_ends, bytes_bytes) = self.bytes.parts(n);
+        let (json_ends, json_bytes) = self.json.parts(n);
+        self.bools.resize(n, false);
+        let bools = BooleanArray::new(BooleanBuffer::from(self.bools.as_slice()), nulls(EntryKind::Bool));
+        self.bools.clear();
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.keys.finish()),
-            Arc::new(self.texts.finish()),
-            Arc::new(self.ints.finish()),
-            Arc::new(self.doubles.finish()),
-            Arc::new(self.bools.finish()),
-            Arc::new(self.bytes.finish()),
-            Arc::new(self.json.finish()),
+            self.keys.finish_texts(),
+            Arc::new(texts(texts_ends, texts_bytes, nulls(EntryKind::Text))),
+            Arc::new(PrimitiveArray::<Int64Type>::new(filled(&mut self.ints, n), nulls(EntryKind::Int))),
+            Arc::new(PrimitiveArray::<Float64Type>::new(filled(&mut self.doubles, n), nulls(EntryKind::Double))),
+            Arc::new(bools),
+            Arc::new(BinaryArray::new(bytes_ends, bytes_bytes, nulls(EntryKind::Bytes))),
+            Arc::new(texts(json_ends, json_bytes, nulls(EntryKind::Json))),
         ];
-        self.rows.finish(attributes_fields(), columns)
+        self.kinds = kinds;
+        self.kinds.clear();
+        self.rows.finish_structs(attributes_fields(), columns)
     }
 }
 
-/// Numbers of a fixed value over many rows.
-pub(crate) fn fill_ints(column: &mut Int64Builder, value: i64, n_rows: usize) {
-    let n_new = n_rows.saturating_sub(column.values_slice().len());
-    column.append_value_n(value, n_new);
+/// Values at some of the rows; those between are empty.
+#[derive(Debug)]
+struct SparseBytes {
+    ends: Vec<i32>,
+    bytes: Vec<u8>,
+}
+
+impl Default for SparseBytes {
+    fn default() -> Self {
+        Self { ends: vec![0], bytes: Vec::new() }
+    }
+}
+
+impl SparseBytes {
+    #[inline]
+    fn put(&mut self, index: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.ends.len() <= index {
+            self.ends.resize(index + 1, self.bytes.len() as i32);
+        }
+        write(&mut self.bytes);
+        self.ends.push(self.bytes.len() as i32);
+    }
+
+    fn parts(&mut self, n: usize) -> (OffsetBuffer<i32>, Buffer) {
+        self.ends.resize(n + 1, self.bytes.len() as i32);
+        let ends = OffsetBuffer::new(exact(&mut self.ends));
+        self.ends.push(0);
+        (ends, exact(&mut self.bytes).into_inner())
+    }
+}
+
+#[inline]
+fn put<T: Default + Clone>(values: &mut Vec<T>, index: usize, value: T) {
+    if values.len() < index {
+        values.resize(index, T::default());
+    }
+    values.push(value);
+}
+
+fn filled<T: arrow::datatypes::ArrowNativeType>(values: &mut Vec<T>, n: usize) -> ScalarBuffer<T> {
+    values.resize(n, T::default());
+    exact(values)
 }

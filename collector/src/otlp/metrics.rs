@@ -3,78 +3,109 @@
 //! Every point table begins with the same columns (the series), which [`SeriesColumns`] keeps; what a
 //! point says stands in the columns of its own table.
 
-use std::sync::Arc;
-
 use arrow::array::ArrayRef;
-use arrow::array::builder::{BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, StringBuilder};
 use arrow::datatypes::DataType;
 use model::{MetricKind, Repairs};
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::{
-    Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, Metric, NumberDataPoint, SummaryDataPoint, exemplar,
-    number_data_point,
-};
 use storage::Batch;
 use storage::table::{EXEMPLARS, EXP_HISTOGRAM_POINTS, HISTOGRAM_POINTS, NUMBER_POINTS, SUMMARY_POINTS, Table};
 
-use super::columns::{Labels, Named, Structs, batch, fill_ints};
+use super::columns::{Bools, Bytes, Doubles, Ints, Labels, Lists, Named, ShortInts};
+use super::keys::Keys;
+use super::message::{
+    Attributes, Buckets, Data, Exemplar, ExponentialHistogramPoint, HistogramPoint, List, Metric, Metrics, Number,
+    NumberPoint, Resource, Scope, Sink, SummaryPoint, Text,
+};
 use super::origin::{Origin, OriginColumns};
-use super::series::SeriesHash;
-use super::{BATCH_ROWS_MAX, text};
-use crate::outcome::{Outcome, Reason};
+use super::series::{AttributesText, OriginParts, SeriesHash};
+use super::{BATCH_ROWS_MAX, Request, text};
+use crate::outcome::Reason;
 use crate::sanitize::{self, Rules, ids, points, times};
 
-/// Sanitizes and maps a request; refused points are counted in `outcome`.
-pub(crate) fn batches(
-    request: ExportMetricsServiceRequest,
-    rules: &Rules,
-    outcome: &mut Outcome,
-) -> storage::Result<Vec<Batch>> {
-    let mut rows = PointRows::default();
-    let mut batches = Vec::new();
-    for resource_metrics in request.resource_metrics {
-        let mut origin = Origin::new(resource_metrics.resource, resource_metrics.schema_url);
-        for scope_metrics in resource_metrics.scope_metrics {
-            let scope = origin.set_scope(scope_metrics.scope, scope_metrics.schema_url);
-            for metric in scope_metrics.metrics {
-                rows.push_metric(metric, &origin, scope.as_ref(), rules, outcome);
-                if rows.is_full() {
-                    rows.fill_origin(&origin);
-                    batches.extend(std::mem::take(&mut rows).finish(rules)?);
-                }
-            }
-            rows.fill_origin(&origin);
-        }
-    }
-    batches.extend(rows.finish(rules)?);
-    Ok(batches)
+/// Takes metrics: sanitizes each data point and writes it into columns.
+#[derive(Debug)]
+pub(crate) struct MetricSink<'r> {
+    request: Request<'r>,
+    origin: Origin,
+    parts: OriginParts,
+    rows: &'r mut PointRows,
+    keys: &'r mut Keys,
 }
 
-/// Rows of all point tables under construction.
+impl<'r> MetricSink<'r> {
+    /// A sink for one request; `rows` is empty.
+    pub(crate) fn new(request: Request<'r>, rows: &'r mut PointRows, keys: &'r mut Keys) -> Self {
+        Self { request, origin: Origin::default(), parts: OriginParts::default(), rows, keys }
+    }
+
+    /// What was taken.
+    pub(crate) fn finish(mut self) -> storage::Result<Vec<Batch>> {
+        self.end_batches();
+        self.request.finish()
+    }
+
+    fn end_batches(&mut self) {
+        self.rows.fill_origin(&self.origin);
+        self.rows.finish(&mut self.request);
+    }
+}
+
+impl Sink<Metrics> for MetricSink<'_> {
+    fn resource(&mut self, mut resource: Option<Resource<'_>>, schema_url: Text<'_>, repairs: Repairs) {
+        self.rows.fill_origin(&self.origin);
+        self.origin.set_resource(resource.as_mut(), schema_url, repairs, self.keys);
+        self.parts.set_resource(resource.as_ref());
+    }
+
+    fn scope(&mut self, mut scope: Option<Scope<'_>>, schema_url: Text<'_>, repairs: Repairs) {
+        self.rows.fill_origin(&self.origin);
+        self.origin.set_scope(scope.as_mut(), schema_url, repairs, self.keys);
+        self.parts.set_scope(scope.as_ref());
+    }
+
+    fn item(&mut self, metric: Metric<'_>, repairs: Repairs) {
+        let Self { request, origin, parts, rows, keys } = self;
+        let rules = request.rules;
+        rows.push_metric(metric, repairs, &From { origin, parts }, keys, rules, |kept| match kept {
+            Ok(repairs) => request.outcome.keep(repairs),
+            Err(reason) => request.outcome.reject(reason),
+        });
+        if self.rows.is_full() {
+            self.end_batches();
+        }
+    }
+}
+
+/// Where a metric comes from.
+struct From<'s> {
+    origin: &'s Origin,
+    parts: &'s OriginParts,
+}
+
+/// Rows of all point tables under construction; used again for the next batches.
 #[derive(Debug, Default)]
-struct PointRows {
+pub(crate) struct PointRows {
     numbers: NumberRows,
     histograms: HistogramRows,
     exp_histograms: ExpHistogramRows,
     summaries: SummaryRows,
     exemplars: ExemplarRows,
+    /// Attributes of the point at hand.
+    attributes: AttributesText,
 }
 
 /// What the points of one metric share.
-struct Series<'a> {
-    metric_name: &'a str,
-    metric_unit: &'a str,
-    metric_description: &'a str,
-    metric_metadata: Option<String>,
+struct Series<'s> {
+    name: Text<'s>,
+    unit: Text<'s>,
+    description: Text<'s>,
+    metadata: Option<Vec<u8>>,
     temporality: i32,
     is_monotonic: bool,
     kind: MetricKind,
     hash: SeriesHash,
-    origin: &'a Origin,
-    metadata_repairs: Repairs,
+    origin: &'s Origin,
+    /// Of the metric, its scope and its resource: they concern all points.
+    repairs: Repairs,
 }
 
 /// What every point has.
@@ -83,153 +114,185 @@ struct PointHead {
     start_time: i64,
     series_id: i64,
     flags: i64,
-    attributes: String,
+    repairs: Repairs,
+}
+
+/// What every point of any shape has, as sent.
+struct SentHead {
+    time: u64,
+    start_time: u64,
+    flags: u32,
     repairs: Repairs,
 }
 
 impl PointRows {
+    /// Takes the points of a metric; `count` hears what became of each.
     fn push_metric(
         &mut self,
-        mut metric: Metric,
-        origin: &Origin,
-        scope: Option<&InstrumentationScope>,
+        mut metric: Metric<'_>,
+        repairs: Repairs,
+        from: &From<'_>,
+        keys: &mut Keys,
         rules: &Rules,
-        outcome: &mut Outcome,
+        mut count: impl FnMut(Result<Repairs, Reason>),
     ) {
         let Some(data) = metric.data.take() else { return };
         let (kind, temporality, is_monotonic) = match &data {
             Data::Gauge(_) => (MetricKind::Gauge, 0, false),
-            Data::Sum(sum) => (MetricKind::Sum, sum.aggregation_temporality, sum.is_monotonic),
-            Data::Histogram(histogram) => (MetricKind::Histogram, histogram.aggregation_temporality, false),
-            Data::ExponentialHistogram(histogram) => {
-                (MetricKind::ExponentialHistogram, histogram.aggregation_temporality, false)
-            }
+            Data::Sum(sum) => (MetricKind::Sum, sum.temporality, sum.is_monotonic),
+            Data::Histogram(histogram) => (MetricKind::Histogram, histogram.temporality, false),
+            Data::ExponentialHistogram(histogram) => (MetricKind::ExponentialHistogram, histogram.temporality, false),
             Data::Summary(_) => (MetricKind::Summary, 0, false),
         };
-        let metadata_repairs = sanitize::attributes(&mut metric.metadata, &mut 0);
+        let mended = sanitize::attributes(&mut metric.metadata, &mut 0, keys);
+        let metadata = (!metric.metadata.is_empty()).then(|| {
+            let mut text = Vec::new();
+            text::write_attributes(&mut text, &metric.metadata);
+            text
+        });
         let series = Series {
-            metric_name: &metric.name,
-            metric_unit: &metric.unit,
-            metric_description: &metric.description,
-            metric_metadata: (!metric.metadata.is_empty()).then(|| attributes_text(&metric.metadata)),
+            name: metric.name,
+            unit: metric.unit,
+            description: metric.description,
+            metadata,
             temporality,
             is_monotonic,
             kind,
-            hash: SeriesHash::of_metric(&metric.name, &metric.unit, kind.code(), temporality, is_monotonic)
-                .origin(origin.resource_attributes(), scope),
-            origin,
-            metadata_repairs,
+            hash: SeriesHash::of_metric(metric.name, metric.unit, kind.code(), temporality, is_monotonic)
+                .origin(from.parts),
+            origin: from.origin,
+            repairs: repairs | mended | from.origin.repairs(),
         };
-        let count = |kept: Result<Repairs, Reason>, outcome: &mut Outcome| match kept {
-            Ok(repairs) => outcome.keep(repairs),
-            Err(reason) => outcome.reject(reason),
-        };
+        let known = points::temporality(temporality);
         match data {
             Data::Gauge(gauge) => {
-                for point in gauge.data_points {
-                    count(self.push_number(point, &series, rules), outcome);
-                }
+                gauge.points.into_iter().for_each(|point| count(self.push_number(point, &series, keys, rules)));
             }
             Data::Sum(sum) => {
-                for point in sum.data_points {
-                    let kept = points::temporality(temporality).and_then(|()| self.push_number(point, &series, rules));
-                    count(kept, outcome);
-                }
+                let push = |point| known.and_then(|()| self.push_number(point, &series, keys, rules));
+                sum.points.into_iter().map(push).for_each(count);
             }
             Data::Histogram(histogram) => {
-                for point in histogram.data_points {
-                    let kept =
-                        points::temporality(temporality).and_then(|()| self.push_histogram(point, &series, rules));
-                    count(kept, outcome);
-                }
+                let push = |point| known.and_then(|()| self.push_histogram(point, &series, keys, rules));
+                histogram.points.into_iter().map(push).for_each(count);
             }
             Data::ExponentialHistogram(histogram) => {
-                for point in histogram.data_points {
-                    let kept =
-                        points::temporality(temporality).and_then(|()| self.push_exp_histogram(point, &series, rules));
-                    count(kept, outcome);
-                }
+                let push = |point| known.and_then(|()| self.push_exp_histogram(point, &series, keys, rules));
+                histogram.points.into_iter().map(push).for_each(count);
             }
             Data::Summary(summary) => {
-                for point in summary.data_points {
-                    count(self.push_summary(point, &series, rules), outcome);
-                }
+                summary.points.into_iter().for_each(|point| count(self.push_summary(point, &series, keys, rules)));
             }
         }
     }
 
-    fn push_number(&mut self, point: NumberDataPoint, series: &Series<'_>, rules: &Rules) -> Result<Repairs, Reason> {
+    /// Checks the moment, mends the attributes and names the series.
+    fn head(
+        &mut self,
+        sent: &SentHead,
+        mut attributes: Attributes<'_>,
+        series: &Series<'_>,
+        keys: &mut Keys,
+        rules: &Rules,
+    ) -> Result<PointHead, Reason> {
+        let (time, repairs) = times::point(sent.time, rules)?;
+        let mended = sanitize::attributes(&mut attributes, &mut 0, keys);
+        self.attributes.write(&attributes);
+        Ok(PointHead {
+            time,
+            start_time: sent.start_time.cast_signed(),
+            series_id: series.hash.point(&self.attributes),
+            flags: i64::from(sent.flags),
+            repairs: sent.repairs | repairs | mended | series.repairs,
+        })
+    }
+
+    fn push_number(
+        &mut self,
+        point: NumberPoint<'_>,
+        series: &Series<'_>,
+        keys: &mut Keys,
+        rules: &Rules,
+    ) -> Result<Repairs, Reason> {
         points::number(&point)?;
-        let (time, start) = (point.time_unix_nano, point.start_time_unix_nano);
-        let head = series.head(time, start, point.flags, point.attributes, Repairs::NONE, rules)?;
-        let (double, int) = match point.value {
-            Some(number_data_point::Value::AsDouble(value)) => (Some(value), None),
-            Some(number_data_point::Value::AsInt(value)) => (None, Some(value)),
-            None => (None, None),
-        };
-        self.numbers.series.push(&head, series);
-        self.numbers.metric_kind.append_value(series.kind.code());
-        self.numbers.temporality.append_value(series.temporality);
-        self.numbers.is_monotonic.append_value(series.is_monotonic);
-        self.numbers.value_double.append_option(double);
-        self.numbers.value_int.append_option(int);
-        Ok(head.repairs | self.exemplars.push_all(point.exemplars, &head, series, rules))
+        let NumberPoint { attributes, start_time, time, value, exemplars, flags } = point;
+        let sent = SentHead { time, start_time, flags, repairs: Repairs::NONE };
+        let head = self.head(&sent, attributes, series, keys, rules)?;
+        let rows = &mut self.numbers;
+        rows.series.push(&head, self.attributes.text(), series);
+        rows.metric_kind.push(series.kind.code());
+        rows.temporality.push(series.temporality);
+        rows.is_monotonic.push(series.is_monotonic);
+        rows.value_double.push_option(double(value));
+        rows.value_int.push_option(int(value));
+        Ok(head.repairs | self.exemplars.push_all(exemplars, &head, series, keys, rules))
     }
 
     fn push_histogram(
         &mut self,
-        point: HistogramDataPoint,
+        point: HistogramPoint<'_>,
         series: &Series<'_>,
+        keys: &mut Keys,
         rules: &Rules,
     ) -> Result<Repairs, Reason> {
         let repairs = points::histogram(&point)?;
-        let (time, start) = (point.time_unix_nano, point.start_time_unix_nano);
-        let head = series.head(time, start, point.flags, point.attributes, repairs, rules)?;
+        let HistogramPoint { attributes, start_time, time, count, sum, min, max, .. } = point;
+        let sent = SentHead { time, start_time, flags: point.flags, repairs };
+        let head = self.head(&sent, attributes, series, keys, rules)?;
         let rows = &mut self.histograms;
-        rows.series.push(&head, series);
-        rows.temporality.append_value(series.temporality);
-        rows.count.append_value(point.count.cast_signed());
-        rows.sum.append_option(point.sum);
-        rows.min.append_option(point.min);
-        rows.max.append_option(point.max);
-        rows.bounds.push(&point.explicit_bounds);
+        rows.series.push(&head, self.attributes.text(), series);
+        rows.temporality.push(series.temporality);
+        rows.count.push(count.cast_signed());
+        rows.sum.push_option(sum);
+        rows.min.push_option(min);
+        rows.max.push_option(max);
+        rows.bounds.push(point.bounds.iter().copied());
         rows.bucket_counts.push(&point.bucket_counts);
-        Ok(head.repairs | self.exemplars.push_all(point.exemplars, &head, series, rules))
+        Ok(head.repairs | self.exemplars.push_all(point.exemplars, &head, series, keys, rules))
     }
 
     fn push_exp_histogram(
         &mut self,
-        point: ExponentialHistogramDataPoint,
+        point: ExponentialHistogramPoint<'_>,
         series: &Series<'_>,
+        keys: &mut Keys,
         rules: &Rules,
     ) -> Result<Repairs, Reason> {
         let repairs = points::exponential_histogram(&point)?;
-        let (time, start) = (point.time_unix_nano, point.start_time_unix_nano);
-        let head = series.head(time, start, point.flags, point.attributes, repairs, rules)?;
+        let ExponentialHistogramPoint { attributes, start_time, time, count, sum, min, max, .. } = point;
+        let sent = SentHead { time, start_time, flags: point.flags, repairs };
+        let head = self.head(&sent, attributes, series, keys, rules)?;
         let rows = &mut self.exp_histograms;
-        rows.series.push(&head, series);
-        rows.temporality.append_value(series.temporality);
-        rows.count.append_value(point.count.cast_signed());
-        rows.sum.append_option(point.sum);
-        rows.min.append_option(point.min);
-        rows.max.append_option(point.max);
-        rows.scale.append_value(point.scale);
-        rows.zero_count.append_value(point.zero_count.cast_signed());
-        rows.zero_threshold.append_value(point.zero_threshold);
+        rows.series.push(&head, self.attributes.text(), series);
+        rows.temporality.push(series.temporality);
+        rows.count.push(count.cast_signed());
+        rows.sum.push_option(sum);
+        rows.min.push_option(min);
+        rows.max.push_option(max);
+        rows.scale.push(point.scale);
+        rows.zero_count.push(point.zero_count.cast_signed());
+        rows.zero_threshold.push(point.zero_threshold);
         rows.positive.push(point.positive.as_ref());
         rows.negative.push(point.negative.as_ref());
-        Ok(head.repairs | self.exemplars.push_all(point.exemplars, &head, series, rules))
+        Ok(head.repairs | self.exemplars.push_all(point.exemplars, &head, series, keys, rules))
     }
 
-    fn push_summary(&mut self, point: SummaryDataPoint, series: &Series<'_>, rules: &Rules) -> Result<Repairs, Reason> {
-        let (time, start) = (point.time_unix_nano, point.start_time_unix_nano);
-        let head = series.head(time, start, point.flags, point.attributes, Repairs::NONE, rules)?;
+    fn push_summary(
+        &mut self,
+        point: SummaryPoint<'_>,
+        series: &Series<'_>,
+        keys: &mut Keys,
+        rules: &Rules,
+    ) -> Result<Repairs, Reason> {
+        let SummaryPoint { attributes, start_time, time, count, sum, quantiles, flags } = point;
+        let sent = SentHead { time, start_time, flags, repairs: Repairs::NONE };
+        let head = self.head(&sent, attributes, series, keys, rules)?;
         let rows = &mut self.summaries;
-        rows.series.push(&head, series);
-        rows.count.append_value(point.count.cast_signed());
-        rows.sum.append_value(point.sum);
-        rows.quantiles.push_each(point.quantile_values.iter().map(|quantile| quantile.quantile));
-        rows.quantile_values.push_each(point.quantile_values.iter().map(|quantile| quantile.value));
+        rows.series.push(&head, self.attributes.text(), series);
+        rows.count.push(count.cast_signed());
+        rows.sum.push(sum);
+        rows.quantiles.push(quantiles.iter().map(|quantile| quantile.quantile));
+        rows.quantile_values.push(quantiles.iter().map(|quantile| quantile.value));
         Ok(head.repairs)
     }
 
@@ -255,100 +318,99 @@ impl PointRows {
     }
 
     /// One batch per table that has rows.
-    fn finish(self, rules: &Rules) -> storage::Result<Vec<Batch>> {
-        let tables: [(&'static Table, usize, Vec<Named>); 5] = [
-            (&NUMBER_POINTS, self.numbers.series.n_rows, self.numbers.finish(rules)),
-            (&HISTOGRAM_POINTS, self.histograms.series.n_rows, self.histograms.finish(rules)),
-            (&EXP_HISTOGRAM_POINTS, self.exp_histograms.series.n_rows, self.exp_histograms.finish(rules)),
-            (&SUMMARY_POINTS, self.summaries.series.n_rows, self.summaries.finish(rules)),
-            (&EXEMPLARS, self.exemplars.n_rows, self.exemplars.finish(rules)),
-        ];
-        let filled = tables.into_iter().filter(|(_, n_rows, _)| *n_rows > 0);
-        filled.map(|(table, n_rows, columns)| batch(table, n_rows, columns)).collect()
+    fn finish(&mut self, request: &mut Request<'_>) {
+        let rules = request.rules;
+        let mut columns = Vec::new();
+        let mut push = |table: &'static Table, n_rows: usize, columns: &mut Vec<Named>| {
+            request.push(Batch::from_columns(table, n_rows, columns.drain(..)));
+        };
+        if let n @ 1.. = self.numbers.series.n_rows {
+            self.numbers.finish(rules, &mut columns);
+            push(&NUMBER_POINTS, n, &mut columns);
+        }
+        if let n @ 1.. = self.histograms.series.n_rows {
+            self.histograms.finish(rules, &mut columns);
+            push(&HISTOGRAM_POINTS, n, &mut columns);
+        }
+        if let n @ 1.. = self.exp_histograms.series.n_rows {
+            self.exp_histograms.finish(rules, &mut columns);
+            push(&EXP_HISTOGRAM_POINTS, n, &mut columns);
+        }
+        if let n @ 1.. = self.summaries.series.n_rows {
+            self.summaries.finish(rules, &mut columns);
+            push(&SUMMARY_POINTS, n, &mut columns);
+        }
+        if let n @ 1.. = self.exemplars.n_rows {
+            self.exemplars.finish(rules, &mut columns);
+            push(&EXEMPLARS, n, &mut columns);
+        }
     }
 }
 
-impl Series<'_> {
-    /// Checks the moment, mends the attributes and names the series.
-    fn head(
-        &self,
-        time: u64,
-        start_time: u64,
-        flags: u32,
-        mut attributes: Vec<KeyValue>,
-        mut repairs: Repairs,
-        rules: &Rules,
-    ) -> Result<PointHead, Reason> {
-        let (time, time_repairs) = times::point(time, rules)?;
-        repairs |= time_repairs | self.origin.repairs() | self.metadata_repairs;
-        repairs |= sanitize::attributes(&mut attributes, &mut 0);
-        Ok(PointHead {
-            time,
-            start_time: start_time.cast_signed(),
-            series_id: self.hash.point(&attributes),
-            flags: i64::from(flags),
-            attributes: attributes_text(&attributes),
-            repairs,
-        })
+const fn double(value: Option<Number>) -> Option<f64> {
+    match value {
+        Some(Number::Double(value)) => Some(value),
+        _ => None,
     }
 }
 
-fn attributes_text(attributes: &[KeyValue]) -> String {
-    let mut out = String::new();
-    text::write_attributes(&mut out, attributes);
-    out
+const fn int(value: Option<Number>) -> Option<i64> {
+    match value {
+        Some(Number::Int(value)) => Some(value),
+        _ => None,
+    }
 }
 
 /// The columns with which every point table begins.
 #[derive(Debug, Default)]
 struct SeriesColumns {
     n_rows: usize,
-    time: Int64Builder,
-    start_time: Int64Builder,
+    time: Ints,
+    start_time: Ints,
+    arrival_time: Ints,
     metric_name: Labels,
     metric_unit: Labels,
     metric_description: Labels,
     metric_metadata: Labels,
-    series_id: Int64Builder,
-    flags: Int64Builder,
+    series_id: Ints,
+    flags: Ints,
     attributes: Labels,
-    repairs: Int32Builder,
+    repairs: ShortInts,
     origin: OriginColumns,
 }
 
 impl SeriesColumns {
-    fn push(&mut self, head: &PointHead, series: &Series<'_>) {
-        self.time.append_value(head.time);
-        self.start_time.append_value(head.start_time);
-        self.metric_name.push(series.metric_name);
-        self.metric_unit.push(series.metric_unit);
-        self.metric_description.push(series.metric_description);
-        self.metric_metadata.push_option(series.metric_metadata.as_deref());
-        self.series_id.append_value(head.series_id);
-        self.flags.append_value(head.flags);
-        self.attributes.push(&head.attributes);
-        self.repairs.append_value(head.repairs.bits());
+    fn push(&mut self, head: &PointHead, attributes: Text<'_>, series: &Series<'_>) {
+        self.time.push(head.time);
+        self.start_time.push(head.start_time);
+        self.metric_name.push(series.name);
+        self.metric_unit.push(series.unit);
+        self.metric_description.push(series.description);
+        self.metric_metadata.push_option(series.metadata.as_deref());
+        self.series_id.push(head.series_id);
+        self.flags.push(head.flags);
+        self.attributes.push(attributes);
+        self.repairs.push(head.repairs.bits());
         self.n_rows += 1;
     }
 
-    fn finish(mut self, rules: &Rules) -> Vec<Named> {
-        let mut arrival_time = Int64Builder::new();
-        fill_ints(&mut arrival_time, rules.now.0, self.n_rows);
-        let mut columns: Vec<Named> = vec![
-            ("time", Arc::new(self.time.finish())),
-            ("start_time", Arc::new(self.start_time.finish())),
-            ("arrival_time", Arc::new(arrival_time.finish())),
-            ("metric_name", self.metric_name.finish()),
-            ("metric_unit", self.metric_unit.finish()),
-            ("metric_description", self.metric_description.finish()),
-            ("metric_metadata", self.metric_metadata.finish()),
-            ("series_id", Arc::new(self.series_id.finish())),
-            ("flags", Arc::new(self.flags.finish())),
-            ("attributes", self.attributes.finish()),
-            ("repairs", Arc::new(self.repairs.finish())),
-        ];
-        columns.extend(self.origin.finish(self.n_rows));
-        columns
+    fn finish(&mut self, rules: &Rules, into: &mut Vec<Named>) {
+        let n_rows = std::mem::take(&mut self.n_rows);
+        self.arrival_time.fill(rules.now.0, n_rows);
+        into.extend::<[Named; 10]>([
+            ("time", self.time.finish()),
+            ("start_time", self.start_time.finish()),
+            ("arrival_time", self.arrival_time.finish()),
+            ("metric_name", self.metric_name.finish_all()),
+            ("metric_unit", self.metric_unit.finish_all()),
+            ("metric_description", self.metric_description.finish_all()),
+            ("series_id", self.series_id.finish()),
+            ("flags", self.flags.finish()),
+            ("attributes", self.attributes.finish_all()),
+            ("repairs", self.repairs.finish()),
+        ]);
+        into.extend(self.metric_metadata.finish().map(|column| ("metric_metadata", column)));
+        self.origin.finish(n_rows, into);
     }
 }
 
@@ -356,24 +418,23 @@ impl SeriesColumns {
 #[derive(Debug, Default)]
 struct NumberRows {
     series: SeriesColumns,
-    metric_kind: Int32Builder,
-    temporality: Int32Builder,
-    is_monotonic: BooleanBuilder,
-    value_double: Float64Builder,
-    value_int: Int64Builder,
+    metric_kind: ShortInts,
+    temporality: ShortInts,
+    is_monotonic: Bools,
+    value_double: Doubles,
+    value_int: Ints,
 }
 
 impl NumberRows {
-    fn finish(mut self, rules: &Rules) -> Vec<Named> {
-        let mut columns = self.series.finish(rules);
-        columns.extend::<[Named; 5]>([
-            ("metric_kind", Arc::new(self.metric_kind.finish())),
-            ("temporality", Arc::new(self.temporality.finish())),
-            ("is_monotonic", Arc::new(self.is_monotonic.finish())),
-            ("value_double", Arc::new(self.value_double.finish())),
-            ("value_int", Arc::new(self.value_int.finish())),
+    fn finish(&mut self, rules: &Rules, into: &mut Vec<Named>) {
+        self.series.finish(rules, into);
+        into.extend::<[Named; 5]>([
+            ("metric_kind", self.metric_kind.finish()),
+            ("temporality", self.temporality.finish()),
+            ("is_monotonic", self.is_monotonic.finish()),
+            ("value_double", self.value_double.finish()),
+            ("value_int", self.value_int.finish()),
         ]);
-        columns
     }
 }
 
@@ -381,28 +442,27 @@ impl NumberRows {
 #[derive(Debug, Default)]
 struct HistogramRows {
     series: SeriesColumns,
-    temporality: Int32Builder,
-    count: Int64Builder,
-    sum: Float64Builder,
-    min: Float64Builder,
-    max: Float64Builder,
+    temporality: ShortInts,
+    count: Ints,
+    sum: Doubles,
+    min: Doubles,
+    max: Doubles,
     bounds: DoubleLists,
     bucket_counts: CountLists,
 }
 
 impl HistogramRows {
-    fn finish(mut self, rules: &Rules) -> Vec<Named> {
-        let mut columns = self.series.finish(rules);
-        columns.extend::<[Named; 7]>([
-            ("temporality", Arc::new(self.temporality.finish())),
-            ("count", Arc::new(self.count.finish())),
-            ("sum", Arc::new(self.sum.finish())),
-            ("min", Arc::new(self.min.finish())),
-            ("max", Arc::new(self.max.finish())),
+    fn finish(&mut self, rules: &Rules, into: &mut Vec<Named>) {
+        self.series.finish(rules, into);
+        into.extend::<[Named; 7]>([
+            ("temporality", self.temporality.finish()),
+            ("count", self.count.finish()),
+            ("sum", self.sum.finish()),
+            ("min", self.min.finish()),
+            ("max", self.max.finish()),
             ("bounds", self.bounds.finish()),
             ("bucket_counts", self.bucket_counts.finish()),
         ]);
-        columns
     }
 }
 
@@ -410,54 +470,53 @@ impl HistogramRows {
 #[derive(Debug, Default)]
 struct ExpHistogramRows {
     series: SeriesColumns,
-    temporality: Int32Builder,
-    count: Int64Builder,
-    sum: Float64Builder,
-    min: Float64Builder,
-    max: Float64Builder,
-    scale: Int32Builder,
-    zero_count: Int64Builder,
-    zero_threshold: Float64Builder,
+    temporality: ShortInts,
+    count: Ints,
+    sum: Doubles,
+    min: Doubles,
+    max: Doubles,
+    scale: ShortInts,
+    zero_count: Ints,
+    zero_threshold: Doubles,
     positive: BucketColumns,
     negative: BucketColumns,
 }
 
 impl ExpHistogramRows {
-    fn finish(mut self, rules: &Rules) -> Vec<Named> {
-        let mut columns = self.series.finish(rules);
-        columns.extend::<[Named; 14]>([
-            ("temporality", Arc::new(self.temporality.finish())),
-            ("count", Arc::new(self.count.finish())),
-            ("sum", Arc::new(self.sum.finish())),
-            ("min", Arc::new(self.min.finish())),
-            ("max", Arc::new(self.max.finish())),
-            ("scale", Arc::new(self.scale.finish())),
-            ("zero_count", Arc::new(self.zero_count.finish())),
-            ("zero_threshold", Arc::new(self.zero_threshold.finish())),
-            ("has_positive", Arc::new(self.positive.is_sent.finish())),
-            ("positive_offset", Arc::new(self.positive.offset.finish())),
+    fn finish(&mut self, rules: &Rules, into: &mut Vec<Named>) {
+        self.series.finish(rules, into);
+        into.extend::<[Named; 14]>([
+            ("temporality", self.temporality.finish()),
+            ("count", self.count.finish()),
+            ("sum", self.sum.finish()),
+            ("min", self.min.finish()),
+            ("max", self.max.finish()),
+            ("scale", self.scale.finish()),
+            ("zero_count", self.zero_count.finish()),
+            ("zero_threshold", self.zero_threshold.finish()),
+            ("has_positive", self.positive.is_sent.finish()),
+            ("positive_offset", self.positive.offset.finish()),
             ("positive_counts", self.positive.counts.finish()),
-            ("has_negative", Arc::new(self.negative.is_sent.finish())),
-            ("negative_offset", Arc::new(self.negative.offset.finish())),
+            ("has_negative", self.negative.is_sent.finish()),
+            ("negative_offset", self.negative.offset.finish()),
             ("negative_counts", self.negative.counts.finish()),
         ]);
-        columns
     }
 }
 
 /// Buckets on one side of an exponential histogram.
 #[derive(Debug, Default)]
 struct BucketColumns {
-    is_sent: BooleanBuilder,
-    offset: Int32Builder,
+    is_sent: Bools,
+    offset: ShortInts,
     counts: CountLists,
 }
 
 impl BucketColumns {
-    fn push(&mut self, buckets: Option<&Buckets>) {
-        self.is_sent.append_value(buckets.is_some());
-        self.offset.append_value(buckets.map_or(0, |buckets| buckets.offset));
-        self.counts.push(buckets.map_or(&[], |buckets| &buckets.bucket_counts));
+    fn push(&mut self, buckets: Option<&Buckets<'_>>) {
+        self.is_sent.push(buckets.is_some());
+        self.offset.push(buckets.map_or(0, |buckets| buckets.offset));
+        self.counts.push(buckets.map_or(&[], |buckets| &buckets.counts));
     }
 }
 
@@ -465,22 +524,21 @@ impl BucketColumns {
 #[derive(Debug, Default)]
 struct SummaryRows {
     series: SeriesColumns,
-    count: Int64Builder,
-    sum: Float64Builder,
+    count: Ints,
+    sum: Doubles,
     quantiles: DoubleLists,
     quantile_values: DoubleLists,
 }
 
 impl SummaryRows {
-    fn finish(mut self, rules: &Rules) -> Vec<Named> {
-        let mut columns = self.series.finish(rules);
-        columns.extend::<[Named; 4]>([
-            ("count", Arc::new(self.count.finish())),
-            ("sum", Arc::new(self.sum.finish())),
+    fn finish(&mut self, rules: &Rules, into: &mut Vec<Named>) {
+        self.series.finish(rules, into);
+        into.extend::<[Named; 4]>([
+            ("count", self.count.finish()),
+            ("sum", self.sum.finish()),
             ("quantiles", self.quantiles.finish()),
             ("quantile_values", self.quantile_values.finish()),
         ]);
-        columns
     }
 }
 
@@ -488,108 +546,109 @@ impl SummaryRows {
 #[derive(Debug, Default)]
 struct ExemplarRows {
     n_rows: usize,
-    time: Int64Builder,
-    sent_time: Int64Builder,
-    point_time: Int64Builder,
+    time: Ints,
+    sent_time: Ints,
+    point_time: Ints,
+    arrival_time: Ints,
     metric_name: Labels,
     service_name: Labels,
-    series_id: Int64Builder,
-    trace_id: BinaryBuilder,
-    span_id: BinaryBuilder,
-    value_double: Float64Builder,
-    value_int: Int64Builder,
-    attributes: StringBuilder,
-    repairs: Int32Builder,
+    series_id: Ints,
+    trace_id: Bytes,
+    span_id: Bytes,
+    value_double: Doubles,
+    value_int: Ints,
+    attributes: Bytes,
+    repairs: ShortInts,
 }
 
 impl ExemplarRows {
     /// Gives back what was mended on any of them, for the counters; each row has its own.
-    fn push_all(&mut self, exemplars: Vec<Exemplar>, point: &PointHead, series: &Series<'_>, rules: &Rules) -> Repairs {
+    fn push_all(
+        &mut self,
+        exemplars: List<'_, Exemplar<'_>>,
+        point: &PointHead,
+        series: &Series<'_>,
+        keys: &mut Keys,
+        rules: &Rules,
+    ) -> Repairs {
         let mut all_repairs = Repairs::NONE;
         for mut exemplar in exemplars {
-            let time = times::exemplar(exemplar.time_unix_nano, point.time, rules);
+            let time = times::exemplar(exemplar.time, point.time, rules);
             let mut repairs = time.repairs | ids::exemplar(&mut exemplar);
-            repairs |= sanitize::attributes(&mut exemplar.filtered_attributes, &mut 0);
-            let (double, int) = match exemplar.value {
-                Some(exemplar::Value::AsDouble(value)) => (Some(value), None),
-                Some(exemplar::Value::AsInt(value)) => (None, Some(value)),
-                None => (None, None),
-            };
-            self.time.append_value(time.time);
-            self.sent_time.append_option(time.sent);
-            self.point_time.append_value(point.time);
-            self.metric_name.push(series.metric_name);
+            repairs |= sanitize::attributes(&mut exemplar.attributes, &mut 0, keys);
+            self.time.push(time.time);
+            self.sent_time.push_option(time.sent);
+            self.point_time.push(point.time);
+            self.metric_name.push(series.name);
             self.service_name.push(series.origin.service_name());
-            self.series_id.append_value(point.series_id);
-            self.trace_id.append_option((!exemplar.trace_id.is_empty()).then_some(&exemplar.trace_id));
-            self.span_id.append_option((!exemplar.span_id.is_empty()).then_some(&exemplar.span_id));
-            self.value_double.append_option(double);
-            self.value_int.append_option(int);
-            self.attributes.append_value(attributes_text(&exemplar.filtered_attributes));
-            self.repairs.append_value(repairs.bits());
+            self.series_id.push(point.series_id);
+            self.trace_id.push_non_empty(exemplar.trace_id);
+            self.span_id.push_non_empty(exemplar.span_id);
+            self.value_double.push_option(double(exemplar.value));
+            self.value_int.push_option(int(exemplar.value));
+            self.attributes.push_written(|out| text::write_attributes(out, &exemplar.attributes));
+            self.repairs.push(repairs.bits());
             self.n_rows += 1;
             all_repairs |= repairs;
         }
         all_repairs
     }
 
-    fn finish(mut self, rules: &Rules) -> Vec<Named> {
-        let mut arrival_time = Int64Builder::new();
-        fill_ints(&mut arrival_time, rules.now.0, self.n_rows);
-        vec![
-            ("time", Arc::new(self.time.finish())),
-            ("sent_time", Arc::new(self.sent_time.finish())),
-            ("point_time", Arc::new(self.point_time.finish())),
-            ("arrival_time", Arc::new(arrival_time.finish())),
-            ("metric_name", self.metric_name.finish()),
-            ("service_name", self.service_name.finish()),
-            ("series_id", Arc::new(self.series_id.finish())),
-            ("trace_id", Arc::new(self.trace_id.finish())),
-            ("span_id", Arc::new(self.span_id.finish())),
-            ("value_double", Arc::new(self.value_double.finish())),
-            ("value_int", Arc::new(self.value_int.finish())),
-            ("attributes", Arc::new(self.attributes.finish())),
-            ("repairs", Arc::new(self.repairs.finish())),
-        ]
+    fn finish(&mut self, rules: &Rules, into: &mut Vec<Named>) {
+        let n_rows = std::mem::take(&mut self.n_rows);
+        self.arrival_time.fill(rules.now.0, n_rows);
+        into.extend::<[Named; 13]>([
+            ("time", self.time.finish()),
+            ("sent_time", self.sent_time.finish()),
+            ("point_time", self.point_time.finish()),
+            ("arrival_time", self.arrival_time.finish()),
+            ("metric_name", self.metric_name.finish_all()),
+            ("service_name", self.service_name.finish_all()),
+            ("series_id", self.series_id.finish()),
+            ("trace_id", self.trace_id.finish_bytes()),
+            ("span_id", self.span_id.finish_bytes()),
+            ("value_double", self.value_double.finish()),
+            ("value_int", self.value_int.finish()),
+            ("attributes", self.attributes.finish_texts()),
+            ("repairs", self.repairs.finish()),
+        ]);
     }
 }
 
 /// A column of lists of doubles.
 #[derive(Debug, Default)]
 struct DoubleLists {
-    rows: Structs,
-    items: Float64Builder,
+    rows: Lists,
+    items: Doubles,
 }
 
 impl DoubleLists {
-    fn push(&mut self, values: &[f64]) {
-        self.push_each(values.iter().copied());
+    fn push(&mut self, values: impl Iterator<Item = f64>) {
+        values.for_each(|value| self.items.push(value));
+        self.rows.end_row(self.items.len());
     }
 
-    fn push_each(&mut self, values: impl Iterator<Item = f64>) {
-        values.for_each(|value| self.items.append_value(value));
-        self.rows.end_row(self.items.values_slice().len());
-    }
-
-    fn finish(mut self) -> ArrayRef {
-        self.rows.finish_list(DataType::Float64, Arc::new(self.items.finish()))
+    fn finish(&mut self) -> ArrayRef {
+        let items = self.items.finish();
+        self.rows.finish(DataType::Float64, items)
     }
 }
 
 /// A column of lists of counts; unsigned numbers keep their bits.
 #[derive(Debug, Default)]
 struct CountLists {
-    rows: Structs,
-    items: Int64Builder,
+    rows: Lists,
+    items: Ints,
 }
 
 impl CountLists {
     fn push(&mut self, counts: &[u64]) {
-        counts.iter().for_each(|count| self.items.append_value(count.cast_signed()));
-        self.rows.end_row(self.items.values_slice().len());
+        counts.iter().for_each(|count| self.items.push(count.cast_signed()));
+        self.rows.end_row(self.items.len());
     }
 
-    fn finish(mut self) -> ArrayRef {
-        self.rows.finish_list(DataType::Int64, Arc::new(self.items.finish()))
+    fn finish(&mut self) -> ArrayRef {
+        let items = self.items.finish();
+        self.rows.finish(DataType::Int64, items)
     }
 }

@@ -1,199 +1,213 @@
 //! One span to one row of the table `spans`, one line per column.
 
-use std::sync::Arc;
-
 use arrow::array::ArrayRef;
-use arrow::array::builder::{BinaryBuilder, Int32Builder, Int64Builder, StringBuilder};
 use model::Repairs;
 use model::semconv::key;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
-use prost::Message as _;
 use storage::Batch;
 use storage::table::{SPANS, events_fields, links_fields};
 
 use super::attributes::ItemAttributes;
-use super::columns::{Labels, Structs, batch, fill_ints};
+use super::columns::{Bytes, Ints, Labels, Lists, Named, ShortInts};
+use super::keys::Keys;
+use super::message::{Event, Link, Resource, Scope, Sink, Span, Text, Traces, Value};
 use super::origin::{Origin, OriginColumns};
-use super::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, text};
-use crate::outcome::Outcome;
-use crate::sanitize::{self, Rules, SpanTimes};
+use super::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Request, text};
+use crate::sanitize::{self, Rules, SpanTimes, sizes};
 
 /// Name of the event that tells of an exception.
-const EXCEPTION_EVENT: &str = "exception";
+const EXCEPTION_EVENT: Text<'static> = b"exception";
 
-/// Sanitizes and maps a request; refused spans are counted in `outcome`.
-pub(crate) fn batches(
-    request: ExportTraceServiceRequest,
-    rules: &Rules,
-    outcome: &mut Outcome,
-) -> storage::Result<Vec<Batch>> {
-    let mut batches = Vec::new();
-    let mut rows = SpanRows::new();
-    for resource_spans in request.resource_spans {
-        let mut origin = Origin::new(resource_spans.resource, resource_spans.schema_url);
-        for scope_spans in resource_spans.scope_spans {
-            origin.set_scope(scope_spans.scope, scope_spans.schema_url);
-            for mut span in scope_spans.spans {
-                match sanitize::span(&mut span, rules) {
-                    Ok((times, repairs)) => {
-                        let repairs = repairs | origin.repairs();
-                        outcome.keep(repairs);
-                        rows.push(&span, &times, repairs);
-                        rows.bytes += if rules.is_small { 0 } else { span.encoded_len() };
-                    }
-                    Err(reason) => outcome.reject(reason),
-                }
-                if rows.is_full() {
-                    rows.origin.fill(&origin, rows.n_rows);
-                    batches.push(std::mem::replace(&mut rows, SpanRows::new()).finish(rules)?);
-                }
-            }
-            rows.origin.fill(&origin, rows.n_rows);
-        }
-    }
-    if rows.n_rows > 0 {
-        batches.push(rows.finish(rules)?);
-    }
-    Ok(batches)
+/// Takes spans: sanitizes each one and writes it into columns.
+#[derive(Debug)]
+pub(crate) struct SpanSink<'r> {
+    request: Request<'r>,
+    origin: Origin,
+    rows: &'r mut SpanRows,
+    keys: &'r mut Keys,
 }
 
-/// Columns under construction.
+impl<'r> SpanSink<'r> {
+    /// A sink for one request; `rows` is empty.
+    pub(crate) fn new(request: Request<'r>, rows: &'r mut SpanRows, keys: &'r mut Keys) -> Self {
+        Self { request, origin: Origin::default(), rows, keys }
+    }
+
+    /// What was taken.
+    pub(crate) fn finish(mut self) -> storage::Result<Vec<Batch>> {
+        self.end_batch();
+        self.request.finish()
+    }
+
+    fn end_batch(&mut self) {
+        self.rows.origin.fill(&self.origin, self.rows.n_rows);
+        if self.rows.n_rows > 0 {
+            self.request.push(self.rows.finish(self.request.rules));
+        }
+    }
+}
+
+impl Sink<Traces> for SpanSink<'_> {
+    fn resource(&mut self, mut resource: Option<Resource<'_>>, schema_url: Text<'_>, repairs: Repairs) {
+        self.rows.origin.fill(&self.origin, self.rows.n_rows);
+        self.origin.set_resource(resource.as_mut(), schema_url, repairs, self.keys);
+    }
+
+    fn scope(&mut self, mut scope: Option<Scope<'_>>, schema_url: Text<'_>, repairs: Repairs) {
+        self.rows.origin.fill(&self.origin, self.rows.n_rows);
+        self.origin.set_scope(scope.as_mut(), schema_url, repairs, self.keys);
+    }
+
+    fn item(&mut self, mut span: Span<'_>, repairs: Repairs) {
+        let rules = self.request.rules;
+        match sanitize::span(&mut span, self.keys, rules) {
+            Ok((times, mended)) => {
+                let repairs = repairs | mended | self.origin.repairs();
+                self.request.outcome.keep(repairs);
+                self.rows.push(&span, &times, repairs, self.keys);
+                self.rows.bytes += if rules.is_small { 0 } else { sizes::span_bytes(&span) };
+            }
+            Err(reason) => self.request.outcome.reject(reason),
+        }
+        if self.rows.n_rows >= BATCH_ROWS_MAX || self.rows.bytes >= BATCH_BYTES_MAX {
+            self.end_batch();
+        }
+    }
+}
+
+/// Columns under construction; used again for the next batch.
 #[derive(Debug)]
-struct SpanRows {
+pub(crate) struct SpanRows {
     n_rows: usize,
     bytes: usize,
-    trace_id: BinaryBuilder,
-    span_id: BinaryBuilder,
-    parent_span_id: BinaryBuilder,
+    trace_id: Bytes,
+    span_id: Bytes,
+    parent_span_id: Bytes,
     name: Labels,
-    kind: Int32Builder,
-    start_time: Int64Builder,
-    duration_nanos: Int64Builder,
-    sent_start_time: Int64Builder,
-    sent_end_time: Int64Builder,
-    status_code: Int32Builder,
+    kind: ShortInts,
+    start_time: Ints,
+    duration_nanos: Ints,
+    sent_start_time: Ints,
+    sent_end_time: Ints,
+    arrival_time: Ints,
+    status_code: ShortInts,
     status_message: Labels,
     exception_type: Labels,
     trace_state: Labels,
-    flags: Int64Builder,
-    dropped_attributes_count: Int64Builder,
-    dropped_events_count: Int64Builder,
-    dropped_links_count: Int64Builder,
-    event_count: Int32Builder,
-    link_count: Int32Builder,
+    flags: Ints,
+    dropped_attributes_count: Ints,
+    dropped_events_count: Ints,
+    dropped_links_count: Ints,
+    event_count: ShortInts,
+    link_count: ShortInts,
     attributes: ItemAttributes,
     events: EventItems,
     links: LinkItems,
-    repairs: Int32Builder,
+    repairs: ShortInts,
     origin: OriginColumns,
 }
 
-impl SpanRows {
-    fn new() -> Self {
+impl Default for SpanRows {
+    fn default() -> Self {
         Self {
             n_rows: 0,
             bytes: 0,
-            trace_id: BinaryBuilder::new(),
-            span_id: BinaryBuilder::new(),
-            parent_span_id: BinaryBuilder::new(),
+            trace_id: Bytes::default(),
+            span_id: Bytes::default(),
+            parent_span_id: Bytes::default(),
             name: Labels::default(),
-            kind: Int32Builder::new(),
-            start_time: Int64Builder::new(),
-            duration_nanos: Int64Builder::new(),
-            sent_start_time: Int64Builder::new(),
-            sent_end_time: Int64Builder::new(),
-            status_code: Int32Builder::new(),
+            kind: ShortInts::default(),
+            start_time: Ints::default(),
+            duration_nanos: Ints::default(),
+            sent_start_time: Ints::default(),
+            sent_end_time: Ints::default(),
+            arrival_time: Ints::default(),
+            status_code: ShortInts::default(),
             status_message: Labels::default(),
             exception_type: Labels::default(),
             trace_state: Labels::default(),
-            flags: Int64Builder::new(),
-            dropped_attributes_count: Int64Builder::new(),
-            dropped_events_count: Int64Builder::new(),
-            dropped_links_count: Int64Builder::new(),
-            event_count: Int32Builder::new(),
-            link_count: Int32Builder::new(),
+            flags: Ints::default(),
+            dropped_attributes_count: Ints::default(),
+            dropped_events_count: Ints::default(),
+            dropped_links_count: Ints::default(),
+            event_count: ShortInts::default(),
+            link_count: ShortInts::default(),
             attributes: ItemAttributes::promoting(),
             events: EventItems::default(),
             links: LinkItems::default(),
-            repairs: Int32Builder::new(),
+            repairs: ShortInts::default(),
             origin: OriginColumns::default(),
         }
     }
+}
 
-    const fn is_full(&self) -> bool {
-        self.n_rows >= BATCH_ROWS_MAX || self.bytes >= BATCH_BYTES_MAX
-    }
-
-    fn push(&mut self, span: &Span, times: &SpanTimes, repairs: Repairs) {
-        self.trace_id.append_value(&span.trace_id);
-        self.span_id.append_value(&span.span_id);
-        self.parent_span_id.append_option((!span.parent_span_id.is_empty()).then_some(&span.parent_span_id));
-        self.name.push(&span.name);
-        self.kind.append_value(span.kind);
-        self.start_time.append_value(times.start);
-        self.duration_nanos.append_value(times.duration_nanos);
-        self.sent_start_time.append_option(times.sent_start);
-        self.sent_end_time.append_option(times.sent_end);
-        self.status_code.append_value(span.status.as_ref().map_or(0, |status| status.code));
-        self.status_message.push_option(span.status.as_ref().map(|status| status.message.as_str()));
+impl SpanRows {
+    fn push(&mut self, span: &Span<'_>, times: &SpanTimes, repairs: Repairs, keys: &Keys) {
+        self.trace_id.push(span.trace_id);
+        self.span_id.push(span.span_id);
+        self.parent_span_id.push_non_empty(span.parent_span_id);
+        self.name.push(span.name);
+        self.kind.push(span.kind);
+        self.start_time.push(times.start);
+        self.duration_nanos.push(times.duration_nanos);
+        self.sent_start_time.push_option(times.sent_start);
+        self.sent_end_time.push_option(times.sent_end);
+        self.status_code.push(span.status.as_ref().map_or(0, |status| status.code));
+        self.status_message.push_option(span.status.as_ref().map(|status| status.message));
         self.exception_type.push_option(exception_type(&span.events));
-        self.trace_state.push_non_empty(&span.trace_state);
-        self.flags.append_value(i64::from(span.flags));
-        self.dropped_attributes_count.append_value(i64::from(span.dropped_attributes_count));
-        self.dropped_events_count.append_value(i64::from(span.dropped_events_count));
-        self.dropped_links_count.append_value(i64::from(span.dropped_links_count));
-        self.event_count.append_value(span.events.len() as i32);
-        self.link_count.append_value(span.links.len() as i32);
-        self.attributes.push(self.n_rows, &span.attributes);
+        self.trace_state.push_non_empty(span.trace_state);
+        self.flags.push(i64::from(span.flags));
+        self.dropped_attributes_count.push(i64::from(span.dropped_attributes_count));
+        self.dropped_events_count.push(i64::from(span.dropped_events_count));
+        self.dropped_links_count.push(i64::from(span.dropped_links_count));
+        self.event_count.push(span.events.len() as i32);
+        self.link_count.push(span.links.len() as i32);
+        self.attributes.push(self.n_rows, &span.attributes, keys);
         self.events.push(&span.events);
         self.links.push(&span.links);
-        self.repairs.append_value(repairs.bits());
+        self.repairs.push(repairs.bits());
         self.n_rows += 1;
     }
 
-    fn finish(mut self, rules: &Rules) -> storage::Result<Batch> {
-        let mut arrival_time = Int64Builder::new();
-        fill_ints(&mut arrival_time, rules.now.0, self.n_rows);
-        let mut columns: Vec<(&'static str, ArrayRef)> = vec![
-            ("trace_id", Arc::new(self.trace_id.finish())),
-            ("span_id", Arc::new(self.span_id.finish())),
-            ("parent_span_id", Arc::new(self.parent_span_id.finish())),
-            ("name", self.name.finish()),
-            ("kind", Arc::new(self.kind.finish())),
-            ("start_time", Arc::new(self.start_time.finish())),
-            ("duration_nanos", Arc::new(self.duration_nanos.finish())),
-            ("sent_start_time", Arc::new(self.sent_start_time.finish())),
-            ("sent_end_time", Arc::new(self.sent_end_time.finish())),
-            ("arrival_time", Arc::new(arrival_time.finish())),
-            ("status_code", Arc::new(self.status_code.finish())),
-            ("status_message", self.status_message.finish()),
-            ("exception_type", self.exception_type.finish()),
-            ("trace_state", self.trace_state.finish()),
-            ("flags", Arc::new(self.flags.finish())),
-            ("dropped_attributes_count", Arc::new(self.dropped_attributes_count.finish())),
-            ("dropped_events_count", Arc::new(self.dropped_events_count.finish())),
-            ("dropped_links_count", Arc::new(self.dropped_links_count.finish())),
-            ("event_count", Arc::new(self.event_count.finish())),
-            ("link_count", Arc::new(self.link_count.finish())),
+    fn finish(&mut self, rules: &Rules) -> storage::Result<Batch> {
+        let n_rows = std::mem::take(&mut self.n_rows);
+        self.bytes = 0;
+        self.arrival_time.fill(rules.now.0, n_rows);
+        let mut columns: Vec<Named> = vec![
+            ("trace_id", self.trace_id.finish_bytes()),
+            ("span_id", self.span_id.finish_bytes()),
+            ("parent_span_id", self.parent_span_id.finish_bytes()),
+            ("name", self.name.finish_all()),
+            ("kind", self.kind.finish()),
+            ("start_time", self.start_time.finish()),
+            ("duration_nanos", self.duration_nanos.finish()),
+            ("sent_start_time", self.sent_start_time.finish()),
+            ("sent_end_time", self.sent_end_time.finish()),
+            ("arrival_time", self.arrival_time.finish()),
+            ("status_code", self.status_code.finish()),
+            ("flags", self.flags.finish()),
+            ("dropped_attributes_count", self.dropped_attributes_count.finish()),
+            ("dropped_events_count", self.dropped_events_count.finish()),
+            ("dropped_links_count", self.dropped_links_count.finish()),
+            ("event_count", self.event_count.finish()),
+            ("link_count", self.link_count.finish()),
             ("events", self.events.finish()),
             ("links", self.links.finish()),
-            ("repairs", Arc::new(self.repairs.finish())),
+            ("repairs", self.repairs.finish()),
         ];
-        columns.extend(self.attributes.finish(self.n_rows));
-        columns.extend(self.origin.finish(self.n_rows));
-        batch(&SPANS, self.n_rows, columns)
+        columns.extend(self.status_message.finish().map(|column| ("status_message", column)));
+        columns.extend(self.exception_type.finish().map(|column| ("exception_type", column)));
+        columns.extend(self.trace_state.finish().map(|column| ("trace_state", column)));
+        self.attributes.finish(n_rows, &mut columns);
+        self.origin.finish(n_rows, &mut columns);
+        Batch::from_columns(&SPANS, n_rows, columns)
     }
 }
 
 /// Class of the first exception among the events.
-fn exception_type(events: &[Event]) -> Option<&str> {
+fn exception_type<'a>(events: &[Event<'a>]) -> Option<Text<'a>> {
     let event = events.iter().find(|event| event.name == EXCEPTION_EVENT)?;
-    let attribute = event.attributes.iter().find(|attribute| attribute.key == key::EXCEPTION_TYPE)?;
-    match attribute.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(name) => Some(name),
+    match event.attributes.iter().find(|attribute| attribute.key == key::EXCEPTION_TYPE.as_bytes())?.value {
+        Value::Text(name) => Some(name),
         _ => None,
     }
 }
@@ -201,75 +215,69 @@ fn exception_type(events: &[Event]) -> Option<&str> {
 /// The list column of events.
 #[derive(Debug, Default)]
 struct EventItems {
-    rows: Structs,
-    time: Int64Builder,
-    name: StringBuilder,
-    attributes: StringBuilder,
-    dropped_attributes_count: Int64Builder,
-    scratch: String,
+    rows: Lists,
+    time: Ints,
+    name: Bytes,
+    attributes: Bytes,
+    dropped_attributes_count: Ints,
 }
 
 impl EventItems {
-    fn push(&mut self, events: &[Event]) {
+    fn push(&mut self, events: &[Event<'_>]) {
         for event in events {
-            self.scratch.clear();
-            text::write_attributes(&mut self.scratch, &event.attributes);
-            self.time.append_value(event.time_unix_nano.cast_signed());
-            self.name.append_value(&event.name);
-            self.attributes.append_value(&self.scratch);
-            self.dropped_attributes_count.append_value(i64::from(event.dropped_attributes_count));
+            self.time.push(event.time.cast_signed());
+            self.name.push(event.name);
+            self.attributes.push_written(|out| text::write_attributes(out, &event.attributes));
+            self.dropped_attributes_count.push(i64::from(event.dropped_attributes_count));
         }
-        self.rows.end_row(self.time.values_slice().len());
+        self.rows.end_row(self.time.len());
     }
 
-    fn finish(mut self) -> ArrayRef {
+    fn finish(&mut self) -> ArrayRef {
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.time.finish()),
-            Arc::new(self.name.finish()),
-            Arc::new(self.attributes.finish()),
-            Arc::new(self.dropped_attributes_count.finish()),
+            self.time.finish(),
+            self.name.finish_texts(),
+            self.attributes.finish_texts(),
+            self.dropped_attributes_count.finish(),
         ];
-        self.rows.finish(events_fields(), columns)
+        self.rows.finish_structs(events_fields(), columns)
     }
 }
 
 /// The list column of links.
 #[derive(Debug, Default)]
 struct LinkItems {
-    rows: Structs,
-    trace_id: BinaryBuilder,
-    span_id: BinaryBuilder,
-    trace_state: StringBuilder,
-    attributes: StringBuilder,
-    dropped_attributes_count: Int64Builder,
-    flags: Int64Builder,
-    scratch: String,
+    rows: Lists,
+    trace_id: Bytes,
+    span_id: Bytes,
+    trace_state: Bytes,
+    attributes: Bytes,
+    dropped_attributes_count: Ints,
+    flags: Ints,
 }
 
 impl LinkItems {
-    fn push(&mut self, links: &[Link]) {
+    fn push(&mut self, links: &[Link<'_>]) {
         for link in links {
-            self.scratch.clear();
-            text::write_attributes(&mut self.scratch, &link.attributes);
-            self.trace_id.append_value(&link.trace_id);
-            self.span_id.append_value(&link.span_id);
-            self.trace_state.append_value(&link.trace_state);
-            self.attributes.append_value(&self.scratch);
-            self.dropped_attributes_count.append_value(i64::from(link.dropped_attributes_count));
-            self.flags.append_value(i64::from(link.flags));
+            self.trace_id.push(link.trace_id);
+            self.span_id.push(link.span_id);
+            self.trace_state.push(link.trace_state);
+            self.attributes.push_written(|out| text::write_attributes(out, &link.attributes));
+            self.dropped_attributes_count.push(i64::from(link.dropped_attributes_count));
+            self.flags.push(i64::from(link.flags));
         }
-        self.rows.end_row(self.flags.values_slice().len());
+        self.rows.end_row(self.flags.len());
     }
 
-    fn finish(mut self) -> ArrayRef {
+    fn finish(&mut self) -> ArrayRef {
         let columns: Vec<ArrayRef> = vec![
-            Arc::new(self.trace_id.finish()),
-            Arc::new(self.span_id.finish()),
-            Arc::new(self.trace_state.finish()),
-            Arc::new(self.attributes.finish()),
-            Arc::new(self.dropped_attributes_count.finish()),
-            Arc::new(self.flags.finish()),
+            self.trace_id.finish_bytes(),
+            self.span_id.finish_bytes(),
+            self.trace_state.finish_texts(),
+            self.attributes.finish_texts(),
+            self.dropped_attributes_count.finish(),
+            self.flags.finish(),
         ];
-        self.rows.finish(links_fields(), columns)
+        self.rows.finish_structs(links_fields(), columns)
     }
 }

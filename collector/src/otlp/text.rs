@@ -3,68 +3,63 @@
 //! The form is that of `model::attributes_to_json`, which a test holds it to: integers are text, NaN and
 //! infinities are text, bytes are base64, members that have their default are left out.
 
-use std::fmt::Write as _;
+use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
-use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use super::message::{KeyValue, Resource, Scope, Text, Value};
 
 /// `[{"key":…,"value":…},…]`.
-pub(super) fn write_attributes(out: &mut String, attributes: &[KeyValue]) {
+pub(super) fn write_attributes(out: &mut Vec<u8>, attributes: &[KeyValue<'_>]) {
     write_list(out, attributes, write_attribute);
 }
 
 /// `{"key":…,"value":…}`.
-pub(super) fn write_attribute(out: &mut String, attribute: &KeyValue) {
-    out.push_str(r#"{"key":"#);
-    write_text(out, &attribute.key);
-    out.push_str(r#","value":"#);
-    write_value(out, attribute.value.as_ref().and_then(|value| value.value.as_ref()));
-    out.push('}');
+pub(super) fn write_attribute(out: &mut Vec<u8>, attribute: &KeyValue<'_>) {
+    out.extend_from_slice(br#"{"key":"#);
+    write_text(out, attribute.key);
+    out.extend_from_slice(br#","value":"#);
+    write_value(out, &attribute.value);
+    out.push(b'}');
 }
 
 /// An `AnyValue`. Nesting was bounded by sanitizing.
-pub(super) fn write_value(out: &mut String, value: Option<&Value>) {
+pub(super) fn write_value(out: &mut Vec<u8>, value: &Value<'_>) {
     match value {
-        None | Some(Value::StringValueStrindex(_)) => out.push_str("{}"),
-        Some(Value::StringValue(text)) => {
-            out.push_str(r#"{"stringValue":"#);
+        Value::Empty => out.extend_from_slice(b"{}"),
+        Value::Text(text) => {
+            out.extend_from_slice(br#"{"stringValue":"#);
             write_text(out, text);
-            out.push('}');
+            out.push(b'}');
         }
-        Some(Value::BoolValue(value)) => {
-            let _ = write!(out, r#"{{"boolValue":{value}}}"#);
-        }
-        Some(Value::IntValue(value)) => {
-            let _ = write!(out, r#"{{"intValue":"{value}"}}"#);
-        }
-        Some(Value::DoubleValue(value)) => {
-            out.push_str(r#"{"doubleValue":"#);
+        Value::Bool(value) => _ = write!(out, r#"{{"boolValue":{value}}}"#),
+        Value::Int(value) => _ = write!(out, r#"{{"intValue":"{value}"}}"#),
+        Value::Double(value) => {
+            out.extend_from_slice(br#"{"doubleValue":"#);
             write_double(out, *value);
-            out.push('}');
+            out.push(b'}');
         }
-        Some(Value::BytesValue(bytes)) => {
-            out.push_str(r#"{"bytesValue":""#);
-            BASE64.encode_string(bytes, out);
-            out.push_str(r#""}"#);
+        Value::Bytes(bytes) => {
+            out.extend_from_slice(br#"{"bytesValue":""#);
+            out.extend_from_slice(BASE64.encode(bytes).as_bytes());
+            out.extend_from_slice(br#""}"#);
         }
-        Some(Value::ArrayValue(list)) => {
-            out.push_str(r#"{"arrayValue":{"values":"#);
-            write_list(out, &list.values, |out, value| write_value(out, value.value.as_ref()));
-            out.push_str("}}");
+        Value::List(list) => {
+            out.extend_from_slice(br#"{"arrayValue":{"values":"#);
+            write_list(out, list, write_value);
+            out.extend_from_slice(b"}}");
         }
-        Some(Value::KvlistValue(map)) => {
-            out.push_str(r#"{"kvlistValue":{"values":"#);
-            write_attributes(out, &map.values);
-            out.push_str("}}");
+        Value::Map(map) => {
+            out.extend_from_slice(br#"{"kvlistValue":{"values":"#);
+            write_attributes(out, map);
+            out.extend_from_slice(b"}}");
         }
     }
 }
 
 /// A whole resource; `{}` for one that says nothing.
-pub(super) fn write_resource(out: &mut String, resource: Option<&Resource>) {
+pub(super) fn write_resource(out: &mut Vec<u8>, resource: Option<&Resource<'_>>) {
     let mut members = Members::begin(out);
     if let Some(resource) = resource {
         members.attributes(&resource.attributes);
@@ -73,8 +68,8 @@ pub(super) fn write_resource(out: &mut String, resource: Option<&Resource>) {
             let out = members.name("entityRefs");
             write_list(out, &resource.entity_refs, |out, entity| {
                 let mut members = Members::begin(out);
-                members.text("schemaUrl", &entity.schema_url);
-                members.text("type", &entity.r#type);
+                members.text("schemaUrl", entity.schema_url);
+                members.text("type", entity.kind);
                 members.texts("idKeys", &entity.id_keys);
                 members.texts("descriptionKeys", &entity.description_keys);
                 members.end();
@@ -85,11 +80,11 @@ pub(super) fn write_resource(out: &mut String, resource: Option<&Resource>) {
 }
 
 /// A whole scope; `{}` for one that says nothing.
-pub(super) fn write_scope(out: &mut String, scope: Option<&InstrumentationScope>) {
+pub(super) fn write_scope(out: &mut Vec<u8>, scope: Option<&Scope<'_>>) {
     let mut members = Members::begin(out);
     if let Some(scope) = scope {
-        members.text("name", &scope.name);
-        members.text("version", &scope.version);
+        members.text("name", scope.name);
+        members.text("version", scope.version);
         members.attributes(&scope.attributes);
         members.count("droppedAttributesCount", scope.dropped_attributes_count);
     }
@@ -97,33 +92,33 @@ pub(super) fn write_scope(out: &mut String, scope: Option<&InstrumentationScope>
 }
 
 /// An object whose members are left out when they have their default.
-struct Members<'a> {
-    out: &'a mut String,
+struct Members<'o> {
+    out: &'o mut Vec<u8>,
     is_first: bool,
 }
 
-impl<'a> Members<'a> {
-    fn begin(out: &'a mut String) -> Self {
-        out.push('{');
+impl<'o> Members<'o> {
+    fn begin(out: &'o mut Vec<u8>) -> Self {
+        out.push(b'{');
         Self { out, is_first: true }
     }
 
-    fn name(&mut self, name: &str) -> &mut String {
+    fn name(&mut self, name: &str) -> &mut Vec<u8> {
         if !std::mem::take(&mut self.is_first) {
-            self.out.push(',');
+            self.out.push(b',');
         }
-        write_text(self.out, name);
-        self.out.push(':');
+        write_text(self.out, name.as_bytes());
+        self.out.push(b':');
         self.out
     }
 
-    fn text(&mut self, name: &str, text: &str) {
+    fn text(&mut self, name: &str, text: Text<'_>) {
         if !text.is_empty() {
             write_text(self.name(name), text);
         }
     }
 
-    fn texts(&mut self, name: &str, texts: &[String]) {
+    fn texts(&mut self, name: &str, texts: &[Text<'_>]) {
         if !texts.is_empty() {
             write_list(self.name(name), texts, |out, text| write_text(out, text));
         }
@@ -135,94 +130,93 @@ impl<'a> Members<'a> {
         }
     }
 
-    fn attributes(&mut self, attributes: &[KeyValue]) {
+    fn attributes(&mut self, attributes: &[KeyValue<'_>]) {
         if !attributes.is_empty() {
             write_attributes(self.name("attributes"), attributes);
         }
     }
 
     fn end(self) {
-        self.out.push('}');
+        self.out.push(b'}');
     }
 }
 
-fn write_list<T>(out: &mut String, items: &[T], mut write: impl FnMut(&mut String, &T)) {
-    out.push('[');
+fn write_list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &T)) {
+    out.push(b'[');
     for (n, item) in items.iter().enumerate() {
         if n > 0 {
-            out.push(',');
+            out.push(b',');
         }
         write(out, item);
     }
-    out.push(']');
+    out.push(b']');
 }
 
-fn write_double(out: &mut String, value: f64) {
+fn write_double(out: &mut Vec<u8>, value: f64) {
     if value.is_finite() {
         let _ = write!(out, "{value:?}");
     } else if value.is_nan() {
-        out.push_str(r#""NaN""#);
+        out.extend_from_slice(br#""NaN""#);
     } else {
-        out.push_str(if value > 0.0 { r#""Infinity""# } else { r#""-Infinity""# });
+        out.extend_from_slice(if value > 0.0 { br#""Infinity""# } else { br#""-Infinity""# });
     }
 }
 
 /// A JSON string; only what must be escaped is.
-fn write_text(out: &mut String, text: &str) {
-    out.push('"');
-    let mut plain_from = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.push_str(&text[plain_from..at]);
-        plain_from = at + 1;
+fn write_text(out: &mut Vec<u8>, text: Text<'_>) {
+    out.push(b'"');
+    let mut rest = text;
+    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\') {
+        let (plain, odd) = rest.split_at(at);
+        out.extend_from_slice(plain);
+        let Some((byte, after)) = odd.split_first() else { break };
         match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            b'\t' => out.push_str("\\t"),
-            _ => {
-                let _ = write!(out, "\\u{byte:04x}");
-            }
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            _ => _ = write!(out, "\\u{byte:04x}"),
         }
+        rest = after;
     }
-    out.push_str(&text[plain_from..]);
-    out.push('"');
+    out.extend_from_slice(rest);
+    out.push(b'"');
 }
 
 #[cfg(test)]
 mod tests {
     use model::{Attribute, AttributeValue, attributes_from_json};
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValueList};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::otlp::message::{Arena, Attributes, Message as _};
 
-    fn to_otlp(value: &AttributeValue) -> AnyValue {
-        let value = match value {
-            AttributeValue::Empty => None,
-            AttributeValue::String(text) => Some(Value::StringValue(text.clone())),
-            AttributeValue::Bool(value) => Some(Value::BoolValue(*value)),
-            AttributeValue::Int(value) => Some(Value::IntValue(*value)),
-            AttributeValue::Double(value) => Some(Value::DoubleValue(*value)),
-            AttributeValue::Bytes(bytes) => Some(Value::BytesValue(bytes.clone())),
+    fn message<'a>(arena: &'a Arena, value: &'a AttributeValue) -> Value<'a> {
+        match value {
+            AttributeValue::Empty => Value::Empty,
+            AttributeValue::String(text) => Value::Text(text.as_bytes()),
+            AttributeValue::Bool(value) => Value::Bool(*value),
+            AttributeValue::Int(value) => Value::Int(*value),
+            AttributeValue::Double(value) => Value::Double(*value),
+            AttributeValue::Bytes(bytes) => Value::Bytes(bytes),
             AttributeValue::Array(values) => {
-                Some(Value::ArrayValue(ArrayValue { values: values.iter().map(to_otlp).collect() }))
+                let mut list = arena.list();
+                list.extend(values.iter().map(|value| message(arena, value)));
+                Value::List(arena.keep(list))
             }
-            AttributeValue::Map(entries) => Some(Value::KvlistValue(KeyValueList { values: list_to_otlp(entries) })),
-        };
-        AnyValue { value }
+            AttributeValue::Map(entries) => Value::Map(arena.keep(messages(arena, entries))),
+        }
     }
 
-    fn list_to_otlp(list: &[Attribute]) -> Vec<KeyValue> {
-        let entry = |entry: &Attribute| KeyValue {
-            key: entry.key.clone(),
-            value: Some(to_otlp(&entry.value)),
+    fn messages<'a>(arena: &'a Arena, list: &'a [Attribute]) -> Attributes<'a> {
+        let mut messages = arena.list();
+        messages.extend(list.iter().map(|entry| KeyValue {
+            key: entry.key.as_bytes(),
+            value: message(arena, &entry.value),
             ..KeyValue::default()
-        };
-        list.iter().map(entry).collect()
+        }));
+        messages
     }
 
     fn any_value() -> impl Strategy<Value = AttributeValue> {
@@ -249,8 +243,9 @@ mod tests {
         #[test]
         fn model_reads_what_is_written(list in proptest::collection::vec(("(?s).*", any_value()), 0..5)) {
             let list: Vec<_> = list.into_iter().map(|(key, value)| Attribute { key, value }).collect();
-            let mut text = String::new();
-            write_attributes(&mut text, &list_to_otlp(&list));
+            let (arena, mut text) = (Arena::default(), Vec::new());
+            write_attributes(&mut text, &messages(&arena, &list));
+            let text = String::from_utf8(text).expect("UTF-8");
             prop_assert_eq!(attributes_from_json(&text), list);
         }
     }
@@ -258,9 +253,9 @@ mod tests {
     /// Members with their default are left out.
     #[test]
     fn empty_messages_are_empty_objects() {
-        let mut text = String::new();
-        write_resource(&mut text, Some(&Resource::default()));
-        write_scope(&mut text, Some(&InstrumentationScope { version: "1".into(), ..Default::default() }));
-        assert_eq!(text, r#"{}{"version":"1"}"#);
+        let (arena, mut text) = (Arena::default(), Vec::new());
+        write_resource(&mut text, Some(&Resource::new(&arena)));
+        write_scope(&mut text, Some(&Scope { version: b"1", ..Scope::new(&arena) }));
+        assert_eq!(text, br#"{}{"version":"1"}"#);
     }
 }

@@ -1,7 +1,9 @@
 //! gzip, zstd and deflate, streamed and stopped at the limit (T7-T10).
 //!
-//! Sizes that a body claims about itself are never believed: the output grows with what really comes out.
+//! Sizes that a body claims about itself are never believed: the output grows with what really comes out. It goes
+//! to a buffer that the thread keeps for the next body, so that inflating costs no more than inflating.
 
+use std::cell::Cell;
 use std::io::Read;
 
 use bytes::Bytes;
@@ -15,6 +17,13 @@ const STEP_BYTES: usize = 64 << 10;
 /// The largest window a zstd frame may ask for: 2^25 is 32 MiB, four times what its specification asks of
 /// a decoder, and what the strongest common settings use.
 const ZSTD_WINDOW_LOG_MAX: u32 = 25;
+/// A buffer larger than this is given back, so that one large body does not stay in memory.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+thread_local! {
+    /// Room for a plain body; taken while it is used.
+    static PLAIN: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,50 +54,71 @@ impl Coding {
     }
 }
 
-/// The plain body.
+/// Gives the plain body to `read`.
 ///
 /// # Errors
 /// [`Error::TooLarge`] at the limit, [`Error::Busy`] when too much is in flight, [`Error::Undecodable`] for a
-/// body that is not what its header says, is cut short, fails its checksum, or goes on after its end.
-pub(crate) fn decompress(
+/// body that is not what its header says, is cut short, fails its checksum, or goes on after its end; else what
+/// `read` says.
+pub(crate) fn with_plain<T>(
     coding: Coding,
-    body: Bytes,
+    body: &Bytes,
     limit_bytes: u64,
     reservation: &mut Reservation,
-) -> Result<Bytes> {
-    let wire = &body[..];
+    read: impl FnOnce(&[u8]) -> Result<T>,
+) -> Result<T> {
+    if coding == Coding::Identity {
+        return read(body);
+    }
+    let mut plain = PLAIN.take();
+    plain.clear();
+    let taken = decompress(coding, body, limit_bytes, reservation, &mut plain).and_then(|()| read(&plain));
+    if plain.capacity() <= KEPT_BYTES_MAX {
+        PLAIN.set(plain);
+    }
+    taken
+}
+
+fn decompress(
+    coding: Coding,
+    wire: &[u8],
+    limit_bytes: u64,
+    reservation: &mut Reservation,
+    plain: &mut Vec<u8>,
+) -> Result<()> {
     let failed =
         |name: &'static str| move |error: std::io::Error| Error::undecodable(format!("not valid {name}: {error}"));
     match coding {
-        Coding::Identity => Ok(body),
-        Coding::Gzip => read_limited(MultiGzDecoder::new(wire), limit_bytes, reservation, failed("gzip")),
+        Coding::Identity => plain.extend_from_slice(wire),
+        Coding::Gzip => read_limited(MultiGzDecoder::new(wire), limit_bytes, reservation, plain, failed("gzip"))?,
         Coding::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(wire).map_err(failed("zstd"))?;
             decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(failed("zstd"))?;
-            read_limited(decoder, limit_bytes, reservation, failed("zstd"))
+            read_limited(decoder, limit_bytes, reservation, plain, failed("zstd"))?;
         }
         Coding::Deflate => {
             let mut decoder = ZlibDecoder::new(wire);
-            let plain = read_limited(&mut decoder, limit_bytes, reservation, failed("deflate"))?;
-            match decoder.into_inner() {
-                [] => Ok(plain),
-                rest => Err(Error::undecodable(format!("{} bytes follow the end of the deflate stream", rest.len()))),
+            read_limited(&mut decoder, limit_bytes, reservation, plain, failed("deflate"))?;
+            let rest = decoder.into_inner();
+            if !rest.is_empty() {
+                return Err(Error::undecodable(format!("{} bytes follow the end of the deflate stream", rest.len())));
             }
         }
     }
+    Ok(())
 }
 
 fn read_limited(
     mut from: impl Read,
     limit_bytes: u64,
     reservation: &mut Reservation,
+    plain: &mut Vec<u8>,
     failed: impl Fn(std::io::Error) -> Error,
-) -> Result<Bytes> {
-    let mut plain = Vec::new();
+) -> Result<()> {
     loop {
-        let n_read = from.by_ref().take(STEP_BYTES as u64).read_to_end(&mut plain).map_err(&failed)?;
+        let n_read = from.by_ref().take(STEP_BYTES as u64).read_to_end(plain).map_err(&failed)?;
         if n_read == 0 {
-            return Ok(Bytes::from(plain));
+            return Ok(());
         }
         if plain.len() as u64 > limit_bytes {
             return Err(Error::TooLarge { limit_bytes, stage: "when decompressed" });

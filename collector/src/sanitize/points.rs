@@ -1,9 +1,8 @@
 //! Data points that say nothing, or contradict themselves (V17, V19, V20).
 
 use model::{Repairs, Temporality};
-use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
-use opentelemetry_proto::tonic::metrics::v1::{ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint};
 
+use crate::otlp::message::{Buckets, ExponentialHistogramPoint, HistogramPoint, NumberPoint};
 use crate::outcome::Reason;
 
 /// OTLP's `NO_RECORDED_VALUE`: the series went away; stored as a staleness mark.
@@ -19,15 +18,15 @@ pub(crate) const fn temporality(code: i32) -> Result<(), Reason> {
 }
 
 /// V20.
-pub(crate) const fn number(point: &NumberDataPoint) -> Result<(), Reason> {
+pub(crate) fn number(point: &NumberPoint<'_>) -> Result<(), Reason> {
     if point.value.is_none() && point.flags & NO_RECORDED_VALUE == 0 { Err(Reason::NoValue) } else { Ok(()) }
 }
 
 /// V19: bounds rise, and there is one bucket more than bounds, or neither.
-pub(crate) fn histogram(point: &HistogramDataPoint) -> Result<Repairs, Reason> {
-    let (bounds, counts) = (&point.explicit_bounds, &point.bucket_counts);
+pub(crate) fn histogram(point: &HistogramPoint<'_>) -> Result<Repairs, Reason> {
+    let (bounds, counts) = (&point.bounds, &point.bucket_counts);
     let is_empty = bounds.is_empty() && counts.is_empty();
-    let is_rising = bounds.windows(2).all(|pair| pair[0] < pair[1]) && !bounds.iter().any(|bound| bound.is_nan());
+    let is_rising = bounds.is_sorted_by(|low, high| low < high) && !bounds.iter().any(|bound| bound.is_nan());
     if !is_rising || (counts.len() != bounds.len() + 1 && !is_empty) {
         return Err(Reason::BadHistogram);
     }
@@ -36,7 +35,7 @@ pub(crate) fn histogram(point: &HistogramDataPoint) -> Result<Repairs, Reason> {
 }
 
 /// V19 for exponential histograms.
-pub(crate) fn exponential_histogram(point: &ExponentialHistogramDataPoint) -> Result<Repairs, Reason> {
+pub(crate) fn exponential_histogram(point: &ExponentialHistogramPoint<'_>) -> Result<Repairs, Reason> {
     let (positive, negative) = (counts(point.positive.as_ref()), counts(point.negative.as_ref()));
     if !EXP_SCALES.contains(&point.scale) || positive.len().max(negative.len()) > EXP_BUCKETS_MAX {
         return Err(Reason::BadHistogram);
@@ -45,8 +44,8 @@ pub(crate) fn exponential_histogram(point: &ExponentialHistogramDataPoint) -> Re
     Ok(if total == Some(point.count) { Repairs::NONE } else { Repairs::COUNT_MISMATCH })
 }
 
-fn counts(side: Option<&Buckets>) -> &[u64] {
-    side.map_or(&[], |buckets| &buckets.bucket_counts)
+fn counts<'a>(side: Option<&'a Buckets<'_>>) -> &'a [u64] {
+    side.map_or(&[], |buckets| &buckets.counts)
 }
 
 /// `None` when the sum does not fit.

@@ -1,5 +1,4 @@
-//! J1-J16: what a body may look like. (J13 is not met: a protobuf string that is not UTF-8 refuses its batch
-//! whole; see `j13_invalid_utf8`.)
+//! J1-J16: what a body may look like. More about protobuf in `wire.rs`, where prost is the judge.
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -11,7 +10,7 @@ use prost::Message as _;
 use serde_json::{Value as Json, json};
 
 use super::world::*;
-use crate::otlp::json as otlp_json;
+use crate::otlp::structs;
 use crate::sanitize::nesting::NESTING_MAX;
 use crate::{Encoding, Outcome, Signal, to_batches};
 
@@ -20,7 +19,7 @@ use crate::{Encoding, Outcome, Signal, to_batches};
 fn read_span(members: &str) -> Result<Span, String> {
     let text = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{{members}}}]}}]}}]}}"#);
     let mut outcome = Outcome::default();
-    let request = otlp_json::traces(text.as_bytes(), &mut outcome).map_err(|error| error.to_string())?;
+    let request = structs::traces_from_json(text.as_bytes(), &mut outcome).map_err(|error| error.to_string())?;
     Ok(request.resource_spans[0].scope_spans[0].spans[0].clone())
 }
 
@@ -168,7 +167,7 @@ fn j8_null_is_absent() {
     assert_eq!(read_value("null"), Ok(None));
     assert_eq!(read_value(r#"{"stringValue":null}"#), Ok(None));
     assert_eq!(read_value(r#"{"arrayValue":null,"intValue":"1"}"#), Ok(Some(Value::IntValue(1))));
-    let request = otlp_json::traces(br#"{"resourceSpans":null}"#, &mut Outcome::default());
+    let request = structs::traces_from_json(br#"{"resourceSpans":null}"#, &mut Outcome::default());
     assert_eq!(request, Ok(ExportTraceServiceRequest::default()));
 }
 
@@ -177,7 +176,7 @@ fn j8_null_is_absent() {
 fn j9_duplicates_and_trailing_bytes() {
     check_span(r#""name":"a","name":"b""#, Span { name: "b".into(), ..Span::default() });
     check_span(r#""attributes":[{"key":"a"}],"attributes":[]"#, Span::default());
-    let read = |text: &str| otlp_json::traces(text.as_bytes(), &mut Outcome::default());
+    let read = |text: &str| structs::traces_from_json(text.as_bytes(), &mut Outcome::default());
     assert!(read(" {} \n").is_ok());
     for wrong in ["{}x", "{}{}", "{},", "[]", "null", "", "{", "{\"a\":1,}", "{'a':1}", "{\"a\" 1}", "{\"a\":01}"] {
         assert!(read(wrong).is_err(), "{wrong:?}");
@@ -319,16 +318,34 @@ async fn j12_nesting_is_bounded() {
     }
 }
 
-/// Not met yet: the batch is refused whole, and the sender is told. JSON has no such strings: half a
-/// surrogate pair becomes U+FFFD.
+/// Text that is not UTF-8 is mended and said so; nothing else of the batch changes. JSON has no such strings: half
+/// a surrogate pair becomes U+FFFD.
 #[tokio::test]
 async fn j13_invalid_utf8() {
+    let request = traces(&[
+        span(json!({ "name": "GET", "attributes": [attribute("kay", json!({ "stringValue": "bad!" }))] })),
+        span(json!({ "name": "other", "spanId": "eee19b7ec3c1b175" })),
+    ]);
+    let mut body = to_protobuf(Signal::Traces, request.to_string().as_bytes());
+    for (text, at, odd) in [("GET", 1, 0xff), ("kay", 0, 0xc3), ("bad!", 3, 0x80)] {
+        let found = body.windows(text.len()).position(|bytes| bytes == text.as_bytes()).expect("it is there");
+        body[found + at] = odd;
+    }
+    let (batches, outcome) =
+        to_batches(Signal::Traces, Encoding::Protobuf, &body, NOW, model::UnixNanos(0)).expect("readable");
+    let rows = batches[0].records();
+    assert_eq!((cell(rows, "name", 0), cell(rows, "name", 1)), ("G\u{fffd}T".to_owned(), "other".to_owned()));
+    let attributes = cell(rows, "attributes", 0);
+    assert!(attributes.contains("key: \u{fffd}ay") && attributes.contains("str: bad\u{fffd}"), "{attributes}");
+    let flag = model::Repairs::INVALID_UTF8.bits().to_string();
+    assert_eq!((cell(rows, "repairs", 0), cell(rows, "repairs", 1)), (flag, "0".to_owned()));
+    assert_eq!(outcome.repaired().collect::<Vec<_>>(), [("invalid_utf8", 1)]);
     let world = World::new().await;
-    let mut body = to_protobuf(Signal::Traces, good(Signal::Traces).to_string().as_bytes());
-    let at = body.windows(3).position(|bytes| bytes == b"GET").expect("the name");
-    body[at] = 0xff;
-    let answer = world.send_protobuf(Wire::Protobuf, Signal::Traces, body).await;
-    assert!(answer.http_status == 400 && answer.message.contains("UTF-8"), "{}", answer.message);
+    for wire in [Wire::Grpc, Wire::Protobuf] {
+        let answer = world.send_protobuf(wire, Signal::Traces, body.clone()).await;
+        assert_eq!((answer.http_status, answer.rejected), (200, 0));
+        assert_eq!(answer.message, "kept with changes: 1 invalid_utf8");
+    }
     check_span(r#""name":"a\ud800b""#, Span { name: "a\u{fffd}b".into(), ..Span::default() });
     check_span(r#""name":"\ud83d\ude00\u0041\/\n""#, Span { name: "\u{1f600}A/\n".into(), ..Span::default() });
 }
@@ -392,7 +409,7 @@ fn reader_agrees_with_serde_json() {
     let document = r#"[\{\}\[\]",:0-9eE+\-. \\u"ntfabl\n\t]{0,24}"#;
     proptest!(ProptestConfig::with_cases(4000), |(text in document)| {
         let wrapped = format!(r#"{{"unknown":{text}}}"#);
-        let ours = otlp_json::traces(wrapped.as_bytes(), &mut Outcome::default()).is_ok();
+        let ours = structs::traces_from_json(wrapped.as_bytes(), &mut Outcome::default()).is_ok();
         let theirs = serde_json::from_str::<Json>(&wrapped);
         // Half surrogates are mended here and refused there; doubles too large for f64 are no concern of a skipped member.
         let excused = theirs.as_ref().is_err_and(|error| {

@@ -20,7 +20,7 @@ use storage::table::Table;
 use storage::{Batch, Clock, Storage};
 use tower::ServiceExt as _;
 
-use crate::otlp::json as otlp_json;
+use crate::otlp::structs;
 use crate::receiver::test_status::Status;
 use crate::{Collector, Config, Encoding, Outcome, Signal, to_batches};
 
@@ -202,9 +202,9 @@ pub(super) fn frame(is_compressed: bool, message: &[u8]) -> Vec<u8> {
 pub(super) fn to_protobuf(signal: Signal, json: &[u8]) -> Vec<u8> {
     let mut outcome = Outcome::default();
     match signal {
-        Signal::Traces => otlp_json::traces(json, &mut outcome).expect("valid OTLP/JSON").encode_to_vec(),
-        Signal::Metrics => otlp_json::metrics(json, &mut outcome).expect("valid OTLP/JSON").encode_to_vec(),
-        Signal::Logs => otlp_json::logs(json, &mut outcome).expect("valid OTLP/JSON").encode_to_vec(),
+        Signal::Traces => structs::traces_from_json(json, &mut outcome).expect("valid OTLP/JSON").encode_to_vec(),
+        Signal::Metrics => structs::metrics_from_json(json, &mut outcome).expect("valid OTLP/JSON").encode_to_vec(),
+        Signal::Logs => structs::logs_from_json(json, &mut outcome).expect("valid OTLP/JSON").encode_to_vec(),
     }
 }
 

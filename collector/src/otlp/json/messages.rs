@@ -2,26 +2,11 @@
 //!
 //! A message that stands twice under one name is replaced by the later one, as any other member (J9).
 
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList,
+use crate::otlp::message::{
+    Arena, Buckets, Data, EntityRef, Event, Exemplar, ExponentialHistogram, ExponentialHistogramPoint, Gauge,
+    Histogram, HistogramPoint, KeyValue, Link, List, LogRecord, Message as _, Metric, Number, NumberPoint, Quantile,
+    Resource, Scope, Span, Status, Sum, Summary, SummaryPoint, Text, Value,
 };
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
-use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::metrics::v1::summary_data_point::ValueAtQuantile;
-use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Exemplar, ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram,
-    HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint,
-    exemplar, number_data_point,
-};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
 
 use super::reader::{JsonError, Reader};
 
@@ -29,15 +14,15 @@ type Read<T> = Result<T, JsonError>;
 
 /// Declares how a message is read: `"member" => field = how`.
 ///
-/// `how` is a function from the reader to the value; `optional(f)`, `list(f)` and `one_of(wrap, f)` say how
+/// `how` is a function from the reader to the value; `option(f)`, `each(f)` and `one_of(wrap, f)` say how
 /// the value stands in the field. An absent (`null`) member leaves a `one_of` as it was.
 macro_rules! message {
     ($name:ident -> $message:ident { $($member:literal => $field:ident = $how:tt $(($($inner:expr),+))?,)* }) => {
-        pub(super) fn $name(r: &mut Reader<'_>) -> Read<$message> {
-            let mut message = $message::default();
+        pub(crate) fn $name<'a, 't: 'a>(r: &mut Reader<'t>, arena: &'a Arena) -> Read<message!(@type $message 'a)> {
+            let mut message = $message::new(arena);
             r.object(|r, member| {
                 match member {
-                    $($member => message!(@read r, message.$field, $how $(($($inner),+))?),)*
+                    $($member => message!(@read r, arena, message.$field, $how $(($($inner),+))?),)*
                     _ => return r.unknown(),
                 }
                 Ok(true)
@@ -45,177 +30,169 @@ macro_rules! message {
             Ok(message)
         }
     };
-    (@read $r:ident, $field:expr, optional($read:expr)) => {
-        $field = if $r.take_null() { None } else { Some($read($r)?) }
-    };
-    (@read $r:ident, $field:expr, list($read:expr)) => { $field = list($r, $read)? };
-    (@read $r:ident, $field:expr, one_of($wrap:expr, $read:expr)) => {
+    (@type Quantile $a:lifetime) => { Quantile };
+    (@type $message:ident $a:lifetime) => { $message<$a> };
+    (@read $r:ident, $arena:ident, $field:expr, option($read:expr)) => { $field = optional($r, $arena, $read)? };
+    (@read $r:ident, $arena:ident, $field:expr, each($read:expr)) => { $field = list($r, $arena, $read)? };
+    (@read $r:ident, $arena:ident, $field:expr, one_of($wrap:expr, $read:expr)) => {
         if !$r.take_null() {
-            $field = Some($wrap($read($r)?));
+            $field = Some($wrap($read($r, $arena)?));
         }
     };
-    (@read $r:ident, $field:expr, $how:ident) => { $field = $how($r)? };
+    (@read $r:ident, $arena:ident, $field:expr, $how:ident) => { $field = $how($r, $arena)? };
 }
 
-fn list<T>(r: &mut Reader<'_>, read: impl Fn(&mut Reader<'_>) -> Read<T>) -> Read<Vec<T>> {
-    let mut items = Vec::new();
+/// A message that may be absent.
+pub(super) fn optional<'a, 't: 'a, T>(
+    r: &mut Reader<'t>,
+    arena: &'a Arena,
+    read: impl Fn(&mut Reader<'t>, &'a Arena) -> Read<T>,
+) -> Read<Option<T>> {
+    if r.take_null() { Ok(None) } else { read(r, arena).map(Some) }
+}
+
+fn list<'a, 't: 'a, T>(
+    r: &mut Reader<'t>,
+    arena: &'a Arena,
+    read: impl Fn(&mut Reader<'t>, &'a Arena) -> Read<T>,
+) -> Read<List<'a, T>> {
+    let mut items = arena.list();
     r.array(|r| {
-        items.push(read(r)?);
+        items.push(read(r, arena)?);
         Ok(())
     })?;
     Ok(items)
 }
 
-fn text(r: &mut Reader<'_>) -> Read<String> {
-    r.text()
+fn text<'a, 't: 'a>(r: &mut Reader<'t>, arena: &'a Arena) -> Read<Text<'a>> {
+    r.text(arena)
 }
 
-fn u64(r: &mut Reader<'_>) -> Read<u64> {
-    r.u64()
+fn id<'a>(r: &mut Reader<'_>, arena: &'a Arena) -> Read<&'a [u8]> {
+    r.id(arena)
 }
 
-fn i64(r: &mut Reader<'_>) -> Read<i64> {
-    r.i64()
+fn base64<'a, 't: 'a>(r: &mut Reader<'t>, arena: &'a Arena) -> Read<&'a [u8]> {
+    r.base64(arena)
 }
 
-fn u32(r: &mut Reader<'_>) -> Read<u32> {
-    r.u32()
+/// Declares how plain values are read: by the function of the reader with the same name.
+macro_rules! plain {
+    ($($name:ident -> $type:ty;)*) => {
+        $(fn $name(r: &mut Reader<'_>, _: &Arena) -> Read<$type> {
+            r.$name()
+        })*
+    };
 }
 
-fn i32(r: &mut Reader<'_>) -> Read<i32> {
-    r.i32()
+plain! {
+    u64 -> u64;
+    i64 -> i64;
+    u32 -> u32;
+    i32 -> i32;
+    double -> f64;
+    bool -> bool;
+    optional_double -> Option<f64>;
 }
 
-fn double(r: &mut Reader<'_>) -> Read<f64> {
-    r.double()
+/// Names of the values of an enum, in the order of their numbers; the first one is 0.
+macro_rules! enumeration {
+    ($($name:ident: $($value:literal)*;)*) => {
+        $(fn $name(r: &mut Reader<'_>, _: &Arena) -> Read<i32> {
+            const NAMES: &[&str] = &[$($value),*];
+            r.enumeration(|name| NAMES.iter().position(|known| *known == name)?.try_into().ok())
+        })*
+    };
 }
 
-fn bool(r: &mut Reader<'_>) -> Read<bool> {
-    r.bool()
+enumeration! {
+    span_kind: "SPAN_KIND_UNSPECIFIED" "SPAN_KIND_INTERNAL" "SPAN_KIND_SERVER" "SPAN_KIND_CLIENT"
+        "SPAN_KIND_PRODUCER" "SPAN_KIND_CONSUMER";
+    status_code: "STATUS_CODE_UNSET" "STATUS_CODE_OK" "STATUS_CODE_ERROR";
+    severity_number: "SEVERITY_NUMBER_UNSPECIFIED"
+        "SEVERITY_NUMBER_TRACE" "SEVERITY_NUMBER_TRACE2" "SEVERITY_NUMBER_TRACE3" "SEVERITY_NUMBER_TRACE4"
+        "SEVERITY_NUMBER_DEBUG" "SEVERITY_NUMBER_DEBUG2" "SEVERITY_NUMBER_DEBUG3" "SEVERITY_NUMBER_DEBUG4"
+        "SEVERITY_NUMBER_INFO" "SEVERITY_NUMBER_INFO2" "SEVERITY_NUMBER_INFO3" "SEVERITY_NUMBER_INFO4"
+        "SEVERITY_NUMBER_WARN" "SEVERITY_NUMBER_WARN2" "SEVERITY_NUMBER_WARN3" "SEVERITY_NUMBER_WARN4"
+        "SEVERITY_NUMBER_ERROR" "SEVERITY_NUMBER_ERROR2" "SEVERITY_NUMBER_ERROR3" "SEVERITY_NUMBER_ERROR4"
+        "SEVERITY_NUMBER_FATAL" "SEVERITY_NUMBER_FATAL2" "SEVERITY_NUMBER_FATAL3" "SEVERITY_NUMBER_FATAL4";
+    temporality: "AGGREGATION_TEMPORALITY_UNSPECIFIED" "AGGREGATION_TEMPORALITY_DELTA"
+        "AGGREGATION_TEMPORALITY_CUMULATIVE";
 }
-
-fn id(r: &mut Reader<'_>) -> Read<Vec<u8>> {
-    r.id()
-}
-
-fn base64(r: &mut Reader<'_>) -> Read<Vec<u8>> {
-    r.base64()
-}
-
-fn optional_double(r: &mut Reader<'_>) -> Read<Option<f64>> {
-    r.optional_double()
-}
-
-fn span_kind(r: &mut Reader<'_>) -> Read<i32> {
-    r.enumeration(|name| SpanKind::from_str_name(name).map(|known| known as i32))
-}
-
-fn status_code(r: &mut Reader<'_>) -> Read<i32> {
-    r.enumeration(|name| StatusCode::from_str_name(name).map(|known| known as i32))
-}
-
-fn severity_number(r: &mut Reader<'_>) -> Read<i32> {
-    r.enumeration(|name| SeverityNumber::from_str_name(name).map(|known| known as i32))
-}
-
-fn temporality(r: &mut Reader<'_>) -> Read<i32> {
-    r.enumeration(|name| AggregationTemporality::from_str_name(name).map(|known| known as i32))
-}
-
-// --- envelopes ---
-
-message!(traces -> ExportTraceServiceRequest {
-    "resourceSpans" => resource_spans = list(resource_spans),
-});
-
-message!(resource_spans -> ResourceSpans {
-    "resource" => resource = optional(resource),
-    "scopeSpans" => scope_spans = list(scope_spans),
-    "schemaUrl" => schema_url = text,
-});
-
-message!(scope_spans -> ScopeSpans {
-    "scope" => scope = optional(scope),
-    "spans" => spans = list(span),
-    "schemaUrl" => schema_url = text,
-});
-
-message!(metrics -> ExportMetricsServiceRequest {
-    "resourceMetrics" => resource_metrics = list(resource_metrics),
-});
-
-message!(resource_metrics -> ResourceMetrics {
-    "resource" => resource = optional(resource),
-    "scopeMetrics" => scope_metrics = list(scope_metrics),
-    "schemaUrl" => schema_url = text,
-});
-
-message!(scope_metrics -> ScopeMetrics {
-    "scope" => scope = optional(scope),
-    "metrics" => metrics = list(metric),
-    "schemaUrl" => schema_url = text,
-});
-
-message!(logs -> ExportLogsServiceRequest {
-    "resourceLogs" => resource_logs = list(resource_logs),
-});
-
-message!(resource_logs -> ResourceLogs {
-    "resource" => resource = optional(resource),
-    "scopeLogs" => scope_logs = list(scope_logs),
-    "schemaUrl" => schema_url = text,
-});
-
-message!(scope_logs -> ScopeLogs {
-    "scope" => scope = optional(scope),
-    "logRecords" => log_records = list(log_record),
-    "schemaUrl" => schema_url = text,
-});
 
 // --- common ---
 
 message!(resource -> Resource {
-    "attributes" => attributes = list(key_value),
+    "attributes" => attributes = each(key_value),
     "droppedAttributesCount" => dropped_attributes_count = u32,
-    "entityRefs" => entity_refs = list(entity_ref),
+    "entityRefs" => entity_refs = each(entity_ref),
 });
 
 message!(entity_ref -> EntityRef {
     "schemaUrl" => schema_url = text,
-    "type" => r#type = text,
-    "idKeys" => id_keys = list(text),
-    "descriptionKeys" => description_keys = list(text),
+    "type" => kind = text,
+    "idKeys" => id_keys = each(text),
+    "descriptionKeys" => description_keys = each(text),
 });
 
-message!(scope -> InstrumentationScope {
+message!(scope -> Scope {
     "name" => name = text,
     "version" => version = text,
-    "attributes" => attributes = list(key_value),
+    "attributes" => attributes = each(key_value),
     "droppedAttributesCount" => dropped_attributes_count = u32,
 });
 
-message!(key_value -> KeyValue {
-    "key" => key = text,
-    "value" => value = optional(any_value),
-});
+pub(crate) fn key_value<'a, 't: 'a>(r: &mut Reader<'t>, arena: &'a Arena) -> Read<KeyValue<'a>> {
+    let mut message = KeyValue::new(arena);
+    r.object(|r, member| {
+        match member {
+            "key" => message.key = r.text(arena)?,
+            "value" => message.value = any_value(r, arena)?,
+            _ => return r.unknown(),
+        }
+        Ok(true)
+    })?;
+    Ok(message)
+}
 
-message!(any_value -> AnyValue {
-    "stringValue" => value = one_of(Value::StringValue, text),
-    "boolValue" => value = one_of(Value::BoolValue, bool),
-    "intValue" => value = one_of(Value::IntValue, i64),
-    "doubleValue" => value = one_of(Value::DoubleValue, double),
-    "arrayValue" => value = one_of(Value::ArrayValue, array_value),
-    "kvlistValue" => value = one_of(Value::KvlistValue, key_value_list),
-    "bytesValue" => value = one_of(Value::BytesValue, base64),
-});
+/// The last member wins; one that is `null` leaves it as it was.
+pub(crate) fn any_value<'a, 't: 'a>(r: &mut Reader<'t>, arena: &'a Arena) -> Read<Value<'a>> {
+    let mut value = Value::Empty;
+    r.object(|r, member| {
+        let read: fn(&mut Reader<'t>, &'a Arena) -> Read<Value<'a>> = match member {
+            "stringValue" => |r, arena| text(r, arena).map(Value::Text),
+            "boolValue" => |r, arena| bool(r, arena).map(Value::Bool),
+            "intValue" => |r, arena| i64(r, arena).map(Value::Int),
+            "doubleValue" => |r, arena| double(r, arena).map(Value::Double),
+            "arrayValue" => |r, arena| values(r, arena, any_value).map(Value::List),
+            "kvlistValue" => |r, arena| values(r, arena, key_value).map(Value::Map),
+            "bytesValue" => |r, arena| base64(r, arena).map(Value::Bytes),
+            _ => return r.unknown(),
+        };
+        if !r.take_null() {
+            value = read(r, arena)?;
+        }
+        Ok(true)
+    })?;
+    Ok(value)
+}
 
-message!(array_value -> ArrayValue {
-    "values" => values = list(any_value),
-});
-
-message!(key_value_list -> KeyValueList {
-    "values" => values = list(key_value),
-});
+/// `ArrayValue` and `KeyValueList`: a message with one list.
+fn values<'a, 't: 'a, T>(
+    r: &mut Reader<'t>,
+    arena: &'a Arena,
+    read: fn(&mut Reader<'t>, &'a Arena) -> Read<T>,
+) -> Read<&'a mut List<'a, T>> {
+    let mut items = arena.list();
+    r.object(|r, member| {
+        match member {
+            "values" => items = list(r, arena, read)?,
+            _ => return r.unknown(),
+        }
+        Ok(true)
+    })?;
+    Ok(arena.keep(items))
+}
 
 // --- traces ---
 
@@ -227,21 +204,21 @@ message!(span -> Span {
     "flags" => flags = u32,
     "name" => name = text,
     "kind" => kind = span_kind,
-    "startTimeUnixNano" => start_time_unix_nano = u64,
-    "endTimeUnixNano" => end_time_unix_nano = u64,
-    "attributes" => attributes = list(key_value),
+    "startTimeUnixNano" => start_time = u64,
+    "endTimeUnixNano" => end_time = u64,
+    "attributes" => attributes = each(key_value),
     "droppedAttributesCount" => dropped_attributes_count = u32,
-    "events" => events = list(event),
+    "events" => events = each(event),
     "droppedEventsCount" => dropped_events_count = u32,
-    "links" => links = list(link),
+    "links" => links = each(link),
     "droppedLinksCount" => dropped_links_count = u32,
-    "status" => status = optional(status),
+    "status" => status = option(status),
 });
 
 message!(event -> Event {
-    "timeUnixNano" => time_unix_nano = u64,
+    "timeUnixNano" => time = u64,
     "name" => name = text,
-    "attributes" => attributes = list(key_value),
+    "attributes" => attributes = each(key_value),
     "droppedAttributesCount" => dropped_attributes_count = u32,
 });
 
@@ -249,7 +226,7 @@ message!(link -> Link {
     "traceId" => trace_id = id,
     "spanId" => span_id = id,
     "traceState" => trace_state = text,
-    "attributes" => attributes = list(key_value),
+    "attributes" => attributes = each(key_value),
     "droppedAttributesCount" => dropped_attributes_count = u32,
     "flags" => flags = u32,
 });
@@ -262,12 +239,12 @@ message!(status -> Status {
 // --- logs ---
 
 message!(log_record -> LogRecord {
-    "timeUnixNano" => time_unix_nano = u64,
-    "observedTimeUnixNano" => observed_time_unix_nano = u64,
+    "timeUnixNano" => time = u64,
+    "observedTimeUnixNano" => observed_time = u64,
     "severityNumber" => severity_number = severity_number,
     "severityText" => severity_text = text,
-    "body" => body = optional(any_value),
-    "attributes" => attributes = list(key_value),
+    "body" => body = option(any_value),
+    "attributes" => attributes = each(key_value),
     "droppedAttributesCount" => dropped_attributes_count = u32,
     "flags" => flags = u32,
     "traceId" => trace_id = id,
@@ -281,7 +258,7 @@ message!(metric -> Metric {
     "name" => name = text,
     "description" => description = text,
     "unit" => unit = text,
-    "metadata" => metadata = list(key_value),
+    "metadata" => metadata = each(key_value),
     "gauge" => data = one_of(Data::Gauge, gauge),
     "sum" => data = one_of(Data::Sum, sum),
     "histogram" => data = one_of(Data::Histogram, histogram),
@@ -290,57 +267,57 @@ message!(metric -> Metric {
 });
 
 message!(gauge -> Gauge {
-    "dataPoints" => data_points = list(number_point),
+    "dataPoints" => points = each(number_point),
 });
 
 message!(sum -> Sum {
-    "dataPoints" => data_points = list(number_point),
-    "aggregationTemporality" => aggregation_temporality = temporality,
+    "dataPoints" => points = each(number_point),
+    "aggregationTemporality" => temporality = temporality,
     "isMonotonic" => is_monotonic = bool,
 });
 
 message!(histogram -> Histogram {
-    "dataPoints" => data_points = list(histogram_point),
-    "aggregationTemporality" => aggregation_temporality = temporality,
+    "dataPoints" => points = each(histogram_point),
+    "aggregationTemporality" => temporality = temporality,
 });
 
 message!(exponential_histogram -> ExponentialHistogram {
-    "dataPoints" => data_points = list(exponential_histogram_point),
-    "aggregationTemporality" => aggregation_temporality = temporality,
+    "dataPoints" => points = each(exponential_histogram_point),
+    "aggregationTemporality" => temporality = temporality,
 });
 
 message!(summary -> Summary {
-    "dataPoints" => data_points = list(summary_point),
+    "dataPoints" => points = each(summary_point),
 });
 
-message!(number_point -> NumberDataPoint {
-    "attributes" => attributes = list(key_value),
-    "startTimeUnixNano" => start_time_unix_nano = u64,
-    "timeUnixNano" => time_unix_nano = u64,
-    "asDouble" => value = one_of(number_data_point::Value::AsDouble, double),
-    "asInt" => value = one_of(number_data_point::Value::AsInt, i64),
-    "exemplars" => exemplars = list(exemplar),
+message!(number_point -> NumberPoint {
+    "attributes" => attributes = each(key_value),
+    "startTimeUnixNano" => start_time = u64,
+    "timeUnixNano" => time = u64,
+    "asDouble" => value = one_of(Number::Double, double),
+    "asInt" => value = one_of(Number::Int, i64),
+    "exemplars" => exemplars = each(exemplar),
     "flags" => flags = u32,
 });
 
-message!(histogram_point -> HistogramDataPoint {
-    "attributes" => attributes = list(key_value),
-    "startTimeUnixNano" => start_time_unix_nano = u64,
-    "timeUnixNano" => time_unix_nano = u64,
+message!(histogram_point -> HistogramPoint {
+    "attributes" => attributes = each(key_value),
+    "startTimeUnixNano" => start_time = u64,
+    "timeUnixNano" => time = u64,
     "count" => count = u64,
     "sum" => sum = optional_double,
     "min" => min = optional_double,
     "max" => max = optional_double,
-    "bucketCounts" => bucket_counts = list(u64),
-    "explicitBounds" => explicit_bounds = list(double),
-    "exemplars" => exemplars = list(exemplar),
+    "bucketCounts" => bucket_counts = each(u64),
+    "explicitBounds" => bounds = each(double),
+    "exemplars" => exemplars = each(exemplar),
     "flags" => flags = u32,
 });
 
-message!(exponential_histogram_point -> ExponentialHistogramDataPoint {
-    "attributes" => attributes = list(key_value),
-    "startTimeUnixNano" => start_time_unix_nano = u64,
-    "timeUnixNano" => time_unix_nano = u64,
+message!(exponential_histogram_point -> ExponentialHistogramPoint {
+    "attributes" => attributes = each(key_value),
+    "startTimeUnixNano" => start_time = u64,
+    "timeUnixNano" => time = u64,
     "count" => count = u64,
     "sum" => sum = optional_double,
     "min" => min = optional_double,
@@ -348,37 +325,37 @@ message!(exponential_histogram_point -> ExponentialHistogramDataPoint {
     "scale" => scale = i32,
     "zeroCount" => zero_count = u64,
     "zeroThreshold" => zero_threshold = double,
-    "positive" => positive = optional(buckets),
-    "negative" => negative = optional(buckets),
-    "exemplars" => exemplars = list(exemplar),
+    "positive" => positive = option(buckets),
+    "negative" => negative = option(buckets),
+    "exemplars" => exemplars = each(exemplar),
     "flags" => flags = u32,
 });
 
 message!(buckets -> Buckets {
     "offset" => offset = i32,
-    "bucketCounts" => bucket_counts = list(u64),
+    "bucketCounts" => counts = each(u64),
 });
 
-message!(summary_point -> SummaryDataPoint {
-    "attributes" => attributes = list(key_value),
-    "startTimeUnixNano" => start_time_unix_nano = u64,
-    "timeUnixNano" => time_unix_nano = u64,
+message!(summary_point -> SummaryPoint {
+    "attributes" => attributes = each(key_value),
+    "startTimeUnixNano" => start_time = u64,
+    "timeUnixNano" => time = u64,
     "count" => count = u64,
     "sum" => sum = double,
-    "quantileValues" => quantile_values = list(value_at_quantile),
+    "quantileValues" => quantiles = each(value_at_quantile),
     "flags" => flags = u32,
 });
 
-message!(value_at_quantile -> ValueAtQuantile {
+message!(value_at_quantile -> Quantile {
     "quantile" => quantile = double,
     "value" => value = double,
 });
 
 message!(exemplar -> Exemplar {
-    "filteredAttributes" => filtered_attributes = list(key_value),
-    "timeUnixNano" => time_unix_nano = u64,
-    "asDouble" => value = one_of(exemplar::Value::AsDouble, double),
-    "asInt" => value = one_of(exemplar::Value::AsInt, i64),
+    "filteredAttributes" => attributes = each(key_value),
+    "timeUnixNano" => time = u64,
+    "asDouble" => value = one_of(Number::Double, double),
+    "asInt" => value = one_of(Number::Int, i64),
     "spanId" => span_id = id,
     "traceId" => trace_id = id,
 });

@@ -39,7 +39,7 @@ enum Step<'a> {
 
 /// Reads a document from front to back.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     text: &'a str,
     at: usize,
     path: Vec<Step<'a>>,
@@ -48,7 +48,7 @@ pub(super) struct Reader<'a> {
 
 /// A value that is neither object nor list.
 #[derive(Debug, PartialEq)]
-pub(super) enum Scalar<'a> {
+pub(crate) enum Scalar<'a> {
     Null,
     Bool(bool),
     /// The characters of a number, known to be one.
@@ -136,6 +136,47 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads the whole document for nothing but whether it is JSON.
+    pub(super) fn check(mut self) -> Result<(), JsonError> {
+        self.skip()?;
+        self.end()
+    }
+
+    /// Jumps over the value of a member that is read later, by [`Reader::revisit`]. `place` says where it stands;
+    /// of several the last one wins, and the others are checked here.
+    ///
+    /// Objects and lists are only followed by their brackets: whether they are JSON shows when they are read.
+    pub(super) fn jump(&mut self, place: &mut Option<usize>) -> Result<bool, JsonError> {
+        self.peek();
+        let here = self.at;
+        if let Some(before) = place.replace(here) {
+            self.at = before;
+            self.skip()?;
+            self.at = here;
+        }
+        match self.peek() {
+            Some(b'{' | b'[') => self.at = end_of_brackets(self.text.as_bytes(), here),
+            _ => self.skip()?,
+        }
+        Ok(true)
+    }
+
+    /// Reads the list that stands at `place`, item by item, and comes back.
+    pub(super) fn revisit(
+        &mut self,
+        place: Option<usize>,
+        member: &'static str,
+        item: impl FnMut(&mut Self) -> Result<(), JsonError>,
+    ) -> Result<(), JsonError> {
+        let Some(place) = place else { return Ok(()) };
+        let here = std::mem::replace(&mut self.at, place);
+        self.enter(Step::Member(Cow::Borrowed(member)))?;
+        self.array(item)?;
+        self.path.pop();
+        self.at = here;
+        Ok(())
+    }
+
     /// Reads a value that is neither object nor list.
     pub(super) fn scalar(&mut self, expected: &str) -> Result<Scalar<'a>, JsonError> {
         match self.peek() {
@@ -152,7 +193,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Nothing but white space follows (J9).
-    pub(super) fn end(mut self) -> Result<(), JsonError> {
+    pub(super) fn end(&mut self) -> Result<(), JsonError> {
         match self.peek() {
             None => Ok(()),
             Some(_) => Err(self.expected("the end of the document")),
@@ -279,6 +320,28 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// Where the object or list that begins at `start` ends: behind its last bracket, or at the end of the text.
+fn end_of_brackets(text: &[u8], start: usize) -> usize {
+    let (mut depth, mut in_text, mut is_escaped) = (0usize, false, false);
+    for (at, byte) in text.iter().enumerate().skip(start) {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if in_text => is_escaped = true,
+            b'"' => in_text = !in_text,
+            _ if in_text => {}
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    return at + 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    text.len()
 }
 
 /// Reads one escape at the start of `text`: the character, and how many bytes it took. Half a surrogate

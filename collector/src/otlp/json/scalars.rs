@@ -2,11 +2,14 @@
 //!
 //! Each function reads one value; `null` gives the default.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::reader::{JsonError, Reader, Scalar, is_number};
+use crate::otlp::message::{Arena, Text};
 
 /// Stands for an id that is no hex: no id has one byte, so whoever checks it refuses it.
 const NO_ID: [u8; 1] = [0];
@@ -32,7 +35,7 @@ macro_rules! integer {
     };
 }
 
-impl Reader<'_> {
+impl<'t> Reader<'t> {
     integer!(u64, u64, "a 64-bit unsigned integer");
     integer!(i64, i64, "a 64-bit integer");
     integer!(u32, u32, "a 32-bit unsigned integer");
@@ -72,30 +75,45 @@ impl Reader<'_> {
     }
 
     /// Text.
-    pub(super) fn text(&mut self) -> Result<String, JsonError> {
+    pub(super) fn text<'a>(&mut self, arena: &'a Arena) -> Result<Text<'a>, JsonError>
+    where
+        't: 'a,
+    {
         const EXPECTED: &str = "a string";
         match self.scalar(EXPECTED)? {
-            Scalar::Null => Ok(String::new()),
-            Scalar::Text(text) => Ok(text.into_owned()),
+            Scalar::Null => Ok(&[]),
+            Scalar::Text(Cow::Borrowed(text)) => Ok(text.as_bytes()),
+            Scalar::Text(Cow::Owned(text)) => Ok(arena.copy(text.as_bytes())),
             Scalar::Number(text) => Err(self.wrong(EXPECTED, text)),
             Scalar::Bool(value) => Err(self.wrong(EXPECTED, &value.to_string())),
         }
     }
 
     /// J2: hex of either case. What is no hex, or no text, becomes bytes that no id has.
-    pub(super) fn id(&mut self) -> Result<Vec<u8>, JsonError> {
+    pub(super) fn id<'a>(&mut self, arena: &'a Arena) -> Result<&'a [u8], JsonError> {
         match self.scalar("an id in hex")? {
-            Scalar::Null => Ok(Vec::new()),
-            Scalar::Text(text) => Ok(hex(&text).unwrap_or_else(|| NO_ID.to_vec())),
-            Scalar::Number(_) | Scalar::Bool(_) => Ok(NO_ID.to_vec()),
+            Scalar::Null => Ok(&[]),
+            Scalar::Text(text) => Ok(hex(&text, arena).unwrap_or(&NO_ID)),
+            Scalar::Number(_) | Scalar::Bool(_) => Ok(&NO_ID),
         }
     }
 
     /// J3: base64 of either alphabet, with or without padding.
-    pub(super) fn base64(&mut self) -> Result<Vec<u8>, JsonError> {
-        let text = self.text()?;
-        let standard = text.replace('-', "+").replace('_', "/");
-        BASE64.decode(standard).map_err(|_| self.wrong("base64", &text))
+    pub(super) fn base64<'a>(&mut self, arena: &'a Arena) -> Result<&'a [u8], JsonError>
+    where
+        't: 'a,
+    {
+        let text = self.text(arena)?;
+        let standard: Vec<u8> = text
+            .iter()
+            .map(|byte| match byte {
+                b'-' => b'+',
+                b'_' => b'/',
+                other => *other,
+            })
+            .collect();
+        let bytes = BASE64.decode(standard).map_err(|_| self.wrong("base64", &String::from_utf8_lossy(text)))?;
+        Ok(arena.copy(&bytes))
     }
 
     /// J6: the number of an enum, or its name, which is counted as odd.
@@ -133,8 +151,12 @@ fn integral<T: std::str::FromStr + TryFrom<i128>>(text: &str) -> Option<T> {
     is_exact.then(|| T::try_from(value as i128).ok()).flatten()
 }
 
-fn hex(text: &str) -> Option<Vec<u8>> {
-    let digits: Option<Vec<u8>> = text.chars().map(|c| Some(c.to_digit(16)? as u8)).collect();
-    let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
-    Some(digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+fn hex<'a>(text: &str, arena: &'a Arena) -> Option<&'a [u8]> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
+    let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    let mut bytes = arena.list();
+    for [high, low] in pairs {
+        bytes.push(digit(high)? << 4 | digit(low)?);
+    }
+    Some(bytes.into_bump_slice())
 }

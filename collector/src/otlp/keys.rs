@@ -1,0 +1,184 @@
+//! Attribute keys as numbers: each distinct key is looked at once, after that a number stands for it.
+//!
+//! Senders repeat the same keys in the same order. [`Keys`] remembers which key followed which, so that nearly
+//! every key is recognized by one comparison, without hashing. The number then tells which promoted column the
+//! key has, and whether it stood in the list before (V9).
+
+use std::hash::BuildHasher as _;
+use std::sync::OnceLock;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use model::semconv::{self, On};
+
+use super::columns::Slot;
+use super::message::KeyValue;
+
+/// Number of a key, valid until [`Keys::trim`].
+pub(crate) type KeyId = u32;
+
+/// Keys remembered from request to request. More are forgotten when their request is done.
+const KEYS_MAX: usize = 4096;
+const KEY_BYTES_MAX: usize = 256 << 10;
+
+/// A promoted column and the name by which a sender fills it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Promotion {
+    pub(crate) slot: Slot,
+    pub(crate) name: &'static str,
+}
+
+/// The promoted column of a key, by today's name or one it replaces.
+fn promotion(on: On, key: &[u8]) -> Option<Promotion> {
+    static PROMOTIONS: OnceLock<[HashMap<&'static [u8], Promotion>; 2]> = OnceLock::new();
+    let promotions = PROMOTIONS.get_or_init(|| [On::Resource, On::Item].map(promotions_by_key));
+    promotions.get(on as usize)?.get(key).copied()
+}
+
+fn promotions_by_key(on: On) -> HashMap<&'static [u8], Promotion> {
+    let named = semconv::promoted(on).enumerate().flat_map(|(index, convention)| {
+        let slot = Slot { index, value: convention.value };
+        let names = convention.replaces.iter().chain([&convention.key]);
+        names.map(move |name| (name.as_bytes(), Promotion { slot, name }))
+    });
+    named.collect()
+}
+
+/// What is known of a key.
+#[derive(Debug)]
+struct Key {
+    /// Where its text ends in [`Keys::texts`]; it begins where the one before it ends.
+    text_end: usize,
+    /// Its columns on resources and items.
+    promotions: [Option<Promotion>; 2],
+    /// The key that followed it last.
+    next: KeyId,
+    /// The list in which it stood last.
+    list: u64,
+}
+
+/// Every key seen lately.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    keys: Vec<Key>,
+    texts: Vec<u8>,
+    by_text: HashTable<KeyId>,
+    hasher: DefaultHashBuilder,
+    /// The key with which the last list began.
+    first: KeyId,
+    /// Number of the list at hand.
+    list: u64,
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            keys: Vec::new(),
+            texts: Vec::new(),
+            by_text: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            first: 0,
+            list: 0,
+        }
+    }
+}
+
+impl Keys {
+    /// Numbers the keys of a list. True when one of them stands in it twice.
+    pub(crate) fn number(&mut self, list: &mut [KeyValue<'_>]) -> bool {
+        self.list += 1;
+        let mut has_duplicates = false;
+        let mut before: Option<KeyId> = None;
+        for entry in list {
+            let expected = before.and_then(|id| self.keys.get(id as usize)).map_or(self.first, |key| key.next);
+            let id = if self.text(expected) == Some(entry.key) {
+                expected
+            } else {
+                let id = self.find(entry.key);
+                match before.and_then(|id| self.keys.get_mut(id as usize)) {
+                    Some(key) => key.next = id,
+                    None => self.first = id,
+                }
+                id
+            };
+            if let Some(key) = self.keys.get_mut(id as usize) {
+                has_duplicates |= key.list == self.list;
+                key.list = self.list;
+            }
+            entry.key_id = id;
+            before = Some(id);
+        }
+        has_duplicates
+    }
+
+    /// The column that this key fills, if any.
+    pub(crate) fn promotion(&self, on: On, id: KeyId) -> Option<Promotion> {
+        self.keys.get(id as usize).and_then(|key| key.promotions[on as usize])
+    }
+
+    /// Forgets keys when there are very many. Numbers given before are void then.
+    pub(crate) fn trim(&mut self) {
+        if self.keys.len() > KEYS_MAX || self.texts.len() > KEY_BYTES_MAX {
+            *self = Self::default();
+        }
+    }
+
+    fn text(&self, id: KeyId) -> Option<&[u8]> {
+        text_at(&self.keys, &self.texts, id)
+    }
+
+    fn find(&mut self, text: &[u8]) -> KeyId {
+        let Self { keys, texts, by_text, hasher, .. } = self;
+        let hash = hasher.hash_one(text);
+        if let Some(id) = by_text.find(hash, |id| text_at(keys, texts, *id) == Some(text)) {
+            return *id;
+        }
+        let id = keys.len() as KeyId;
+        texts.extend_from_slice(text);
+        keys.push(Key {
+            text_end: texts.len(),
+            promotions: [promotion(On::Resource, text), promotion(On::Item, text)],
+            next: 0,
+            list: 0,
+        });
+        by_text.insert_unique(hash, id, |id| hasher.hash_one(text_at(keys, texts, *id).unwrap_or_default()));
+        id
+    }
+}
+
+fn text_at<'a>(keys: &[Key], texts: &'a [u8], id: KeyId) -> Option<&'a [u8]> {
+    let id = id as usize;
+    let end = keys.get(id)?.text_end;
+    let start = id.checked_sub(1).and_then(|before| keys.get(before)).map_or(0, |key| key.text_end);
+    texts.get(start..end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn number(keys: &mut Keys, list: &[&'static str]) -> (Vec<KeyId>, bool) {
+        let mut list: Vec<_> = list.iter().map(|key| KeyValue { key: key.as_bytes(), ..KeyValue::default() }).collect();
+        let has_duplicates = keys.number(&mut list);
+        (list.iter().map(|entry| entry.key_id).collect(), has_duplicates)
+    }
+
+    /// A key has one number in any order and after any other key; a second one in the same list is seen.
+    #[test]
+    fn a_key_has_one_number() {
+        let mut keys = Keys::default();
+        assert_eq!(number(&mut keys, &["a", "b", "c"]), (vec![0, 1, 2], false));
+        assert_eq!(number(&mut keys, &["a", "b", "c"]), (vec![0, 1, 2], false));
+        assert_eq!(number(&mut keys, &["c", "a", "", "b"]), (vec![2, 0, 3, 1], false));
+        assert_eq!(number(&mut keys, &["b", "c", "b"]), (vec![1, 2, 1], true));
+        assert_eq!(number(&mut keys, &["b", "c"]), (vec![1, 2], false));
+    }
+
+    #[test]
+    fn old_and_new_names_share_a_slot() {
+        let index = |key: &str| promotion(On::Item, key.as_bytes()).map(|promotion| promotion.slot.index);
+        assert_eq!(index("http.method"), index("http.request.method"));
+        assert!(index("http.method").is_some() && index("order.id").is_none());
+        let on = |on| promotion(on, b"service.version").is_some();
+        assert!(!on(On::Item) && on(On::Resource));
+    }
+}
