@@ -9,7 +9,7 @@ use api::{JourneyAnswer, JourneyFinding, PathSegment, SpanRef};
 use serde_json::{Value as Json, json};
 
 use crate::harness::otlp::Client;
-use crate::harness::{Collector, Request, Server, Transport, fixtures, generate};
+use crate::harness::{Collector, Request, Server, Transport, fixtures, generate, sql};
 
 /// A scenario with its expectations, moved to now.
 struct Scenario {
@@ -312,5 +312,53 @@ async fn mistakes_are_problems() {
         let (found, body) = get(&server, path).await;
         assert_eq!(found, status, "{path}: {body}");
         assert!(status == 200 || body["detail"].as_str().is_some_and(|detail| detail.len() > 20), "{path}: {body}");
+    }
+}
+
+/// The same journey in SQL: its spans as a tree, its steps, its paths, which add up to what the API says.
+#[tokio::test]
+async fn table_functions_answer_what_the_api_answers() {
+    let server = Server::start();
+    let client = Client::new(&server);
+    let scenario = scenarios().into_iter().find(|scenario| scenario.name.starts_with("01")).expect("a checkout");
+    client.send_all(Transport::Grpc, &scenario.request).await;
+    let seed = scenario.trace(scenario.expected["journeys"][0]["seed"].as_str().expect("a seed"));
+    let answer = journey(&server, seed).await;
+    let origin = answer.origin.to_hex();
+
+    let rows = sql::query(&server, &format!("SELECT * FROM trace('{origin}')")).await;
+    let of_origin = answer.spans.iter().filter(|span| span.trace_id == answer.origin).count();
+    assert_eq!(rows.len(), of_origin);
+    assert_eq!((rows.int(0, "depth"), rows.int(0, "offset_nanos")), (0, 0));
+    assert_eq!(rows.int(0, "duration_nanos"), answer.response_nanos);
+
+    let rows = sql::query(&server, &format!("SELECT * FROM journey('{seed}')")).await;
+    assert_eq!(rows.len(), answer.steps.len());
+    for (row, step) in answer.steps.iter().enumerate() {
+        assert_eq!((rows.text(row, "kind"), rows.text(row, "src")), (step.kind.as_str(), step.from.as_str()));
+        assert_eq!((rows.text(row, "dst"), rows.text(row, "label")), (step.to.as_str(), step.label.as_str()));
+    }
+
+    for (path, nanos) in [("response", answer.response_nanos), ("settled", answer.settled_nanos)] {
+        let text = format!("SELECT sum(\"end\" - start) FROM critical_path('{seed}') WHERE path = '{path}'");
+        assert_eq!(sql::number(&server, &text).await, nanos, "{path}");
+    }
+    let text = format!(
+        "SELECT s.name FROM critical_path('{seed}') p JOIN spans s ON s.trace_id = p.trace AND s.span_id = p.span \
+         WHERE path = 'settled' AND p.kind = 'queue'"
+    );
+    assert!(sql::query(&server, &text).await.len() >= 1, "functions join with tables");
+
+    assert_eq!(sql::number(&server, "SELECT count(*) FROM journey('77')").await, 0, "nothing is stored there");
+    for wrong in ["trace('xyz')", "journey()", "critical_path(7)", "journey('1', '2')", "trace('')"] {
+        let (status, body) = sql::ask(&server, &format!("SELECT * FROM {wrong}")).await;
+        assert_eq!(status, 400, "{wrong}: {body}");
+        assert!(body.contains("trace id") || body.contains("takes one"), "{wrong}: {body}");
+    }
+    let (_, tables) = get(&server, "/api/tables").await;
+    let names: Vec<&str> =
+        tables["functions"].as_array().expect("functions").iter().filter_map(|one| one["name"].as_str()).collect();
+    for name in ["trace", "journey", "critical_path"] {
+        assert!(names.contains(&name), "{names:?}");
     }
 }

@@ -78,6 +78,10 @@ impl From<DataFusionError> for Error {
         match error {
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => (*inner).into(),
             DataFusionError::Shared(inner) => Self::from_ref(&inner),
+            DataFusionError::External(inner) => match inner.downcast::<Self>() {
+                Ok(ours) => *ours,
+                Err(other) => Self::Internal(other.to_string()),
+            },
             DataFusionError::Collection(errors) => match errors.into_iter().next() {
                 Some(first) => first.into(),
                 None => Self::Internal("the query failed without a reason".to_owned()),

@@ -14,7 +14,7 @@ mod gather;
 use std::time::Instant;
 
 use api::JourneyAnswer;
-use model::{SpanId, TenantId, TraceId};
+use model::{SpanId, TenantId, TraceId, UnixNanos};
 
 use crate::analysis::findings::{Finding, findings};
 use crate::analysis::journey::{Cut, Journey, journey};
@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::engine::session::{Session, incomplete};
 use crate::error::Result;
 use crate::trace::not_stored;
+use gather::Gathered;
 
 /// A journey with everything it rests on.
 #[derive(Debug)]
@@ -47,10 +48,37 @@ pub(crate) struct Found {
 pub(crate) async fn find(session: &Session, seed: TraceId, span: Option<SpanId>) -> Result<Found> {
     let (bounds, options) = (Bounds::default(), Options::default());
     let gathered = gather::gather(session, seed, span, &bounds, &options).await?;
-    let analysis = analyze(gathered.spans, &options);
-    let Some(journey) = journey(&analysis, seed, span, &bounds) else { return Err(not_stored(seed)) };
+    looked_at(gathered, seed, span, &bounds, &options)
+}
+
+/// One trace as if nothing else were stored.
+///
+/// # Errors
+/// Not found when no span of the trace is stored.
+pub(crate) async fn find_alone(session: &Session, trace: TraceId) -> Result<Found> {
+    let (bounds, options) = (Bounds { members_max: 1, ..Bounds::default() }, Options::default());
+    let gathered = gather::alone(session, trace, &bounds, &options).await?;
+    looked_at(gathered, trace, None, &bounds, &options)
+}
+
+fn looked_at(
+    gathered: Gathered,
+    seed: TraceId,
+    span: Option<SpanId>,
+    bounds: &Bounds,
+    options: &Options,
+) -> Result<Found> {
+    let analysis = analyze(gathered.spans, options);
+    let Some(journey) = journey(&analysis, seed, span, bounds) else { return Err(not_stored(seed)) };
     let findings = findings(&analysis, &journey, &Thresholds::default(), &[]);
     Ok(Found { analysis, journey, findings, cuts: gathered.cuts, reasons: gathered.reasons })
+}
+
+impl Found {
+    /// As the API writes it. `stored` says why storage may not hold everything.
+    pub(crate) fn answer(&self, stored: Option<String>, now: UnixNanos) -> JourneyAnswer {
+        answer::answer(self, stored, now)
+    }
 }
 
 impl Engine {
@@ -63,7 +91,7 @@ impl Engine {
         let answer = self.run(tenant, move |session| async move {
             let found = find(&session, trace, span).await?;
             let (_, stored) = incomplete(&session.snapshot, None);
-            Ok(answer::answer(&found, stored, session.now))
+            Ok(found.answer(stored, session.now))
         });
         let answer = answer.await?;
         Ok(JourneyAnswer { elapsed_ms: started.elapsed().as_secs_f64() * 1e3, ..answer })

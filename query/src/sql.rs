@@ -48,6 +48,7 @@ impl Engine {
             let sql = request.sql.clone();
             let collected = run(&session, request).await.map_err(|error| explain(&sql, error))?;
             let Collected { schema, batches, cost, cut } = collected;
+            let cut = session.noted(cut.as_deref());
             Ok(SqlRows { schema, batches, cost, incomplete: incomplete(&session.snapshot, cut), elapsed_ms: 0.0 })
         });
         let rows = rows.await?;
@@ -61,7 +62,8 @@ impl Engine {
     pub async fn tables(&self, tenant: &TenantId) -> Result<TablesAnswer> {
         self.run(tenant, |session| async move {
             let tables = tables::describe(session.public.as_ref(), &session.snapshot).await?;
-            Ok(TablesAnswer { tables, functions: functions::describe() })
+            let functions = functions::describe().into_iter().chain(tables::by_id::describe());
+            Ok(TablesAnswer { tables, functions: functions.collect() })
         })
         .await
     }

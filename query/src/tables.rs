@@ -5,11 +5,13 @@
 //! | `provider.rs` | one table of a snapshot: segments and buffer in one scan         |
 //! | `readers.rs`  | readers of segments that know where pages begin                  |
 //! | `prune.rs`    | which segments a query can need: pure                            |
+//! | `by_id.rs`    | table functions of one id                                        |
 //! | `views.rs`    | relations written in SQL over the tables                         |
 //!
 //! A session holds two schemas: `raw` with the tables as they are, and `public`, which every query sees
 //! without saying so: the same tables plus the views. There is no way to add to either from SQL.
 
+pub(crate) mod by_id;
 mod provider;
 mod prune;
 mod readers;

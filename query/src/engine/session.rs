@@ -1,7 +1,8 @@
 //! A DataFusion session over one snapshot: settings, catalog, execution.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -27,6 +28,7 @@ use super::runtime::n_threads;
 use crate::config::Config;
 use crate::error::Result;
 use crate::functions;
+use crate::tables::by_id;
 use crate::tables::{CATALOG, Located, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC};
 
 /// Bytes of one trace, as columns in memory (V13).
@@ -91,8 +93,19 @@ impl Shared {
             (RAW, Arc::new(RawSchema(Arc::clone(&snapshot)))),
             (PUBLIC, Arc::clone(&public) as _),
         ])?);
-        let context = SessionContext::new_with_state(state);
-        Ok(Session { context, public, snapshot, config: Arc::clone(&self.config), now })
+        let session = Session {
+            context: SessionContext::new_with_state(state.clone()),
+            public,
+            snapshot,
+            config: Arc::clone(&self.config),
+            now,
+            notes: Arc::default(),
+        };
+        // The functions read through the session without functions: nothing holds itself.
+        for (name, function) in by_id::functions(&session) {
+            state.register_udtf(name, function);
+        }
+        Ok(Session { context: SessionContext::new_with_state(state), ..session })
     }
 }
 
@@ -133,6 +146,8 @@ pub(crate) struct Session {
     pub(crate) config: Arc<Config>,
     /// When the question was asked.
     pub(crate) now: UnixNanos,
+    /// Why the answer may miss something.
+    notes: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -168,6 +183,18 @@ pub(crate) struct Collected {
 }
 
 impl Session {
+    /// Remembers why the answer may miss something.
+    pub(crate) fn note(&self, reason: String) {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner).insert(reason);
+    }
+
+    /// Everything that was noted, joined with `cut`.
+    pub(crate) fn noted(&self, cut: Option<&str>) -> Option<String> {
+        let notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let reasons: Vec<&str> = cut.into_iter().chain(notes.iter().map(String::as_str)).collect();
+        (!reasons.is_empty()).then(|| reasons.join("; "))
+    }
+
     /// All rows of a table; nothing is read yet.
     ///
     /// # Errors

@@ -73,8 +73,17 @@ pub(crate) async fn gather(
         let origin = gatherer.climb(seed, span).await?;
         gatherer.descend(origin).await?;
     }
-    let cuts = gatherer.left_out.into_iter().map(|(reason, left_out)| Cut { reason, left_out });
-    Ok(Gathered { spans: gatherer.spans, cuts: cuts.collect(), reasons: gatherer.reasons })
+    Ok(gatherer.finish())
+}
+
+/// Loads one trace and nothing around it.
+///
+/// # Errors
+/// What went wrong while reading.
+pub(crate) async fn alone(session: &Session, trace: TraceId, bounds: &Bounds, options: &Options) -> Result<Gathered> {
+    let mut gatherer = Gatherer::new(session, bounds, options);
+    gatherer.load(&[trace]).await?;
+    Ok(gatherer.finish())
 }
 
 struct Gatherer<'a> {
@@ -112,6 +121,11 @@ impl<'a> Gatherer<'a> {
             left_out: BTreeMap::new(),
             reasons: Vec::new(),
         }
+    }
+
+    fn finish(self) -> Gathered {
+        let cuts = self.left_out.into_iter().map(|(reason, left_out)| Cut { reason, left_out });
+        Gathered { spans: self.spans, cuts: cuts.collect(), reasons: self.reasons }
     }
 
     fn leave_out(&mut self, reason: CutReason, n: usize) {
