@@ -1,13 +1,13 @@
 //! Rows of one table in Arrow, known to fit it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, new_null_array};
 use arrow::datatypes::DataType;
 use model::{TimeRange, UnixNanos};
 
 use crate::error::{Error, Result};
-use crate::table::{Need, Table};
+use crate::table::{Need, TABLES, Table};
 
 /// Rows of one table that are proven to match it: every column there, in order, of its type, and
 /// without nulls where the table allows none.
@@ -50,7 +50,7 @@ impl Batch {
         }
         let arrays = slots.into_iter().zip(table.columns()).map(|(slot, column)| match slot {
             Some(array) => Ok(array),
-            None if column.need == Need::Optional => Ok(new_null_array(&column.kind.arrow(), n_rows)),
+            None if column.need == Need::Optional => Ok(nulls(&column.kind.arrow(), n_rows)),
             None => Err(mismatch(format!("column {} is missing", column.name))),
         });
         let arrays = arrays.collect::<Result<Vec<_>>>()?;
@@ -73,9 +73,9 @@ impl Batch {
         self.records.num_rows()
     }
 
-    /// Bytes held in memory.
+    /// Bytes held in memory. Columns without any value count nothing: they share their memory.
     pub fn bytes(&self) -> u64 {
-        self.records.get_array_memory_size() as u64
+        held_bytes(&self.records)
     }
 
     /// Values of the table's time column.
@@ -92,5 +92,34 @@ impl Batch {
         let start = arrow::compute::min(times)?;
         let end = arrow::compute::max(times)?;
         Some(TimeRange::new(UnixNanos(start), UnixNanos(end.saturating_add(1))))
+    }
+}
+
+/// Bytes that rows hold in memory of their own. Columns of small batches that are null in every row share one array.
+pub(crate) fn held_bytes(records: &RecordBatch) -> u64 {
+    let is_shared = |column: &ArrayRef| column.len() <= SHARED_NULLS && column.null_count() == column.len();
+    let own = records.columns().iter().filter(|column| !is_shared(column));
+    own.map(|column| column.get_array_memory_size() as u64).sum()
+}
+
+/// Rows of a shared array of nulls: more than most requests have.
+const SHARED_NULLS: usize = 8 << 10;
+
+/// A column without any value. Most columns of most batches are: made anew, they took a third of the write buffer.
+pub(crate) fn nulls(data_type: &DataType, n_rows: usize) -> ArrayRef {
+    static SHARED: OnceLock<Vec<ArrayRef>> = OnceLock::new();
+    let shared = SHARED.get_or_init(|| {
+        let mut arrays: Vec<ArrayRef> = Vec::new();
+        for column in TABLES.iter().flat_map(|table| table.columns()) {
+            let data_type = column.kind.arrow();
+            if !arrays.iter().any(|array| array.data_type() == &data_type) {
+                arrays.push(new_null_array(&data_type, SHARED_NULLS));
+            }
+        }
+        arrays
+    });
+    match shared.iter().find(|array| array.data_type() == data_type) {
+        Some(array) if n_rows <= SHARED_NULLS => array.slice(0, n_rows),
+        _ => new_null_array(data_type, n_rows),
     }
 }

@@ -15,10 +15,11 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
+use arrow::array::{Array, RecordBatch};
+use arrow::compute::concat;
 use model::TimeRange;
 
+use crate::batch::{held_bytes, nulls};
 use crate::index::Indexes;
 use crate::snapshot::{BufferedRows, SegmentMeta, TableSnapshot};
 use crate::table::{TABLES, Table};
@@ -105,9 +106,19 @@ fn level(n_rows: usize) -> Option<u32> {
 /// One batch with the rows of all, in order; `None` when their schemas differ.
 pub(crate) fn merge(batches: &[Arc<BufferedRows>]) -> Option<BufferedRows> {
     let first = batches.first()?;
-    let records = concat_batches(first.records.schema_ref(), batches.iter().map(|rows| &rows.records)).ok()?;
+    let schema = first.records.schema();
+    let n_rows = batches.iter().map(|rows| rows.records.num_rows()).sum();
+    let columns = schema.fields().iter().enumerate().map(|(index, field)| {
+        let arrays = batches.iter().map(|rows| rows.records.columns().get(index).map(AsRef::as_ref));
+        let arrays: Vec<&dyn Array> = arrays.collect::<Option<_>>()?;
+        if arrays.iter().all(|array| array.null_count() == array.len() && array.data_type() == field.data_type()) {
+            return Some(nulls(field.data_type(), n_rows));
+        }
+        concat(&arrays).ok()
+    });
+    let records = RecordBatch::try_new(Arc::clone(&schema), columns.collect::<Option<_>>()?).ok()?;
     let time_range = batches.iter().fold(first.time_range, |range, rows| cover(range, rows.time_range));
-    Some(BufferedRows { bytes: records.get_array_memory_size() as u64, records, time_range })
+    Some(BufferedRows { bytes: held_bytes(&records), records, time_range })
 }
 
 fn cover(a: TimeRange, b: TimeRange) -> TimeRange {
