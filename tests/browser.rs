@@ -19,6 +19,22 @@ const BIG: u64 = 10_000;
 /// Text that would run when a page took it for markup.
 const PAYLOAD: &str = "<img src=x onerror=\"window.executed=(window.executed||0)+1\">";
 
+/// Two services and a broker between them whose names are markup.
+fn hostile_journey(trace_id: u128) -> [Request; 2] {
+    let about = [
+        generate::attribute("messaging.system", PAYLOAD),
+        generate::attribute("messaging.destination.name", &format!("{PAYLOAD} queue")),
+        generate::attribute("messaging.consumer.group.name", &format!("{PAYLOAD} group")),
+    ];
+    let mut send = generate::span(trace_id, 1, &format!("{PAYLOAD} send"));
+    (send.kind, send.attributes) = (4, about.to_vec());
+    let mut process = generate::span(trace_id, 2, &format!("{PAYLOAD} process"));
+    (process.kind, process.attributes) = (5, about.to_vec());
+    process.parent_span_id = send.span_id.clone();
+    let services = [(format!("{PAYLOAD} sender"), send), (format!("{PAYLOAD} receiver"), process)];
+    services.map(|(service, span)| Request::Traces(generate::request(&service, vec![span])))
+}
+
 /// A trace whose every text is markup.
 fn hostile(trace_id: u128) -> Request {
     let mut span = generate::span(trace_id, 1, &format!("{PAYLOAD} name"));
@@ -57,6 +73,12 @@ async fn a_person_finds_and_reads_a_trace() {
     client.send_all(Transport::HttpProtobuf, &Request::Traces(generate::big_trace(big_id, BIG))).await;
     client.send_all(Transport::HttpJson, &hostile(hostile_id)).await;
 
+    let hostile_journey_id = 0xbad_u128 << 64 | 2;
+    for request in hostile_journey(hostile_journey_id) {
+        client.send_all(Transport::HttpProtobuf, &request).await;
+    }
+    let skewed: Json = fixtures::expected("12");
+
     let screenshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screenshots");
     std::fs::create_dir_all(&screenshots).expect("the folder for pictures can be made");
     let (root, charge) = ("POST /api/orders", span_id(journey, "shop.Payment/Charge"));
@@ -68,9 +90,12 @@ async fn a_person_finds_and_reads_a_trace() {
         "journey": {
             "trace_id": trace_id, "service": "api-gateway", "name": root, "n_spans": of_trace.resource_spans.len(),
             "find": "payment", "span_id": charge, "span_name": "shop.Payment/Charge", "attribute": { "key": "server.address", "value": "payment.shop" },
+            "lanes": ["api-gateway", "order", "inventory", "payment", "order-created", "notification", "analytics", "loyalty"],
+            "hop": { "from": "order", "to": "loyalty", "took": "120" },
         },
+        "skewed": { "trace_id": skewed["traces"]["t1"] },
         "big": { "trace_id": format!("{big_id:032x}"), "n_spans": BIG },
-        "hostile": { "trace_id": format!("{hostile_id:032x}"), "marker": "<img src=x" },
+        "hostile": { "trace_id": format!("{hostile_id:032x}"), "marker": "<img src=x", "journey_id": format!("{hostile_journey_id:032x}") },
     });
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/page.js");
     let output = Command::new(node).arg(script).arg(config.to_string()).env("NODE_PATH", modules).output();

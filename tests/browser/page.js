@@ -4,7 +4,8 @@
 //   url          where the page is
 //   chromium     the browser to drive
 //   screenshots  folder for pictures, also of a failure
-//   journey      { trace_id, service, name, n_spans, find, span_id, span_name, attribute }
+//   journey      { trace_id, service, name, n_spans, find, span_id, span_name, attribute, lanes, hop }
+//   skewed       { trace_id }
 //   big          { trace_id, n_spans }
 //   hostile      { trace_id, marker }
 //   is_debug     the server is a debug build: its times are printed, not judged strictly
@@ -30,6 +31,8 @@ const at = {
   findCount: (page) => page.locator('.find .cnt'),
   inspector: (page) => page.getByRole('complementary', { name: 'Span details' }),
   attribute: (page, key) => at.inspector(page).locator(`dt[title="${key}"] + dd`).first(),
+  lanes: (page) => page.locator('svg.jy .lane'),
+  hops: (page) => page.locator('#hops tbody tr[id^=hop-]'),
   theme: (page) => page.getByRole('button', { name: /switch to the (light|dark) theme/i }),
 };
 
@@ -47,8 +50,12 @@ async function open(browser, complaints, options = {}) {
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
   page.on('pageerror', (error) => complaints.push(`error on the page: ${error.message}`));
+  // Run by the driver, not by the page: its policy stays as strict as it is.
+  await context.addInitScript({ path: require.resolve('axe-core/axe.min.js') });
   page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(`console: ${message.text()}`);
+    // A server that does not know what is usual says 404; the browser logs every 404.
+    const isUsual = message.location().url.includes('/api/compare');
+    if (message.type() === 'error' && !isUsual) complaints.push(`console: ${message.text()}`);
   });
   page.on('dialog', (dialog) => {
     complaints.push(`a dialog opened: ${dialog.message()}`);
@@ -77,6 +84,9 @@ async function main() {
     try {
       await explore(page);
       await filterByUrl(page);
+      const way = await journey(page);
+      await clocks(page);
+      await restoreJourney(browser, complaints, way);
       await waterfall(page);
       await find(page);
       const link = await inspect(page);
@@ -130,11 +140,110 @@ async function filterByUrl(page) {
   assert((await at.rows(page).count()) === kept, 'the same rows after a reload');
 }
 
-// The row opens the waterfall of its trace.
-async function waterfall(page) {
-  step = 'a row opens its waterfall';
-  const { trace_id, name, n_spans } = config.journey;
+// The row opens its journey: lanes, waits, hops; everything works by keyboard too.
+async function journey(page) {
+  step = 'a row opens its journey';
+  const { trace_id, name, lanes, hop } = config.journey;
   await at.rows(page).filter({ hasText: name }).first().click();
+  await page.waitForURL((url) => url.pathname.startsWith('/j/'));
+  const begun = Date.now();
+  await page.goto(`${config.url}/j/${trace_id}`);
+  await at.lanes(page).first().waitFor();
+  figures.journey_ms = Date.now() - begun;
+  step = 'the journey has a lane for each service and broker';
+  const names = await at.lanes(page).allTextContents();
+  for (const lane of lanes) {
+    assert(names.some((text) => text.includes(lane)), `no lane ${lane} among ${names}`);
+  }
+  assert((await page.locator('svg.jy .dwell').count()) >= 3, 'each consumer waits in a row of its own');
+  assert((await page.locator('svg.jy .track path').count()) >= 2, 'the critical path is drawn');
+  await picture(page, 'journey-dark');
+  await accessible(page, 'journey, dark');
+
+  step = 'the hop table is the equal twin of the diagram';
+  const rows = at.hops(page);
+  assert((await rows.count()) >= 7, `${await rows.count()} hops`);
+  const row = rows.filter({ hasText: hop.from }).filter({ hasText: hop.to }).first();
+  await row.getByText(hop.took).waitFor();
+  const inspector = page.getByRole('complementary', { name: 'Journey details' });
+  const sums = await inspector.locator('.bd .num:nth-child(4n)').allTextContents();
+  const whole = sums.map((text) => Number.parseFloat(text)).reduce((sum, part) => sum + part, 0);
+  assert(Math.abs(whole - 100) < 1, `the parts of the breakdown are ${whole} % of the whole`);
+
+  step = 'the journey is read by keyboard';
+  await row.click();
+  const selected = () => page.locator('#hops tr[aria-selected=true] td').first().textContent();
+  const before = Number(await selected());
+  await page.keyboard.press('k');
+  assert(Number(await selected()) === before - 1, 'K goes a hop back');
+  await page.keyboard.press('j');
+  assert(Number(await selected()) === before, 'J goes a hop on');
+  await page.keyboard.press('[');
+  assert(Number(await selected()) < before, '[ follows the message back');
+  await page.keyboard.press('c');
+  await page.waitForFunction(() => document.querySelectorAll('svg.jy .track path').length === 0);
+  await page.keyboard.press('z');
+  await page.waitForURL((url) => url.searchParams.get('cp') === '0' && url.searchParams.has('x') && url.searchParams.has('hop'));
+  await page.keyboard.press('t');
+  assert(await page.evaluate(() => document.activeElement?.id === 'hops'), 'T leads to the table');
+
+  step = 'the journey in the other theme';
+  await at.theme(page).click();
+  await page.waitForTimeout(200);
+  await accessible(page, 'journey, light');
+  const link = page.url();
+  await page.goto(`${config.url}/j/${trace_id}`);
+  await at.lanes(page).first().waitFor();
+  await picture(page, 'journey-light');
+  await at.theme(page).click();
+  return link;
+}
+
+// Raw times are drawn until the reader asks for corrected ones.
+async function clocks(page) {
+  step = 'clocks that disagree are shown, and aligned on demand';
+  await page.goto(`${config.url}/j/${config.skewed.trace_id}`);
+  await page.locator('svg.jy .skew').filter({ hasText: 'clock' }).first().waitFor();
+  await page.getByRole('button', { name: 'Align clocks' }).click();
+  await page.locator('svg.jy .skew').filter({ hasText: 'moved' }).first().waitFor();
+  await page.waitForURL((url) => url.searchParams.get('skew') === '1');
+  await picture(page, 'journey-aligned-dark');
+}
+
+// The URL of a journey restores hop, zoom and switches for somebody who was never here.
+async function restoreJourney(browser, complaints, link) {
+  step = 'a link to a journey restores the view in a clean browser';
+  const page = await open(browser, complaints, { colorScheme: 'light' });
+  await page.goto(link);
+  await at.lanes(page).first().waitFor();
+  const asked = new URL(link).searchParams;
+  await page.locator(`#hop-${asked.get('hop')}[aria-selected=true]`).waitFor();
+  assert((await page.locator('svg.jy .track path').count()) === 0, 'the critical path stays off');
+  await page.waitForTimeout(300);
+  assert(new URL(page.url()).searchParams.get('x') === asked.get('x'), 'the part of the time stays');
+  await picture(page, 'journey-link-light');
+  await page.context().close();
+}
+
+// Nothing serious for people who cannot see or point, as far as a program can tell.
+async function accessible(page, what) {
+  step = `accessibility of ${what}`;
+  const found = await page.evaluate(async () => {
+    const result = await window.axe.run(document, { resultTypes: ['violations'] });
+    return result.violations
+      .filter((rule) => ['serious', 'critical'].includes(rule.impact))
+      .map((rule) => `${rule.id}: ${rule.help} (${rule.nodes.slice(0, 4).map((node) => node.target.join(' ')).join('; ')})`);
+  });
+  assert(found.length === 0, `${what}: ${found.join('\n')}`);
+}
+
+// The waterfall is one tab away.
+async function waterfall(page) {
+  step = 'the waterfall is a tab of the journey';
+  const { trace_id, n_spans } = config.journey;
+  await page.goto(`${config.url}/j/${trace_id}`);
+  await at.lanes(page).first().waitFor();
+  await page.locator('.tabs a', { hasText: 'Waterfall' }).click();
   await page.waitForURL((url) => url.pathname.startsWith('/t/'));
   await page.goto(`${config.url}/t/${trace_id}`);
   await at.spanRows(page).first().waitFor();
@@ -157,7 +266,7 @@ async function find(page) {
 // A selected span shows what was sent about it and stands in the URL.
 async function inspect(page) {
   step = 'a selected span shows its attributes';
-  const { trace_id, span_id, span_name, attribute } = config.journey;
+  const { trace_id, span_id, span_name, attribute, lanes, hop } = config.journey;
   await at.spanNamed(page, span_name).click();
   await page.waitForURL((url) => url.pathname === `/t/${trace_id}/${span_id}`);
   await at.attribute(page, attribute.key).getByText(attribute.value).waitFor();
@@ -187,7 +296,7 @@ async function restore(browser, complaints, link) {
   step = 'a link to a span restores the view in a clean browser';
   const page = await open(browser, complaints, { colorScheme: 'light' });
   await page.goto(link);
-  const { span_name, attribute } = config.journey;
+  const { span_name, attribute, lanes, hop } = config.journey;
   await at.attribute(page, attribute.key).getByText(attribute.value).waitFor();
   const selected = await at.spanNamed(page, span_name).getAttribute('aria-selected');
   assert(selected === 'true', 'the row of the span is selected');
@@ -208,7 +317,11 @@ async function jump(page) {
 // Markup in telemetry is text, in every view.
 async function hostile(page) {
   step = 'markup in telemetry is shown as text';
-  const { trace_id, marker } = config.hostile;
+  const { trace_id, marker, journey_id } = config.hostile;
+  await page.goto(`${config.url}/j/${journey_id}`);
+  await at.lanes(page).filter({ hasText: marker }).first().waitFor();
+  await at.hops(page).filter({ hasText: marker }).first().waitFor();
+  await picture(page, 'hostile-journey-dark');
   await page.goto(`${config.url}/t/${trace_id}`);
   await at.spanRows(page).first().click();
   await at.inspector(page).getByText(marker).first().waitFor();

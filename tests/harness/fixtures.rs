@@ -38,6 +38,14 @@ pub fn journey(prefix: &str) -> Fixture {
     journeys().into_iter().find(|fixture| fixture.name.starts_with(prefix)).expect("a journey of this name")
 }
 
+/// What an analysis must find in a journey.
+pub fn expected(prefix: &str) -> serde_json::Value {
+    let name = journey(prefix).name.replace(".otlp.json", ".expected.json");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journeys").join(name);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    serde_json::from_str(&text).expect("JSON")
+}
+
 /// Requests made up to hold every field, recorded from real SDKs, the examples of the specification, and small variants
 /// of logs.
 pub fn captured() -> Vec<Fixture> {

@@ -6,6 +6,7 @@ use leptos_router::path;
 
 use crate::components::frame::Frame;
 use crate::pages::explore::ExplorePage;
+use crate::pages::journey::JourneyPage;
 use crate::pages::not_found::NotFoundPage;
 use crate::pages::services::ServicesPage;
 use crate::pages::sql::SqlPage;
@@ -152,6 +153,7 @@ pub(crate) fn App() -> impl IntoView {
                 <FlatRoutes fallback=|| view! { <NotFoundPage/> }>
                     <Route path=path!("/") view=ExplorePage/>
                     <Route path=path!("/explore") view=ExplorePage/>
+                    <Route path=path!("/j/:journey") view=JourneyPage/>
                     <Route path=path!("/t/:trace/:span?") view=TracePage/>
                     <Route path=path!("/services") view=ServicesPage/>
                     <Route path=path!("/sql") view=SqlPage/>

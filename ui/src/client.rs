@@ -4,8 +4,8 @@
 //! answers something else: a page never sees another kind of error.
 
 use api::{
-    FindAnswer, Problem, SearchAnswer, ServicesAnswer, SpanDetail, SqlAnswer, SqlRequest, StatusAnswer, TablesAnswer,
-    Timeline,
+    CompareAnswer, FindAnswer, JourneyAnswer, Problem, SearchAnswer, ServicesAnswer, SpanDetail, SqlAnswer, SqlRequest,
+    StatusAnswer, TablesAnswer, Timeline,
 };
 use gloo_net::http::{Request, Response};
 use model::{SpanId, TraceId};
@@ -40,6 +40,17 @@ pub(crate) async fn span(trace_id: TraceId, span_id: SpanId) -> Result<SpanDetai
 /// Spans of a trace that hold a text anywhere.
 pub(crate) async fn find(trace_id: TraceId, text: &str) -> Result<FindAnswer, Problem> {
     get(&format!("/api/traces/{trace_id}/find{}", url::query_string([("q", text)]))).await
+}
+
+/// The journey that holds a trace; with `span`, the one in which that span's cause is followed.
+pub(crate) async fn journey(trace_id: TraceId, span: Option<SpanId>) -> Result<JourneyAnswer, Problem> {
+    let query = span.map(|span| url::query_string([("span", span.to_hex().as_str())])).unwrap_or_default();
+    get(&format!("/api/journeys/{trace_id}{query}")).await
+}
+
+/// Two journeys side by side; `b` is a trace id or `usual`.
+pub(crate) async fn compare(a: TraceId, b: &str) -> Result<CompareAnswer, Problem> {
+    get(&format!("/api/compare{}", url::query_string([("a", a.to_hex().as_str()), ("b", b)]))).await
 }
 
 /// State of the collector.

@@ -4,17 +4,21 @@
 //! |-------------------|------------------------------------------------------------------|
 //! | `frame.rs`        | rail, top bar, key sheet, messages                               |
 //! | `time_range.rs`   | the range of time: presets, absolute, pasted                     |
+//! | `draw.rs`         | SVG nodes for drawings of many shapes                            |
 //! | `icon.rs`         | line icons                                                       |
 //! | `keys.rs`         | single-letter keys, ignored while typing                         |
 //! | `states.rs`       | loading, empty and error faces                                   |
 //! | `shape_strip.rs`  | the true-scale picture of a trace in a table row                 |
 //! | `token_bar.rs`    | the filter as conditions                                         |
 //! | `waterfall.rs`    | virtual rows of a trace with minimap, ruler and match marks      |
+//! | `journey.rs`      | one journey: swimlanes, hop table, inspector                     |
 //! | `inspector.rs`    | one span in full                                                 |
 
+pub(crate) mod draw;
 pub(crate) mod frame;
 pub(crate) mod icon;
 pub(crate) mod inspector;
+pub(crate) mod journey;
 pub(crate) mod keys;
 pub(crate) mod shape_strip;
 pub(crate) mod states;

@@ -1,6 +1,7 @@
 //! One file a page.
 
 pub(crate) mod explore;
+pub(crate) mod journey;
 pub(crate) mod not_found;
 pub(crate) mod services;
 pub(crate) mod sql;

@@ -13,6 +13,8 @@
 //! | `find.rs`       | matches of a text in names, services and ids                       |
 //! | `attributes.rs` | attributes grouped by namespace, and as JSON                       |
 //! | `shape.rs`      | the scale of the pictures in a list                                |
+//! | `journey.rs`    | the Journey tab: lanes, waits, critical path, hops, breakdown       |
+//! | `names.rs`      | names of protocols and products as people write them               |
 //! | `snippets.rs`   | how to point an SDK at this server                                 |
 //!
 //! Nothing here touches the browser, so all of it is tested natively.
@@ -23,7 +25,9 @@ pub(crate) mod color;
 pub(crate) mod condition;
 pub(crate) mod find;
 pub(crate) mod format;
+pub(crate) mod journey;
 pub(crate) mod jump;
+pub(crate) mod names;
 pub(crate) mod shape;
 pub(crate) mod snippets;
 pub(crate) mod span_tree;

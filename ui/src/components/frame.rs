@@ -20,7 +20,7 @@ const PAGES: [(&str, &str, Icon, &str); 3] = [
 ];
 
 /// Keys that work everywhere or on one page, for the sheet: keys, what they do.
-const KEYS: [(&str, &str, &str); 18] = [
+const KEYS: [(&str, &str, &str); 28] = [
     ("Everywhere", "Ctrl K", "search box"),
     ("Everywhere", "/", "filter or find on this page"),
     ("Everywhere", "G then E, X, Q", "Explore, Services, SQL"),
@@ -29,6 +29,16 @@ const KEYS: [(&str, &str, &str); 18] = [
     ("Explore", "J K", "next, previous row"),
     ("Explore", "Enter", "open the row"),
     ("Explore", "R", "look again"),
+    ("Journey", "J K", "next, previous hop"),
+    ("Journey", "[ ]", "follow the message back, on"),
+    ("Journey", "Enter", "open the hop in the waterfall"),
+    ("Journey", "T", "the hop table"),
+    ("Journey", "C", "critical path on or off"),
+    ("Journey", "F", "fold waits or not"),
+    ("Journey", "W S A D", "zoom in, out, move left, right"),
+    ("Journey", "Z, O", "zoom to the hop, zoom out"),
+    ("Journey", "Y", "copy a link to this view"),
+    ("Journey", ".", "inspector on or off"),
     ("Waterfall", "↑ ↓", "row"),
     ("Waterfall", "← →", "shut, open, go to parent"),
     ("Waterfall", "Enter", "details"),
@@ -112,7 +122,9 @@ fn Rail() -> impl IntoView {
     let (path, search) = (location.pathname, location.search);
     let is_here = move |page: &str| {
         let path = path.get();
-        path.starts_with(page) || (page == "/explore" && (path == "/" || path.starts_with("/t/")))
+        path.starts_with(page)
+            || (page == "/explore"
+                && (path == "/" || path.starts_with("/t/") || path.starts_with("/j/") || path == "/compare"))
     };
     let entry = move |page: &'static str, name: &'static str, image: Icon| {
         view! {
@@ -160,9 +172,14 @@ fn Crumb() -> impl IntoView {
                     "/services" => "Services",
                     "/sql" => "SQL",
                     "/system" => "System",
-                    path if path.starts_with("/t/") => {
+                    path if path.starts_with("/t/") || path.starts_with("/j/") || path == "/compare" => {
                         let link = format!("/explore{}", url::shared(&search.get()));
-                        return view! { <a href=link>"Explore"</a> <span>"/"</span> <b>"Waterfall"</b> }.into_any();
+                        let here = match path.as_bytes()[1] {
+                            b't' => "Waterfall",
+                            b'j' => "Journey",
+                            _ => "Compare",
+                        };
+                        return view! { <a href=link>"Explore"</a> <span>"/"</span> <b>{here}</b> }.into_any();
                     }
                     _ => "Not found",
                 };
@@ -226,7 +243,7 @@ fn share(shared: crate::app::Shared) {
     let absolute = |text: &str| clock::parse(text, now).map(clock::rfc3339);
     let (from, to) = (absolute(&range.from), absolute(&range.to));
     // A trace is where it is; its time needs no range.
-    let changes: &[_] = if path.starts_with("/t/") {
+    let changes: &[_] = if path.starts_with("/t/") || path.starts_with("/j/") {
         &[("from", None), ("to", None), ("theme", None)]
     } else {
         &[("from", from.as_deref()), ("to", to.as_deref()), ("theme", None)]
@@ -263,6 +280,7 @@ fn KeySheet() -> impl IntoView {
                 </div>
                 {section("Everywhere")}
                 {section("Explore")}
+                {section("Journey")}
                 {section("Waterfall")}
             </div>
         </div>

@@ -18,6 +18,9 @@ pub(crate) enum Icon {
     Down,
     Copy,
     Again,
+    Track,
+    Fold,
+    Compare,
 }
 
 impl Icon {
@@ -37,6 +40,9 @@ impl Icon {
             Self::Up => "m5 11 4-4 4 4",
             Self::Down => "m5 7 4 4 4-4",
             Self::Again => "M14 9a5 5 0 1 1-1.6-3.7M14.2 3v3h-3",
+            Self::Track => "M3 13.4c4 0 3-9 7-9 2.6 0 2.6 4 5 4",
+            Self::Fold => "M3 9h3l1.4-3 3.2 6L12 9h3",
+            Self::Compare => "M4 4h3.6v10H4zM10.4 4H14v10h-3.6z",
             Self::Copy => {
                 "M7.4 6.4H13a1 1 0 0 1 1 1V13a1 1 0 0 1-1 1H7.4a1 1 0 0 1-1-1V7.4a1 1 0 0 1 1-1zM4 11.4V4h7.4"
             }

@@ -235,7 +235,9 @@ fn names(item: &SearchItem) -> Vec<&str> {
 fn link(item: &SearchItem, search: &str) -> String {
     let carried = url::shared(search);
     match item {
-        SearchItem::Trace(item) => format!("/t/{}{carried}", item.trace_id),
+        // One service has no way between services: its waterfall says more.
+        SearchItem::Trace(item) if item.services.len() < 2 => format!("/t/{}{carried}", item.trace_id),
+        SearchItem::Trace(item) => format!("/j/{}{carried}", item.trace_id),
         SearchItem::Span(item) => format!("/t/{}/{}{carried}", item.trace_id, item.span_id),
     }
 }

@@ -78,7 +78,7 @@ pub(crate) fn TracePage() -> impl IntoView {
 
 /// The id is not here: how long data is kept, and where to look instead.
 #[component]
-fn Absent(text: String, retry: Callback<()>) -> impl IntoView {
+pub(crate) fn Absent(text: String, retry: Callback<()>) -> impl IntoView {
     let days = RwSignal::new(None::<u32>);
     spawn_local(async move {
         if let Ok(status) = client::status().await {
@@ -119,10 +119,13 @@ fn trace(timeline: Timeline, shared: Shared) -> impl IntoView {
         format!("{}, {} open", format::counted(spans as u64, "span"), format::counted(rows as u64, "row"))
     };
     let n_spans = head.n_spans;
+    let search = use_location().search;
+    let to_journey = move || format!("/j/{trace_id}{}", url::shared(&search.get()));
     view! {
         {head.view(shared, trace_id)}
         <div class="tabs">
-            <span class="tab" aria-current="true">"Waterfall " <span class="n">{format::count(n_spans)}</span></span>
+            <a class="tab" href=to_journey>"Journey"</a>
+            <span class="tab" aria-current="page">"Waterfall " <span class="n">{format::count(n_spans)}</span></span>
             <span class="grow"></span>
             <FindBox stage trace_id/>
             <button class="btn s" aria-pressed=move || stage.inspector.get().to_string() class:on=move || stage.inspector.get() on:click=move |_| stage.inspector.update(|shown| *shown = !*shown)>
@@ -220,7 +223,7 @@ fn window_location() -> Option<(String, String)> {
 }
 
 /// Copies the link to what is on the page; the URL follows the selection after a moment.
-fn copy_link(shared: Shared) {
+pub(crate) fn copy_link(shared: Shared) {
     set_timeout(
         move || {
             let location = window().location();

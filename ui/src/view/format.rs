@@ -36,6 +36,11 @@ pub(crate) fn signed_duration(nanos: i64) -> String {
     format!("{sign}{}", duration(nanos.unsigned_abs()))
 }
 
+/// How many times: `0.9`, `2.6`, `51`, `1 200`.
+pub(crate) fn factor(times: f64) -> String {
+    if times < 10.0 { format!("{times:.1}") } else { count(times.round() as u64) }
+}
+
 /// Rounds to three significant digits.
 fn rounded(value: f64) -> f64 {
     if value >= 100.0 {

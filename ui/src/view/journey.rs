@@ -1,0 +1,28 @@
+//! The Journey tab as plain values.
+//!
+//! ```text
+//! answer ─ facts ─ picture ─ layout (scale) ─ shapes in pixels
+//!             ├ hops ─ usual ─ verdict
+//!             └ breakdown
+//! ```
+//!
+//! | file           | knows                                                          |
+//! |----------------|----------------------------------------------------------------|
+//! | `facts.rs`     | the answer with positions for ids and offsets for moments      |
+//! | `picture.rs`   | lanes, bars, waits, arrows, track: in time                     |
+//! | `scale.rs`     | time to pixels, quiet stretches folded                         |
+//! | `layout.rs`    | the picture in pixels                                          |
+//! | `hops.rs`      | rows of the hop table, each against its usual                  |
+//! | `breakdown.rs` | where the time went; adds up to the whole                      |
+//!
+//! What is slow, wrong or usual is the server's judgement; here it is only given a place.
+
+pub(crate) mod breakdown;
+pub(crate) mod facts;
+pub(crate) mod hops;
+pub(crate) mod layout;
+pub(crate) mod picture;
+pub(crate) mod scale;
+
+#[cfg(test)]
+mod tests;
