@@ -369,9 +369,8 @@ impl Placer<'_> {
             }
         }
         for at in 0..self.layout.dwells.len() {
-            let shape = &self.layout.dwells[at];
+            let shape = self.layout.dwells[at].clone();
             let dwell = &self.picture.dwells[shape.of];
-            let width = shape.width;
             let class = if dwell.is_redelivery { "bad" } else { "" };
             let wait = if dwell.is_overlap {
                 "≤ 0, overlaps".to_owned()
@@ -379,11 +378,10 @@ impl Placer<'_> {
                 format::duration(dwell.wait.max(0.0) as u64)
             };
             let long = if dwell.is_redelivery { format!("{wait} redelivery") } else { format!("waited {wait}") };
-            let fits = |text: &str| text_width(text) + 22.0 <= width;
+            let fits = |text: &str| text_width(text) + 22.0 <= shape.width;
             let inside = [&long, &wait].into_iter().find(|text| fits(text)).cloned();
             self.layout.dwells[at].text = inside.clone().unwrap_or_default();
             if inside.is_none() {
-                let shape = shape.clone();
                 self.beside(&shape, &wait, class);
             }
         }
