@@ -123,9 +123,6 @@ impl Config {
 
     /// Names the first setting that cannot work.
     fn validate(&self) -> Result<(), String> {
-        if let Some((scheme, _)) = self.storage.data.to_str().and_then(|data| data.split_once("://")) {
-            return Err(format!("storage.data must be a directory: object stores ({scheme}://) are not supported yet"));
-        }
         self.door.validate()?;
         self.collector.validate()?;
         self.storage.validate()?;

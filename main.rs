@@ -68,14 +68,21 @@ async fn serve(config: Config) -> Outcome {
         desk.local_addr(),
         config.storage.data.display(),
     ))?;
-    stop.cancelled().await;
-    tracing::info!("stopping: requests finish, the buffer goes to disk");
+    let mut taken_over = None;
+    tokio::select! {
+        () = stop.cancelled() => tracing::info!("stopping: requests finish, the buffer goes to disk"),
+        why = storage.taken_over() => taken_over = Some(why),
+    }
 
     // Along the flow, so that whatever was accepted is kept. Readers outlive the writer.
     collector.close();
     tokio::join!(grpc.close(), http.close());
-    storage.close().await?;
+    let closed = storage.close().await;
     desk.close().await;
+    if let Some(why) = taken_over {
+        return Err(why.into());
+    }
+    closed?;
     tracing::info!("stopped");
     Ok(())
 }

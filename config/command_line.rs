@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     /// Read settings from this TOML file
     #[arg(long, value_name = "FILE.toml", env = "HODOSCOPE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
-    /// Keep everything in this directory; created when missing [default: hodoscope-data]
+    /// Keep everything in this directory, created when missing; or in s3://BUCKET/PREFIX, gs://..., az://... [default: hodoscope-data]
     #[arg(long, value_name = "DIR", help_heading = "Settings")]
     data: Option<String>,
     /// Take OTLP over gRPC here [default: 127.0.0.1:4317]
@@ -105,6 +105,7 @@ const EXAMPLES: &str = "\
 Examples:
   hodoscope                                       collect into ./hodoscope-data
   hodoscope --data /var/lib/hodoscope             ... into another directory
+  hodoscope --data s3://telemetry/prod            ... into a bucket, no disk needed
   hodoscope --otlp-grpc 127.0.0.1:0               ... on a free port; the ready line says which
   hodoscope demo                                  send a made-up shop's telemetry to it
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 your-service

@@ -111,9 +111,9 @@ fn impossible_values_are_errors() {
     refused("[storage]\nretention_days = 0", &[], &[], "storage.retention_days must be greater than 0");
     refused(
         "",
-        &[("HODOSCOPE_DATA", "s3://bucket/prefix")],
+        &[("HODOSCOPE_DATA", "ftp://host/folder")],
         &[],
-        "storage.data must be a directory: object stores (s3://) are not supported yet",
+        "storage.data: ftp:// is no store of data; give a path, s3://, gs:// or az:// with --data",
     );
 }
 

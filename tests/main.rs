@@ -10,6 +10,7 @@
 //! | `crash.rs`        | what was acknowledged survives kill -9 under load                                |
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
+//! | `bucket.rs`       | a bucket alone keeps what was acknowledged, whatever the store does             |
 //! | `open_data.rs`    | DuckDB, delta-rs and Polars find in the live tables what our SQL finds            |
 //! | `conformance.rs`  | the rules of the specification, one test per rule id                             |
 //! | `browser.rs`      | a person finds a trace and reads its waterfall in a browser                      |
@@ -30,6 +31,7 @@ mod architecture;
 mod bad_input;
 mod bad_start;
 mod browser;
+mod bucket;
 mod conformance;
 mod crash;
 mod demo;

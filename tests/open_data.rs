@@ -102,6 +102,14 @@ fn texts(rows: &Json) -> Json {
     json!(rows.as_array().expect("rows").iter().map(row).collect::<Vec<_>>())
 }
 
+/// Fails where a reader's answers differ from our SQL's.
+#[track_caller]
+pub fn compare(reader: &str, theirs: &Json, ours: &Json) {
+    for (name, _, _) in QUESTIONS {
+        assert_eq!(texts(&theirs[name]), ours[name], "{name}: {reader} and our SQL");
+    }
+}
+
 /// Spans, logs and points without end; answers how many requests were acknowledged.
 pub fn write_on(client: Client, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<u64> {
     let mut recorded = fixtures::requests();
@@ -162,9 +170,7 @@ async fn other_readers_find_what_our_sql_finds_while_we_write() {
         let readers = theirs["answers"].as_object().expect("answers by reader");
         assert_eq!(readers.len(), 3, "{readers:?}");
         for (reader, answers) in readers {
-            for (name, _, _) in QUESTIONS {
-                assert_eq!(texts(&answers[name]), ours[name], "round {round}: {name}: {reader} and our SQL");
-            }
+            compare(reader, answers, &ours);
         }
         println!(
             "open data: round {round}: {} answer {} questions as our SQL does, over versions {}",

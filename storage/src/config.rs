@@ -5,16 +5,21 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bucket::Address;
+
 /// Settings of storage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Directory that holds everything.
+    /// Directory that holds everything; or `s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `az://CONTAINER/PREFIX`.
     pub data: PathBuf,
     /// Shortest time between two syncs, in milliseconds: an append that comes earlier waits for others, so that
     /// one sync serves all; one that comes after a pause is synced at once.
     /// Larger: fewer syncs, later acknowledgements. 0: sync as soon as the disk is free.
     pub group_commit_ms: u64,
+    /// The same for a bucket, where a sync is a PUT: shortest time between the beginnings of two of them, in
+    /// milliseconds. Larger: fewer requests to pay for, later acknowledgements.
+    pub bucket_commit_ms: u64,
     /// A WAL file is closed at this size, in bytes. Larger: fewer files, longer replay.
     pub wal_file_bytes: u64,
     /// The largest WAL record, in bytes before compression; at most 1 GiB. A request of 64 MiB can become twice as
@@ -42,6 +47,7 @@ impl Default for Config {
         Self {
             data: PathBuf::from("hodoscope-data"),
             group_commit_ms: 2,
+            bucket_commit_ms: 200,
             wal_file_bytes: 128 << 20,
             wal_record_bytes_max: 192 << 20,
             append_queue_bytes_max: 64 << 20,
@@ -57,6 +63,11 @@ impl Config {
     /// How old a row may be.
     pub fn retention(&self) -> Duration {
         Duration::from_secs(u64::from(self.retention_days) * 86_400)
+    }
+
+    /// Whether `data` is a bucket, or something else that is written as a URL.
+    pub fn is_bucket(&self) -> bool {
+        self.data.to_str().is_some_and(|data| data.contains("://"))
     }
 
     /// Names the first setting that cannot work.
@@ -78,6 +89,10 @@ impl Config {
                 Err("storage.wal_record_bytes_max must be at most 1073741824 (1 GiB)".to_owned())
             }
             None if self.data.as_os_str().is_empty() => Err("storage.data must name a directory".to_owned()),
+            None if self.is_bucket() => {
+                let text = self.data.to_str().ok_or("storage.data must be UTF-8 when it is a URL")?;
+                Address::parse(text).map(drop).map_err(|error| format!("storage.data: {error}"))
+            }
             None => Ok(()),
         }
     }

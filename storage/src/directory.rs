@@ -63,9 +63,6 @@ impl FormatFile {
 /// [`Error::InUse`] or [`Error::Open`] with what to do.
 pub(crate) fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Owned> {
     let refuse = |detail: String| Error::Open { path: root.to_owned(), detail };
-    if root.to_str().is_some_and(|text| text.contains("://")) {
-        return Err(refuse("only local directories can hold data in this release; give a path".to_owned()));
-    }
     match disk.metadata(root) {
         Ok(meta) if !meta.is_dir => return Err(refuse("it is a file; choose a directory with --data".to_owned())),
         Ok(_) => {}
@@ -98,6 +95,7 @@ fn place(disk: Arc<dyn Disk>, root: &Path, writer: String) -> Result<Place> {
         url,
         wal: Arc::new(LocalWal::new(Arc::clone(&disk), &absolute)),
         disk: Some((disk, absolute)),
+        ownership: None,
     })
 }
 

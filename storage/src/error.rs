@@ -60,6 +60,15 @@ pub enum Error {
         /// What is wrong and what to do.
         detail: String,
     },
+    /// Another process has become the writer of this place; nothing was written, and this process writes nothing
+    /// more. Whoever sends again reaches the other one.
+    #[error("another collector has taken over {place}: {detail}")]
+    TakenOver {
+        /// The place.
+        place: String,
+        /// How it was noticed.
+        detail: String,
+    },
     /// A file does not hold what it should. Other files are still served.
     #[error("{path} is damaged: {detail}")]
     Damaged {
@@ -91,9 +100,12 @@ impl Error {
     /// What the caller can do.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Full { .. } | Self::Write { .. } | Self::Closed | Self::TableLog { .. } | Self::ObjectStore(_) => {
-                ErrorKind::Overloaded
-            }
+            Self::Full { .. }
+            | Self::Write { .. }
+            | Self::Closed
+            | Self::TakenOver { .. }
+            | Self::TableLog { .. }
+            | Self::ObjectStore(_) => ErrorKind::Overloaded,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::InUse { .. } | Self::Open { .. } => ErrorKind::Invalid,
             Self::Damaged { .. } => ErrorKind::Damaged,

@@ -160,6 +160,11 @@ impl Flusher {
                 self.doubtful.clear();
                 segment::remove(&target, written());
             }
+            // Found out before anything was committed.
+            Err(error @ Error::TakenOver { .. }) => {
+                segment::remove(&target, written());
+                return Err(error);
+            }
             Err(error) => {
                 // They may be part of the table: the next attempt finds out.
                 self.doubtful.extend(written());

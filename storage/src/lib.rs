@@ -11,6 +11,7 @@
 //! | `table.rs`     | THE schema                                                               |
 //! | `batch.rs`     | rows that are proven to match it                                         |
 //! | `place.rs`     | where the data lives: objects, WAL, the right to write                   |
+//! | `bucket.rs`    | a prefix of a bucket as that place                                       |
 //! | `directory.rs` | whose data directory it is, its format, the lock                         |
 //! | `disk.rs`      | the few things storage asks of a disk                                    |
 //! | `wal.rs`       | the log that makes an acknowledgement true                               |
@@ -31,6 +32,7 @@
 //! | `metrics.rs`   | what is counted                                                          |
 
 mod batch;
+mod bucket;
 mod buffer;
 mod clock;
 mod config;
@@ -74,6 +76,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use model::TenantId;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -157,14 +160,15 @@ impl Storage {
     /// [`Error::InUse`] when another process holds the directory, [`Error::Open`] when it cannot be used.
     pub async fn open(config: Config, clock: Arc<dyn Clock>) -> Result<Self> {
         let path = config.data.clone();
-        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&config, clock));
+        let network = Handle::current();
+        let opening = tokio::task::spawn_blocking(move || Self::open_blocking(&config, clock, &network));
         opening.await.unwrap_or_else(|error| Err(Error::Open { path, detail: error.to_string() }))
     }
 
-    fn open_blocking(config: &Config, clock: Arc<dyn Clock>) -> Result<Self> {
+    fn open_blocking(config: &Config, clock: Arc<dyn Clock>, network: &Handle) -> Result<Self> {
         let refuse = |detail: String| Error::Open { path: config.data.clone(), detail };
         config.validate().map_err(refuse)?;
-        Self::open_at(config, clock, place::open(config)?)
+        Self::open_at(config, clock, place::open(config, network)?)
     }
 
     /// Opens what lies in a place. Blocks; must not be called on a runtime's worker.
@@ -241,6 +245,17 @@ impl Storage {
     /// A handle for snapshots out.
     pub fn reader(&self) -> Reader {
         Reader { published: Arc::clone(&self.published) }
+    }
+
+    /// Waits until another process has become the writer of this place, and says so. Never ends for a directory: its
+    /// lock cannot be taken over.
+    pub fn taken_over(&self) -> impl Future<Output = Error> + Send + use<> {
+        let published = Arc::clone(&self.published);
+        async move {
+            let Some(ownership) = &published.place.ownership else { return std::future::pending().await };
+            let detail = ownership.lost().await;
+            Error::TakenOver { place: published.config.data.display().to_string(), detail }
+        }
     }
 
     /// Takes no more appends, writes the buffer to segments, syncs, and lets the directory go.
@@ -361,7 +376,8 @@ impl Appender {
             let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes())?;
             Some((batch.table(), rows))
         });
-        Ok(Some(Append { tenant: tenant.clone(), record, rows: rows.collect(), reservation, reply }))
+        let deadline = tokio::time::Instant::now() + APPEND_PATIENCE;
+        Ok(Some(Append { tenant: tenant.clone(), record, rows: rows.collect(), reservation, deadline, reply }))
     }
 
     fn full(&self, used_bytes: u64) -> Error {

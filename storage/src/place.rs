@@ -9,8 +9,10 @@ use std::sync::Arc;
 use model::TenantId;
 use object_store::ObjectStore;
 use object_store::prefix::PrefixStore;
+use tokio::runtime::Handle;
 use url::Url;
 
+use crate::bucket::{self, Ownership};
 use crate::config::Config;
 use crate::directory;
 use crate::disk::{Disk, Hold, LocalDisk};
@@ -36,6 +38,8 @@ pub(crate) struct Place {
     pub wal: Arc<dyn WalStore>,
     /// The disk below and a directory on it; `None` where there is no end of space.
     pub disk: Option<(Arc<dyn Disk>, PathBuf)>,
+    /// Whether this process is still the writer; `None` where a lock says so once and for all.
+    pub ownership: Option<Arc<Ownership>>,
 }
 
 /// A place that this process may write to, as long as it keeps `hold`.
@@ -46,11 +50,14 @@ pub(crate) struct Owned {
     pub hold: Arc<dyn Hold>,
 }
 
-/// Opens or makes the place that `config` names.
+/// Opens or makes the place that `config` names. `network` does the work of a bucket.
 ///
 /// # Errors
 /// [`Error::InUse`] or [`Error::Open`] with what to do.
-pub(crate) fn open(config: &Config) -> Result<Owned> {
+pub(crate) fn open(config: &Config, network: &Handle) -> Result<Owned> {
+    if config.is_bucket() {
+        return bucket::open(config, network);
+    }
     directory::open(Arc::new(LocalDisk), &config.data)
 }
 

@@ -21,6 +21,7 @@ use futures::TryStreamExt;
 use model::{TenantId, UnixNanos};
 use object_store::path::Path;
 
+use crate::bucket::Ownership;
 use crate::error::{Error, Result};
 use crate::paths::{self, PARTITION_COLUMN, date, parse_date};
 use crate::place::Place;
@@ -32,6 +33,8 @@ use crate::table::Table;
 const CHECKPOINT_COMMITS: i64 = 100;
 /// Times a commit is tried again when another process was faster.
 const COMMIT_RETRIES: usize = 50;
+/// Times a process from which this one takes over may be faster.
+const FENCE_ATTEMPTS: usize = 10;
 
 /// Log of one table of one tenant. Only one task may hold it.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub(crate) struct TableLog {
     pub covered: u64,
     /// The state in memory may be behind the disk: a commit failed half-way.
     is_stale: bool,
+    /// Asked before each commit, where another process can take over.
+    ownership: Option<Arc<Ownership>>,
 }
 
 impl TableLog {
@@ -69,6 +74,7 @@ impl TableLog {
             segments: Arc::from([]),
             covered: 0,
             is_stale: false,
+            ownership: place.ownership.clone(),
         };
         if has_commits(place, &paths::table_log(&prefix)).await? {
             log.load().await?;
@@ -118,8 +124,14 @@ impl TableLog {
     /// # Errors
     /// [`Error::TableLog`]; the segments may or may not be part of the table, the next call finds out.
     pub(crate) async fn append(&mut self, files: &[Written], sequence: u64, now: UnixNanos) -> Result<bool> {
+        if let Some(ownership) = &self.ownership {
+            ownership.verify().await?;
+        }
         if self.is_stale {
+            let known = self.covered;
             self.load().await?;
+            // An earlier attempt of ours would have moved it to `sequence`.
+            self.refuse_strange_commits(known, sequence)?;
         }
         if self.covered >= sequence {
             return Ok(false);
@@ -155,6 +167,55 @@ impl TableLog {
         self.covered = sequence;
         self.is_stale = false;
         Ok(true)
+    }
+
+    /// Makes sure that a process from which this one took over cannot commit any more: whatever it prepared is refused,
+    /// because a commit that carries the same marks came in between. Does nothing where there is a lock.
+    ///
+    /// # Errors
+    /// [`Error::TableLog`].
+    pub(crate) async fn fence(&mut self) -> Result<()> {
+        let table = self.table;
+        if self.ownership.is_none() || self.version < 0 {
+            return Ok(());
+        }
+        for _ in 0..FENCE_ATTEMPTS {
+            let covered = i64::try_from(self.covered).unwrap_or(i64::MAX);
+            let properties = CommitProperties::default()
+                .with_create_checkpoint(false)
+                .with_cleanup_expired_logs(Some(false))
+                .with_max_retries(0)
+                .with_application_transaction(Transaction::new(&self.writer, covered))
+                .with_application_transaction(Transaction::new("maintenance", self.version));
+            let state = self.delta.snapshot().map_err(|error| log_error(table, &error))?;
+            let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+            let commit = CommitBuilder::from(properties).build(
+                Some(state as &dyn TableReference),
+                self.delta.log_store(),
+                operation,
+            );
+            match commit.await {
+                Ok(_) => return self.load().await,
+                // It was faster this once.
+                Err(error) => tracing::info!(table = table.name, %error, "a commit came in between; looking again"),
+            }
+            self.load().await?;
+        }
+        Err(Error::TableLog {
+            table: table.name,
+            detail: "another process keeps committing to it; stop that one".to_owned(),
+        })
+    }
+
+    /// A position that neither we nor the log knew means that a process from which this one took over has committed
+    /// after all. Its rows are in our buffer too: a new start sorts them out.
+    fn refuse_strange_commits(&self, known: u64, sequence: u64) -> Result<()> {
+        let Some(ownership) = self.ownership.as_ref().filter(|_| self.covered != known && self.covered != sequence)
+        else {
+            return Ok(());
+        };
+        ownership.lose(format!("{} holds a commit of a former writer", self.table.name));
+        ownership.check()
     }
 
     /// True when the log should be made short again.

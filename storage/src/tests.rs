@@ -23,8 +23,7 @@ fn config(dir: &TempDir) -> Config {
 
 /// A place in a folder, without its lock.
 pub(crate) fn place_in(dir: &TempDir) -> place::Place {
-    let config = Config { data: dir.path().to_owned(), ..Config::default() };
-    place::open(&config).expect("it can be made").place
+    directory::open(Arc::new(disk::LocalDisk), dir.path()).expect("it can be made").place
 }
 
 async fn open(config: &Config) -> Storage {
@@ -308,8 +307,8 @@ async fn directories_of_others_are_refused_untouched() {
         let text = refusal(&at(name)).await;
         assert!(text.contains(hint), "{name}: {text}");
     }
-    let text = refusal(&Config { data: "s3://bucket/prefix".into(), ..Config::default() }).await;
-    assert!(text.contains("only local directories"), "{text}");
+    let text = refusal(&Config { data: "ftp://host/folder".into(), ..Config::default() }).await;
+    assert!(text.contains("no store of data"), "{text}");
     // Linux has no directory there, whoever asks.
     let text = refusal(&Config { data: "/proc/hodoscope-data".into(), ..Config::default() }).await;
     assert!(text.contains("/proc/hodoscope-data"), "{text}");

@@ -9,6 +9,7 @@
 //! | `payload.rs` | what a record holds: tenant and Arrow IPC of each batch, schemas apart       |
 //! | `store.rs`   | where files are: an interface that a directory and a bucket can fulfil       |
 //! | `local.rs`   | files in a directory                                                         |
+//! | `objects.rs` | objects of a bucket, and why one process writes them                         |
 //! | `writer.rs`  | one file being written: a group of records under one sync                    |
 //! | `reader.rs`  | records of an old file in order; damage is skipped and counted               |
 //!
@@ -16,6 +17,7 @@
 //! Not here: when records become a segment (`crate::writer`), what replay does with them (`crate::recovery`).
 
 mod local;
+mod objects;
 pub(crate) mod payload;
 pub(crate) mod reader;
 pub(crate) mod record;
@@ -23,6 +25,7 @@ pub(crate) mod store;
 pub(crate) mod writer;
 
 pub(crate) use local::LocalWal;
+pub(crate) use objects::ObjectWal;
 pub(crate) use payload::Encoded;
 pub(crate) use reader::{Found, WalReader};
 pub(crate) use store::WalStore;

@@ -48,6 +48,8 @@ pub(crate) struct Append {
     pub record: Encoded,
     pub rows: Vec<TableRows>,
     pub reservation: Reservation,
+    /// Whoever waits is told by then that nothing was written.
+    pub deadline: Instant,
     pub reply: oneshot::Sender<Result<()>>,
 }
 
@@ -339,7 +341,7 @@ impl Writer {
     async fn gather(&mut self, first: Append) -> Vec<Append> {
         let mut bytes = first.record.len();
         let mut group = vec![first];
-        let deadline = self.last_sync + Duration::from_millis(self.published.config.group_commit_ms);
+        let deadline = self.last_sync + self.commit_distance();
         while bytes < GROUP_BYTES_MAX && group.len() < GROUP_APPENDS_MAX {
             let next = match self.appends.try_recv() {
                 Ok(append) => Some(append),
@@ -352,6 +354,14 @@ impl Writer {
         group
     }
 
+    /// Shortest time between two syncs: from the end of one where they are cheap, from its beginning where they are
+    /// paid for.
+    fn commit_distance(&self) -> Duration {
+        let config = &self.published.config;
+        let is_bucket = self.published.place.wal.is_one_group_per_file();
+        Duration::from_millis(if is_bucket { config.bucket_commit_ms } else { config.group_commit_ms })
+    }
+
     /// One round: durable, visible, answered.
     fn commit(&mut self, mut group: Vec<Append>) {
         // Whoever has given up was told that nothing was written.
@@ -359,7 +369,12 @@ impl Writer {
         if group.is_empty() {
             return;
         }
-        match self.write_group(&mut group) {
+        let opened = self.ensure_file();
+        let mut group = self.without_late(group);
+        if group.is_empty() {
+            return;
+        }
+        match opened.and_then(|()| self.write_group(&mut group)) {
             Ok(()) => {
                 let counters = &self.published.counters;
                 counters.appended_records.add(group.len() as u64);
@@ -394,11 +409,25 @@ impl Writer {
         }
     }
 
+    /// Refuses appends that could be given up while they are being written: they would be stored, and sent again.
+    fn without_late(&self, group: Vec<Append>) -> Vec<Append> {
+        let patience = self.published.place.wal.patience(group.iter().map(|append| append.record.len()).sum());
+        let latest = Instant::now() + patience;
+        let (late, group): (Vec<_>, Vec<_>) = group.into_iter().partition(|append| append.deadline < latest);
+        for append in late {
+            let source =
+                std::io::Error::new(std::io::ErrorKind::TimedOut, "the store was too slow for those before it");
+            self.published.counters.refused_appends.add(1);
+            let _ = append.reply.send(Err(Error::Write { path: self.next_file_name(), source }));
+        }
+        group
+    }
+
     fn write_group(&mut self, group: &mut [Append]) -> Result<(), (PathBuf, std::io::Error)> {
-        self.ensure_file()?;
         let Some(wal) = self.wal.as_mut() else { return Ok(()) };
+        let began = Instant::now();
         let result = wal.append(group.iter_mut().map(|append| &mut append.record));
-        self.last_sync = Instant::now();
+        self.last_sync = if self.published.place.wal.is_one_group_per_file() { began } else { Instant::now() };
         let n_bytes = match result {
             Ok(n_bytes) => n_bytes,
             Err(error) => return Err(self.give_up_file(error)),
@@ -430,6 +459,14 @@ impl Writer {
     }
 
     fn open_file(&mut self) -> Result<()> {
+        let path = self.next_file_name();
+        match self.published.place.wal.first_sequence(self.next_sequence) {
+            Ok(first_sequence) => self.next_sequence = first_sequence,
+            Err(source) => {
+                self.refuse(&path, &source);
+                return Err(Error::Write { path, source });
+            }
+        }
         let path = self.next_file_name();
         let salt = uuid::Uuid::new_v4().as_u64_pair().0;
         match WalFile::create(&self.published.place.wal, self.next_sequence, salt) {
@@ -478,7 +515,8 @@ impl Writer {
 
     fn remember(&mut self, wal: &WalFile) {
         if wal.len() == 0 {
-            // A file of a store of whole objects that never got a record: there is no such object.
+            // A file of a store of whole objects that never got a record: there is no such object, its name is free.
+            self.next_sequence = wal.first_sequence();
             return;
         }
         // The end mark takes a sequence too.

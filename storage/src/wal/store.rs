@@ -12,6 +12,7 @@
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::disk::ReadAt;
 
@@ -22,6 +23,19 @@ use crate::disk::ReadAt;
 pub(crate) trait WalStore: Debug + Send + Sync + 'static {
     /// Files that are there, by first sequence.
     fn list(&self) -> io::Result<Vec<WalEntry>>;
+
+    /// The name for the next file: a sequence that is free, and not smaller than `at_least`.
+    ///
+    /// # Errors
+    /// What the store said.
+    fn first_sequence(&self, at_least: u64) -> io::Result<u64> {
+        Ok(at_least)
+    }
+
+    /// The longest that an append of so many bytes may take; zero where nobody knows.
+    fn patience(&self, _bytes: u64) -> Duration {
+        Duration::ZERO
+    }
 
     /// A fresh file. Nothing needs to be visible before the first [`WalSink::append`] returned.
     ///

@@ -21,7 +21,8 @@ impl Bench {
     fn new() -> Self {
         let dir = TempDir::new().expect("a folder");
         let config = Config { data: dir.path().join("data"), ..Config::default() };
-        let place::Owned { place, hold } = place::open(&config).expect("it can be made");
+        let place::Owned { place, hold } =
+            crate::directory::open(Arc::new(crate::disk::LocalDisk), &config.data).expect("it can be made");
         let published = Arc::new(Published::new(config, Arc::new(SystemClock), place));
         let (_, appends) = mpsc::channel(1);
         let (_, commands) = mpsc::channel(1);
@@ -45,7 +46,8 @@ impl Bench {
                 });
                 let rows = rows.collect();
                 let reservation = Reservation::take(&self.published, record.len()).expect("there is room");
-                (Append { tenant: tenant.clone(), record, rows, reservation, reply }, answer)
+                let deadline = Instant::now() + Duration::from_secs(4);
+                (Append { tenant: tenant.clone(), record, rows, reservation, deadline, reply }, answer)
             })
             .unzip();
         self.writer.commit(group);
@@ -104,6 +106,7 @@ async fn a_cancelled_append_is_not_written() {
         record: Encoded::append(&tenant, &batches, 1 << 20).expect("small"),
         tenant,
         rows: Vec::new(),
+        deadline: Instant::now() + Duration::from_secs(4),
         reservation: Reservation::take(&bench.published, 10).expect("there is room"),
         reply,
     };

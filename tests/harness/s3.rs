@@ -1,0 +1,245 @@
+//! A real S3 server (moto, installed by `tests/setup.sh`) and, in front of it, a proxy that makes faults by script.
+//!
+//! moto was chosen over the Rust crates `s3s` and `s3s-fs`: it answers `If-None-Match: *` with 412, knows multipart,
+//! ranges, list-type=2 and bulk deletes, and 320 racing conditional PUTs had one winner each; the crates would bring
+//! 140,000 generated lines into every build of the tests. It keeps objects in memory and checks no signatures: refused
+//! credentials and clocks come from the proxy.
+
+use std::collections::VecDeque;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::tools;
+
+/// Bucket of the tests.
+pub const BUCKET: &str = "telemetry";
+
+/// What the proxy does to a request.
+#[derive(Clone, Debug)]
+pub enum Fault {
+    /// Answers this status with an S3 error code; the request does not arrive.
+    Status(u16, &'static str),
+    /// Forwards the request and cuts the connection instead of answering.
+    AnswerLost,
+    /// Cuts the connection in the middle of the request's body; what arrived so far does not arrive.
+    RequestCut,
+    /// Cuts the connection in the middle of the answer.
+    AnswerCut,
+    /// Waits, then goes on.
+    Delay(Duration),
+}
+
+/// Which requests a rule is about, and what happens to them.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// Part of the request line, such as `PUT /telemetry/p/_wal/`; empty for all.
+    pub to: String,
+    /// The fault.
+    pub fault: Fault,
+    /// One in so many requests; 1 for every one.
+    pub one_in: u32,
+    /// How often at most; `u32::MAX` for without end.
+    pub times: u32,
+}
+
+/// Rules and what the proxy has seen.
+#[derive(Debug, Default)]
+struct Script {
+    rules: VecDeque<Rule>,
+    seen: u32,
+    faults: u32,
+    put_millis: Vec<f64>,
+}
+
+/// An S3 server with a proxy before it. Ends when dropped.
+#[derive(Debug)]
+pub struct S3 {
+    server: Child,
+    script: Arc<Mutex<Script>>,
+    /// Where the proxy listens.
+    pub endpoint: String,
+    proxy: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for S3 {
+    fn drop(&mut self) {
+        self.proxy.abort();
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
+impl S3 {
+    /// Starts both and makes [`BUCKET`]; `None` when the server is not installed.
+    pub async fn start() -> Option<Self> {
+        let program = tools::installed("an S3 server", "s3/bin/moto_server")?;
+        let port = {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            free.local_addr().expect("bound").port()
+        };
+        let server = Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the server starts");
+        let upstream = format!("127.0.0.1:{port}");
+        let script = Arc::<Mutex<Script>>::default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
+        let proxy = tokio::spawn(serve(listener, upstream, Arc::clone(&script)));
+        let s3 = Self { server, script, endpoint, proxy };
+        super::wait_for("the S3 server", Duration::from_secs(60), async || {
+            let made = reqwest::Client::new().put(format!("{}/{BUCKET}", s3.endpoint)).send().await.ok()?;
+            made.status().is_success().then_some(())
+        })
+        .await;
+        Some(s3)
+    }
+
+    /// Environment of a collector that uses it.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+            ("AWS_REGION", "us-east-1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
+    }
+
+    /// Adds a rule; the first that fits a request applies.
+    pub fn rule(&self, to: &str, fault: Fault, one_in: u32, times: u32) {
+        self.script().rules.push_back(Rule { to: to.to_owned(), fault, one_in, times });
+    }
+
+    /// Takes all rules away; answers how many faults there were.
+    pub fn heal(&self) -> u32 {
+        let mut script = self.script();
+        script.rules.clear();
+        std::mem::take(&mut script.faults)
+    }
+
+    /// How long the PUTs of WAL objects took at the server, in milliseconds.
+    pub fn put_millis(&self) -> Vec<f64> {
+        self.script().put_millis.clone()
+    }
+
+    /// Names in the bucket that begin with this.
+    pub async fn names(&self, prefix: &str) -> Vec<String> {
+        let url = format!("{}/{BUCKET}?list-type=2&max-keys=1000&prefix={prefix}", self.endpoint);
+        let text = reqwest::get(url).await.expect("an answer").text().await.expect("a body");
+        text.split("<Key>").skip(1).filter_map(|rest| Some(rest.split_once("</Key>")?.0.to_owned())).collect()
+    }
+
+    fn script(&self) -> std::sync::MutexGuard<'_, Script> {
+        self.script.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Script {
+    /// What happens to this request.
+    fn fault(&mut self, request: &str) -> Option<Fault> {
+        self.seen = self.seen.wrapping_add(1);
+        let seen = self.seen;
+        let fits = |rule: &&mut Rule| rule.times > 0 && request.contains(&rule.to) && seen % rule.one_in == 0;
+        let rule = self.rules.iter_mut().find(fits)?;
+        if rule.times != u32::MAX {
+            rule.times -= 1;
+        }
+        self.faults += 1;
+        Some(rule.fault.clone())
+    }
+}
+
+async fn serve(listener: TcpListener, upstream: String, script: Arc<Mutex<Script>>) {
+    while let Ok((peer, _)) = listener.accept().await {
+        let (upstream, script) = (upstream.clone(), Arc::clone(&script));
+        tokio::spawn(async move {
+            // A connection that breaks is the point of it.
+            let _ = one_request(peer, &upstream, &script).await;
+        });
+    }
+}
+
+/// One request per connection, in both directions: simple, and each fault meets one request.
+async fn one_request(mut peer: TcpStream, upstream: &str, script: &Mutex<Script>) -> std::io::Result<()> {
+    let mut bytes = Vec::new();
+    let head_end = loop {
+        if let Some(at) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break at + 4;
+        }
+        if peer.read_buf(&mut bytes).await? == 0 {
+            return Ok(());
+        }
+    };
+    let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
+    let request_line = head.lines().next().unwrap_or_default().to_owned();
+    let header = |name: &str| {
+        head.lines().find_map(|line| {
+            let (key, value) = line.split_once(':')?;
+            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+        })
+    };
+    let n_body: usize = header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+    let fault = script.lock().unwrap_or_else(PoisonError::into_inner).fault(&request_line);
+    if let Some(Fault::RequestCut) = fault {
+        while bytes.len() < head_end + n_body / 2 && peer.read_buf(&mut bytes).await? > 0 {}
+        return Ok(());
+    }
+    if header("expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue")) {
+        peer.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
+    }
+    while bytes.len() < head_end + n_body {
+        if peer.read_buf(&mut bytes).await? == 0 {
+            return Ok(());
+        }
+    }
+    match fault {
+        Some(Fault::Status(status, code)) => {
+            let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>by script</Message></Error>");
+            let body = if request_line.starts_with("HEAD") { String::new() } else { body };
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: application/xml\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            peer.write_all(answer.as_bytes()).await?;
+            return peer.shutdown().await;
+        }
+        Some(Fault::Delay(pause)) => tokio::time::sleep(pause).await,
+        _ => {}
+    }
+    let begun = std::time::Instant::now();
+    let mut server = TcpStream::connect(upstream).await?;
+    // The server is to close the connection after its answer, so that its end is the answer's end.
+    let (first, rest) = head.split_once("\r\n").unwrap_or((&head, ""));
+    let is_kept = |line: &&str| {
+        !line.is_empty() && !["connection:", "expect:"].iter().any(|name| line.to_ascii_lowercase().starts_with(name))
+    };
+    let rest: Vec<&str> = rest.split("\r\n").filter(is_kept).collect();
+    let asked = format!("{first}\r\n{}\r\nconnection: close\r\n\r\n", rest.join("\r\n"));
+    server.write_all(asked.as_bytes()).await?;
+    server.write_all(&bytes[head_end..]).await?;
+    let mut answer = Vec::new();
+    server.read_to_end(&mut answer).await?;
+    if first.starts_with("PUT") && first.contains("/_wal/") {
+        let millis = begun.elapsed().as_secs_f64() * 1e3;
+        script.lock().unwrap_or_else(PoisonError::into_inner).put_millis.push(millis);
+    }
+    match fault {
+        Some(Fault::AnswerLost) => return Ok(()),
+        Some(Fault::AnswerCut) => {
+            peer.write_all(&answer[..answer.len() / 2]).await?;
+            return Ok(());
+        }
+        _ => {}
+    }
+    peer.write_all(&answer).await?;
+    peer.shutdown().await
+}
