@@ -23,6 +23,7 @@
 //! | `text.rs`         | attributes, resources and scopes as OTLP/JSON text                           |
 //! | `series.rs`       | the stable number of a series                                                |
 //! | `columns.rs`      | column builders: labels, sparse columns, lists                               |
+//! | `short.rs`        | comparing and checking short byte strings                                    |
 //! | `structs.rs`      | messages as the generated structs: for the demo, and for tests as oracle     |
 //!
 //! A large request becomes several batches, so that none is larger than a WAL record may be.
@@ -36,6 +37,7 @@ pub(crate) mod message;
 mod metrics;
 mod origin;
 mod series;
+mod short;
 mod spans;
 pub(crate) mod structs;
 mod text;

@@ -48,13 +48,15 @@ impl Batch {
                 return Err(mismatch(format!("column {name} is given twice")));
             }
         }
-        let arrays = slots.into_iter().zip(table.columns()).map(|(slot, column)| match slot {
-            Some(array) => Ok(array),
-            None if column.need == Need::Optional => Ok(nulls(&column.kind.arrow(), n_rows)),
-            None => Err(mismatch(format!("column {} is missing", column.name))),
-        });
+        let schema = table.schema();
+        let arrays =
+            slots.into_iter().zip(table.columns()).zip(schema.fields()).map(|((slot, column), field)| match slot {
+                Some(array) => Ok(array),
+                None if column.need == Need::Optional => Ok(nulls(field.data_type(), n_rows)),
+                None => Err(mismatch(format!("column {} is missing", column.name))),
+            });
         let arrays = arrays.collect::<Result<Vec<_>>>()?;
-        let records = RecordBatch::try_new(table.schema(), arrays).map_err(|error| mismatch(error.to_string()))?;
+        let records = RecordBatch::try_new(schema, arrays).map_err(|error| mismatch(error.to_string()))?;
         Ok(Self { table, records })
     }
 

@@ -19,12 +19,16 @@ mod logs;
 mod points;
 mod spans;
 
+use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
 
 use arrow::datatypes::{Schema, SchemaRef};
 use model::semconv::{self, On, ValueKind};
 
-pub use column::{Column, Kind, Need, attributes_fields, events_fields, links_fields};
+pub use column::{
+    Column, Kind, Need, attributes_fields, attributes_item, events_fields, events_item, floats_item, ints_item,
+    links_fields, links_item,
+};
 pub use derived::{CALLS, DIGEST_PROGRESS, DIGEST_TRACES, EDGE_MINUTE_PARTS, FINDINGS, HOPS, JOURNEYS, SEGMENTS};
 pub use logs::LOGS;
 pub use points::{EXEMPLARS, EXP_HISTOGRAM_POINTS, HISTOGRAM_POINTS, NUMBER_POINTS, SUMMARY_POINTS};
@@ -53,6 +57,7 @@ pub struct Table {
 #[derive(Debug)]
 struct Built {
     columns: Vec<Column>,
+    by_name: HashMap<&'static str, usize>,
     schema: SchemaRef,
 }
 
@@ -113,7 +118,9 @@ impl Table {
 
     /// Position and declaration of a column.
     pub fn column(&self, name: &str) -> Option<(usize, &Column)> {
-        self.columns().iter().enumerate().find(|(_, column)| column.name == name)
+        let built = self.built();
+        let index = *built.by_name.get(name)?;
+        Some((index, built.columns.get(index)?))
     }
 
     /// The Arrow schema of batches of this table; fields in column order.
@@ -133,7 +140,8 @@ impl Table {
             });
             let columns: Vec<Column> = self.own.iter().cloned().chain(promoted).collect();
             let fields: Vec<_> = columns.iter().map(Column::field).collect();
-            Built { columns, schema: Arc::new(Schema::new(fields)) }
+            let by_name = columns.iter().enumerate().map(|(index, column)| (column.name, index)).collect();
+            Built { columns, by_name, schema: Arc::new(Schema::new(fields)) }
         })
     }
 }

@@ -17,16 +17,17 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, DictionaryArray, Int32Array, ListArray, NullBufferBuilder,
-    PrimitiveArray, StringArray, StructArray,
+    Array as _, ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, DictionaryArray, Int32Array, ListArray,
+    NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, Fields, Float64Type, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, FieldRef, Fields, Float64Type, Int32Type, Int64Type};
 use hashbrown::{DefaultHashBuilder, HashTable};
 use model::semconv::{self, On, ValueKind};
-use storage::table::attributes_fields;
+use storage::table::attributes_item;
 
 use super::message::{Text, Value};
+use super::short::is_same;
 use super::text;
 
 /// A named array, as `Batch::from_columns` takes them.
@@ -134,6 +135,11 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         let nulls = if std::mem::take(&mut self.has_nulls) { self.nulls.finish() } else { None };
         Arc::new(PrimitiveArray::<T>::new(exact(&mut self.values), nulls))
     }
+
+    /// The column, unless no row holds anything; the builder begins again.
+    pub(crate) fn finish_some(&mut self) -> Option<ArrayRef> {
+        Some(self.finish()).filter(|column| column.null_count() < column.len())
+    }
 }
 
 /// A column of booleans without nulls.
@@ -182,6 +188,16 @@ impl Bytes {
     #[inline]
     pub(crate) fn push(&mut self, value: &[u8]) {
         self.bytes.extend_from_slice(value);
+        self.end_value();
+    }
+
+    /// The next row holds a value that nearly always has `N` bytes: an id.
+    #[inline]
+    pub(crate) fn push_id<const N: usize>(&mut self, id: &[u8]) {
+        match <&[u8; N]>::try_from(id) {
+            Ok(id) => self.bytes.extend_from_slice(id),
+            Err(_) => self.bytes.extend_from_slice(id),
+        }
         self.end_value();
     }
 
@@ -237,6 +253,16 @@ impl Bytes {
     pub(crate) fn finish_bytes(&mut self) -> ArrayRef {
         let (ends, bytes, nulls) = self.parts();
         Arc::new(BinaryArray::new(ends, bytes, nulls))
+    }
+
+    /// The column as bytes, unless no row holds anything; the builder begins again.
+    pub(crate) fn finish_some_bytes(&mut self) -> Option<ArrayRef> {
+        Some(self.finish_bytes()).filter(|column| column.null_count() < column.len())
+    }
+
+    /// The column as text, unless no row holds anything; the builder begins again.
+    pub(crate) fn finish_some_texts(&mut self) -> Option<ArrayRef> {
+        Some(self.finish_texts()).filter(|column| column.null_count() < column.len())
     }
 
     /// The column as text; the builder begins again.
@@ -345,11 +371,12 @@ impl Labels {
     #[inline]
     fn intern(&mut self, text: Text<'_>) -> i32 {
         let Self { ends, texts, by_text, hasher, last, .. } = self;
-        if *last != NONE && text_at(ends, texts, *last) == Some(text) {
+        let is_text = |code: i32| text_at(ends, texts, code).is_some_and(|other| is_same(other, text));
+        if *last != NONE && is_text(*last) {
             return *last;
         }
         let hash = hasher.hash_one(text);
-        let found = by_text.find(hash, |code| text_at(ends, texts, *code) == Some(text)).copied();
+        let found = by_text.find(hash, |code| is_text(*code)).copied();
         *last = found.unwrap_or_else(|| {
             let code = by_text.len() as i32;
             texts.extend_from_slice(text);
@@ -517,17 +544,21 @@ impl Lists {
         self.ends.push(n_items as i32);
     }
 
-    /// A list of structs with these fields; the builder begins again.
-    pub(crate) fn finish_structs(&mut self, fields: Fields, columns: Vec<ArrayRef>) -> ArrayRef {
-        let items = StructArray::new(fields.clone(), columns, None);
-        self.finish(DataType::Struct(fields), Arc::new(items))
+    /// A list of structs; the builder begins again.
+    pub(crate) fn finish_structs(&mut self, item: FieldRef, columns: Vec<ArrayRef>) -> ArrayRef {
+        let fields = match item.data_type() {
+            DataType::Struct(fields) => fields.clone(),
+            _ => Fields::empty(),
+        };
+        let items = StructArray::new(fields, columns, None);
+        self.finish(item, Arc::new(items))
     }
 
     /// A list of `items`; the builder begins again.
-    pub(crate) fn finish(&mut self, item: DataType, items: ArrayRef) -> ArrayRef {
+    pub(crate) fn finish(&mut self, item: FieldRef, items: ArrayRef) -> ArrayRef {
         let offsets = OffsetBuffer::new(exact(&mut self.ends));
         self.ends.push(0);
-        Arc::new(ListArray::new(Arc::new(Field::new("element", item, false)), offsets, items, None))
+        Arc::new(ListArray::new(item, offsets, items, None))
     }
 }
 
@@ -625,7 +656,7 @@ impl Entries {
         ];
         self.kinds = kinds;
         self.kinds.clear();
-        self.rows.finish_structs(attributes_fields(), columns)
+        self.rows.finish_structs(attributes_item(), columns)
     }
 }
 

@@ -93,8 +93,8 @@ fn scope<S: Signal>(reader: &mut Reader<'_>, arena: &mut Arena, sink: &mut impl 
     }
     reader.revisit(items, S::MEMBERS.items, |reader| {
         arena.clear();
-        let item = S::from_json(reader, arena)?;
-        sink.item(item, Repairs::NONE);
+        let mut item = S::from_json(reader, arena)?;
+        sink.item(&mut item, Repairs::NONE);
         Ok(())
     })
 }

@@ -12,6 +12,7 @@ use model::semconv::{self, On};
 
 use super::columns::Slot;
 use super::message::KeyValue;
+use super::short::is_same;
 
 /// Number of a key, valid until [`Keys::trim`].
 pub(crate) type KeyId = u32;
@@ -90,7 +91,7 @@ impl Keys {
         let mut before: Option<KeyId> = None;
         for entry in list {
             let expected = before.and_then(|id| self.keys.get(id as usize)).map_or(self.first, |key| key.next);
-            let id = if self.text(expected) == Some(entry.key) {
+            let id = if self.text(expected).is_some_and(|text| is_same(text, entry.key)) {
                 expected
             } else {
                 let id = self.find(entry.key);

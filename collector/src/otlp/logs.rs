@@ -53,14 +53,14 @@ impl Sink<Logs> for LogSink<'_> {
         self.origin.set_scope(scope.as_mut(), schema_url, repairs, self.keys);
     }
 
-    fn item(&mut self, mut record: LogRecord<'_>, repairs: Repairs) {
+    fn item(&mut self, record: &mut LogRecord<'_>, repairs: Repairs) {
         let rules = self.request.rules;
-        match sanitize::log(&mut record, self.keys, rules) {
+        match sanitize::log(record, self.keys, rules) {
             Ok((time, mended)) => {
                 let repairs = repairs | mended | self.origin.repairs();
                 self.request.outcome.keep(repairs);
-                self.rows.push(&record, &time, repairs, self.keys);
-                self.rows.bytes += if rules.is_small { 0 } else { record_bytes(&record) };
+                self.rows.push(record, &time, repairs, self.keys);
+                self.rows.bytes += if rules.is_small { 0 } else { record_bytes(record) };
             }
             Err(reason) => self.request.outcome.reject(reason),
         }
@@ -164,18 +164,18 @@ impl LogRows {
         self.arrival_time.fill(rules.now.0, n_rows);
         let mut columns: Vec<Named> = vec![
             ("time", self.time.finish()),
-            ("sent_time", self.sent_time.finish()),
             ("observed_time", self.observed_time.finish()),
             ("arrival_time", self.arrival_time.finish()),
             ("severity_number", self.severity_number.finish()),
-            ("body", self.body.finish_texts()),
-            ("body_json", self.body_json.finish_texts()),
-            ("trace_id", self.trace_id.finish_bytes()),
-            ("span_id", self.span_id.finish_bytes()),
             ("flags", self.flags.finish()),
             ("dropped_attributes_count", self.dropped_attributes_count.finish()),
             ("repairs", self.repairs.finish()),
         ];
+        columns.extend(self.sent_time.finish_some().map(|column| ("sent_time", column)));
+        columns.extend(self.body.finish_some_texts().map(|column| ("body", column)));
+        columns.extend(self.body_json.finish_some_texts().map(|column| ("body_json", column)));
+        columns.extend(self.trace_id.finish_some_bytes().map(|column| ("trace_id", column)));
+        columns.extend(self.span_id.finish_some_bytes().map(|column| ("span_id", column)));
         columns.extend(self.severity_text.finish().map(|column| ("severity_text", column)));
         columns.extend(self.event_name.finish().map(|column| ("event_name", column)));
         self.attributes.finish(n_rows, &mut columns);

@@ -377,8 +377,8 @@ pub(crate) trait Sink<S: Signal> {
     fn resource(&mut self, resource: Option<Resource<'_>>, schema_url: Text<'_>, repairs: Repairs);
     /// What follows was made by this scope of the resource.
     fn scope(&mut self, scope: Option<Scope<'_>>, schema_url: Text<'_>, repairs: Repairs);
-    /// An item of the scope.
-    fn item(&mut self, item: S::Item<'_>, repairs: Repairs);
+    /// An item of the scope. What is left of it is of no use.
+    fn item(&mut self, item: &mut S::Item<'_>, repairs: Repairs);
 }
 
 /// Spans.

@@ -4,10 +4,11 @@
 //! point says stands in the columns of its own table.
 
 use arrow::array::ArrayRef;
-use arrow::datatypes::DataType;
 use model::{MetricKind, Repairs};
 use storage::Batch;
-use storage::table::{EXEMPLARS, EXP_HISTOGRAM_POINTS, HISTOGRAM_POINTS, NUMBER_POINTS, SUMMARY_POINTS, Table};
+use storage::table::{
+    EXEMPLARS, EXP_HISTOGRAM_POINTS, HISTOGRAM_POINTS, NUMBER_POINTS, SUMMARY_POINTS, Table, floats_item, ints_item,
+};
 
 use super::columns::{Bools, Bytes, Doubles, Ints, Labels, Lists, Named, ShortInts};
 use super::keys::Keys;
@@ -62,7 +63,7 @@ impl Sink<Metrics> for MetricSink<'_> {
         self.parts.set_scope(scope.as_ref());
     }
 
-    fn item(&mut self, metric: Metric<'_>, repairs: Repairs) {
+    fn item(&mut self, metric: &mut Metric<'_>, repairs: Repairs) {
         let Self { request, origin, parts, rows, keys } = self;
         let rules = request.rules;
         rows.push_metric(metric, repairs, &From { origin, parts }, keys, rules, |kept| match kept {
@@ -129,7 +130,7 @@ impl PointRows {
     /// Takes the points of a metric; `count` hears what became of each.
     fn push_metric(
         &mut self,
-        mut metric: Metric<'_>,
+        metric: &mut Metric<'_>,
         repairs: Repairs,
         from: &From<'_>,
         keys: &mut Keys,
@@ -428,13 +429,13 @@ struct NumberRows {
 impl NumberRows {
     fn finish(&mut self, rules: &Rules, into: &mut Vec<Named>) {
         self.series.finish(rules, into);
-        into.extend::<[Named; 5]>([
+        into.extend::<[Named; 3]>([
             ("metric_kind", self.metric_kind.finish()),
             ("temporality", self.temporality.finish()),
             ("is_monotonic", self.is_monotonic.finish()),
-            ("value_double", self.value_double.finish()),
-            ("value_int", self.value_int.finish()),
         ]);
+        into.extend(self.value_double.finish_some().map(|column| ("value_double", column)));
+        into.extend(self.value_int.finish_some().map(|column| ("value_int", column)));
     }
 }
 
@@ -630,7 +631,7 @@ impl DoubleLists {
 
     fn finish(&mut self) -> ArrayRef {
         let items = self.items.finish();
-        self.rows.finish(DataType::Float64, items)
+        self.rows.finish(floats_item(), items)
     }
 }
 
@@ -649,6 +650,6 @@ impl CountLists {
 
     fn finish(&mut self) -> ArrayRef {
         let items = self.items.finish();
-        self.rows.finish(DataType::Int64, items)
+        self.rows.finish(ints_item(), items)
     }
 }

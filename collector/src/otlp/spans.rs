@@ -4,7 +4,7 @@ use arrow::array::ArrayRef;
 use model::Repairs;
 use model::semconv::key;
 use storage::Batch;
-use storage::table::{SPANS, events_fields, links_fields};
+use storage::table::{SPANS, events_item, links_item};
 
 use super::attributes::ItemAttributes;
 use super::columns::{Bytes, Ints, Labels, Lists, Named, ShortInts};
@@ -57,14 +57,14 @@ impl Sink<Traces> for SpanSink<'_> {
         self.origin.set_scope(scope.as_mut(), schema_url, repairs, self.keys);
     }
 
-    fn item(&mut self, mut span: Span<'_>, repairs: Repairs) {
+    fn item(&mut self, span: &mut Span<'_>, repairs: Repairs) {
         let rules = self.request.rules;
-        match sanitize::span(&mut span, self.keys, rules) {
+        match sanitize::span(span, self.keys, rules) {
             Ok((times, mended)) => {
                 let repairs = repairs | mended | self.origin.repairs();
                 self.request.outcome.keep(repairs);
-                self.rows.push(&span, &times, repairs, self.keys);
-                self.rows.bytes += if rules.is_small { 0 } else { sizes::span_bytes(&span) };
+                self.rows.push(span, &times, repairs, self.keys);
+                self.rows.bytes += if rules.is_small { 0 } else { sizes::span_bytes(span) };
             }
             Err(reason) => self.request.outcome.reject(reason),
         }
@@ -142,8 +142,8 @@ impl Default for SpanRows {
 
 impl SpanRows {
     fn push(&mut self, span: &Span<'_>, times: &SpanTimes, repairs: Repairs, keys: &Keys) {
-        self.trace_id.push(span.trace_id);
-        self.span_id.push(span.span_id);
+        self.trace_id.push_id::<16>(span.trace_id);
+        self.span_id.push_id::<8>(span.span_id);
         self.parent_span_id.push_non_empty(span.parent_span_id);
         self.name.push(span.name);
         self.kind.push(span.kind);
@@ -175,13 +175,10 @@ impl SpanRows {
         let mut columns: Vec<Named> = vec![
             ("trace_id", self.trace_id.finish_bytes()),
             ("span_id", self.span_id.finish_bytes()),
-            ("parent_span_id", self.parent_span_id.finish_bytes()),
             ("name", self.name.finish_all()),
             ("kind", self.kind.finish()),
             ("start_time", self.start_time.finish()),
             ("duration_nanos", self.duration_nanos.finish()),
-            ("sent_start_time", self.sent_start_time.finish()),
-            ("sent_end_time", self.sent_end_time.finish()),
             ("arrival_time", self.arrival_time.finish()),
             ("status_code", self.status_code.finish()),
             ("flags", self.flags.finish()),
@@ -194,6 +191,9 @@ impl SpanRows {
             ("links", self.links.finish()),
             ("repairs", self.repairs.finish()),
         ];
+        columns.extend(self.parent_span_id.finish_some_bytes().map(|column| ("parent_span_id", column)));
+        columns.extend(self.sent_start_time.finish_some().map(|column| ("sent_start_time", column)));
+        columns.extend(self.sent_end_time.finish_some().map(|column| ("sent_end_time", column)));
         columns.extend(self.status_message.finish().map(|column| ("status_message", column)));
         columns.extend(self.exception_type.finish().map(|column| ("exception_type", column)));
         columns.extend(self.trace_state.finish().map(|column| ("trace_state", column)));
@@ -240,7 +240,7 @@ impl EventItems {
             self.attributes.finish_texts(),
             self.dropped_attributes_count.finish(),
         ];
-        self.rows.finish_structs(events_fields(), columns)
+        self.rows.finish_structs(events_item(), columns)
     }
 }
 
@@ -278,6 +278,6 @@ impl LinkItems {
             self.dropped_attributes_count.finish(),
             self.flags.finish(),
         ];
-        self.rows.finish_structs(links_fields(), columns)
+        self.rows.finish_structs(links_item(), columns)
     }
 }

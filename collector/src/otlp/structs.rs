@@ -56,9 +56,9 @@ macro_rules! gathers {
                 self.$resources.last_mut().expect("a scope follows its resource").$scopes.push(scope);
             }
 
-            fn item(&mut self, item: $item<'_>, _: Repairs) {
+            fn item(&mut self, item: &mut $item<'_>, _: Repairs) {
                 let scopes = &mut self.$resources.last_mut().expect("an item follows its resource").$scopes;
-                scopes.last_mut().expect("an item follows its scope").$items.push($convert(&item));
+                scopes.last_mut().expect("an item follows its scope").$items.push($convert(item));
             }
         }
     };

@@ -104,7 +104,7 @@ fn walk_scope<S: Signal>(reader: Reader<'_>, arena: &mut Arena, sink: &mut impl 
                 let arena = &*arena;
                 let mut item = S::Item::new(arena);
                 S::from_wire(second.message()?, arena, &mut item).map_err(|error| error.inside(S::MEMBERS.items))?;
-                sink.item(item, arena.repairs());
+                sink.item(&mut item, arena.repairs());
             }
             other => second.skip(other)?,
         }

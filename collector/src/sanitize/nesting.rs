@@ -8,6 +8,7 @@ use crate::otlp::message::Value;
 pub(crate) const NESTING_MAX: u32 = 32;
 
 /// Empties what lies deeper than [`NESTING_MAX`]; `dropped` grows by one if there was anything.
+#[inline]
 pub(super) fn value(value: &mut Value<'_>, dropped: &mut u32) -> Repairs {
     // Plain values, which is nearly all of them, leave here.
     if !matches!(value, Value::List(_) | Value::Map(_)) {

@@ -31,6 +31,7 @@ pub(super) fn span_lists(span: &mut Span<'_>) -> Repairs {
 }
 
 /// V10: key and value are cut.
+#[inline]
 pub(super) fn entry(entry: &mut KeyValue<'_>) -> Repairs {
     let is_cut = cut_text(&mut entry.key, KEY_BYTES_MAX) | cut_value(&mut entry.value);
     if is_cut { Repairs::TRUNCATED } else { Repairs::NONE }
@@ -42,6 +43,7 @@ pub(super) fn whole_span(span: &Span<'_>) -> Result<(), Reason> {
 }
 
 /// Cuts texts, bytes and keys inside; nesting was bounded before. True when something was cut.
+#[inline]
 fn cut_value(value: &mut Value<'_>) -> bool {
     match value {
         Value::Text(text) => cut_text(text, VALUE_BYTES_MAX),
@@ -59,6 +61,7 @@ fn cut_value(value: &mut Value<'_>) -> bool {
 }
 
 /// On a character boundary: a cut never leaves half a character.
+#[inline]
 fn cut_text(text: &mut Text<'_>, bytes_max: usize) -> bool {
     if text.len() <= bytes_max {
         return false;

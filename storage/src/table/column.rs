@@ -1,8 +1,8 @@
 //! Kinds of columns and what each is in Arrow.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 
 /// A column as declared: name, kind, whether every row has it, one line for people.
 #[derive(Clone, Debug)]
@@ -94,17 +94,38 @@ impl Kind {
             Self::Int32 | Self::Flags => DataType::Int32,
             Self::Float64 => DataType::Float64,
             Self::Bool => DataType::Boolean,
-            Self::Attributes => list(DataType::Struct(attributes_fields())),
-            Self::Events => list(DataType::Struct(events_fields())),
-            Self::Links => list(DataType::Struct(links_fields())),
-            Self::Ints => list(DataType::Int64),
-            Self::Floats => list(DataType::Float64),
+            Self::Attributes => DataType::List(attributes_item()),
+            Self::Events => DataType::List(events_item()),
+            Self::Links => DataType::List(links_item()),
+            Self::Ints => DataType::List(ints_item()),
+            Self::Floats => DataType::List(floats_item()),
         }
     }
 }
 
-fn list(item: DataType) -> DataType {
-    DataType::List(Arc::new(Field::new("element", item, false)))
+/// Declares the fields of the items of lists. Each call gives the same one, so that Arrow, which compares the types of
+/// a batch with its schema, only compares pointers.
+macro_rules! items {
+    ($($(#[$doc:meta])* $name:ident = $item:expr;)*) => {$(
+        $(#[$doc])*
+        pub fn $name() -> FieldRef {
+            static ITEM: OnceLock<FieldRef> = OnceLock::new();
+            Arc::clone(ITEM.get_or_init(|| Arc::new(Field::new("element", $item, false))))
+        }
+    )*};
+}
+
+items! {
+    /// Field of an entry of [`Kind::Attributes`].
+    attributes_item = DataType::Struct(attributes_fields());
+    /// Field of an entry of [`Kind::Events`].
+    events_item = DataType::Struct(events_fields());
+    /// Field of an entry of [`Kind::Links`].
+    links_item = DataType::Struct(links_fields());
+    /// Field of an entry of [`Kind::Ints`].
+    ints_item = DataType::Int64;
+    /// Field of an entry of [`Kind::Floats`].
+    floats_item = DataType::Float64;
 }
 
 /// One attribute without a column: the key and exactly one typed value; all null for an empty value.

@@ -74,9 +74,8 @@ macro_rules! message {
         repeated(&mut $r, $key, &mut $field, Reader::varint)?
     };
     (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, list($read:ident)) => {{
-        let mut item = Message::new($arena);
-        $read($r.message()?, $arena, &mut item).map_err(|error| error.inside(stringify!($field)))?;
-        $field.push(item);
+        let item = push_new(&mut $field, $arena);
+        $read($r.message()?, $arena, item).map_err(|error| error.inside(stringify!($field)))?;
     }};
     (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, optional($read:ident)) => {{
         let into = $field.get_or_insert_with(|| Message::new($arena));
@@ -90,6 +89,17 @@ macro_rules! message {
             $read($r.message()?, $arena, into).map_err(|error| error.inside(stringify!($read)))?;
         }
     }};
+}
+
+/// An empty message at the end of a list, to be filled where it stands: copying it there later would wait for every
+/// write to it.
+#[inline]
+fn push_new<'l, 'a, T: Message<'a>>(list: &'l mut List<'a, T>, arena: &'a Arena) -> &'l mut T {
+    if list.capacity() == 0 {
+        list.reserve(const { if size_of::<T>() <= 64 { 12 } else { 2 } });
+    }
+    list.push(T::new(arena));
+    list.last_mut().expect("one was pushed")
 }
 
 const fn zigzag(value: u64) -> i32 {
@@ -209,9 +219,8 @@ fn items<'a, T: Message<'a>>(
     while let Some(key) = reader.key()? {
         match key {
             VALUES => {
-                let mut item = T::new(arena);
-                read(reader.message()?, arena, &mut item).map_err(|error| error.inside("values"))?;
-                into.push(item);
+                let item = push_new(into, arena);
+                read(reader.message()?, arena, item).map_err(|error| error.inside("values"))?;
             }
             other => reader.other(other, const { fields(&[1]) })?,
         }

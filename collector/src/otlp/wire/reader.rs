@@ -12,6 +12,7 @@
 use std::fmt;
 
 use crate::otlp::message::{Arena, Text};
+use crate::otlp::short::is_ascii;
 
 /// Messages inside each other; what prost allows.
 const LEVELS_MAX: u32 = 100;
@@ -263,7 +264,7 @@ fn too_deep() -> WireError {
 /// Nearly all text is ASCII, which is quick to see.
 #[inline]
 fn is_utf8(bytes: &[u8]) -> bool {
-    bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()
+    is_ascii(bytes) || std::str::from_utf8(bytes).is_ok()
 }
 
 #[cfg(test)]
