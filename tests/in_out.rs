@@ -94,6 +94,10 @@ async fn traces_come_out_as_sent_over_http_json() {
     traces_come_out_as_sent(Transport::HttpJson).await;
 }
 
+/// Tables that hold what senders sent.
+const TAKEN: [&str; 7] =
+    ["spans", "logs", "number_points", "histogram_points", "exp_histogram_points", "summary_points", "exemplars"];
+
 /// J15: the same logical request stores the same rows over gRPC, HTTP/protobuf and HTTP/JSON. Only the moment of
 /// arrival may differ.
 #[tokio::test]
@@ -106,7 +110,8 @@ async fn transports_store_the_same_rows() {
         let tables = reqwest::get(server.api("/api/tables")).await.expect("an answer").bytes().await.expect("a body");
         let tables: api::TablesAnswer = serde_json::from_slice(&tables).expect("tables");
         let mut rows = BTreeMap::new();
-        for table in tables.tables.iter().filter(|table| table.kind == "table") {
+        // Tables that analysis derives from these come later, in their own time.
+        for table in tables.tables.iter().filter(|table| TAKEN.contains(&table.name.as_str())) {
             let columns = table.columns.iter().map(|column| column.name.as_str());
             let columns: Vec<_> = columns.filter(|name| *name != "arrival_time").collect();
             let all = sql::query(&server, &format!("SELECT {} FROM {}", columns.join(", "), table.name)).await;
@@ -116,7 +121,7 @@ async fn transports_store_the_same_rows() {
         }
         stored.push(rows);
     }
-    for table in ["spans", "logs", "number_points", "histogram_points", "exp_histogram_points", "summary_points"] {
+    for table in TAKEN.iter().copied().filter(|table| *table != "exemplars") {
         assert!(!stored[0][table].is_empty(), "{table} holds rows");
     }
     for (other, transport) in stored.iter().zip(Transport::ALL).skip(1) {
