@@ -47,7 +47,7 @@ test: tools ## the whole gate: format, lints, docs, page, every test
 	$(call stage,tests,cargo test --workspace --locked)
 
 bench: ui ## measure every stage, ingest and look-up against the real binary, release build (about 5 minutes)
-	cargo bench --locked --workspace --bench write_path --bench ingest --bench sustained --bench trace_by_id
+	cargo bench --locked --workspace --bench decode --bench write_path --bench ingest --bench sustained --bench trace_by_id
 
 fmt: ## format the code
 	cargo fmt --all
