@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use api::{IngestStatus, Limits, StatusAnswer, StorageStatus};
+use api::{DigestStatus, IngestStatus, Limits, StatusAnswer, StorageStatus};
 use collector::metrics::{FAMILIES, Metrics, Snapshot as Ingest};
 use model::UnixNanos;
+use query::Figured;
 use query::http::Sources;
 use storage::{Clock as _, Reader, SystemClock};
 use tokio_util::sync::CancellationToken;
@@ -23,13 +24,14 @@ pub(crate) fn sources(
     otlp_http: SocketAddr,
     ingest: Arc<Metrics>,
     storage: Reader,
+    digest: Figured,
     stop: CancellationToken,
 ) -> Sources {
     let fixed = Fixed { config: config.clone(), otlp_grpc, otlp_http, started: SystemClock.now() };
-    let (counts, reader) = (Arc::clone(&ingest), storage.clone());
+    let (counts, reader, digested) = (Arc::clone(&ingest), storage.clone(), digest.clone());
     Sources {
-        status: Arc::new(move || status(&fixed, &counts.snapshot(), reader.status())),
-        metrics: Arc::new(move || open_metrics(&ingest.snapshot(), &storage.status())),
+        status: Arc::new(move || status(&fixed, &counts.snapshot(), reader.status(), digested.status())),
+        metrics: Arc::new(move || open_metrics(&ingest.snapshot(), &storage.status(), &digest.status())),
         ready: Arc::new(move || if stop.is_cancelled() { Err("the collector is stopping".to_owned()) } else { Ok(()) }),
     }
 }
@@ -43,7 +45,7 @@ struct Fixed {
 }
 
 /// The answer of `/api/status`.
-fn status(fixed: &Fixed, ingest: &Ingest, storage: storage::Status) -> StatusAnswer {
+fn status(fixed: &Fixed, ingest: &Ingest, storage: storage::Status, digest: DigestStatus) -> StatusAnswer {
     let config = &fixed.config;
     StatusAnswer {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -71,6 +73,7 @@ fn status(fixed: &Fixed, ingest: &Ingest, storage: storage::Status) -> StatusAns
             replaying: storage.replaying,
             retention_days: config.storage.retention_days,
         },
+        digest,
         limits: Limits {
             otlp_request_bytes: config.collector.request_bytes_max,
             query_seconds: config.query.seconds_max,
@@ -86,7 +89,7 @@ fn pairs<'a>(counts: impl Iterator<Item = (&'a str, &'a str, u64)>) -> BTreeMap<
 }
 
 /// The text of `/metrics`, in OpenMetrics 1.0. Labels come from closed sets of the rooms.
-fn open_metrics(ingest: &Ingest, storage: &storage::Status) -> String {
+fn open_metrics(ingest: &Ingest, storage: &storage::Status, digest: &DigestStatus) -> String {
     let mut page = Page::default();
     for family in FAMILIES {
         page.family(family.name, if family.is_counter { "counter" } else { "gauge" }, family.help);
@@ -100,6 +103,27 @@ fn open_metrics(ingest: &Ingest, storage: &storage::Status) -> String {
         page.sample(name, "_total", &[], n);
     }
     for (name, help, n) in [
+        ("digest_batches", "Batches of settled traces written.", digest.batches),
+        ("digest_traces", "Traces written at rest.", digest.traces),
+        ("digest_spans", "Spans of those traces.", digest.spans),
+        ("digest_late_traces", "Traces written again because more of their spans came.", digest.late_traces),
+        ("digest_early_traces", "Traces written before they had settled.", digest.early_traces),
+        ("digest_unchecked_traces", "Traces taken for new ones unchecked.", digest.unchecked_traces),
+        ("digest_gaps", "Times that spans were read again because they came too fast.", digest.gaps),
+        ("digest_failures", "Attempts that failed and were repeated.", digest.failures),
+    ] {
+        page.family(name, "counter", help);
+        page.sample(name, "_total", &[], n);
+    }
+    for (name, help, n) in [
+        (
+            "digest_behind_milliseconds",
+            "How much later than settled spans are at rest.",
+            (digest.behind_seconds * 1e3) as u64,
+        ),
+        ("digest_open_traces", "Traces that have not settled.", digest.open_traces),
+        ("digest_open_spans", "Spans of those traces.", digest.open_spans),
+        ("digest_memory_bytes", "Memory of those traces.", digest.memory_bytes),
         ("storage_append_queue_bytes", "Bytes waiting to be written to the WAL.", storage.append_queue_bytes),
         ("storage_buffer_bytes", "Bytes in the write buffer.", storage.buffer_bytes),
         ("storage_buffer_rows", "Rows in the write buffer.", storage.buffer_rows),
@@ -159,7 +183,7 @@ mod tests {
     /// ends with its mark.
     #[test]
     fn metrics_are_open_metrics() {
-        let text = open_metrics(&Metrics::default().snapshot(), &storage::Status::default());
+        let text = open_metrics(&Metrics::default().snapshot(), &storage::Status::default(), &DigestStatus::default());
         let (mut declared, mut family, mut kind) = (HashSet::new(), String::new(), String::new());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.last(), Some(&"# EOF"));

@@ -52,12 +52,14 @@ async fn serve(config: Config) -> Outcome {
 
     let storage = Storage::open(config.storage.clone(), Arc::<SystemClock>::clone(&clock)).await?;
     let engine = Engine::new(config.query.clone(), storage.reader(), Arc::<SystemClock>::clone(&clock))?;
+    let digest = engine.start_digest(storage.reader(), storage.derived_writer())?;
     let collector = Collector::new(config.collector.clone(), retention, storage.appender(), clock);
 
     let grpc = door::open(&config.door, Listener::OtlpGrpc, collector.grpc_routes()).await?;
     let http = door::open(&config.door, Listener::OtlpHttp, collector.http_routes()).await?;
     let (ingest, reader) = (collector.metrics(), storage.reader());
-    let sources = figures::sources(&config, grpc.local_addr(), http.local_addr(), ingest, reader, stop.clone());
+    let sources =
+        figures::sources(&config, grpc.local_addr(), http.local_addr(), ingest, reader, digest.figures(), stop.clone());
     let routes = query::http::router(&engine, sources).fallback(page::serve).layer(map_response(page::guard));
     let desk = door::open(&config.door, Listener::Http, routes).await?;
 
@@ -77,6 +79,7 @@ async fn serve(config: Config) -> Outcome {
     // Along the flow, so that whatever was accepted is kept. Readers outlive the writer.
     collector.close();
     tokio::join!(grpc.close(), http.close());
+    digest.close().await;
     let closed = storage.close().await;
     desk.close().await;
     if let Some(why) = taken_over {

@@ -59,6 +59,8 @@ mod words;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::otlp::read as otlp_fixture;
 
 use std::collections::{BTreeMap, HashMap};
 

@@ -28,6 +28,15 @@ pub struct Config {
     pub waiting_max: usize,
     /// Spans of one trace that are put together; what is beyond is left out and the answer says so.
     pub trace_spans_max: u64,
+    /// Write settled journeys, calls, hops, findings and sums per minute to tables of their own, in the background, on
+    /// one thread. Without it, every question about them analyses raw spans, within bounds.
+    pub digest: bool,
+    /// A trace settles so long after its last span, in seconds. Less: it is at rest sooner, and more of them are written
+    /// again because a span came later.
+    pub digest_settle_seconds: u64,
+    /// Memory for traces that have not settled, in bytes. With less than they need, traces are analysed before they
+    /// have settled and again when more of their spans come.
+    pub digest_memory_bytes_max: u64,
 }
 
 impl Default for Config {
@@ -43,6 +52,9 @@ impl Default for Config {
             concurrent_max: 8,
             waiting_max: 64,
             trace_spans_max: 100_000,
+            digest: true,
+            digest_settle_seconds: 30,
+            digest_memory_bytes_max: 176 << 20,
         }
     }
 }
@@ -60,6 +72,8 @@ impl Config {
             ("seconds_max", self.seconds_max),
             ("concurrent_max", self.concurrent_max as u64),
             ("trace_spans_max", self.trace_spans_max),
+            ("digest_settle_seconds", self.digest_settle_seconds),
+            ("digest_memory_bytes_max", self.digest_memory_bytes_max),
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("query.{name} must be greater than 0")),

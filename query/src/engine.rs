@@ -89,6 +89,14 @@ impl Engine {
         self.inner.clock.now()
     }
 
+    /// A session over a snapshot, for work of our own that waits for no place and has no limit of time.
+    ///
+    /// # Errors
+    /// When DataFusion refuses our catalog: a bug.
+    pub(crate) fn session(&self, snapshot: Arc<Snapshot>) -> Result<Session> {
+        self.inner.shared.session(snapshot, self.inner.clock.now())
+    }
+
     /// Runs `work` with a session over the newest snapshot, on the query threads and within the limits.
     ///
     /// # Errors

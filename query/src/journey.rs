@@ -9,7 +9,7 @@
 //! computed from the spans that are stored at that moment: late spans simply change it.
 
 mod answer;
-mod gather;
+pub(crate) mod gather;
 
 use std::time::Instant;
 

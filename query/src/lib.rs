@@ -9,6 +9,7 @@
 //! | `trace.rs`     | rows by id, tree, timeline, detail, OTLP                               |
 //! | `search.rs`    | filter text, newest or slowest, pages                                  |
 //! | `analysis.rs`  | what a span is, who called whom: pure                                  |
+//! | `digest.rs`    | settled journeys and their parts at rest                               |
 //! | `journey.rs`   | a request over all its traces                                          |
 //! | `services.rs`  | services in a time range                                               |
 //! | `times.rs`     | moments in requests                                                    |
@@ -18,6 +19,7 @@
 
 pub mod analysis;
 mod config;
+mod digest;
 mod engine;
 mod error;
 mod functions;
@@ -34,6 +36,7 @@ mod times;
 mod trace;
 
 pub use config::Config;
+pub use digest::{Digest, Figured};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use search::Question;

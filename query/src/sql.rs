@@ -48,7 +48,8 @@ impl Engine {
             let sql = request.sql.clone();
             let collected = run(&session, request).await.map_err(|error| explain(&sql, error))?;
             let Collected { schema, batches, cost, cut } = collected;
-            let cut = session.noted(cut.as_deref());
+            let cut = session
+                .noted(cut.into_iter().chain(session.derived.reason()).reduce(|a, b| format!("{a}; {b}")).as_deref());
             Ok(SqlRows { schema, batches, cost, incomplete: incomplete(&session.snapshot, cut), elapsed_ms: 0.0 })
         });
         let rows = rows.await?;

@@ -7,6 +7,7 @@
 //! | `prune.rs`    | which segments a query can need: pure                            |
 //! | `by_id.rs`    | table functions of one id                                        |
 //! | `views.rs`    | relations written in SQL over the tables                         |
+//! | `relations.rs` | relations of settled journeys: at rest and on demand            |
 //!
 //! A session holds two schemas: `raw` with the tables as they are, and `public`, which every query sees
 //! without saying so: the same tables plus the views. There is no way to add to either from SQL.
@@ -15,6 +16,7 @@ pub(crate) mod by_id;
 mod provider;
 mod prune;
 mod readers;
+mod relations;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -32,6 +34,7 @@ use datafusion::execution::SessionState;
 use datafusion::sql::parser::DFParser;
 use storage::{Snapshot, TABLES};
 
+use crate::digest::on_demand::Derived;
 pub(crate) use provider::{Located, STORE_URL, SnapshotTable, UTC};
 pub(crate) use prune::Bounds;
 use storage::table::Table;
@@ -46,7 +49,7 @@ pub(crate) const PUBLIC: &str = "public";
 /// Names of all relations that people use, tables first.
 pub(crate) fn relation_names() -> Vec<&'static str> {
     let views = views::VIEWS.iter().filter(|view| !view.is_table).map(|view| view.name);
-    TABLES.iter().map(|table| table.name).chain(views).collect()
+    TABLES.iter().map(|table| table.name).chain(views).chain([relations::EDGE_MINUTES]).collect()
 }
 
 /// The tables of a snapshot as they are.
@@ -75,11 +78,12 @@ pub(crate) struct PublicSchema {
     raw: RawSchema,
     /// A session whose catalog holds the schema `raw` only.
     planner: SessionState,
+    derived: Arc<Derived>,
 }
 
 impl PublicSchema {
-    pub(crate) const fn new(snapshot: Arc<Snapshot>, planner: SessionState) -> Self {
-        Self { raw: RawSchema(snapshot), planner }
+    pub(crate) const fn new(snapshot: Arc<Snapshot>, planner: SessionState, derived: Arc<Derived>) -> Self {
+        Self { raw: RawSchema(snapshot), planner, derived }
     }
 }
 
@@ -90,6 +94,9 @@ impl SchemaProvider for PublicSchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
+        if let Some(relation) = relations::by_name(name, &self.derived) {
+            return Ok(Some(relation));
+        }
         let Some(view) = views::by_name(name) else { return self.raw.table(name).await };
         let statement = DFParser::parse_sql(view.sql)?.pop_front();
         let statement = statement.ok_or_else(|| DataFusionError::Internal(format!("view {name} is empty")))?;
@@ -98,7 +105,7 @@ impl SchemaProvider for PublicSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        views::by_name(name).is_some() || self.raw.table_exist(name)
+        name == relations::EDGE_MINUTES || views::by_name(name).is_some() || self.raw.table_exist(name)
     }
 }
 
@@ -120,12 +127,17 @@ pub(crate) async fn describe(
             name: field.name().clone(),
             data_type: type_name(field.data_type()),
             nullable: field.is_nullable(),
-            help: column_help(field.name(), table, view).to_owned(),
+            help: match name {
+                relations::EDGE_MINUTES => relations::edge_minutes_help(field.name()),
+                _ => column_help(field.name(), table, view),
+            }
+            .to_owned(),
         });
+        let help = table.map(|table| table.help).or(view.map(|view| view.help));
         infos.push(TableInfo {
             name: name.to_owned(),
             kind: if table.is_some() { "table" } else { "view" }.to_owned(),
-            help: table.map(|table| table.help).or(view.map(|view| view.help)).unwrap_or_default().to_owned(),
+            help: help.unwrap_or(relations::EDGE_MINUTES_HELP).to_owned(),
             columns: columns.collect(),
             rows: table.map(|table| n_rows(snapshot, table)),
         });

@@ -101,12 +101,12 @@ pub(crate) fn at(start: i64) -> i64 {
     NOW.0 - 60 * UnixNanos::SECOND + start
 }
 
-fn attribute_list(rows: &[Vec<(&'static str, AttributeValue)>]) -> ArrayRef {
+pub(crate) fn attribute_list<K: AsRef<str>>(rows: &[Vec<(K, AttributeValue)>]) -> ArrayRef {
     let (mut keys, mut texts, mut ints, mut doubles) =
         (StringBuilder::new(), StringBuilder::new(), Int64Builder::new(), Float64Builder::new());
     let (mut bools, mut bytes, mut json) = (BooleanBuilder::new(), BinaryBuilder::new(), StringBuilder::new());
     for (key, value) in rows.iter().flatten() {
-        keys.append_value(key);
+        keys.append_value(key.as_ref());
         texts.append_option(value.as_str());
         ints.append_option(if let AttributeValue::Int(value) = value { Some(*value) } else { None });
         doubles.append_option(if let AttributeValue::Double(value) = value { Some(*value) } else { None });
@@ -127,13 +127,13 @@ fn attribute_list(rows: &[Vec<(&'static str, AttributeValue)>]) -> ArrayRef {
     list(attributes_fields(), columns, rows.iter().map(Vec::len))
 }
 
-fn list(fields: Fields, columns: Vec<ArrayRef>, lengths: impl Iterator<Item = usize>) -> ArrayRef {
+pub(crate) fn list(fields: Fields, columns: Vec<ArrayRef>, lengths: impl Iterator<Item = usize>) -> ArrayRef {
     let entries = StructArray::new(fields.clone(), columns, None);
     let item = Arc::new(Field::new("element", DataType::Struct(fields), false));
     Arc::new(ListArray::new(item, OffsetBuffer::from_lengths(lengths), Arc::new(entries), None))
 }
 
-fn labels(values: Vec<Option<String>>) -> ArrayRef {
+pub(crate) fn labels(values: Vec<Option<String>>) -> ArrayRef {
     let texts: ArrayRef = Arc::new(StringArray::from(values));
     cast(&texts, &Kind::Label.arrow()).expect("text is dictionary-coded")
 }

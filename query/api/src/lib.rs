@@ -39,7 +39,7 @@ pub use services::{
     ServiceAnswer, ServiceDependency, ServiceItem, ServiceOperation, ServicePoint, ServiceVersion, ServicesAnswer,
 };
 pub use sql::{ColumnInfo, FunctionInfo, SqlAnswer, SqlColumn, SqlRequest, TableInfo, TablesAnswer};
-pub use status::{IngestStatus, Limits, StatusAnswer, StorageStatus};
+pub use status::{DigestStatus, IngestStatus, Limits, StatusAnswer, StorageStatus};
 pub use trace::{
     AttributeText, EventText, FindAnswer, LinkText, LogText, SpanDetail, Timeline, TimelineSpans, span_flag,
 };

@@ -21,6 +21,9 @@ pub struct StatusAnswer {
     pub ingest: IngestStatus,
     /// What is kept.
     pub storage: StorageStatus,
+    /// What is at rest of it.
+    #[serde(default)]
+    pub digest: DigestStatus,
     /// Limits in force.
     pub limits: Limits,
 }
@@ -65,6 +68,42 @@ pub struct StorageStatus {
     pub replaying: bool,
     /// Days until data is removed.
     pub retention_days: u32,
+}
+
+/// How far settled journeys are at rest.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DigestStatus {
+    /// The settings ask for it.
+    pub is_on: bool,
+    /// It reads spans that arrived before it started, or faster than it took them.
+    pub catching_up: bool,
+    /// Seconds that the earliest span that is not at rest has waited longer than a trace takes to settle (30 s); 0 when
+    /// it is in time. Traces that wait for others they are joined to make it up to a minute.
+    pub behind_seconds: f64,
+    /// Traces that have not settled.
+    pub open_traces: u64,
+    /// Their spans.
+    pub open_spans: u64,
+    /// Memory these take.
+    pub memory_bytes: u64,
+    /// Spans that arrived earlier are at rest; 0 before the first batch.
+    pub at_rest_until_unix_nano: String,
+    /// Batches written since the start.
+    pub batches: u64,
+    /// Traces looked at.
+    pub traces: u64,
+    /// Spans looked at.
+    pub spans: u64,
+    /// Traces looked at again because more of their spans came.
+    pub late_traces: u64,
+    /// Traces looked at before they had settled.
+    pub early_traces: u64,
+    /// Traces that were taken for new ones without a look at what is at rest: too many at once looked as if they were not.
+    pub unchecked_traces: u64,
+    /// Times that spans came faster than they were taken and were read again from storage.
+    pub gaps: u64,
+    /// Attempts that failed; they are repeated.
+    pub failures: u64,
 }
 
 /// Limits in force.

@@ -118,7 +118,7 @@ findings! {
     BrokenContext "broken_context" Warning "select c.* from spans c left join spans p on c.parent_span_id = p.span_id and c.trace_id = p.trace_id where p.span_id is null and c.parent_span_id <> ''" "Trace context was lost on the way.",
     ClockSkew "clock_skew" Warning "select * from findings where id = 'clock_skew'" "A clock is off; times are shown shifted.",
     SlowConsistency "slow_consistency" Warning "select * from journeys where settled - response > 5000000000" "The last effect came long after the answer.",
-    TrafficSpike "traffic_spike" Warning "select * from edge_minutes order by source, target, minute" "Far more calls than before, and slower ones.",
+    TrafficSpike "traffic_spike" Warning "select * from edge_minutes order by src, dst, minute" "Far more calls than before, and slower ones.",
     DiscoveryOnPath "discovery_on_path" Warning "select journey, sum(\"end\" - start) from segments where path = 'response' and (node = 'dns' or node like 'discovery:%') group by journey" "Looking up addresses held up the answer.",
     CacheIneffective "cache_ineffective" Warning "select src, dst, count(*) from calls where protocol = 'cache' group by src, dst having count(*) >= 20" "Nearly every read of a cache is followed by the database.",
     SlowestHop "slowest_hop" Information "select span, sum(\"end\" - start) x from segments where path = 'response' group by span order by x desc limit 1" "Where most of the answer's time went.",

@@ -10,11 +10,15 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use model::TraceId;
+use model::semconv::key;
 
 use super::calls::Call;
+use super::classify::path;
 use super::graph::{Graph, SpanIndex};
 use super::hops::{JoinedBy, Messages};
 use super::node::Node;
+use super::read::{Attributes, slot, url_path};
+use super::span::Span;
 
 /// Values shared by more traces than this say nothing.
 const TRACES_PER_KEY_MAX: usize = 50;
@@ -92,6 +96,38 @@ pub struct Join {
     pub span: SpanIndex,
     /// For joins by message: the position in [`Messages::hops`].
     pub hop: Option<usize>,
+}
+
+/// What in a single span may join its trace to others, before anything is known of these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leads {
+    /// Names of the message it sends or handles: id, place in the log.
+    pub messages: Vec<String>,
+    /// Path of the status address it was given.
+    pub accepted: Option<String>,
+    /// Path it asks for, when it asks with GET.
+    pub asked: Option<String>,
+}
+
+impl Leads {
+    /// Looks at the attributes of a span only; traces that share a lead need not be joined, those that do not are not
+    /// (but by links).
+    pub fn of(span: &Span) -> Self {
+        let attributes = Attributes::new(&span.attributes);
+        let mut leads = Self::default();
+        if let Some(id) = attributes.string(slot!(key::MESSAGING_MESSAGE_ID)) {
+            leads.messages.push(id);
+        }
+        let partition = attributes.string(slot!(key::MESSAGING_PARTITION));
+        if let (Some(partition), Some(offset)) = (partition, attributes.int(slot!(key::MESSAGING_OFFSET))) {
+            leads.messages.push(format!("{partition}@{offset}"));
+        }
+        leads.accepted = attributes.text(slot!(key::HTTP_LOCATION)).map(|location| url_path(&location).to_owned());
+        if attributes.string(slot!(key::HTTP_METHOD)).as_deref() == Some("GET") {
+            leads.asked = path(&attributes);
+        }
+        leads
+    }
 }
 
 /// A call answered 202 and a later look at its status address; positions in the calls.

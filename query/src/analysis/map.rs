@@ -114,12 +114,26 @@ struct Passage {
     is_error: bool,
     is_fault: bool,
     trace: TraceId,
+    journey: TraceId,
 }
+
+/// Minutes by the trace they belong to.
+pub type ByTrace = BTreeMap<TraceId, BTreeMap<MinuteKey, Minute>>;
 
 /// The minutes of everything in a set of spans. `journey_of` names the journey of a trace, for exemplars.
 ///
 /// Add the spans of each trace once: counts of the same call in two sets add up.
 pub fn minutes(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> BTreeMap<MinuteKey, Minute> {
+    let mut minutes: BTreeMap<MinuteKey, Minute> = BTreeMap::new();
+    for (key, minute) in minutes_of_traces(analysis, journey_of).into_values().flatten() {
+        minutes.entry(key).or_default().merge(&minute);
+    }
+    minutes
+}
+
+/// The same by trace: what each adds to the sums. A call belongs to the trace of its first span, a delivery to the
+/// consumer's, a send to the producer's.
+pub fn minutes_of_traces(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> ByTrace {
     let graph = &analysis.graph;
     let mut minutes = BTreeMap::new();
     for call in &analysis.calls {
@@ -131,7 +145,8 @@ pub fn minutes(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> 
             count: 1,
             is_error: call.is_error,
             is_fault: call.is_fault,
-            trace: journey_of(graph.trace_of(call.span())),
+            trace: graph.trace_of(call.span()),
+            journey: journey_of(graph.trace_of(call.span())),
         };
         let minute = pass(&mut minutes, passage);
         if let Some(network) = call.network_nanos.filter(|_| call.missing == Missing::Nothing) {
@@ -149,7 +164,8 @@ pub fn minutes(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> 
             count: send.messages,
             is_error: known.is_error,
             is_fault: known.is_fault,
-            trace: journey_of(known.span.trace_id),
+            trace: known.span.trace_id,
+            journey: journey_of(known.span.trace_id),
         };
         let bytes = known.facts.message.as_ref().and_then(|message| message.body_bytes);
         pass(&mut minutes, passage).add_bytes(bytes, None);
@@ -165,7 +181,8 @@ pub fn minutes(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> 
             count: 1,
             is_error: known.is_error,
             is_fault: known.is_fault,
-            trace: journey_of(known.span.trace_id),
+            trace: known.span.trace_id,
+            journey: journey_of(known.span.trace_id),
         };
         let key = message_key(&delivery.queue, Node::service(&known.service), &known.class.system);
         let hops = analysis.messages.hops_into(at);
@@ -191,19 +208,19 @@ pub fn minutes(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> 
     minutes
 }
 
-fn pass(minutes: &mut BTreeMap<MinuteKey, Minute>, passage: Passage) -> &mut Minute {
-    let Passage { key, op, start, nanos, count, is_error, is_fault, trace } = passage;
+fn pass(minutes: &mut ByTrace, passage: Passage) -> &mut Minute {
+    let Passage { key, op, start, nanos, count, is_error, is_fault, trace, journey } = passage;
     let key = MinuteKey { minute: start.div_euclid(MINUTE), edge: key, op };
-    let minute = minutes.entry(key).or_default();
+    let minute = minutes.entry(trace).or_default().entry(key).or_default();
     minute.count += count;
     minute.errors += if is_error { count } else { 0 };
     minute.faults += if is_fault { count } else { 0 };
     minute.durations.add(nanos);
     minute.first_seen = Some(minute.first_seen.map_or(start, |first| first.min(start)));
     minute.last_seen = minute.last_seen.max(Some(start));
-    minute.slowest = minute.slowest.max(Some((nanos, trace)));
+    minute.slowest = minute.slowest.max(Some((nanos, journey)));
     if is_error {
-        minute.failed = [minute.failed, Some((start, trace))].into_iter().flatten().min();
+        minute.failed = [minute.failed, Some((start, journey))].into_iter().flatten().min();
     }
     minute
 }

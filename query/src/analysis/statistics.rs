@@ -10,6 +10,9 @@ use std::collections::BTreeMap;
 /// Up to this many values are kept as they are.
 pub const EXACT_VALUES_MAX: usize = 10_000;
 
+/// The bucket of values at or below zero; real ones are far from it.
+pub const ZERO_BUCKET: i32 = i32::MIN;
+
 const RELATIVE_ERROR: f64 = 0.01;
 
 /// The nearest-rank percentile of sorted values: `sorted[ceil(q * n) - 1]`; `None` when there are none.
@@ -124,6 +127,25 @@ impl Sketch {
         }
     }
 
+    /// Buckets with the values in each, ascending; [`ZERO_BUCKET`] holds those at or below zero.
+    pub fn buckets(&self) -> impl Iterator<Item = (i32, u64)> {
+        let zero = (self.at_most_zero > 0).then_some((ZERO_BUCKET, self.at_most_zero));
+        zero.into_iter().chain(self.buckets.iter().map(|(bucket, count)| (*bucket, *count)))
+    }
+
+    /// The sketch with these buckets; equal buckets add up.
+    pub fn from_buckets(buckets: impl IntoIterator<Item = (i32, u64)>) -> Self {
+        let mut sketch = Self::default();
+        for (bucket, count) in buckets.into_iter().filter(|(_, count)| *count > 0) {
+            sketch.count += count;
+            match bucket {
+                ZERO_BUCKET => sketch.at_most_zero += count,
+                _ => *sketch.buckets.entry(bucket).or_default() += count,
+            }
+        }
+        sketch
+    }
+
     /// How many values there are.
     pub fn count(&self) -> u64 {
         self.count
@@ -193,7 +215,8 @@ mod tests {
             let (left, right) = values.split_at(cut.min(values.len()));
             let mut merged = add(right);
             merged.merge(&add(left));
-            prop_assert_eq!(merged, add(&values));
+            prop_assert_eq!(&merged, &add(&values));
+            prop_assert_eq!(Sketch::from_buckets(merged.buckets()), merged);
         }
     }
 }

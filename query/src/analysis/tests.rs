@@ -18,6 +18,6 @@ mod fixtures;
 mod laws;
 mod maps;
 mod messages;
-mod otlp;
+pub(crate) mod otlp;
 mod paths;
 mod scenarios;

@@ -26,6 +26,8 @@ use storage::table::Table;
 
 use super::runtime::n_threads;
 use crate::config::Config;
+use crate::digest::on_demand::Derived;
+use crate::digest::stored::Stored;
 use crate::error::Result;
 use crate::functions;
 use crate::tables::by_id;
@@ -86,7 +88,9 @@ impl Shared {
         let raw_only = catalogs(vec![(RAW, Arc::new(RawSchema(Arc::clone(&snapshot))))])?;
         let mut planner = self.state.clone();
         planner.register_catalog_list(raw_only);
-        let public = Arc::new(PublicSchema::new(Arc::clone(&snapshot), planner));
+        let raw_context = SessionContext::new_with_state(planner.clone());
+        let derived = Arc::new(Derived::new(Stored::new(raw_context, Arc::clone(&snapshot))));
+        let public = Arc::new(PublicSchema::new(Arc::clone(&snapshot), planner, Arc::clone(&derived)));
 
         let mut state = self.state.clone();
         state.register_catalog_list(catalogs(vec![
@@ -97,6 +101,7 @@ impl Shared {
             context: SessionContext::new_with_state(state.clone()),
             public,
             snapshot,
+            derived,
             config: Arc::clone(&self.config),
             now,
             notes: Arc::default(),
@@ -143,6 +148,8 @@ pub(crate) struct Session {
     pub(crate) context: SessionContext,
     pub(crate) public: Arc<PublicSchema>,
     pub(crate) snapshot: Arc<Snapshot>,
+    /// Relations of settled journeys.
+    pub(crate) derived: Arc<Derived>,
     pub(crate) config: Arc<Config>,
     /// When the question was asked.
     pub(crate) now: UnixNanos,

@@ -1,0 +1,450 @@
+//! Traces that are still open, and which of them are at rest at a given moment. Pure: time is an argument.
+//!
+//! ```text
+//!   spans arrive ──▶ open trace ── 30 s without a span ──▶ settled ── its group too ──▶ a batch for the analysis
+//!                        ▲                                                  │
+//!                        └───────────────── late spans ─────────────────────┘ (a new revision)
+//! ```
+//!
+//! Traces that may belong to one journey form a *group*: they share a lead, which is a link, the name of a message or
+//! a status address. A group is handed out together, so that one analysis sees all of it. It waits for its last trace
+//! for a bounded time; so does a trace for one it links to that was never seen.
+//!
+//! Memory is bounded: when the packed spans are too many, the groups that have been quiet for longest are handed out
+//! early and marked so.
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+
+use model::{TraceId, UnixNanos};
+
+use super::packed::Shared;
+use crate::analysis::joins::Leads;
+use crate::analysis::span::Span;
+
+/// A trace that goes on for so long is looked at as it is; what comes later is late.
+pub(crate) const OPEN_NANOS_MAX: i64 = 600 * UnixNanos::SECOND;
+/// Leads shared by more traces than this say nothing.
+const TRACES_PER_LEAD_MAX: usize = 64;
+/// Traces handed out together.
+const GROUP_TRACES_MAX: usize = 256;
+/// Resources kept before everything is handed out and the list begins anew.
+const RESOURCES_MAX: usize = 20_000;
+/// Memory of an open trace besides its packed spans, in bytes: table entry, leads, their index.
+const TRACE_BYTES: usize = 400;
+/// Traces remembered as looked at; older ones are looked up at rest.
+const RECENT_MAX: usize = 300_000;
+/// Leads of such traces remembered.
+const RECENT_LEADS_MAX: usize = 300_000;
+
+/// A trace that is open.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    packed: Vec<u8>,
+    n_spans: usize,
+    arrival_min: i64,
+    arrival_max: i64,
+    start_min: i64,
+    leads: Vec<u64>,
+    /// Traces of other ids it links to.
+    links: Vec<TraceId>,
+    has_root: bool,
+}
+
+/// A trace handed out.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) trace: TraceId,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) arrival_max: i64,
+    /// Arrival of its earliest span among these.
+    pub(crate) arrival_min: i64,
+    /// It had not settled.
+    pub(crate) early: bool,
+    /// It was looked at before: these are late spans.
+    pub(crate) is_known: bool,
+    /// Whether it was looked at before is not remembered, and its spans look as if it was.
+    pub(crate) is_doubtful: bool,
+    /// Traces it links to, and those looked at lately that it may be joined to.
+    pub(crate) links: Vec<TraceId>,
+}
+
+/// All open traces of a tenant.
+#[derive(Debug, Default)]
+pub(crate) struct OpenTraces {
+    traces: HashMap<TraceId, Open>,
+    by_lead: HashMap<u64, Vec<TraceId>>,
+    /// Status addresses given lately: only who asks for one of these leads anywhere.
+    accepted: HashSet<u64>,
+    shared: Shared,
+    /// Traces looked at, oldest first, and since when all of them are remembered.
+    recent: HashSet<TraceId>,
+    recent_order: VecDeque<(TraceId, i64)>,
+    /// What traces that were looked at lately led to, oldest first.
+    recent_leads: HashMap<u64, TraceId>,
+    recent_leads_order: VecDeque<u64>,
+    /// Traces that were looked at before this moment may have been forgotten.
+    remembers_since: i64,
+    packed_bytes: usize,
+    n_spans: usize,
+    hasher: RandomState,
+    /// A trace settles so long after its last span.
+    settle_nanos: i64,
+}
+
+impl OpenTraces {
+    /// `now` is when remembering begins; a trace settles `settle_nanos` after its last span. Twice as long after it, a
+    /// settled trace no longer waits for others of its group, nor for one it links to.
+    pub(crate) fn new(now: i64, settle_nanos: i64) -> Self {
+        Self { remembers_since: now, settle_nanos, ..Self::default() }
+    }
+
+    /// Spans of open traces.
+    pub(crate) fn n_spans(&self) -> usize {
+        self.n_spans
+    }
+
+    /// Open traces.
+    pub(crate) fn n_traces(&self) -> usize {
+        self.traces.len()
+    }
+
+    /// Memory it takes, estimated.
+    pub(crate) fn bytes(&self) -> usize {
+        // A remembered trace or lead stands in a map and in a queue.
+        self.packed_bytes + self.traces.len() * TRACE_BYTES + (self.recent.len() + self.recent_leads.len()) * 48
+    }
+
+    /// Arrival of the earliest span of an open trace; `None` when none is open.
+    pub(crate) fn arrival_min(&self) -> Option<i64> {
+        self.traces.values().map(|open| open.arrival_min).min()
+    }
+
+    /// Takes spans with the moments of their arrival.
+    pub(crate) fn add(&mut self, spans: &[(Span, i64)]) {
+        let leads: Vec<Leads> = spans.iter().map(|(span, _)| Leads::of(span)).collect();
+        for accepted in leads.iter().filter_map(|leads| leads.accepted.as_deref()) {
+            if self.accepted.len() >= RESOURCES_MAX {
+                self.accepted.clear();
+            }
+            self.accepted.insert(self.hasher.hash_one(("poll", accepted)));
+        }
+        for ((span, arrival), leads) in spans.iter().zip(leads) {
+            self.add_one(span, *arrival, &leads);
+        }
+    }
+
+    fn add_one(&mut self, span: &Span, arrival: i64, leads: &Leads) {
+        let open = self.traces.entry(span.trace_id).or_insert_with(|| Open {
+            arrival_min: i64::MAX,
+            arrival_max: i64::MIN,
+            start_min: i64::MAX,
+            ..Open::default()
+        });
+        let before = open.packed.capacity();
+        self.shared.pack(span, &mut open.packed);
+        self.packed_bytes += open.packed.capacity() - before;
+        self.n_spans += 1;
+        open.n_spans += 1;
+        open.arrival_min = open.arrival_min.min(arrival);
+        open.arrival_max = open.arrival_max.max(arrival);
+        open.start_min = open.start_min.min(span.start.0);
+        open.has_root |= span.parent_span_id.is_none();
+        let hash = |lead: (&str, &str)| self.hasher.hash_one(lead);
+        let mut found: Vec<u64> = leads.messages.iter().map(|message| hash(("message", message))).collect();
+        found.extend(leads.accepted.as_deref().map(|path| hash(("poll", path))));
+        found.extend(
+            leads.asked.as_deref().map(|path| hash(("poll", path))).filter(|lead| self.accepted.contains(lead)),
+        );
+        for link in span.links.iter().filter(|link| link.trace_id != span.trace_id) {
+            if !open.links.contains(&link.trace_id) {
+                open.links.push(link.trace_id);
+                found.push(self.hasher.hash_one(link.trace_id));
+            }
+        }
+        for lead in found {
+            if !open.leads.contains(&lead) {
+                open.leads.push(lead);
+                self.by_lead.entry(lead).or_default().push(span.trace_id);
+            }
+        }
+    }
+
+    fn is_settled(&self, open: &Open, now: i64) -> bool {
+        now.saturating_sub(open.arrival_max) >= self.settle_nanos
+            || now.saturating_sub(open.arrival_min) >= OPEN_NANOS_MAX
+    }
+
+    /// Nothing more has to be waited for, whatever its group does.
+    fn is_impatient(&self, open: &Open, now: i64) -> bool {
+        let wait = 2 * self.settle_nanos;
+        now.saturating_sub(open.arrival_max) >= self.settle_nanos + wait
+            || now.saturating_sub(open.arrival_min) >= OPEN_NANOS_MAX + wait
+    }
+
+    /// Waits for a trace it links to that was never seen.
+    fn is_waiting(&self, open: &Open, now: i64) -> bool {
+        now.saturating_sub(open.arrival_max) < 2 * self.settle_nanos
+            && open.links.iter().any(|link| !self.traces.contains_key(link) && !self.recent.contains(link))
+    }
+
+    /// Open traces that may belong together with this one, itself first.
+    fn group(&self, trace: TraceId) -> Vec<TraceId> {
+        let (mut group, mut seen) = (vec![trace], HashSet::from([trace]));
+        let mut next = 0;
+        while let Some(here) = group.get(next).copied() {
+            next += 1;
+            let Some(open) = self.traces.get(&here) else { continue };
+            let own = self.hasher.hash_one(here);
+            let linked = open.links.iter().copied();
+            let leading = open.leads.iter().chain([&own]).filter_map(|lead| self.by_lead.get(lead));
+            let sharing = leading.filter(|traces| traces.len() <= TRACES_PER_LEAD_MAX).flatten().copied();
+            for other in linked.chain(sharing) {
+                if group.len() >= GROUP_TRACES_MAX {
+                    return group;
+                }
+                if self.traces.contains_key(&other) && seen.insert(other) {
+                    group.push(other);
+                }
+            }
+        }
+        group
+    }
+
+    /// Whole groups that are at rest at this moment, quietest first, up to about `spans_max` spans (at least one
+    /// group). With `bytes_max`, groups are handed out early until the rest takes less memory.
+    ///
+    /// Out: traces by id. Empty when nothing has settled.
+    pub(crate) fn settled(&self, now: i64, spans_max: usize, bytes_max: usize) -> BTreeSet<TraceId> {
+        let is_short = self.bytes() > bytes_max || self.shared.n_resources() > RESOURCES_MAX;
+        let mut order: Vec<(i64, TraceId)> = self
+            .traces
+            .iter()
+            .filter(|(_, open)| is_short || self.is_settled(open, now))
+            .map(|(trace, open)| (open.arrival_max, *trace))
+            .collect();
+        order.sort_unstable();
+        let (mut chosen, mut looked_at, mut n_spans) = (BTreeSet::new(), HashSet::new(), 0);
+        for (_, trace) in order {
+            if n_spans >= spans_max {
+                break;
+            }
+            if !looked_at.insert(trace) {
+                continue;
+            }
+            let group = self.group(trace);
+            let opens = || group.iter().filter_map(|trace| self.traces.get(trace));
+            let is_ready = is_short
+                || opens().all(|open| self.is_settled(open, now) && !self.is_waiting(open, now))
+                || opens().any(|open| self.is_impatient(open, now));
+            looked_at.extend(group.iter().copied());
+            if is_ready {
+                n_spans += opens().map(|open| open.n_spans).sum::<usize>();
+                // Those that still go on stay, unless memory is short.
+                let ready = group
+                    .iter()
+                    .filter(|trace| is_short || self.traces.get(trace).is_some_and(|open| self.is_settled(open, now)));
+                chosen.extend(ready.copied());
+            }
+        }
+        chosen
+    }
+
+    /// Hands a trace out; it is no longer open. `now` says whether that is early.
+    pub(crate) fn take(&mut self, trace: TraceId, now: i64) -> Option<Taken> {
+        let open = self.traces.remove(&trace)?;
+        for lead in &open.leads {
+            if let Some(traces) = self.by_lead.get_mut(lead) {
+                traces.retain(|other| *other != trace);
+                if traces.is_empty() {
+                    self.by_lead.remove(lead);
+                }
+            }
+        }
+        self.packed_bytes -= open.packed.capacity();
+        self.n_spans -= open.n_spans;
+        let mut links = open.links;
+        for lead in open.leads.iter().copied().chain([self.hasher.hash_one(trace)]) {
+            let other = self.recent_leads.get(&lead).copied();
+            links.extend(other.filter(|other| *other != trace && !self.traces.contains_key(other)));
+        }
+        for lead in open.leads {
+            if self.recent_leads.insert(lead, trace).is_none() {
+                self.recent_leads_order.push_back(lead);
+            }
+        }
+        while self.recent_leads_order.len() > RECENT_LEADS_MAX {
+            let oldest = self.recent_leads_order.pop_front();
+            oldest.map(|oldest| self.recent_leads.remove(&oldest));
+        }
+        let is_known = self.recent.contains(&trace);
+        let spans = self.shared.unpack(trace, &open.packed);
+        let is_whole = || {
+            let ids: HashSet<_> = spans.iter().map(|span| span.span_id).collect();
+            open.has_root && spans.iter().all(|span| span.parent_span_id.is_none_or(|parent| ids.contains(&parent)))
+        };
+        let is_doubtful = !is_known && (open.start_min < self.remembers_since || !is_whole());
+        if self.traces.is_empty() {
+            self.shared = Shared::default();
+        }
+        Some(Taken {
+            trace,
+            early: now.saturating_sub(open.arrival_max) < self.settle_nanos,
+            arrival_max: open.arrival_max,
+            arrival_min: open.arrival_min,
+            is_known,
+            is_doubtful,
+            links,
+            spans,
+        })
+    }
+
+    /// Puts back what was handed out: it could not be written.
+    pub(crate) fn put_back(&mut self, taken: &[Taken]) {
+        for trace in taken {
+            let spans: Vec<_> = trace.spans.iter().map(|span| (span.clone(), trace.arrival_max)).collect();
+            self.add(&spans);
+            if let Some(open) = self.traces.get_mut(&trace.trace) {
+                open.arrival_min = open.arrival_min.min(trace.arrival_min);
+            }
+        }
+    }
+
+    /// Remembers a trace as looked at, at this moment.
+    pub(crate) fn remember(&mut self, trace: TraceId, now: i64) {
+        if self.recent.insert(trace) {
+            self.recent_order.push_back((trace, now));
+        }
+        while self.recent_order.len() > RECENT_MAX {
+            if let Some((trace, then)) = self.recent_order.pop_front() {
+                self.recent.remove(&trace);
+                self.remembers_since = self.remembers_since.max(then);
+            }
+        }
+    }
+
+    /// The trace was looked at lately.
+    pub(crate) fn is_remembered(&self, trace: TraceId) -> bool {
+        self.recent.contains(&trace)
+    }
+
+    /// The trace is open.
+    pub(crate) fn is_open(&self, trace: TraceId) -> bool {
+        self.traces.contains_key(&trace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::span::{Link, Resource};
+    use model::{Attribute, AttributeValue, SpanId, SpanKind, StatusCode};
+    use std::sync::Arc;
+
+    const SECOND: i64 = UnixNanos::SECOND;
+
+    fn trace(n: u8) -> TraceId {
+        TraceId::from_bytes(&[n; 16]).expect("an id")
+    }
+
+    /// A span of a trace that links to others and carries a message id, if any.
+    fn span(of: u8, id: u8, parent: Option<u8>, links: &[u8], message: Option<&str>) -> Span {
+        let span_id = |n: u8| SpanId::from_bytes(&[n; 8]).expect("an id");
+        let attribute = |text: &str| Attribute {
+            key: "messaging.message.id".to_owned(),
+            value: AttributeValue::String(text.to_owned()),
+        };
+        let link = |n: &u8| Link { trace_id: trace(*n), span_id: span_id(1), attributes: Vec::new() };
+        Span {
+            trace_id: trace(of),
+            span_id: span_id(id),
+            parent_span_id: parent.map(span_id),
+            name: "work".to_owned(),
+            kind: SpanKind::Internal,
+            start: UnixNanos(SECOND),
+            end: UnixNanos(2 * SECOND),
+            status: StatusCode::Unset,
+            flags: 0,
+            trace_state: String::new(),
+            attributes: message.map(attribute).into_iter().collect(),
+            events: Vec::new(),
+            links: links.iter().map(link).collect(),
+            resource: Arc::new(Resource::default()),
+            scope: String::new(),
+            schema_url: String::new(),
+        }
+    }
+
+    /// Traces by number that are handed out at a second.
+    fn settled(open: &OpenTraces, second: i64) -> Vec<u8> {
+        open.settled(second * SECOND, 1_000, usize::MAX).into_iter().map(|trace| trace.as_bytes()[0]).collect()
+    }
+
+    fn arrive(open: &mut OpenTraces, second: i64, spans: &[Span]) {
+        let spans: Vec<_> = spans.iter().map(|span| (span.clone(), second * SECOND)).collect();
+        open.add(&spans);
+    }
+
+    #[test]
+    fn a_trace_settles_30_s_after_its_last_span() {
+        let mut open = OpenTraces::new(0, 30 * SECOND);
+        arrive(&mut open, 0, &[span(1, 1, None, &[], None)]);
+        arrive(&mut open, 20, &[span(1, 2, Some(1), &[], None)]);
+        assert_eq!(settled(&open, 49), Vec::<u8>::new());
+        assert_eq!(settled(&open, 50), [1]);
+        let taken = open.take(trace(1), 50 * SECOND).expect("it is open");
+        assert_eq!((taken.spans.len(), taken.early, taken.is_known, taken.is_doubtful), (2, false, false, false));
+        assert_eq!((open.n_traces(), open.n_spans(), open.arrival_min()), (0, 0, None));
+    }
+
+    #[test]
+    fn joined_traces_are_handed_out_together() {
+        let mut open = OpenTraces::new(0, 30 * SECOND);
+        arrive(&mut open, 0, &[span(1, 1, None, &[], None), span(9, 1, None, &[], None)]);
+        arrive(&mut open, 10, &[span(2, 1, None, &[1], None), span(3, 1, None, &[], Some("message-7"))]);
+        arrive(&mut open, 20, &[span(4, 1, None, &[], Some("message-7"))]);
+        assert_eq!(settled(&open, 30), [9], "1 waits for 2, which links to it");
+        assert_eq!(settled(&open, 40), [1, 2, 9]);
+        assert_eq!(settled(&open, 50), [1, 2, 3, 4, 9], "3 and 4 carry one message");
+    }
+
+    #[test]
+    fn waiting_has_an_end() {
+        let mut open = OpenTraces::new(0, 30 * SECOND);
+        arrive(&mut open, 0, &[span(1, 1, None, &[7], None)]);
+        assert_eq!(settled(&open, 59), Vec::<u8>::new(), "the trace it links to may still come");
+        assert_eq!(settled(&open, 60), [1]);
+        arrive(&mut open, 0, &[span(2, 1, None, &[], None), span(3, 1, None, &[2], None)]);
+        for second in (0..600).step_by(20) {
+            arrive(&mut open, second, &[span(2, 2, Some(1), &[], None)]);
+        }
+        assert_eq!(settled(&open, 90), [1, 3], "3 has waited long enough for 2");
+        assert_eq!(settled(&open, 600), [1, 2, 3], "2 never ends, and is looked at as it is");
+    }
+
+    #[test]
+    fn what_was_looked_at_is_known_again() {
+        let mut open = OpenTraces::new(0, 30 * SECOND);
+        arrive(&mut open, 0, &[span(1, 1, None, &[], None)]);
+        drop(open.take(trace(1), 30 * SECOND));
+        open.remember(trace(1), 30 * SECOND);
+        arrive(&mut open, 40, &[span(1, 2, Some(1), &[], None), span(2, 2, Some(1), &[], None)]);
+        let [late, orphan] = [1, 2].map(|n| open.take(trace(n), 80 * SECOND).expect("it is open"));
+        assert!(late.is_known && !late.is_doubtful);
+        assert!(!orphan.is_known && orphan.is_doubtful, "its parent may have been looked at long ago");
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut open = OpenTraces::new(0, 30 * SECOND);
+        for n in 1..=200 {
+            arrive(&mut open, i64::from(n), &[span(n, 1, None, &[], None)]);
+        }
+        let early = open.settled(200 * SECOND, 10, 1);
+        assert_eq!(early.iter().map(|trace| trace.as_bytes()[0]).collect::<Vec<_>>(), (1..=10).collect::<Vec<_>>());
+        let mut last = OpenTraces::new(0, 30 * SECOND);
+        arrive(&mut last, 0, &[span(1, 1, None, &[], None)]);
+        assert_eq!(last.settled(SECOND, 10, 1).len(), 1, "even what has just come");
+        assert!(last.take(trace(1), SECOND).expect("it is open").early);
+    }
+}

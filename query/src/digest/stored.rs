@@ -1,0 +1,365 @@
+//! What the digest and the relations read: spans by arrival or trace, and what is at rest about them.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::{DataFrame, SessionContext, ident};
+use futures::StreamExt;
+use model::{TimeRange, TraceId, UnixNanos};
+use storage::Snapshot;
+use storage::table::{DIGEST_PROGRESS, DIGEST_TRACES, EDGE_MINUTE_PARTS, JOURNEYS, SPANS, Table};
+
+use super::columns::Progress;
+use super::rollup::{Counts, MINUTE, Parts, SumKey, Sums};
+use crate::analysis::span::Span;
+use crate::error::Result;
+use crate::rows::{Bytes, Ints, Texts};
+use crate::tables::{SnapshotTable, UTC};
+use crate::trace::{literal, plain};
+
+/// How much later than its arrival a row may become visible: an append is answered within 4 s.
+pub(crate) const ARRIVAL_SLACK: i64 = 10 * UnixNanos::SECOND;
+/// The newest row of the progress stands this close to the end of its table.
+const PROGRESS_NANOS: i64 = 3_600 * UnixNanos::SECOND;
+
+/// Reads one snapshot.
+#[derive(Clone)]
+pub(crate) struct Stored {
+    context: SessionContext,
+    pub(crate) snapshot: Arc<Snapshot>,
+}
+
+impl std::fmt::Debug for Stored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stored").finish_non_exhaustive()
+    }
+}
+
+/// What is at rest about a trace.
+#[derive(Clone, Debug)]
+pub(crate) struct AtRest {
+    pub(crate) revision: i32,
+    pub(crate) journey: TraceId,
+    pub(crate) arrival_max: i64,
+    pub(crate) spans: i64,
+    pub(crate) parts: Parts,
+}
+
+/// A moment as a literal.
+pub(crate) fn moment(nanos: i64) -> Expr {
+    Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), Some(UTC.into())), None)
+}
+
+/// The column lies in the range.
+fn within(column: &str, range: TimeRange) -> Expr {
+    ident(column).gt_eq(moment(range.start.0)).and(ident(column).lt(moment(range.end.0)))
+}
+
+fn ids<'a>(traces: impl IntoIterator<Item = &'a TraceId>) -> Vec<Expr> {
+    traces.into_iter().map(|trace| literal(trace.as_bytes())).collect()
+}
+
+impl Stored {
+    pub(crate) const fn new(context: SessionContext, snapshot: Arc<Snapshot>) -> Self {
+        Self { context, snapshot }
+    }
+
+    /// All rows of a table; nothing is read yet.
+    pub(crate) fn table(&self, table: &'static Table) -> Result<DataFrame> {
+        Ok(self.context.read_table(Arc::new(SnapshotTable::new(table, Arc::clone(&self.snapshot))))?)
+    }
+
+    /// Live segments of a table: an upper bound for look-ups of one trace.
+    pub(crate) fn n_segments(&self, table: &'static Table) -> usize {
+        self.snapshot.table(table).map_or(0, |entry| entry.segments.len())
+    }
+
+    async fn fold(&self, frame: DataFrame, mut each: impl FnMut(&RecordBatch) -> ControlFlow<()>) -> Result<()> {
+        let plan = self.context.state().create_physical_plan(frame.logical_plan()).await?;
+        let mut stream = execute_stream(plan, self.context.task_ctx())?;
+        while let Some(batch) = stream.next().await {
+            if each(&batch?).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest batch of the digest; `None` before the first.
+    pub(crate) async fn progress(&self) -> Result<Option<Progress>> {
+        let Some(entry) = self.snapshot.table(&DIGEST_PROGRESS) else { return Ok(None) };
+        let ends = entry.segments.iter().map(|segment| segment.time_range.end);
+        let newest = ends.chain(entry.buffer.iter().map(|rows| rows.time_range.end)).max();
+        let since = newest.map_or(i64::MIN, |newest| newest.0.saturating_sub(PROGRESS_NANOS));
+        let frame = self.table(&DIGEST_PROGRESS)?.filter(ident("time").gt_eq(moment(since)))?;
+        let mut found: Option<Progress> = None;
+        self.fold(frame, |batch| {
+            let ints = |name| Ints::of(batch, name);
+            let (time, number, low) = (ints("time"), ints("batch"), ints("arrival_low"));
+            let rows = (0..batch.num_rows()).map(|row| Progress {
+                time: time.int(row),
+                batch: number.int(row),
+                arrival_low: low.int(row),
+                ..Progress::default()
+            });
+            found = found.into_iter().chain(rows).max_by_key(|progress| progress.batch);
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// What is at rest about these traces; those that are not at rest are left out.
+    pub(crate) async fn at_rest(&self, traces: &BTreeSet<TraceId>) -> Result<HashMap<TraceId, AtRest>> {
+        let mut found: HashMap<TraceId, AtRest> = HashMap::new();
+        if traces.is_empty() || self.snapshot.table(&DIGEST_TRACES).is_none() {
+            return Ok(found);
+        }
+        let frame = self.table(&DIGEST_TRACES)?.filter(ident("trace_id").in_list(ids(traces), false))?;
+        self.fold(frame, |batch| {
+            let (trace, journey) = (Bytes::of(batch, "trace_id"), Bytes::of(batch, "journey"));
+            let (revision, arrival) = (Ints::of(batch, "revision"), Ints::of(batch, "arrival_max"));
+            let (spans, sums) = (Ints::of(batch, "spans"), Texts::of(batch, "sums"));
+            for row in 0..batch.num_rows() {
+                let id = |column: &Bytes| column.get(row).and_then(TraceId::from_bytes);
+                let (Some(trace), Some(journey)) = (id(&trace), id(&journey)) else { continue };
+                let revision = revision.int32(row);
+                if traces.contains(&trace) && found.get(&trace).is_none_or(|known| known.revision < revision) {
+                    let parts = Parts::from_text(sums.text(row)).unwrap_or_default();
+                    let (arrival_max, spans) = (arrival.int(row), spans.int(row));
+                    found.insert(trace, AtRest { revision, journey, arrival_max, spans, parts });
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Traces looked at since a moment, each with the arrival of its newest span that was counted.
+    pub(crate) async fn looked_at_since(&self, since: i64) -> Result<HashMap<TraceId, i64>> {
+        let mut found: HashMap<TraceId, i64> = HashMap::new();
+        if self.snapshot.table(&DIGEST_TRACES).is_none() {
+            return Ok(found);
+        }
+        let frame = self.table(&DIGEST_TRACES)?.filter(ident("time").gt_eq(moment(since)))?;
+        let frame = frame.select(vec![ident("trace_id"), ident("arrival_max")])?;
+        self.fold(frame, |batch| {
+            let (trace, arrival) = (Bytes::of(batch, "trace_id"), Ints::of(batch, "arrival_max"));
+            for row in 0..batch.num_rows() {
+                if let Some(trace) = trace.get(row).and_then(TraceId::from_bytes) {
+                    let known = found.entry(trace).or_insert(i64::MIN);
+                    *known = (*known).max(arrival.int(row));
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Traces that were looked at more than once, since a moment, each with its newest revision: rows of lower ones
+    /// do not count.
+    pub(crate) async fn revised_since(&self, since: i64) -> Result<HashMap<TraceId, i32>> {
+        let mut found: HashMap<TraceId, i32> = HashMap::new();
+        if self.snapshot.table(&DIGEST_TRACES).is_none() {
+            return Ok(found);
+        }
+        let revised = ident("revision").gt_eq(Expr::Literal(ScalarValue::Int32(Some(2)), None));
+        let frame = self.table(&DIGEST_TRACES)?.filter(ident("time").gt_eq(moment(since)).and(revised))?;
+        let frame = frame.select(vec![ident("trace_id"), ident("revision")])?;
+        self.fold(frame, |batch| {
+            let (trace, revision) = (Bytes::of(batch, "trace_id"), Ints::of(batch, "revision"));
+            for row in 0..batch.num_rows() {
+                if let Some(trace) = trace.get(row).and_then(TraceId::from_bytes) {
+                    let known = found.entry(trace).or_insert(0);
+                    *known = (*known).max(revision.int32(row));
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Spans by second of arrival, from a moment on.
+    pub(crate) async fn arrivals(&self, low: i64) -> Result<BTreeMap<i64, usize>> {
+        let mut seconds: BTreeMap<i64, usize> = BTreeMap::new();
+        if self.snapshot.table(&SPANS).is_none() {
+            return Ok(seconds);
+        }
+        let frame = self.table(&SPANS)?.filter(ident("arrival_time").gt_eq(moment(low)))?;
+        self.fold(frame.select(vec![ident("arrival_time")])?, |batch| {
+            let arrival = Ints::of(batch, "arrival_time");
+            for row in 0..batch.num_rows() {
+                *seconds.entry(arrival.int(row).div_euclid(UnixNanos::SECOND)).or_default() += 1;
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(seconds)
+    }
+
+    /// Traces of spans that arrived from a moment on and started in a range: spans, and newest arrival.
+    pub(crate) async fn arrived(
+        &self,
+        low: i64,
+        started: TimeRange,
+        rows_max: usize,
+    ) -> Result<(HashMap<TraceId, (usize, i64)>, bool)> {
+        let mut found: HashMap<TraceId, (usize, i64)> = HashMap::new();
+        let (mut n_rows, mut is_cut) = (0, false);
+        if self.snapshot.table(&SPANS).is_none() {
+            return Ok((found, is_cut));
+        }
+        let arrived = ident("arrival_time").gt_eq(moment(low));
+        let frame = self.table(&SPANS)?.filter(arrived.and(within("start_time", started)))?;
+        self.fold(frame.select(vec![ident("trace_id"), ident("arrival_time")])?, |batch| {
+            let (trace, arrival) = (Bytes::of(batch, "trace_id"), Ints::of(batch, "arrival_time"));
+            for row in 0..batch.num_rows() {
+                if let Some(trace) = trace.get(row).and_then(TraceId::from_bytes) {
+                    let known = found.entry(trace).or_insert((0, i64::MIN));
+                    *known = (known.0 + 1, known.1.max(arrival.int(row)));
+                }
+            }
+            n_rows += batch.num_rows();
+            is_cut = n_rows > rows_max;
+            if is_cut { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await?;
+        Ok((found, is_cut))
+    }
+
+    /// Spans that arrived in a range, with the moment of arrival.
+    pub(crate) async fn spans_arrived(&self, arrived: TimeRange) -> Result<Vec<(Span, i64)>> {
+        if self.snapshot.table(&SPANS).is_none() {
+            return Ok(Vec::new());
+        }
+        self.spans(self.table(&SPANS)?.filter(within("arrival_time", arrived))?, usize::MAX).await
+    }
+
+    /// All spans of some traces, up to a bound.
+    pub(crate) async fn spans_of(&self, traces: &BTreeSet<TraceId>, spans_max: usize) -> Result<Vec<(Span, i64)>> {
+        if traces.is_empty() || self.snapshot.table(&SPANS).is_none() {
+            return Ok(Vec::new());
+        }
+        self.spans(self.table(&SPANS)?.filter(ident("trace_id").in_list(ids(traces), false))?, spans_max).await
+    }
+
+    async fn spans(&self, frame: DataFrame, spans_max: usize) -> Result<Vec<(Span, i64)>> {
+        let mut columns = plain::columns();
+        columns.push(ident("arrival_time"));
+        let (mut reader, mut spans) = (plain::Reader::default(), Vec::new());
+        self.fold(frame.select(columns)?, |batch| {
+            spans.extend(with_arrival(&mut reader, batch));
+            if spans.len() > spans_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await?;
+        Ok(spans)
+    }
+
+    /// Traces of a journey as they stand at rest, origin first; empty when it does not.
+    pub(crate) async fn members(&self, journey: TraceId) -> Result<Vec<TraceId>> {
+        if self.snapshot.table(&JOURNEYS).is_none() {
+            return Ok(Vec::new());
+        }
+        let frame = self.table(&JOURNEYS)?.filter(ident("journey").eq(literal(journey.as_bytes())))?;
+        let mut newest: (i64, Vec<TraceId>) = (0, Vec::new());
+        self.fold(frame.select(vec![ident("revision"), ident("members")])?, |batch| {
+            let (revision, members) = (Ints::of(batch, "revision"), Texts::of(batch, "members"));
+            for row in 0..batch.num_rows() {
+                if revision.int(row) > newest.0 {
+                    let list: Vec<String> = serde_json::from_str(members.text(row)).unwrap_or_default();
+                    newest = (revision.int(row), list.iter().filter_map(|id| TraceId::from_hex(id)).collect());
+                }
+            }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(newest.1)
+    }
+
+    /// Sums at rest of the minutes that touch a range.
+    pub(crate) async fn parts(&self, range: TimeRange) -> Result<Parts> {
+        let mut parts = Parts::default();
+        if self.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
+            return Ok(parts);
+        }
+        let start = range.start.0.div_euclid(MINUTE).saturating_mul(MINUTE);
+        let minutes = TimeRange::new(UnixNanos(start), range.end);
+        let frame = self.table(&EDGE_MINUTE_PARTS)?.filter(within("time", minutes))?;
+        self.fold(frame, |batch| {
+            add_parts(&mut parts, batch);
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(parts)
+    }
+}
+
+/// Spans of a batch that has the columns of [`plain::columns`] and `arrival_time`.
+pub(crate) fn with_arrival(reader: &mut plain::Reader, batch: &RecordBatch) -> Vec<(Span, i64)> {
+    let arrival = Ints::of(batch, "arrival_time");
+    // Storage holds no span without ids, so that no row is passed over.
+    reader.read(batch).into_iter().enumerate().map(|(row, span)| (span, arrival.int(row))).collect()
+}
+
+/// Adds the rows of a batch of [`EDGE_MINUTE_PARTS`].
+fn add_parts(parts: &mut Parts, batch: &RecordBatch) {
+    let (ints, texts) = (|name| Ints::of(batch, name), |name| Texts::of(batch, name));
+    let [time, count, errors, faults] = ["time", "count", "errors", "faults"].map(ints);
+    let [request_bytes, response_bytes] = ["request_bytes", "response_bytes"].map(ints);
+    let [first_seen, last_seen, slowest, failed] = ["first_seen", "last_seen", "slowest", "failed"].map(ints);
+    let [src, dst, protocol, system, op] = ["src", "dst", "protocol", "system", "op"].map(texts);
+    let [slowest_journey, failed_journey] = ["slowest_journey", "failed_journey"].map(|name| Bytes::of(batch, name));
+    let [durations, networks, lags] = ["durations", "networks", "lags"].map(|name| histograms(batch, name));
+    for row in 0..batch.num_rows() {
+        let text = |texts: &Texts| texts.text(row).to_owned();
+        let key = SumKey {
+            minute: time.int(row).div_euclid(MINUTE),
+            src: text(&src),
+            dst: text(&dst),
+            protocol: text(&protocol),
+            system: text(&system),
+            op: text(&op),
+        };
+        let moment = |ints: &Ints| Some(ints.int(row)).filter(|moment| *moment != 0);
+        let trace = |ids: &Bytes| ids.get(row).and_then(TraceId::from_bytes);
+        let sums = Sums {
+            count: count.int(row),
+            errors: errors.int(row),
+            faults: faults.int(row),
+            request_bytes: request_bytes.int(row),
+            response_bytes: response_bytes.int(row),
+            durations: durations(row),
+            networks: networks(row),
+            lags: lags(row),
+            first_seen: moment(&first_seen),
+            last_seen: moment(&last_seen),
+            slowest: trace(&slowest_journey).map(|journey| (slowest.int(row), journey)),
+            failed: failed.get(row).zip(trace(&failed_journey)),
+        };
+        parts.add_sums(&key, &sums);
+    }
+}
+
+/// Histograms in a list column.
+fn histograms(batch: &RecordBatch, name: &str) -> impl Fn(usize) -> Counts {
+    let lists =
+        batch.column_by_name(name).and_then(|column| arrow::array::AsArray::as_list_opt::<i32>(column)).cloned();
+    move |row| {
+        let mut counts = Counts::default();
+        let Some(lists) = lists.as_ref() else { return counts };
+        let values = Ints::from_array(&lists.value(row));
+        let n_values = usize::try_from(lists.value_length(row)).unwrap_or_default();
+        for at in (0..n_values / 2).map(|pair| pair * 2) {
+            counts.add_one(values.int32(at), values.int(at + 1));
+        }
+        counts
+    }
+}
