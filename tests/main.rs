@@ -8,6 +8,7 @@
 //! | `sdks.rs`         | every item sent by a real SDK (Python, Node) is found, over every transport      |
 //! | `visible.rs`      | what was acknowledged is seen by the very next question                         |
 //! | `crash.rs`        | what was acknowledged survives kill -9 under load                                |
+//! | `digest.rs`       | settled journeys are at rest exactly once, whatever kills the collector          |
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
 //! | `bucket.rs`       | a bucket alone keeps what was acknowledged, whatever the store does             |
@@ -35,6 +36,7 @@ mod bucket;
 mod conformance;
 mod crash;
 mod demo;
+mod digest;
 mod docs;
 mod harness;
 mod in_out;
