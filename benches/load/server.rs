@@ -63,6 +63,11 @@ impl Server {
         }
     }
 
+    /// Id of the process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// CPU time and memory of the process so far (Linux).
     pub fn usage(&self) -> Usage {
         let id = self.process.id().to_string();
