@@ -29,11 +29,14 @@ pub(crate) mod stored;
 #[cfg(test)]
 mod tests;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use api::DigestStatus;
+use futures::FutureExt as _;
 use storage::{DerivedWriter, Reader};
 use tokio_util::sync::CancellationToken;
 
@@ -78,12 +81,37 @@ impl Engine {
             let refuse = |error: std::io::Error| Error::Internal(format!("cannot start the digest: {error}"));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refuse)?;
             let builder = std::thread::Builder::new().name("digest".to_owned()).stack_size(STACK_BYTES);
-            thread = Some(builder.spawn(move || runtime.block_on(task.run())).map_err(refuse)?);
+            let ended = stop.clone();
+            thread = Some(builder.spawn(move || runtime.block_on(keep_running(task, ended))).map_err(refuse)?);
         }
         Ok(Digest { stop, thread, figures })
     }
 }
 
+/// Runs the task until told to stop, wherever it is then: a batch that was begun is written or not, and the next start
+/// finds out. A panic is a bug in an analysis; the digest begins anew after a pause, and is seen to be behind.
+async fn keep_running(task: Task, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            ended = AssertUnwindSafe(task.run()).catch_unwind() => match ended {
+                Ok(()) => return,
+                Err(_) => {
+                    task.figures.failures.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!("the digest panicked; it begins anew in a minute");
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(PANIC_PAUSE) => {}
+        }
+    }
+}
+
+/// Pause after a panic.
+const PANIC_PAUSE: Duration = Duration::from_secs(60);
 /// Planning recurses, as on the query threads.
 const STACK_BYTES: usize = 16 << 20;
 

@@ -46,6 +46,8 @@ const GAP_PAUSE: Duration = Duration::from_secs(5);
 const GAP_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// Spans of one batch: about 60 MiB as plain values.
 const BATCH_SPANS_MAX: usize = 20_000;
+/// Looks at what has settled in the time a trace takes to settle.
+const LOOKS_PER_SETTLING: i64 = 3;
 /// Late traces of one batch: each is gathered from storage.
 const LATE_MAX: usize = 64;
 /// Other ends of joins that are gathered for one late trace.
@@ -103,6 +105,10 @@ pub(crate) struct Desk {
     batch: i64,
     /// Arrival of the newest span that was handed over.
     newest_arrival: i64,
+    /// When everything that had settled was looked at.
+    looked: i64,
+    /// What has settled is being looked at.
+    is_due: bool,
 }
 
 impl Desk {
@@ -130,7 +136,7 @@ impl Desk {
 
 impl Task {
     /// Works until told to stop.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(&self) {
         while self.reader.is_replaying() {
             if self.pause(TICK).await {
                 return;
@@ -189,8 +195,15 @@ impl Task {
                 let n_desks = desks.len().max(1);
                 let mut is_busy = false;
                 for desk in desks.values_mut() {
-                    match self.step(desk, self.engine.now().0, self.memory_bytes_max / n_desks).await {
-                        Ok(worked) => is_busy |= worked,
+                    let (now, bytes_max) = (self.engine.now().0, self.memory_bytes_max / n_desks);
+                    // Seldom and much at once: sums of a minute come to rest in few parts.
+                    desk.is_due |= (now - desk.looked).abs() >= self.settle_nanos / LOOKS_PER_SETTLING;
+                    if !desk.is_due && desk.open.bytes() <= bytes_max {
+                        continue;
+                    }
+                    match self.step(desk, now, bytes_max).await {
+                        Ok(true) => is_busy = true,
+                        Ok(false) => (desk.is_due, desk.looked) = (false, now),
                         Err(error) => {
                             self.figures.failures.fetch_add(1, Ordering::Relaxed);
                             tracing::warn!(tenant = %desk.tenant, %error, "a batch of the digest failed; it is tried again");
@@ -247,6 +260,8 @@ impl Task {
             n_reads: 0,
             batch: progress.map_or(0, |progress| progress.batch),
             newest_arrival: progress.map_or(0, |progress| progress.arrival_low),
+            looked: now,
+            is_due: false,
         };
         let low = progress.map_or(i64::MIN, |progress| progress.arrival_low.saturating_sub(ARRIVAL_SLACK));
         let counted = stored.looked_at_since(low).await?;
@@ -302,17 +317,18 @@ impl Task {
             taken.extend(fresh.into_iter().chain(left));
             return Err(error);
         }
+        let mut failed = None;
         for _ in 0..LATE_MAX {
             let Some(trace) = left.pop() else { break };
-            let pending = left.iter().map(|taken| taken.arrival_min).min();
+            let pending = left.iter().chain(&*taken).map(|taken| taken.arrival_min).min();
+            // One that cannot be gathered does not hold up the others.
             if let Err(error) = self.look_again(desk, &trace, pending).await {
                 taken.push(trace);
-                taken.extend(left);
-                return Err(error);
+                failed = Some(error);
             }
         }
         taken.extend(left);
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// Traces that must be looked at together with what is at rest: they were looked at before, or are joined to one
