@@ -396,10 +396,10 @@ impl Task {
         let seed = BTreeSet::from([taken.trace]);
         let before = stored.at_rest(&seed).await?.remove(&taken.trace);
         // Its journey at rest may hold traces that nothing leads to any more.
-        if let Some(journey) = before.as_ref().map(|before| before.journey) {
+        if let Some(AtRest { journey, start, .. }) = before {
             let loaded: BTreeSet<TraceId> = spans.iter().map(|span| span.trace_id).collect();
             let members: BTreeSet<TraceId> =
-                stored.members(journey).await?.into_iter().filter(|trace| !loaded.contains(trace)).collect();
+                stored.members(journey, start).await?.into_iter().filter(|trace| !loaded.contains(trace)).collect();
             spans.extend(stored.spans_of(&members, bounds.spans_max).await?.into_iter().map(|(span, _)| span));
         }
         if !spans.iter().any(|span| span.trace_id == taken.trace) {

@@ -17,6 +17,7 @@ use storage::table::{DIGEST_PROGRESS, DIGEST_TRACES, EDGE_MINUTE_PARTS, JOURNEYS
 use super::columns::Progress;
 use super::rollup::{Counts, MINUTE, Parts, SumKey, Sums};
 use crate::analysis::span::Span;
+use crate::analysis::thresholds::Bounds;
 use crate::error::Result;
 use crate::rows::{Bytes, Ints, Texts};
 use crate::tables::{SnapshotTable, UTC};
@@ -47,6 +48,8 @@ pub(crate) struct AtRest {
     pub(crate) journey: TraceId,
     pub(crate) arrival_max: i64,
     pub(crate) spans: i64,
+    /// Start of its earliest span.
+    pub(crate) start: i64,
     pub(crate) parts: Parts,
 }
 
@@ -124,15 +127,15 @@ impl Stored {
         self.fold(frame, |batch| {
             let (trace, journey) = (Bytes::of(batch, "trace_id"), Bytes::of(batch, "journey"));
             let (revision, arrival) = (Ints::of(batch, "revision"), Ints::of(batch, "arrival_max"));
-            let (spans, sums) = (Ints::of(batch, "spans"), Texts::of(batch, "sums"));
+            let (spans, start, sums) = (Ints::of(batch, "spans"), Ints::of(batch, "start"), Texts::of(batch, "sums"));
             for row in 0..batch.num_rows() {
                 let id = |column: &Bytes| column.get(row).and_then(TraceId::from_bytes);
                 let (Some(trace), Some(journey)) = (id(&trace), id(&journey)) else { continue };
                 let revision = revision.int32(row);
                 if traces.contains(&trace) && found.get(&trace).is_none_or(|known| known.revision < revision) {
                     let parts = Parts::from_text(sums.text(row)).unwrap_or_default();
-                    let (arrival_max, spans) = (arrival.int(row), spans.int(row));
-                    found.insert(trace, AtRest { revision, journey, arrival_max, spans, parts });
+                    let (arrival_max, spans, start) = (arrival.int(row), spans.int(row), start.int(row));
+                    found.insert(trace, AtRest { revision, journey, arrival_max, spans, start, parts });
                 }
             }
             ControlFlow::Continue(())
@@ -263,12 +266,18 @@ impl Stored {
         Ok(spans)
     }
 
-    /// Traces of a journey as they stand at rest, origin first; empty when it does not.
-    pub(crate) async fn members(&self, journey: TraceId) -> Result<Vec<TraceId>> {
+    /// Traces of a journey as they stand at rest, origin first; empty when it does not. `start` is that of a member.
+    pub(crate) async fn members(&self, journey: TraceId, start: i64) -> Result<Vec<TraceId>> {
         if self.snapshot.table(&JOURNEYS).is_none() {
             return Ok(Vec::new());
         }
-        let frame = self.table(&JOURNEYS)?.filter(ident("journey").eq(literal(journey.as_bytes())))?;
+        let bounds = Bounds::default();
+        let around = TimeRange::new(
+            UnixNanos(start.saturating_sub(bounds.after_nanos)),
+            UnixNanos(start.saturating_add(bounds.before_nanos)),
+        );
+        let own = ident("journey").eq(literal(journey.as_bytes()));
+        let frame = self.table(&JOURNEYS)?.filter(own.and(within("time", around)))?;
         let mut newest: (i64, Vec<TraceId>) = (0, Vec::new());
         self.fold(frame.select(vec![ident("revision"), ident("members")])?, |batch| {
             let (revision, members) = (Ints::of(batch, "revision"), Texts::of(batch, "members"));
