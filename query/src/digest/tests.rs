@@ -220,12 +220,12 @@ impl World {
                 .map(|column| format!("\"{}\"", column.name))
                 .collect();
             let rows = self.sql(&format!("SELECT {} FROM {}", columns.join(", "), table.name)).await;
-            relations.insert(table.name, sorted(rows));
+            relations.insert(table.name, sorted(&rows));
         }
         // Exemplars and moments are not taken away by corrections.
         let sums = "SELECT time, src, dst, protocol, system, op, count, errors, faults, p50, p95, p99, network_p50, lag_p95, \
                     request_bytes, response_bytes FROM edge_minutes";
-        relations.insert("edge_minutes", sorted(self.sql(sums).await));
+        relations.insert("edge_minutes", sorted(&self.sql(sums).await));
         relations
     }
 
@@ -235,7 +235,7 @@ impl World {
     }
 }
 
-fn sorted(rows: Vec<Vec<Json>>) -> Vec<String> {
+fn sorted(rows: &[Vec<Json>]) -> Vec<String> {
     let mut rows: Vec<String> = rows.iter().map(|row| Json::Array(row.clone()).to_string()).collect();
     rows.sort();
     rows
