@@ -7,12 +7,12 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use api::{DigestStatus, IngestStatus, Limits, StatusAnswer, StorageStatus};
+use api::{DigestStatus, IngestStatus, Limits, MaintenanceStatus, StatusAnswer, StorageStatus};
 use collector::metrics::{FAMILIES, Metrics, Snapshot as Ingest};
 use model::UnixNanos;
 use query::Figured;
 use query::http::Sources;
-use storage::{Clock as _, Reader, SystemClock};
+use storage::{Clock as _, Maintainer, Reader, SystemClock};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -20,11 +20,11 @@ use crate::config::Config;
 /// What the API tells about the rest of the process. Not ready as soon as it is told to stop.
 pub(crate) fn sources(
     config: &Config,
-    otlp_grpc: SocketAddr,
-    otlp_http: SocketAddr,
+    (otlp_grpc, otlp_http): (SocketAddr, SocketAddr),
     ingest: Arc<Metrics>,
     storage: Reader,
     digest: Figured,
+    maintainer: Maintainer,
     stop: CancellationToken,
 ) -> Sources {
     let fixed = Fixed { config: config.clone(), otlp_grpc, otlp_http, started: SystemClock.now() };
@@ -32,6 +32,7 @@ pub(crate) fn sources(
     Sources {
         status: Arc::new(move || status(&fixed, &counts.snapshot(), reader.status(), digested.status())),
         metrics: Arc::new(move || open_metrics(&ingest.snapshot(), &storage.status(), &digest.status())),
+        maintainer,
         ready: Arc::new(move || if stop.is_cancelled() { Err("the collector is stopping".to_owned()) } else { Ok(()) }),
     }
 }
@@ -72,6 +73,20 @@ fn status(fixed: &Fixed, ingest: &Ingest, storage: storage::Status, digest: Dige
             refusing: storage.refusing,
             replaying: storage.replaying,
             retention_days: config.storage.retention_days,
+            segments_by_level: storage.segments_by_level,
+            maintenance: MaintenanceStatus {
+                merge_backlog_segments: storage.maintenance.merge_backlog_segments,
+                merges_waiting: storage.maintenance.merges_waiting,
+                merges: storage.counts.merges,
+                merges_refused: storage.counts.merges_refused,
+                last_merge_unix_nano: storage.maintenance.last_merge.map(|moment| moment.0.to_string()),
+                last_retention_unix_nano: storage.maintenance.last_retention.map(|moment| moment.0.to_string()),
+                expired_segments: storage.counts.expired_segments,
+                last_vacuum_unix_nano: storage.maintenance.last_vacuum.map(|moment| moment.0.to_string()),
+                vacuumed_files: storage.counts.vacuumed_files,
+                erasures: storage.maintenance.erasures,
+                erased_rows: storage.counts.erased_rows,
+            },
         },
         digest,
         limits: Limits {
@@ -137,7 +152,34 @@ fn open_metrics(ingest: &Ingest, storage: &storage::Status, digest: &DigestStatu
         page.family(name, "gauge", help);
         page.sample(name, "", &[], n);
     }
+    page.family("storage_segments_of_level", "gauge", "Live segments by how often their rows were merged.");
+    for (level, n) in ["0", "1", "2"].into_iter().zip(storage.segments_by_level) {
+        page.sample("storage_segments_of_level", "", &[("level", level)], n);
+    }
+    let maintenance = &storage.maintenance;
+    let seconds = |moment: Option<UnixNanos>| {
+        moment.map(|moment| u64::try_from(moment.0.div_euclid(UnixNanos::SECOND)).unwrap_or_default())
+    };
     for (name, help, n) in [
+        ("storage_merge_backlog_segments", "Segments that wait to be merged.", maintenance.merge_backlog_segments),
+        ("storage_merges_waiting", "1 while due merges are not made.", u64::from(maintenance.merges_waiting.is_some())),
+        ("storage_erasures", "Erasures that are hidden and not rewritten yet.", maintenance.erasures),
+    ] {
+        page.family(name, "gauge", help);
+        page.sample(name, "", &[], n);
+    }
+    for (name, help, n) in [
+        (
+            "storage_last_merge_seconds",
+            "When the last merge was committed, since 1970.",
+            seconds(maintenance.last_merge),
+        ),
+        (
+            "storage_last_retention_seconds",
+            "When retention last looked, since 1970.",
+            seconds(maintenance.last_retention),
+        ),
+        ("storage_last_vacuum_seconds", "When vacuum last looked, since 1970.", seconds(maintenance.last_vacuum)),
         ("storage_disk_free_bytes", "Free bytes on the disk of the data directory.", storage.disk_free_bytes),
         ("process_resident_memory_bytes", "Memory of the process.", resident_memory_bytes()),
     ] {

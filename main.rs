@@ -58,8 +58,8 @@ async fn serve(config: Config) -> Outcome {
     let grpc = door::open(&config.door, Listener::OtlpGrpc, collector.grpc_routes()).await?;
     let http = door::open(&config.door, Listener::OtlpHttp, collector.http_routes()).await?;
     let (ingest, reader) = (collector.metrics(), storage.reader());
-    let sources =
-        figures::sources(&config, grpc.local_addr(), http.local_addr(), ingest, reader, digest.figures(), stop.clone());
+    let (maintainer, addresses) = (storage.maintainer(), (grpc.local_addr(), http.local_addr()));
+    let sources = figures::sources(&config, addresses, ingest, reader, digest.figures(), maintainer, stop.clone());
     let routes = query::http::router(&engine, sources).fallback(page::serve).layer(map_response(page::guard));
     let desk = door::open(&config.door, Listener::Http, routes).await?;
 

@@ -130,8 +130,8 @@ fn api_page_lists_every_route() {
     for line in source.lines().map(str::trim) {
         let texts: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
         match (line, texts.as_slice()) {
-            (line, [path, help]) if line.starts_with("read(Method::") => {
-                let method = line["read(Method::".len()..].split(',').next().unwrap_or_default();
+            (line, [path, help]) if line.starts_with("read(Method::") || line.starts_with("admin(Method::") => {
+                let method = line.split("Method::").nth(1).and_then(|rest| rest.split(',').next()).unwrap_or_default();
                 served.push(format!("| `{method} {path}` | {help} |"));
             }
             (line, [path, help]) if line.starts_with("open(\"") => served.push(format!("| `GET {path}` | {help} |")),

@@ -37,6 +37,8 @@ pub struct Sources {
     pub metrics: MetricsSource,
     /// For `/readyz`.
     pub ready: ReadySource,
+    /// For `/api/erasures`.
+    pub maintainer: storage::Maintainer,
 }
 
 impl fmt::Debug for Sources {

@@ -6,6 +6,7 @@
 //! | `readers.rs`  | readers of segments that know where pages begin                  |
 //! | `prune.rs`    | which segments a query can need: pure                            |
 //! | `by_id.rs`    | table functions of one id                                        |
+//! | `visible.rs`  | leaves out what was erased                                       |
 //! | `views.rs`    | relations written in SQL over the tables                         |
 //! | `relations.rs` | relations of settled journeys: at rest and on demand            |
 //!
@@ -20,6 +21,7 @@ mod relations;
 #[cfg(test)]
 mod tests;
 mod views;
+mod visible;
 
 use std::sync::Arc;
 

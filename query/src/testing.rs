@@ -260,7 +260,7 @@ pub(crate) fn logs_batch(trace: u64, span: u64, time: i64, body: &str) -> Batch 
 #[derive(Debug)]
 pub(crate) struct Fixture {
     pub(crate) engine: Engine,
-    storage: Storage,
+    pub(crate) storage: Storage,
     data: TempDir,
 }
 

@@ -20,6 +20,7 @@ use arrow::compute::concat;
 use model::TimeRange;
 
 use crate::batch::{held_bytes, nulls};
+use crate::erasure::Erasures;
 use crate::index::Indexes;
 use crate::snapshot::{BufferedRows, SegmentMeta, TableSnapshot};
 use crate::table::{TABLES, Table};
@@ -167,7 +168,7 @@ impl TableView {
     }
 
     /// As a reader sees it; `None` without any rows.
-    pub(crate) fn snapshot(&self, indexes: &Arc<Indexes>) -> Option<TableSnapshot> {
+    pub(crate) fn snapshot(&self, indexes: &Arc<Indexes>, erasures: &Erasures) -> Option<TableSnapshot> {
         let buffer = self.flat.get_or_init(|| self.lists().into_iter().flat_map(RowList::iter).cloned().collect());
         if buffer.is_empty() && self.segments.is_empty() {
             return None;
@@ -177,6 +178,7 @@ impl TableView {
             version: self.version,
             segments: Arc::clone(&self.segments),
             buffer: Arc::clone(buffer),
+            erasures: erasures.clone(),
             indexes: Arc::clone(indexes),
         })
     }

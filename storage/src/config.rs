@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Address;
+use crate::table::Table;
 
 /// Settings of storage.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,8 +39,33 @@ pub struct Config {
     /// Memory for filters and heads of index files, in bytes. A filter takes about 1.3 bytes per trace in a segment and
     /// saves a read per segment and look-up; what does not fit is read piece by piece. 64 MiB hold 50 million traces.
     pub index_cache_bytes_max: u64,
-    /// How long data is kept, in days; older rows are refused on entry (V6).
+    /// How long data is kept, in days; older rows are refused on entry (V6). Whole days are dropped, a day after the
+    /// last of their rows got too old.
     pub retention_days: u32,
+    /// Days for spans and what is derived from them, if not `retention_days`. 0: as `retention_days`.
+    pub retention_days_traces: u32,
+    /// Days for log records, if not `retention_days`. 0: as `retention_days`.
+    pub retention_days_logs: u32,
+    /// Days for metric points and exemplars, if not `retention_days`. 0: as `retention_days`.
+    pub retention_days_metrics: u32,
+    /// Bytes that one table of one tenant may have in segments; the oldest go first, whatever their age. 0: no limit.
+    pub retention_table_bytes_max: u64,
+    /// Small segments are merged into large, sorted ones in the background. False: only rows that are erased are
+    /// rewritten, and queries get slower with every flush.
+    pub compaction: bool,
+    /// How long small segments wait for others before they are merged, in seconds. Smaller: fewer segments, and rows are
+    /// copied more often.
+    pub compaction_wait_s: u64,
+    /// Memory of a merge, in bytes. Larger: more segments at once, so that rows are copied less often. 96 MiB: 16 segments.
+    pub compaction_memory_bytes_max: u64,
+    /// Free bytes on the disk that merges leave to ingest. A merge needs as much space as its segments take; it is not
+    /// begun, or given up, when less than this would be left.
+    pub disk_reserve_bytes: u64,
+    /// How often retention and the removal of files that are no longer needed look around, in seconds.
+    pub maintenance_every_s: u64,
+    /// How long a segment stays on disk after it was replaced or dropped, in seconds: programs that read the tables
+    /// themselves may have it open. Queries here are always waited for.
+    pub vacuum_grace_s: u64,
 }
 
 impl Default for Config {
@@ -55,6 +81,16 @@ impl Default for Config {
             buffer_age_max_s: 120,
             index_cache_bytes_max: 64 << 20,
             retention_days: 30,
+            retention_days_traces: 0,
+            retention_days_logs: 0,
+            retention_days_metrics: 0,
+            retention_table_bytes_max: 0,
+            compaction: true,
+            compaction_wait_s: 600,
+            compaction_memory_bytes_max: 96 << 20,
+            disk_reserve_bytes: 512 << 20,
+            maintenance_every_s: 60,
+            vacuum_grace_s: 300,
         }
     }
 }
@@ -70,6 +106,18 @@ impl Config {
         self.data.to_str().is_some_and(|data| data.contains("://"))
     }
 
+    /// How many days rows of a table are kept.
+    pub(crate) fn days(&self, table: &Table) -> u32 {
+        let own = match table.name {
+            "logs" => self.retention_days_logs,
+            "number_points" | "histogram_points" | "exp_histogram_points" | "summary_points" | "exemplars" => {
+                self.retention_days_metrics
+            }
+            _ => self.retention_days_traces,
+        };
+        if own == 0 { self.retention_days } else { own }
+    }
+
     /// Names the first setting that cannot work.
     ///
     /// # Errors
@@ -82,6 +130,8 @@ impl Config {
             ("buffer_bytes_max", self.buffer_bytes_max),
             ("buffer_age_max_s", self.buffer_age_max_s),
             ("retention_days", u64::from(self.retention_days)),
+            ("compaction_memory_bytes_max", self.compaction_memory_bytes_max),
+            ("maintenance_every_s", self.maintenance_every_s),
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("storage.{name} must be greater than 0")),

@@ -4,10 +4,10 @@
 //! each is published as soon as it is committed. A failure (a full disk, say) keeps the rows where they are, in
 //! the WAL and in the buffer, and is tried again with growing pauses; what was committed is not written twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::time::{Duration, Instant};
 
 use model::TenantId;
@@ -20,10 +20,10 @@ use crate::disk::Hold;
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::published::Published;
-use crate::segment::{self, Target};
+use crate::segment::{self, Target, Written};
 use crate::snapshot::BufferedRows;
 use crate::table::Table;
-use crate::table_log::TableLog;
+use crate::table_log::{Change, TableLog};
 use crate::writer::{Command, OldFile};
 
 /// First pause after a failed attempt; doubles up to [`PAUSE_MAX`].
@@ -41,6 +41,20 @@ pub(crate) enum Job {
     Flush { tables: Vec<SealedTable>, sequence: u64 },
     /// These WAL files are covered by durable commits.
     Remove { files: Vec<OldFile> },
+    /// Replace segments by others; from maintenance, one at a time.
+    Replace(Replacement),
+}
+
+/// Segments that take the place of others.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    pub tenant: TenantId,
+    pub table: &'static Table,
+    pub removed: Vec<Path>,
+    pub added: Vec<Written>,
+    pub change: Change,
+    /// True when it is done; false when one of `removed` is not part of the table any more.
+    pub reply: SyncSender<Result<bool>>,
 }
 
 /// Rows of one table in a sealed generation.
@@ -57,7 +71,10 @@ pub(crate) struct Flusher {
     pub published: Arc<Published>,
     pub logs: Logs,
     /// Segments of the table at hand whose commit was reported as failed.
-    pub doubtful: Vec<Path>,
+    pub doubtful: Vec<Written>,
+    pub jobs: Receiver<Job>,
+    /// Taken from `jobs` while something else was waited for.
+    pub waiting: VecDeque<Job>,
     /// For the table logs, which are async.
     pub runtime: Runtime,
     pub commands: mpsc::Sender<Command>,
@@ -68,8 +85,8 @@ pub(crate) struct Flusher {
 
 impl Flusher {
     /// Works until the writer has gone.
-    pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
-        while let Ok(job) = jobs.recv() {
+    pub(crate) fn run(mut self) {
+        while let Some(job) = self.waiting.pop_front().or_else(|| self.jobs.recv().ok()) {
             match job {
                 Job::Flush { .. } if self.stop.is_cancelled() => {}
                 Job::Flush { tables, sequence } => {
@@ -77,6 +94,7 @@ impl Flusher {
                     let _ = self.commands.blocking_send(Command::FlushEnded { sequence, is_whole });
                 }
                 Job::Remove { files } => self.remove(&files),
+                Job::Replace(replacement) => self.replace(replacement),
             }
         }
         tracing::debug!(hold = ?self.hold, "the flusher ends");
@@ -114,16 +132,61 @@ impl Flusher {
         true
     }
 
-    /// Sleeps; false when told to stop or when storage is closing.
-    fn wait(&self, pause: Duration) -> bool {
+    /// Waits; false when told to stop or when storage is closing. Replacements are made meanwhile: on a full disk they
+    /// may be what gives space back.
+    fn wait(&mut self, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         while Instant::now() < until {
             if self.stop.is_cancelled() || self.published.is_closed.load(Ordering::Acquire) {
                 return !self.stop.is_cancelled();
             }
-            std::thread::sleep(Duration::from_millis(10));
+            match self.jobs.recv_timeout(Duration::from_millis(10)) {
+                Ok(Job::Replace(replacement)) => self.replace(replacement),
+                Ok(other) => self.waiting.push_back(other),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(Duration::from_millis(10)),
+            }
         }
         true
+    }
+
+    /// Commits a replacement and has it published.
+    fn replace(&mut self, replacement: Replacement) {
+        let Replacement { tenant, table, removed, added, change, reply } = replacement;
+        let replaced = self.open_log(&tenant, table).and_then(|()| {
+            let Some(log) = self.logs.get_mut(&(tenant.clone(), table.index())) else { return Ok(None) };
+            let now = self.published.clock.now();
+            let is_done = self.runtime.block_on(log.replace(&removed, &added, change, now))?;
+            Ok(is_done.then(|| (log.version, Arc::clone(&log.segments))))
+        });
+        let answer = replaced.map(|replaced| match replaced {
+            None => false,
+            Some((version, segments)) => {
+                let command = Command::Replaced { tenant: tenant.clone(), table, version, segments };
+                let _ = self.commands.blocking_send(command);
+                self.shorten_log(&tenant, table);
+                true
+            }
+        });
+        let _ = reply.send(answer);
+    }
+
+    fn open_log(&mut self, tenant: &TenantId, table: &'static Table) -> Result<()> {
+        let key = (tenant.clone(), table.index());
+        if !self.logs.contains_key(&key) {
+            let log = self.runtime.block_on(TableLog::open(&self.published.place, tenant, table))?;
+            self.logs.insert(key, log);
+        }
+        Ok(())
+    }
+
+    fn shorten_log(&self, tenant: &TenantId, table: &'static Table) {
+        if let Some(log) = self.logs.get(&(tenant.clone(), table.index()))
+            && log.wants_checkpoint()
+            && let Err(error) = self.runtime.block_on(log.checkpoint())
+        {
+            tracing::warn!(table = table.name, %error, "the table log could not be shortened; it works as it is");
+        }
     }
 
     /// One attempt. A panic in an encoder is a failure like any other: the rows stay, and people are told.
@@ -138,23 +201,20 @@ impl Flusher {
 
     fn flush_table(&mut self, sealed: &SealedTable, sequence: u64) -> Result<()> {
         let SealedTable { tenant, table, rows } = sealed;
-        let key = (tenant.clone(), table.index());
-        if !self.logs.contains_key(&key) {
-            let log = self.runtime.block_on(TableLog::open(&self.published.place, tenant, table))?;
-            self.logs.insert(key.clone(), log);
-        }
-        let Some(log) = self.logs.get_mut(&key) else { return Ok(()) };
+        self.open_log(tenant, table)?;
+        let Some(log) = self.logs.get_mut(&(tenant.clone(), table.index())) else { return Ok(()) };
         let target = Target {
             store: Arc::clone(&self.published.place.store),
             table: paths::table(tenant, table),
             runtime: self.runtime.handle().clone(),
+            in_flight: self.published.in_flight.clone(),
         };
         let files = segment::write(&target, table, rows, self.published.config.retention_days)?;
         let written = || files.iter().map(|file| file.meta.path.clone());
         let now = self.published.clock.now();
         match self.runtime.block_on(log.append(&files, sequence, now)) {
             // What earlier attempts wrote is not part of the table.
-            Ok(true) => segment::remove(&target, self.doubtful.drain(..)),
+            Ok(true) => segment::remove(&target, self.doubtful.drain(..).map(|file| file.meta.path.clone())),
             // An earlier attempt was committed after all, and these files are not part of the table.
             Ok(false) => {
                 self.doubtful.clear();
@@ -167,7 +227,7 @@ impl Flusher {
             }
             Err(error) => {
                 // They may be part of the table: the next attempt finds out.
-                self.doubtful.extend(written());
+                self.doubtful.extend(files);
                 return Err(error);
             }
         }
@@ -180,11 +240,7 @@ impl Flusher {
             segments: Arc::clone(&log.segments),
         };
         let _ = self.commands.blocking_send(flushed);
-        if log.wants_checkpoint()
-            && let Err(error) = self.runtime.block_on(log.checkpoint())
-        {
-            tracing::warn!(table = table.name, %error, "the table log could not be shortened; it works as it is");
-        }
+        self.shorten_log(tenant, table);
         Ok(())
     }
 

@@ -23,6 +23,11 @@
 //! | `table_log.rs` | which segments are alive: a Delta log per table                          |
 //! | `durable_local.rs` | local disk as an object store that syncs                             |
 //! | `object_writer.rs` | an object written as a stream of bytes                               |
+//! | `maintenance.rs` | merges, retention, erasure, vacuum: one thread, one thing at a time      |
+//! | `compaction.rs` | which segments to merge, and the merge                                   |
+//! | `retention.rs` | which segments are too old or too many                                   |
+//! | `erasure.rs`   | rows that must go: hidden at once, rewritten later                       |
+//! | `vacuum.rs`    | which files nobody needs any more                                        |
 //! | `recovery.rs`  | replay of old WAL files behind an open ingest                            |
 //! | `published.rs` | what readers see, swapped as one value                                   |
 //! | `follow.rs`    | rows as they become visible, for the digest                              |
@@ -35,25 +40,30 @@ mod batch;
 mod bucket;
 mod buffer;
 mod clock;
+mod compaction;
 mod config;
 mod derived;
 mod directory;
 mod disk;
 mod durable_local;
+mod erasure;
 mod error;
 mod flush;
 mod follow;
 mod index;
+mod maintenance;
 mod metrics;
 mod object_writer;
 mod paths;
 mod place;
 mod published;
 mod recovery;
+mod retention;
 mod segment;
 mod snapshot;
 pub mod table;
 mod table_log;
+mod vacuum;
 mod wal;
 mod writer;
 
@@ -61,6 +71,7 @@ pub use batch::Batch;
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use derived::DerivedWriter;
+pub use erasure::{Erase, Erasure, Erasures};
 pub use error::{Error, Result};
 pub use follow::{Followed, Follower};
 pub use index::{RowRanges, SegmentRows};
@@ -68,20 +79,21 @@ pub use metrics::Counts;
 pub use snapshot::{BufferedRows, SegmentMeta, Snapshot, TableSnapshot};
 pub use table::TABLES;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use model::TenantId;
+use model::{TenantId, UnixNanos};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use buffer::TenantView;
 use flush::{Flusher, Logs};
+use maintenance::Maintenance;
 use place::Owned;
 use published::{Published, Reservation};
 use recovery::Replay;
@@ -148,8 +160,67 @@ pub struct Status {
     pub refusing: Option<String>,
     /// Old WAL files still being replayed.
     pub replaying: bool,
+    /// Live segments by level: as flushed, merged once, merged twice or more.
+    pub segments_by_level: [u64; 3],
+    /// What maintenance does.
+    pub maintenance: MaintenanceStatus,
     /// Counters since the process started.
     pub counts: Counts,
+}
+
+/// Figures about compaction, retention, erasure and vacuum.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MaintenanceStatus {
+    /// Segments that are inputs of merges that are due now.
+    pub merge_backlog_segments: u64,
+    /// Why nothing is merged although it is due; `None` when merges go on.
+    pub merges_waiting: Option<String>,
+    /// When the last merge was committed.
+    pub last_merge: Option<UnixNanos>,
+    /// When retention last looked.
+    pub last_retention: Option<UnixNanos>,
+    /// When vacuum last looked.
+    pub last_vacuum: Option<UnixNanos>,
+    /// Erasures that are hidden and not rewritten yet.
+    pub erasures: u64,
+}
+
+/// Orders to maintenance: erase, merge everything. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Maintainer {
+    published: Arc<Published>,
+}
+
+impl Maintainer {
+    /// Erases rows of a tenant. When this returns, a durable mark says so and no new snapshot shows them; within
+    /// minutes they are rewritten away, and after `vacuum_grace_s` the old files are gone.
+    ///
+    /// # Errors
+    /// [`Error::Write`] for something that cannot be erased (the text says why); what the store said.
+    pub async fn erase(&self, tenant: &TenantId, erase: Erase) -> Result<Erasure> {
+        erase.validate().map_err(|detail| Error::Write {
+            path: "erasure".into(),
+            source: io::Error::new(io::ErrorKind::InvalidInput, detail),
+        })?;
+        let now = self.published.clock.now();
+        let erasure = erasure::save(&*self.published.place.store, tenant, erase, now).await?;
+        self.published.change_erasures(tenant, |list| list.push(erasure.clone()));
+        Ok(erasure)
+    }
+
+    /// What the tenant has erased and storage still holds.
+    pub fn erasures(&self, tenant: &TenantId) -> Vec<Erasure> {
+        self.published.erasures(tenant).list().cloned().collect()
+    }
+
+    /// Merges whatever can be merged, now. Returns when nothing is left to merge, or storage closes.
+    pub async fn compact(&self) {
+        let wanted = &self.published.upkeep.compact_all;
+        wanted.store(true, Ordering::Release);
+        while wanted.load(Ordering::Acquire) && !self.published.is_closed.load(Ordering::Acquire) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
 }
 
 impl Storage {
@@ -190,14 +261,24 @@ impl Storage {
         publish_logs(&published, &logs);
 
         let next_sequence = covered.values().fold(old.next_sequence, |next, covered| next.max(covered + 1));
+        published.accepted_sequence.store(next_sequence - 1, Ordering::Release);
+        let tenants: HashSet<TenantId> = covered.keys().map(|(tenant, _)| tenant.clone()).collect();
+        for tenant in tenants {
+            let found = runtime.block_on(erasure::load(&*published.place.store, &tenant))?;
+            published.change_erasures(&tenant, |list| list.extend(found));
+        }
         let (appends, append_queue) = mpsc::channel(QUEUE_APPENDS_MAX);
         let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let (jobs, job_queue) = std::sync::mpsc::sync_channel(JOBS_MAX);
         let stop = CancellationToken::new();
+        let upkeep = Maintenance::new(Arc::clone(&published), jobs.clone(), stop.clone())
+            .map_err(|error| refuse(error.to_string()))?;
         let flusher = Flusher {
             published: Arc::clone(&published),
             logs,
             doubtful: Vec::new(),
+            jobs: job_queue,
+            waiting: VecDeque::new(),
             runtime,
             commands: commands.clone(),
             stop: stop.clone(),
@@ -212,7 +293,8 @@ impl Storage {
             Writer::open(Arc::clone(&published), hold, next_sequence, append_queue, command_queue, jobs, stop.clone())?;
         let mut threads = vec![
             spawn("storage-writer", move || run_writer(writer)),
-            spawn("storage-flush", move || flusher.run(&job_queue)),
+            spawn("storage-flush", move || flusher.run()),
+            spawn("storage-upkeep", move || upkeep.run()),
         ];
         if has_old_files {
             let replay = Replay {
@@ -240,6 +322,11 @@ impl Storage {
     /// A handle for what is made from telemetry: into derived tables only.
     pub fn derived_writer(&self) -> DerivedWriter {
         DerivedWriter::new(self.appender())
+    }
+
+    /// A handle for orders to maintenance.
+    pub fn maintainer(&self) -> Maintainer {
+        Maintainer { published: Arc::clone(&self.published) }
     }
 
     /// A handle for snapshots out.
@@ -444,6 +531,26 @@ impl Reader {
             disk_free_bytes: published.place.free_bytes(),
             refusing: published.refusing.load().as_deref().cloned(),
             replaying: published.is_replaying.load(Ordering::Acquire),
+            segments_by_level: segments.iter().fold([0; 3], |mut n, segment| {
+                n[usize::from(segment.level.min(2))] += 1;
+                n
+            }),
+            maintenance: {
+                let upkeep = &published.upkeep;
+                let moment = |value: &std::sync::atomic::AtomicI64| {
+                    let nanos = value.load(Ordering::Acquire);
+                    (nanos != 0).then_some(UnixNanos(nanos))
+                };
+                let erasing = published.erasing_tenants();
+                MaintenanceStatus {
+                    merge_backlog_segments: read(&upkeep.backlog),
+                    merges_waiting: upkeep.waiting.load().as_deref().cloned(),
+                    last_merge: moment(&upkeep.merged_at),
+                    last_retention: moment(&upkeep.expired_at),
+                    last_vacuum: moment(&upkeep.vacuumed_at),
+                    erasures: erasing.iter().map(|tenant| published.erasures(tenant).list().count() as u64).sum(),
+                }
+            },
             counts: published.counters.read(),
         }
     }

@@ -48,6 +48,17 @@ counters! {
     flush_failures "storage_flush_failures_total" "Generations that could not be written at once; they are tried again.",
     flushed_rows "storage_flushed_rows_total" "Rows written to segments.",
     flushed_segments "storage_flushed_segments_total" "Segments written from the buffer.",
+    merges "storage_merges_total" "Merges of segments that were committed.",
+    merged_segments "storage_merged_segments_total" "Segments that were replaced by merges.",
+    merged_rows "storage_merged_rows_total" "Rows written by merges.",
+    merge_read_bytes "storage_merge_read_bytes_total" "Bytes of segments that were replaced by merges.",
+    merge_written_bytes "storage_merge_written_bytes_total" "Bytes of segments that merges made.",
+    merge_failures "storage_merge_failures_total" "Merges that failed; nothing was changed, and they are planned again.",
+    merges_refused "storage_merges_refused_total" "Merges not begun or given up because the disk is nearly full.",
+    expired_segments "storage_expired_segments_total" "Segments dropped by retention.",
+    expired_rows "storage_expired_rows_total" "Rows dropped by retention.",
+    erased_rows "storage_erased_rows_total" "Rows erased on request.",
+    vacuumed_files "storage_vacuumed_files_total" "Files removed that no version of a table names.",
 }
 
 /// A number that only grows.

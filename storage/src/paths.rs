@@ -8,11 +8,13 @@
 //!   quarantine/                        damaged files, kept for people
 //!   tenants/<tenant>/<table>/          a Delta table
 //!     _delta_log/                      its commits
-//!     date=2026-11-20/<uuid>.parquet   segments
+//!     date=2026-11-20/<uuid>.parquet   segments of flushes
+//!     date=2026-11-20/<uuid>-L1.parquet  segments that were merged, with their level
 //!     _idx/<uuid>.tix                  index of a segment; may be missing
+//!   tenants/<tenant>/_erasures/<uuid>.json  what is hidden until it is rewritten
 //! ```
 
-use model::TenantId;
+use model::{TenantId, UnixNanos};
 use object_store::path::Path;
 
 use crate::table::Table;
@@ -54,6 +56,40 @@ pub(crate) fn table(tenant: &TenantId, table: &Table) -> Path {
 /// Commits of a table.
 pub(crate) fn table_log(table: &Path) -> Path {
     Path::from(format!("{table}/_delta_log"))
+}
+
+/// A new segment, inside its table. The name says when it was made and how often it was merged.
+pub(crate) fn new_segment(day: i32, level: u8) -> String {
+    let (partition, id) = (partition(day), uuid::Uuid::now_v7());
+    if level == 0 { format!("{partition}/{id}.parquet") } else { format!("{partition}/{id}-L{level}.parquet") }
+}
+
+/// When a segment was made and its level, by its name; the beginning of time and 0 for other names.
+pub(crate) fn parse_segment(segment: &Path) -> (UnixNanos, u8) {
+    let name = segment.filename().and_then(|name| name.strip_suffix(".parquet")).unwrap_or_default();
+    let (id, level) = name.split_once("-L").unwrap_or((name, "0"));
+    let made = uuid::Uuid::parse_str(id).ok().and_then(|id| id.get_timestamp()).map(|made| made.to_unix());
+    let nanos =
+        made.map_or(0, |(seconds, nanos)| (seconds as i64).saturating_mul(UnixNanos::SECOND) + i64::from(nanos));
+    (UnixNanos(nanos), level.parse().unwrap_or_default())
+}
+
+/// True for what vacuum may remove when nobody needs it: segments and indexes, by where they are and what they are called.
+pub(crate) fn is_segment_or_index(object: &Path) -> bool {
+    let Some((dir, name)) = object.as_ref().rsplit_once('/') else { return false };
+    let dir = dir.rsplit('/').next().unwrap_or_default();
+    (dir == INDEX_DIR && name.ends_with(".tix"))
+        || (dir.strip_prefix("date=").and_then(parse_date).is_some() && name.ends_with(".parquet"))
+}
+
+/// What a tenant has erased, as long as it is only hidden.
+pub(crate) fn erasures(tenant: &TenantId) -> Path {
+    Path::from(format!("{TENANTS_DIR}/{tenant}/_erasures"))
+}
+
+/// One erasure of a tenant.
+pub(crate) fn erasure(tenant: &TenantId, id: &str) -> Path {
+    erasures(tenant).join(format!("{id}.json"))
 }
 
 /// Name of the partition column of every table.
@@ -105,5 +141,10 @@ mod tests {
         assert_eq!(parse_wal_file("0000000000000000004x.wal"), None);
         let segment = Path::from("tenants/default/spans/date=2026-11-20/0193.parquet");
         assert_eq!(index(&segment).as_ref(), "tenants/default/spans/_idx/0193.tix");
+        for level in [0, 2] {
+            let (made, found) = parse_segment(&Path::from(new_segment(20_777, level)));
+            assert!(found == level && made.0 > 1_700_000_000 * UnixNanos::SECOND);
+        }
+        assert_eq!(parse_segment(&segment), (UnixNanos(0), 0));
     }
 }

@@ -1,8 +1,8 @@
 //! What the writer publishes and everybody else reads, without locks.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use model::TenantId;
@@ -11,10 +11,13 @@ use tokio::sync::watch;
 use crate::buffer::TenantView;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::erasure::{Erasure, Erasures};
 use crate::follow::{Follower, Queue};
 use crate::index::Indexes;
+use crate::maintenance::Upkeep;
 use crate::metrics::Counters;
 use crate::place::Place;
+use crate::segment::InFlight;
 use crate::snapshot::Snapshot;
 use crate::table::Table;
 
@@ -45,7 +48,18 @@ pub(crate) struct Published {
     pub replayed_bytes: AtomicU64,
     /// Bytes of WAL files on disk.
     pub wal_bytes: AtomicU64,
+    /// The last record that was written to the WAL; at first, the last one that may be in old files.
+    pub accepted_sequence: AtomicU64,
+    /// Rows of records up to this one are in segments.
+    pub flushed_sequence: AtomicU64,
     pub counters: Counters,
+    /// Segments that are written and not committed yet.
+    pub in_flight: InFlight,
+    /// What maintenance says about itself.
+    pub upkeep: Upkeep,
+    erasures: ArcSwap<HashMap<TenantId, Erasures>>,
+    /// Held while erasures change: for each, the last record that may hold its rows.
+    erasing: Mutex<HashMap<String, u64>>,
     /// Who wants to be handed rows as they become visible.
     follower: ArcSwapOption<Queue>,
     version: watch::Sender<u64>,
@@ -68,7 +82,13 @@ impl Published {
             buffer_rows: AtomicU64::new(0),
             replayed_bytes: AtomicU64::new(0),
             wal_bytes: AtomicU64::new(0),
+            accepted_sequence: AtomicU64::new(0),
+            flushed_sequence: AtomicU64::new(0),
             counters: Counters::default(),
+            in_flight: InFlight::default(),
+            upkeep: Upkeep::default(),
+            erasures: ArcSwap::default(),
+            erasing: Mutex::default(),
             follower: ArcSwapOption::empty(),
             version: watch::Sender::new(0),
         }
@@ -96,6 +116,50 @@ impl Published {
         self.tenants.store(Arc::new(tenants));
     }
 
+    /// What the tenant has erased and storage still holds.
+    pub(crate) fn erasures(&self, tenant: &TenantId) -> Erasures {
+        self.erasures.load().get(tenant).cloned().unwrap_or_default()
+    }
+
+    /// Tenants with erasures.
+    pub(crate) fn erasing_tenants(&self) -> Vec<TenantId> {
+        self.erasures.load().keys().cloned().collect()
+    }
+
+    /// Changes what a tenant has erased: from here on, new snapshots go by it.
+    pub(crate) fn change_erasures(&self, tenant: &TenantId, change: impl FnOnce(&mut Vec<Erasure>)) {
+        let mut until = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = HashMap::clone(&self.erasures.load());
+        let mut list: Vec<Erasure> = self.erasures(tenant).list().cloned().collect();
+        change(&mut list);
+        if list.is_empty() {
+            all.remove(tenant);
+        } else {
+            all.insert(tenant.clone(), Erasures::new(list));
+        }
+        self.erasures.store(Arc::new(all));
+        // Rows that came before the mark was seen are in records up to this one.
+        let accepted = self.accepted_sequence.load(Ordering::Acquire);
+        let live: HashSet<String> =
+            self.erasures.load().values().flat_map(|marks| marks.list().map(|mark| mark.id.clone())).collect();
+        until.retain(|id, _| live.contains(id));
+        for id in live {
+            until.entry(id).or_insert(accepted);
+        }
+        drop(until);
+        self.announce();
+    }
+
+    /// Whether every row that was accepted before these erasures is in a segment.
+    pub(crate) fn is_flushed_since(&self, erasures: &[String]) -> bool {
+        if self.is_replaying.load(Ordering::Acquire) {
+            return false;
+        }
+        let until = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = erasures.iter().filter_map(|id| until.get(id)).max().copied().unwrap_or_default();
+        self.buffer_rows.load(Ordering::Acquire) == 0 || self.flushed_sequence.load(Ordering::Acquire) >= last
+    }
+
     /// Tells those who watch that something was published.
     pub(crate) fn announce(&self) {
         self.version.send_modify(|version| *version += 1);
@@ -120,9 +184,11 @@ impl Published {
         // First whether rows may be missing, then the rows: the other way round, a replay that ends in
         // between would let a view without its rows look whole.
         let incomplete = self.incomplete.load().as_deref().cloned();
+        // First what is hidden, then the rows: a mark goes only after the rows without it were published.
+        let erasures = self.erasures(tenant);
         let tables = self
             .view(tenant)
-            .map(|view| view.tables.iter().filter_map(|table| table.snapshot(&self.indexes)).collect());
+            .map(|view| view.tables.iter().filter_map(|table| table.snapshot(&self.indexes, &erasures)).collect());
         Snapshot { tables: tables.unwrap_or_default(), store: Arc::clone(&self.place.store), incomplete }
     }
 }

@@ -16,8 +16,11 @@ mod scan;
 pub(crate) mod stats;
 mod writer;
 
+pub(crate) use gather::{Run, gather_runs};
+pub(crate) use layout::ROW_GROUP_ROWS;
+pub(crate) use order::sorted;
 pub(crate) use scan::SegmentScan;
-pub(crate) use writer::{Target, Written, remove, write};
+pub(crate) use writer::{InFlight, SegmentWriter, Target, Written, remove, write};
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use model::{TimeRange, TraceId};
+use model::{TimeRange, TraceId, UnixNanos};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+use crate::erasure::Erasures;
 use crate::index::{By, Indexes, SegmentRows, rows_with};
 use crate::table::Table;
 
@@ -33,6 +34,9 @@ pub struct TableSnapshot {
     pub segments: Arc<[Arc<SegmentMeta>]>,
     /// Accepted rows that are in no segment of that version.
     pub buffer: Arc<[Arc<BufferedRows>]>,
+    /// What must not be shown although it is still in segments or buffer: whoever reads rows leaves out those that
+    /// [`Erasures::visible`] does not name.
+    pub erasures: Erasures,
     pub(crate) indexes: Arc<Indexes>,
 }
 
@@ -58,6 +62,10 @@ pub struct SegmentMeta {
     pub n_rows: u64,
     /// UTC day of its rows, in days since 1970.
     pub day: i32,
+    /// How often its rows were merged: 0 as flushed, at most 2.
+    pub level: u8,
+    /// When it was made, by the clock of the machine; the beginning of time when its name does not say.
+    pub created: UnixNanos,
     /// From the earliest to just after the latest row.
     pub time_range: TimeRange,
     /// Smallest and largest service name (text may be cut, then the largest is rounded up); `None` when unknown.
@@ -138,7 +146,9 @@ impl TableSnapshot {
                 return None;
             }
             // Fails for row numbers that do not exist only.
-            take_record_batch(&rows.records, &UInt32Array::from(wanted)).ok()
+            let found = take_record_batch(&rows.records, &UInt32Array::from(wanted)).ok()?;
+            let found = self.erasures.keep(found)?;
+            (found.num_rows() > 0).then_some(found)
         });
         found.collect()
     }

@@ -4,15 +4,17 @@
 //! carries `txn(writer, sequence)`: rows of WAL records up to that sequence are in segments. That is what makes
 //! a row visible exactly once, and replay a no-op for what is covered. See docs/decisions/06-delta-log.md.
 //!
-//! A commit that removes files (compaction, retention: not written yet) must carry
-//! `Transaction::new("maintenance", n)`: without it deltalake lets two compactions of the same files both win.
+//! A commit that removes files (compaction, retention, erasure) carries `txn("maintenance", n)`: without it deltalake
+//! lets two compactions of the same files both win, and every row would be there twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType as Arrow, Field};
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
-use deltalake_core::kernel::{Action, Add, ArrayType, DataType, PrimitiveType, StructField, StructType, Transaction};
+use deltalake_core::kernel::{
+    Action, Add, ArrayType, DataType, PrimitiveType, Remove, StructField, StructType, Transaction,
+};
 use deltalake_core::logstore::{StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
@@ -35,6 +37,18 @@ const CHECKPOINT_COMMITS: i64 = 100;
 const COMMIT_RETRIES: usize = 50;
 /// Times a process from which this one takes over may be faster.
 const FENCE_ATTEMPTS: usize = 10;
+
+/// Application id of every commit that removes files. Two such commits never both win.
+const MAINTENANCE: &str = "maintenance";
+
+/// Why files are replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// The same rows in other files.
+    Compaction,
+    /// Rows are gone: too old, too many, or erased.
+    Removal,
+}
 
 /// Log of one table of one tenant. Only one task may hold it.
 #[derive(Debug)]
@@ -91,18 +105,27 @@ impl TableLog {
         let state = self.delta.snapshot().map_err(failed)?;
         let covered = state.transaction_version(log_store.as_ref(), &self.writer).await.map_err(failed)?;
         let files = state.snapshot().file_views(log_store.as_ref(), None);
+        // A segment keeps its one meta: who still holds it tells vacuum that it is being read.
+        let known: HashMap<&Path, &Arc<SegmentMeta>> =
+            self.segments.iter().map(|segment| (&segment.path, segment)).collect();
         let segments = files
             .map_ok(|file| {
                 let day = file.partition_values_map().get(PARTITION_COLUMN).cloned().flatten();
                 let day = day.as_deref().and_then(parse_date).unwrap_or_default();
                 let path = Path::from(format!("{}/{}", self.prefix, file.path()));
                 let size = u64::try_from(file.size()).unwrap_or_default();
+                if let Some(known) = known.get(&path) {
+                    return Arc::clone(known);
+                }
                 let json = file.stats().unwrap_or_default();
+                let (created, level) = paths::parse_segment(&path);
                 Arc::new(stats::read_meta(table, path.clone(), size, day, &json).unwrap_or(SegmentMeta {
                     path,
                     size_bytes: size,
                     n_rows: 0,
                     day,
+                    level,
+                    created,
                     time_range: model::TimeRange::ALL,
                     service_range: None,
                 }))
@@ -186,7 +209,7 @@ impl TableLog {
                 .with_cleanup_expired_logs(Some(false))
                 .with_max_retries(0)
                 .with_application_transaction(Transaction::new(&self.writer, covered))
-                .with_application_transaction(Transaction::new("maintenance", self.version));
+                .with_application_transaction(Transaction::new(MAINTENANCE, self.version));
             let state = self.delta.snapshot().map_err(|error| log_error(table, &error))?;
             let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
             let commit = CommitBuilder::from(properties).build(
@@ -216,6 +239,75 @@ impl TableLog {
         };
         ownership.lose(format!("{} holds a commit of a former writer", self.table.name));
         ownership.check()
+    }
+
+    /// Replaces segments by others in one commit. Gives false, and changes nothing, when one of `removed` is not part of
+    /// the table any more: then the plan is outdated.
+    ///
+    /// # Errors
+    /// [`Error::TableLog`]; when it cannot be read whether the commit was made after all, the table is as one of both.
+    pub(crate) async fn replace(
+        &mut self,
+        removed: &[Path],
+        added: &[Written],
+        change: Change,
+        now: UnixNanos,
+    ) -> Result<bool> {
+        if let Some(ownership) = &self.ownership {
+            ownership.verify().await?;
+        }
+        if self.is_stale {
+            let known = self.covered;
+            self.load().await?;
+            self.refuse_strange_commits(known, known)?;
+        }
+        let gone: HashSet<&Path> = removed.iter().collect();
+        let old: Vec<&Arc<SegmentMeta>> = self.segments.iter().filter(|segment| gone.contains(&segment.path)).collect();
+        if old.len() != gone.len() {
+            return Ok(false);
+        }
+        let table = self.table;
+        let now_ms = now.0.div_euclid(UnixNanos::SECOND / 1000);
+        let data_change = change == Change::Removal;
+        let removes = old.iter().map(|segment| Action::Remove(remove(&self.prefix, segment, data_change, now_ms)));
+        let adds = added.iter().map(|file| Action::Add(Add { data_change, ..add(file, now_ms) }));
+        let actions: Vec<Action> = removes.chain(adds).collect();
+        let mark = Transaction::new(MAINTENANCE, self.version.saturating_add(1));
+        let properties = CommitProperties::default()
+            .with_create_checkpoint(false)
+            .with_cleanup_expired_logs(Some(false))
+            .with_max_retries(COMMIT_RETRIES)
+            .with_application_transaction(mark);
+        // Without a predicate concurrent appends are no conflict; the mark is what conflicts with other removals.
+        let operation = match change {
+            Change::Compaction => DeltaOperation::Optimize { predicate: None, target_size: 0 },
+            Change::Removal => DeltaOperation::Delete { predicate: None },
+        };
+        self.is_stale = true;
+        let state = self.delta.snapshot().map_err(|error| log_error(table, &error))?;
+        let commit = CommitBuilder::from(properties).with_actions(actions).build(
+            Some(state as &dyn TableReference),
+            self.delta.log_store(),
+            operation,
+        );
+        match commit.await {
+            Ok(commit) => {
+                self.version = i64::try_from(commit.version()).unwrap_or(i64::MAX);
+                self.delta.state = Some(commit.snapshot());
+                let kept = self.segments.iter().filter(|segment| !gone.contains(&segment.path)).cloned();
+                self.segments = kept.chain(added.iter().map(|file| Arc::clone(&file.meta))).collect();
+                self.is_stale = false;
+                Ok(true)
+            }
+            Err(error) => {
+                // It may have been made although it was reported as failed.
+                let error = log_error(table, &error);
+                self.load().await?;
+                let has = |path: &Path| self.segments.iter().any(|segment| segment.path == *path);
+                let is_done = !removed.iter().any(has) && added.iter().all(|file| has(&file.meta.path));
+                if is_done { Ok(true) } else { Err(error) }
+            }
+        }
     }
 
     /// True when the log should be made short again.
@@ -258,6 +350,8 @@ impl TableLog {
             ("delta.checkpointInterval", CHECKPOINT_COMMITS.to_string()),
             ("delta.enableExpiredLogCleanup", "false".to_owned()),
             ("delta.logRetentionDuration", "interval 1 days".to_owned()),
+            // Files that were removed are named in checkpoints for so long; vacuum goes by its own rules.
+            ("delta.deletedFileRetentionDuration", "interval 1 days".to_owned()),
             ("delta.dataSkippingStatsColumns", stats::columns(table).join(",")),
         ];
         self.is_stale = true;
@@ -296,6 +390,23 @@ fn add(file: &Written, now_ms: i64) -> Add {
         data_change: true,
         stats: Some(file.stats.clone()),
         ..Add::default()
+    }
+}
+
+fn remove(prefix: &Path, segment: &SegmentMeta, data_change: bool, now_ms: i64) -> Remove {
+    let path = segment.path.as_ref();
+    let in_table = path.strip_prefix(prefix.as_ref()).map_or(path, |rest| rest.trim_start_matches('/'));
+    Remove {
+        path: in_table.to_owned(),
+        data_change,
+        deletion_timestamp: Some(now_ms),
+        extended_file_metadata: Some(true),
+        partition_values: Some(HashMap::from([(PARTITION_COLUMN.to_owned(), Some(date(segment.day)))])),
+        size: i64::try_from(segment.size_bytes).ok(),
+        tags: None,
+        deletion_vector: None,
+        base_row_id: None,
+        default_row_commit_version: None,
     }
 }
 
@@ -346,7 +457,8 @@ mod tests {
         let batch = spans(n..n + 1);
         let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("a row");
         let (store, runtime) = (Arc::clone(&place.store), tokio::runtime::Handle::current());
-        let target = segment::Target { store, table: paths::table(tenant, &SPANS), runtime };
+        let target =
+            segment::Target { store, table: paths::table(tenant, &SPANS), runtime, in_flight: Default::default() };
         let writing = tokio::task::spawn_blocking(move || segment::write(&target, &SPANS, &[rows], 30));
         let files = writing.await.expect("no panic").expect("written");
         log.append(&files, n + 1, SystemClock.now()).await.expect("committed")
@@ -418,5 +530,41 @@ mod tests {
         };
         remove().await.expect("the first wins");
         remove().await.expect_err("the second is refused");
+    }
+
+    /// A merge is one fact: before it the old files, after it the new one; and an outdated one changes nothing.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn d8_a_replacement_is_one_commit_and_done_once() {
+        let dir = TempDir::new().expect("a folder");
+        let (place, tenant) = (place_in(&dir), TenantId::default_tenant());
+        let mut log = TableLog::open(&place, &tenant, &SPANS).await.expect("a new log");
+        for n in 0..3 {
+            append_one(&mut log, &place, &tenant, n).await;
+        }
+        let old: Vec<Path> = log.segments.iter().map(|segment| segment.path.clone()).collect();
+        let merged = async || {
+            let (store, runtime) = (Arc::clone(&place.store), tokio::runtime::Handle::current());
+            let target =
+                segment::Target { store, table: paths::table(&tenant, &SPANS), runtime, in_flight: Default::default() };
+            let batch = spans(0..3);
+            let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("rows");
+            let writing = tokio::task::spawn_blocking(move || segment::write(&target, &SPANS, &[rows], 30));
+            writing.await.expect("no panic").expect("written")
+        };
+        let (merged, too_late) = (merged().await, merged().await);
+        let now = SystemClock.now();
+        let mut other = TableLog::open(&place, &tenant, &SPANS).await.expect("readable");
+        assert!(log.replace(&old, &merged, Change::Compaction, now).await.expect("committed"));
+        assert!(!log.replace(&old, &merged, Change::Compaction, now).await.expect("nothing to do"), "outdated");
+        // Somebody else who planned the same from the version before.
+        other.replace(&old, &too_late, Change::Compaction, now).await.expect_err("of two merges one wins");
+        let again = TableLog::open(&place, &tenant, &SPANS).await.expect("readable");
+        assert_eq!(again.segments.iter().map(|segment| segment.n_rows).sum::<u64>(), 3);
+        assert_eq!((again.segments.len(), again.covered), (1, 3), "the WAL position stays");
+        // Appends before and after do not mind.
+        assert!(append_one(&mut log, &place, &tenant, 3).await);
+        let last: Vec<Path> = log.segments.iter().take(1).map(|segment| segment.path.clone()).collect();
+        assert!(log.replace(&last, &[], Change::Removal, now).await.expect("committed"));
+        assert_eq!(log.segments.len(), 1);
     }
 }

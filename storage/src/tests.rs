@@ -11,6 +11,7 @@ use crate::table::SPANS;
 
 mod crash;
 pub(crate) mod rows;
+mod upkeep;
 use rows::{logs, span_ids, spans};
 
 fn tenant() -> TenantId {
@@ -113,7 +114,7 @@ async fn d6_closing_moves_rows_to_segments() {
     let dir = TempDir::new().expect("a folder");
     let config = config(&dir);
     let storage = open(&config).await;
-    let yesterday = rows::DAY_START - model::UnixNanos::DAY;
+    let yesterday = rows::DAY_START - UnixNanos::DAY;
     let batches = vec![spans(0..700), logs(3), rows::spans_at(700..800, yesterday)];
     storage.appender().append(&tenant(), batches).await.expect("it is taken");
     storage.close().await.expect("closes");

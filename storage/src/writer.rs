@@ -60,6 +60,8 @@ pub(crate) enum Command {
     Replayed { tenant: TenantId, rows: Vec<TableRows>, sequence: u64 },
     /// A table of the sealed generation is committed: from here on its rows are read from these segments.
     Flushed { tenant: TenantId, table: &'static Table, version: i64, segments: Arc<[Arc<SegmentMeta>]> },
+    /// Segments were replaced by others; the buffer has nothing to do with it.
+    Replaced { tenant: TenantId, table: &'static Table, version: i64, segments: Arc<[Arc<SegmentMeta>]> },
     /// An attempt to write the sealed generation failed; another follows unless storage is closing.
     FlushFailed { error: Error },
     /// The sealed generation is in segments, or was given up because storage is closing.
@@ -221,6 +223,15 @@ impl Writer {
                 self.published.publish(&tenant, view);
                 self.published.announce();
             }
+            Command::Replaced { tenant, table, version, segments } => {
+                let mut view = self.view(&tenant);
+                let mut changed = view.tables[table.index()].change();
+                changed.version = version;
+                changed.segments = segments;
+                view.tables[table.index()] = Arc::new(changed);
+                self.published.publish(&tenant, view);
+                self.published.announce();
+            }
             Command::FlushFailed { error } => {
                 if let Some(closing) = &mut self.closing {
                     closing.error.get_or_insert(error);
@@ -230,6 +241,7 @@ impl Writer {
                 self.is_flushing = false;
                 if is_whole {
                     self.flushed_sequence = self.flushed_sequence.max(sequence);
+                    self.published.flushed_sequence.store(self.flushed_sequence, Ordering::Release);
                     self.remove_covered();
                 } else if let Some(closing) = &mut self.closing {
                     closing.error.get_or_insert(Error::Closed);
@@ -432,6 +444,7 @@ impl Writer {
             Ok(n_bytes) => n_bytes,
             Err(error) => return Err(self.give_up_file(error)),
         };
+        self.published.accepted_sequence.store(wal.next_sequence() - 1, Ordering::Release);
         self.published.counters.wal_syncs.add(1);
         self.published.counters.wal_written_bytes.add(n_bytes);
         self.published.wal_bytes.fetch_add(n_bytes, Ordering::AcqRel);

@@ -10,12 +10,14 @@
 //! | `compare.rs`  | `GET /api/compare`, `/api/compare/styles`                                  |
 //! | `map.rs`      | `GET /api/map`                                                             |
 //! | `services.rs` | `GET /api/services`, `/api/services/{name}`                                |
+//! | `erasure.rs`  | `POST /api/erasures`, `GET /api/erasures`                                  |
 //! | `status.rs`   | `GET /api/status`                                                          |
 //!
 //! Nanosecond moments and other 64-bit integers are decimal text, durations (`*_nanos`) are numbers, ids
 //! are lower-case hex. Plain data: no logic, no IO; compiles to wasm.
 
 mod compare;
+mod erasure;
 mod journey;
 mod map;
 mod problem;
@@ -28,6 +30,7 @@ mod trace;
 pub use compare::{
     CompareAnswer, CompareAttribute, ComparePart, CompareSide, CompareStep, CompareTimes, StyleRow, StylesAnswer,
 };
+pub use erasure::{ErasureAnswer, ErasureAttribute, ErasureRequest, ErasuresAnswer};
 pub use journey::{
     ClockShift, JourneyAnswer, JourneyCall, JourneyEdge, JourneyEvent, JourneyFinding, JourneyHop, JourneyLane,
     JourneyMember, JourneyPaths, JourneySpan, JourneyStep, PathSegment, SharedBatch, SpanRef, Truncated, TruncatedPart,
@@ -39,7 +42,7 @@ pub use services::{
     ServiceAnswer, ServiceDependency, ServiceItem, ServiceOperation, ServicePoint, ServiceVersion, ServicesAnswer,
 };
 pub use sql::{ColumnInfo, FunctionInfo, SqlAnswer, SqlColumn, SqlRequest, TableInfo, TablesAnswer};
-pub use status::{DigestStatus, IngestStatus, Limits, StatusAnswer, StorageStatus};
+pub use status::{DigestStatus, IngestStatus, Limits, MaintenanceStatus, StatusAnswer, StorageStatus};
 pub use trace::{
     AttributeText, EventText, FindAnswer, LinkText, LogText, SpanDetail, Timeline, TimelineSpans, span_flag,
 };

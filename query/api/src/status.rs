@@ -68,6 +68,39 @@ pub struct StorageStatus {
     pub replaying: bool,
     /// Days until data is removed.
     pub retention_days: u32,
+    /// Live segments by level: as flushed, merged once, merged twice or more.
+    #[serde(default)]
+    pub segments_by_level: [u64; 3],
+    /// What merges, retention and erasure do.
+    #[serde(default)]
+    pub maintenance: MaintenanceStatus,
+}
+
+/// What merges, retention and erasure do. Counts are since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceStatus {
+    /// Segments that are inputs of merges that are due now.
+    pub merge_backlog_segments: u64,
+    /// Why nothing is merged although it is due.
+    pub merges_waiting: Option<String>,
+    /// Merges committed.
+    pub merges: u64,
+    /// Merges not begun or given up because the disk is nearly full.
+    pub merges_refused: u64,
+    /// When the last merge was committed.
+    pub last_merge_unix_nano: Option<String>,
+    /// When retention last looked.
+    pub last_retention_unix_nano: Option<String>,
+    /// Segments dropped by retention.
+    pub expired_segments: u64,
+    /// When files that are not needed any more were last looked for.
+    pub last_vacuum_unix_nano: Option<String>,
+    /// Such files removed.
+    pub vacuumed_files: u64,
+    /// Erasures that are hidden and not rewritten yet.
+    pub erasures: u64,
+    /// Rows erased on request.
+    pub erased_rows: u64,
 }
 
 /// How far settled journeys are at rest.

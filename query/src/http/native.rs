@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use api::SqlRequest;
+use api::{ErasureAnswer, ErasureAttribute, ErasureRequest, ErasuresAnswer, SqlRequest};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::{IntoResponse, Response};
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use model::{Identity, SpanId, TenantId, TraceId};
 use serde::Serialize;
+use storage::{Erase, Erasure};
 
 use super::App;
 use super::problem::Refusal;
@@ -170,6 +171,47 @@ pub(super) async fn journey(
     let span = params(given)?.remove("span").filter(|text| !text.is_empty());
     let span = span.map(|text| span_id(&text)).transpose()?;
     json(&app.engine.journey(&tenant(who), trace_id(&id)?, span).await?)
+}
+
+pub(super) async fn erase(
+    State(app): State<App>,
+    who: Who,
+    body: Result<Bytes, axum::extract::rejection::BytesRejection>,
+) -> Result<Response, Refusal> {
+    let body = body.map_err(|rejection| {
+        Refusal::new(rejection.status(), "too-large", "The request is too large", rejection.body_text())
+    })?;
+    let request: ErasureRequest = serde_json::from_slice(&body).map_err(|error| {
+        Refusal::invalid(format!(
+            "the body must be JSON such as {{\"trace_id\": \"4bf92f3577b34da6a3ce929d0e0e4736\"}} or \
+             {{\"attribute\": {{\"key\": \"user.id\", \"value\": \"17\"}}}}: {error}"
+        ))
+    })?;
+    let erase = match (request.trace_id, request.attribute) {
+        (Some(id), None) => Erase::trace(trace_id(&id)?),
+        (None, Some(attribute)) => Erase::Attribute { key: attribute.key, value: attribute.value },
+        _ => return Err(Refusal::invalid("give either trace_id or attribute")),
+    };
+    erase.validate().map_err(Refusal::invalid)?;
+    let erased = app.sources.maintainer.erase(&tenant(who), erase).await.map_err(|error| {
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "not-stored", "Nothing was erased", error.to_string())
+    })?;
+    let mut response = json(&erasure(erased))?;
+    *response.status_mut() = StatusCode::ACCEPTED;
+    Ok(response)
+}
+
+pub(super) async fn erasures(State(app): State<App>, who: Who) -> Result<Response, Refusal> {
+    let erasures = app.sources.maintainer.erasures(&tenant(who)).into_iter().map(erasure).collect();
+    json(&ErasuresAnswer { erasures })
+}
+
+fn erasure(erasure: Erasure) -> ErasureAnswer {
+    let (trace_id, attribute) = match erasure.erase {
+        Erase::Trace(id) => (Some(id), None),
+        Erase::Attribute { key, value } => (None, Some(ErasureAttribute { key, value })),
+    };
+    ErasureAnswer { id: erasure.id, asked_unix_nano: erasure.asked_unix_nano.to_string(), trace_id, attribute }
 }
 
 pub(super) async fn status(State(app): State<App>) -> Result<Response, Refusal> {

@@ -21,6 +21,8 @@ pub(super) enum Scope {
     Open,
     /// Whoever may read the tenant's telemetry.
     Read,
+    /// Whoever may change what is kept of the tenant's telemetry.
+    Admin,
 }
 
 /// One route.
@@ -42,6 +44,7 @@ const BODY_BYTES_MAX: usize = 512 << 10;
 /// Every route.
 pub(super) fn routes() -> Vec<Route> {
     let read = |method, path, help, handler| Route { method, path, scope: Scope::Read, help, handler };
+    let admin = |method, path, help, handler| Route { method, path, scope: Scope::Admin, help, handler };
     let open = |path, help, handler| Route { method: Method::GET, path, scope: Scope::Open, help, handler };
     vec![
         read(Method::POST, "/api/sql", "one read-only SQL statement", post(native::sql)),
@@ -53,6 +56,8 @@ pub(super) fn routes() -> Vec<Route> {
         read(Method::GET, "/api/traces/{trace_id}/spans/{span_id}", "everything about one span", get(native::span)),
         read(Method::GET, "/api/traces/{trace_id}/find", "spans of a trace that hold a text", get(native::find)),
         read(Method::GET, "/api/journeys/{trace_id}", "the journey that holds a trace", get(native::journey)),
+        read(Method::GET, "/api/erasures", "what is erased and not rewritten yet", get(native::erasures)),
+        admin(Method::POST, "/api/erasures", "erase a trace, or rows with an attribute", post(native::erase)),
         read(Method::GET, "/api/status", "state of the collector", get(native::status)),
         open("/healthz", "the process lives", get(native::healthz)),
         open("/readyz", "requests are welcome", get(native::readyz)),
@@ -125,14 +130,15 @@ fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
 mod tests {
     use super::*;
 
-    /// Every route says what it is for, data needs the read scope, and no path stands twice.
+    /// Every route says what it is for, data is for those who may, changes are for admins, and no route stands twice.
     #[test]
     fn the_table_is_consistent() {
         let routes = routes();
         for (index, route) in routes.iter().enumerate() {
             assert!(!route.help.is_empty(), "{}", route.path);
-            assert_eq!(route.scope == Scope::Read, route.path.starts_with("/api"), "{}", route.path);
-            assert!(routes[..index].iter().all(|other| other.path != route.path), "{}", route.path);
+            assert_eq!(route.scope != Scope::Open, route.path.starts_with("/api"), "{}", route.path);
+            let is_other = |other: &Route| (&other.method, other.path) != (&route.method, route.path);
+            assert!(routes[..index].iter().all(is_other), "{}", route.path);
         }
         assert!(fits("/api/traces/{trace_id}/find", "/api/traces/abc/find"));
         assert!(!fits("/api/traces/{trace_id}", "/api/traces/abc/find"));

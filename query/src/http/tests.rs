@@ -18,6 +18,7 @@ async fn open() -> (Fixture, Router) {
         status: Arc::new(|| api::StatusAnswer { version: "test".to_owned(), ..api::StatusAnswer::default() }),
         metrics: Arc::new(|| "# EOF\n".to_owned()),
         ready: Arc::new(|| Err("replaying".to_owned())),
+        maintainer: fixture.storage.maintainer(),
     };
     let router = router(&fixture.engine, sources);
     (fixture, router)
@@ -128,4 +129,39 @@ async fn services_are_counted() {
     let answer: Json = serde_json::from_slice(&body).expect("JSON");
     let expected = json!([{"name": "shop", "spans": 2, "requests": 1, "errors": 0, "p50_nanos": 10_000_000, "p95_nanos": 10_000_000}]);
     assert_eq!(answer["services"], expected);
+}
+
+/// What is erased is gone from SQL, trace and search at once, wherever it is kept; nonsense erases nothing.
+#[tokio::test]
+async fn erased_rows_are_shown_nowhere() {
+    let (fixture, router) = open().await;
+    fixture.append(spans_batch(&[span(7, 71, None, "late", 5, 1), span(8, 81, None, "other", 6, 1)])).await;
+    let count = async |of: &str| {
+        let sql = json!({ "sql": format!("SELECT count(*), count(hex(span_id)) FROM {of}") }).to_string();
+        let (_, body) = ask(&router, "POST", "/api/sql", "*/*", &sql).await;
+        let answer: Json = serde_json::from_slice(&body).expect("JSON");
+        answer["rows"][0].clone()
+    };
+    assert_eq!(count("spans").await, json!(["4", "4"]));
+    let (answer, body) =
+        ask(&router, "POST", "/api/erasures", "*/*", &json!({ "trace_id": trace_id(7).to_hex() }).to_string()).await;
+    assert_eq!(answer.status(), StatusCode::ACCEPTED, "{}", String::from_utf8_lossy(&body));
+    assert_eq!(count("spans").await, json!(["3", "3"]));
+    assert_eq!(count("spans WHERE name = 'late'").await, json!(["0", "0"]));
+    let (answer, _) = ask(&router, "GET", &format!("/api/traces/{}", trace_id(7)), "*/*", "").await;
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+    let (_, body) = ask(&router, "GET", "/api/search?unit=spans&q=name=late&from=0&to=now", "*/*", "").await;
+    assert!(!String::from_utf8_lossy(&body).contains("late\""), "{}", String::from_utf8_lossy(&body));
+
+    let service = json!({ "attribute": { "key": "service.name", "value": "shop" } }).to_string();
+    let (answer, _) = ask(&router, "POST", "/api/erasures", "*/*", &service).await;
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    assert_eq!(count("spans").await, json!(["0", "0"]));
+    let (_, body) = ask(&router, "GET", "/api/erasures", "*/*", "").await;
+    let listed: Json = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(listed["erasures"][1]["attribute"]["value"], "shop");
+    for wrong in ["", "{}", "{\"trace_id\":\"x\"}", "{\"trace\":1}", "{\"attribute\":{\"key\":\"\",\"value\":\"\"}}"] {
+        let (answer, _) = ask(&router, "POST", "/api/erasures", "*/*", wrong).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{wrong}");
+    }
 }

@@ -10,6 +10,8 @@
 //! gives them another name for the same bits, so comparisons with moments still prune row groups and pages:
 //! DataFusion turns the comparison round instead of casting the column.
 //!
+//! Rows that were erased are left out on top (`visible.rs`).
+//!
 //! When a query names its traces, the trace index says which rows of which segments to decode. [`Located`] does the
 //! same for links and messages, which no filter on a column can name.
 
@@ -44,6 +46,7 @@ use storage::{SegmentMeta, SegmentRows, Snapshot, TableSnapshot};
 
 use super::prune::Bounds;
 use super::readers::IndexedReaders;
+use super::visible::{self, VisibleExec};
 
 /// Look-ups in the trace index for one scan: traces times segments. Each is a small read of about 10 us; more
 /// than this is slower than letting bloom filters choose row groups.
@@ -322,6 +325,27 @@ impl TableProvider for SnapshotTable {
     }
 
     async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let erasures = self.entry().map(|entry| &entry.erasures).filter(|erasures| !erasures.is_empty());
+        if let Some(erasures) = erasures {
+            let n_shown = projection.map_or(self.schema.fields().len(), Vec::len);
+            let columns = visible::columns(erasures, self.table, projection);
+            // Rows are left out above: the scan cannot know when it has enough.
+            let rows = self.scan_all(state, Some(&columns), filters, None).await?;
+            return Ok(Arc::new(VisibleExec::new(rows, erasures.clone(), n_shown)?));
+        }
+        self.scan_all(state, projection, filters, limit).await
+    }
+}
+
+impl SnapshotTable {
+    /// Segments and buffer, with rows that are erased.
+    async fn scan_all(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,

@@ -186,6 +186,8 @@ mod tests {
             size_bytes: 1,
             n_rows: 1,
             day: 0,
+            level: 0,
+            created: UnixNanos(0),
             time_range: TimeRange::new(UnixNanos(start), UnixNanos(end)),
             service_range: Some((services.0.to_owned(), services.1.to_owned())),
         }

@@ -255,12 +255,12 @@ impl Section {
     const fn filter_block(&self, key: Key) -> u32 {
         // Fibonacci hashing: the upper bits depend on every bit of the key.
         let mixed = key.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        (mixed * self.n_filter_blocks as u64 >> 32) as u32
+        ((mixed * self.n_filter_blocks as u64) >> 32) as u32
     }
 
     /// Buckets are in the order of the keys.
     const fn bucket(&self, key: Key) -> u32 {
-        (key.0 * self.n_buckets as u64 >> Key::BITS) as u32
+        ((key.0 * self.n_buckets as u64) >> Key::BITS) as u32
     }
 
     fn to_bytes(&self) -> [u8; SECTION_BYTES] {
@@ -287,7 +287,7 @@ impl Section {
 /// The bits of a key in its filter block.
 fn bits(key: Key) -> impl Iterator<Item = usize> {
     let low = key.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) as u32;
-    FILTER_SALTS.iter().map(move |salt| (u64::from(low.wrapping_mul(*salt)) * FILTER_BLOCK_BITS >> 32) as usize)
+    FILTER_SALTS.iter().map(move |salt| ((u64::from(low.wrapping_mul(*salt)) * FILTER_BLOCK_BITS) >> 32) as usize)
 }
 
 /// Covers the number of a block too: another block, or zeros, do not fit.

@@ -232,7 +232,7 @@ impl Indexes {
             return true;
         }
         cache.n_refused += 1;
-        bytes <= self.cache_bytes_max as u64 && cache.n_refused % ADMIT_EVERY == 0
+        bytes <= self.cache_bytes_max as u64 && cache.n_refused.is_multiple_of(ADMIT_EVERY)
     }
 
     /// Held for map accesses, never across reads.

@@ -115,7 +115,7 @@ fn nested(
 
 /// The sort order in Parquet's words. Sort columns stand before any nested one, so that their position is
 /// also their leaf's.
-fn sorting(table: &'static Table) -> Vec<SortingColumn> {
+pub(super) fn sorting(table: &'static Table) -> Vec<SortingColumn> {
     let leaf = |name: &&'static str| {
         let (index, _) = table.column(name)?;
         let before = &table.columns()[..index];

@@ -6,6 +6,8 @@ use arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use model::{Repairs, UnixNanos};
 
+use super::gather::Gather;
+use crate::error::Result;
 use crate::table::Table;
 
 /// Columns of a sort order that count here; further ones would not help a reader.
@@ -21,6 +23,21 @@ pub(crate) struct DayRows {
     pub day: i32,
     /// Where the rows stand.
     pub places: Vec<Place>,
+}
+
+/// All rows of all batches in the table's sort order, whatever their days.
+///
+/// # Errors
+/// When more than 2^31 bytes of one column would come together.
+pub(crate) fn sorted(table: &'static Table, batches: &[&RecordBatch]) -> Result<RecordBatch> {
+    let mut rows: Vec<Row> = Vec::with_capacity(batches.iter().map(|batch| batch.num_rows()).sum());
+    for (batch_index, batch) in batches.iter().enumerate() {
+        let place = |row_index| Row { day: 0, keys: [0; 3], batch: batch_index as u32, row: row_index as u32 };
+        rows.extend((0..batch.num_rows()).map(place));
+    }
+    rank(table, batches, &mut rows);
+    let places: Vec<Place> = rows.iter().map(|row| (row.batch as usize, row.row as usize)).collect();
+    Gather::new(&table.schema(), batches).take(&places)
 }
 
 struct Row {
@@ -44,6 +61,14 @@ pub(crate) fn by_day(table: &'static Table, batches: &[&RecordBatch], retention_
         let place = |(row_index, day)| Row { day, keys: [0; 3], batch: batch_index as u32, row: row_index as u32 };
         rows.extend(days.into_iter().enumerate().map(place));
     }
+    rank(table, batches, &mut rows);
+    let days = rows.chunk_by(|a, b| a.day == b.day);
+    let places = |rows: &[Row]| rows.iter().map(|row| (row.batch as usize, row.row as usize)).collect();
+    days.map(|rows| DayRows { day: rows[0].day, places: places(rows) }).collect()
+}
+
+/// Gives rows, which stand in the order of their batches, their keys, and sorts them.
+fn rank(table: &'static Table, batches: &[&RecordBatch], rows: &mut [Row]) {
     for (key_index, name) in table.sort.iter().take(SORT_COLUMNS_MAX).enumerate() {
         let mut row_index = 0;
         for keys in keys(table, batches, name) {
@@ -54,9 +79,6 @@ pub(crate) fn by_day(table: &'static Table, batches: &[&RecordBatch], retention_
         }
     }
     rows.sort_unstable_by_key(|row| (row.day, row.keys, row.batch, row.row));
-    let days = rows.chunk_by(|a, b| a.day == b.day);
-    let places = |rows: &[Row]| rows.iter().map(|row| (row.batch as usize, row.row as usize)).collect();
-    days.map(|rows| DayRows { day: rows[0].day, places: places(rows) }).collect()
 }
 
 /// The day under which each row is filed.

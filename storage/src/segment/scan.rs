@@ -15,10 +15,11 @@ use object_store::path::Path;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, SortingColumn};
 use parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
 
+use super::layout::sorting;
 use crate::error::Result;
 use crate::snapshot::SegmentMeta;
 use crate::table::{Need, Table};
@@ -34,6 +35,7 @@ pub(crate) struct SegmentScan {
     /// Positions in the table of the columns that are read.
     columns: Vec<usize>,
     rows: ParquetRecordBatchReader,
+    is_sorted: bool,
 }
 
 impl std::fmt::Debug for SegmentScan {
@@ -69,11 +71,17 @@ impl SegmentScan {
         let names = columns.iter().map(|column| table.columns()[*column].name);
         let mask = ProjectionMask::columns(metadata.parquet_schema(), names);
         file.plan(plan(metadata.metadata(), &mask));
+        let is_sorted = is_sorted(table, metadata.metadata());
         let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, metadata)
             .with_projection(mask)
             .with_batch_size(batch_rows)
             .build()?;
-        Ok(Self { table, columns, rows })
+        Ok(Self { table, columns, rows, is_sorted })
+    }
+
+    /// Whether the file says that it has the table's sort order.
+    pub(crate) const fn is_sorted(&self) -> bool {
+        self.is_sorted
     }
 
     /// The next rows, with the asked columns in the table's types: columns that the file does not have are null.
@@ -97,6 +105,19 @@ impl SegmentScan {
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(Some(RecordBatch::try_new_with_options(schema, arrays, &options)?))
     }
+}
+
+fn is_sorted(table: &'static Table, metadata: &ParquetMetaData) -> bool {
+    let expected = sorting(table);
+    metadata.row_groups().iter().all(|group| {
+        let declared = group.sorting_columns().map(Vec::as_slice).unwrap_or_default();
+        let name = |position: i32| Some(group.columns().get(usize::try_from(position).ok()?)?.column_path().string());
+        let same = |(declared, expected): (&SortingColumn, &SortingColumn)| {
+            let expected = usize::try_from(expected.column_idx).ok().and_then(|index| table.columns().get(index));
+            !declared.descending && name(declared.column_idx).as_deref() == expected.map(|column| column.name)
+        };
+        declared.len() == expected.len() && declared.iter().zip(&expected).all(same)
+    })
 }
 
 /// Pieces to read, by row group: the wanted columns, neighbours together.

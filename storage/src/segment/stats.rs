@@ -10,6 +10,7 @@ use model::{TimeRange, UnixNanos};
 use object_store::path::Path;
 use serde_json::{Map, Value, json};
 
+use crate::paths::parse_segment;
 use crate::snapshot::SegmentMeta;
 use crate::table::Table;
 
@@ -181,11 +182,14 @@ pub(crate) fn read_meta(
     let start = value("minValues", table.time).and_then(Value::as_i64).map_or(i64::MIN, |min| min);
     let end = value("maxValues", table.time).and_then(Value::as_i64).map_or(i64::MAX, |max| max.saturating_add(1));
     let text = |side: &str| Some(value(side, "service_name")?.as_str()?.to_owned());
+    let (created, level) = parse_segment(&path);
     Some(SegmentMeta {
         path,
         size_bytes,
         n_rows,
         day,
+        level,
+        created,
         time_range: TimeRange::new(UnixNanos(start), UnixNanos(end)),
         service_range: text("minValues").zip(text("maxValues")),
     })
@@ -193,11 +197,14 @@ pub(crate) fn read_meta(
 
 /// The meta of a file just written.
 pub(crate) fn meta(path: Path, size_bytes: u64, day: i32, stats: &FileStats) -> Arc<SegmentMeta> {
+    let (created, level) = parse_segment(&path);
     Arc::new(SegmentMeta {
         path,
         size_bytes,
         n_rows: stats.n_rows(),
         day,
+        level,
+        created,
         time_range: stats.time_range(),
         service_range: stats.service_range(),
     })

@@ -98,7 +98,12 @@ proptest! {
 
 fn target(dir: &TempDir, runtime: &tokio::runtime::Runtime) -> Target {
     let store = crate::tests::place_in(dir).store;
-    Target { store, table: "tenants/shop/spans".into(), runtime: runtime.handle().clone() }
+    Target {
+        store,
+        table: "tenants/shop/spans".into(),
+        runtime: runtime.handle().clone(),
+        in_flight: Default::default(),
+    }
 }
 
 /// What a reader needs for skipping is there: groups, page index, sort order, bloom filter, and plain types.
@@ -129,7 +134,7 @@ fn files_are_laid_out_for_skipping() {
         leaves.position(|column| column.column_path().string() == name).expect("the leaf exists")
     };
     let sorting: Vec<i32> = group.sorting_columns().expect("declared").iter().map(|column| column.column_idx).collect();
-    assert_eq!(sorting, [position("service_name") as i32, position("start_time") as i32]);
+    assert_eq!(sorting, ["service_name", "name", "start_time"].map(|name| position(name) as i32));
     let encodings = |name: &str| group.column(position(name)).encodings().collect::<Vec<_>>();
     assert!(encodings("start_time").contains(&Encoding::DELTA_BINARY_PACKED), "{:?}", encodings("start_time"));
     assert!(encodings("service_name").contains(&Encoding::RLE_DICTIONARY), "{:?}", encodings("service_name"));

@@ -3,8 +3,9 @@
 //! Rows are copied a row group at a time: the memory needed beside the buffer is one row group in Arrow and
 //! the pages of one row group, whatever the size of the generation.
 
+use std::collections::HashSet;
 use std::io::BufWriter;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use object_store::path::Path;
@@ -31,6 +32,8 @@ pub(crate) struct Target {
     pub table: Path,
     /// Runs the store's work; writers are on threads that may block.
     pub runtime: Handle,
+    /// Where files that are not committed yet are noted.
+    pub in_flight: InFlight,
 }
 
 /// A file that is durable, but not yet part of its table.
@@ -42,6 +45,8 @@ pub(crate) struct Written {
     pub path_in_table: String,
     /// Statistics for the table log.
     pub stats: String,
+    /// Keeps vacuum away from it until it is committed, or given up.
+    pub in_flight: Option<Arc<Flight>>,
 }
 
 /// Writes rows of one table into one file per day. On an error the files that were made are removed again.
@@ -81,43 +86,133 @@ pub(crate) fn remove(target: &Target, segments: impl Iterator<Item = Path>) {
 }
 
 fn write_day(target: &Target, table: &'static Table, gather: &Gather<'_>, day: &DayRows) -> Result<Written> {
-    let path_in_table = format!("{}/{}.parquet", paths::partition(day.day), uuid::Uuid::now_v7());
-    let path = Path::from(format!("{}/{path_in_table}", target.table));
-    let mut index = IndexBuilder::new(table);
-    let (stats, size_bytes) = write_file(target, table, gather, day, &path, index.as_mut())?;
-    if let Some(bytes) = index.and_then(IndexBuilder::finish) {
-        let index_path = paths::index(&path);
-        if let Err(error) = target.runtime.block_on(target.store.put(&index_path, bytes.into())) {
-            // It is built again when someone asks for it.
-            tracing::warn!(segment = %path, %error, "an index could not be written");
-        }
+    let mut writer = SegmentWriter::create(target, table, day.day, 0)?;
+    for places in day.places.chunks(ROW_GROUP_ROWS) {
+        writer.write(&gather.take(places)?)?;
     }
-    Ok(Written { meta: stats::meta(path, size_bytes, day.day, &stats), stats: stats.to_json(), path_in_table })
+    writer.finish()
 }
 
-fn write_file(
-    target: &Target,
-    table: &'static Table,
-    gather: &Gather<'_>,
-    day: &DayRows,
-    path: &Path,
-    mut index: Option<&mut IndexBuilder>,
-) -> Result<(FileStats, u64)> {
-    let object = ObjectWriter::new(&target.store, path.clone(), target.runtime.clone());
-    let mut writer = ArrowWriter::try_new(BufWriter::new(object), table.schema(), Some(properties(table)))?;
-    let mut stats = FileStats::new(table);
-    for places in day.places.chunks(ROW_GROUP_ROWS) {
-        let rows = gather.take(places)?;
-        stats.add(&rows);
-        if let Some(index) = index.as_deref_mut() {
-            index.add(&rows);
-        }
-        writer.write(&rows)?;
-        drop(rows);
-        writer.flush()?;
+/// A segment on its way, a row group at a time. One that is not finished leaves nothing behind.
+pub(crate) struct SegmentWriter {
+    target: Target,
+    path: Path,
+    path_in_table: String,
+    day: i32,
+    parquet: ArrowWriter<BufWriter<ObjectWriter>>,
+    stats: FileStats,
+    index: Option<IndexBuilder>,
+    /// Until it is finished.
+    in_flight: Option<Flight>,
+}
+
+impl std::fmt::Debug for SegmentWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SegmentWriter").field("path", &self.path).field("n_rows", &self.stats.n_rows()).finish()
     }
-    let object = writer.into_inner()?.into_inner();
-    let object = object
-        .map_err(|error| object_store::Error::Generic { store: "segment", source: Box::new(error.into_error()) })?;
-    Ok((stats, object.finish()?))
+}
+
+impl SegmentWriter {
+    /// Begins a segment of one day. Rows must come sorted.
+    ///
+    /// # Errors
+    /// What could not be encoded.
+    pub(crate) fn create(target: &Target, table: &'static Table, day: i32, level: u8) -> Result<Self> {
+        let path_in_table = paths::new_segment(day, level);
+        let path = Path::from(format!("{}/{path_in_table}", target.table));
+        let flight = target.in_flight.begin(path.clone());
+        let object = ObjectWriter::new(&target.store, path.clone(), target.runtime.clone());
+        let parquet = ArrowWriter::try_new(BufWriter::new(object), table.schema(), Some(properties(table)))?;
+        Ok(Self {
+            target: target.clone(),
+            path,
+            path_in_table,
+            day,
+            parquet,
+            stats: FileStats::new(table),
+            index: IndexBuilder::new(table),
+            in_flight: Some(flight),
+        })
+    }
+
+    /// Takes the rows of one row group.
+    ///
+    /// # Errors
+    /// What the store said, or what could not be encoded.
+    pub(crate) fn write(&mut self, rows: &RecordBatch) -> Result<()> {
+        self.stats.add(rows);
+        if let Some(index) = &mut self.index {
+            index.add(rows);
+        }
+        self.parquet.write(rows)?;
+        self.parquet.flush()?;
+        Ok(())
+    }
+
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.stats.n_rows()
+    }
+
+    /// Bytes of the row groups so far.
+    pub(crate) fn n_bytes(&self) -> u64 {
+        self.parquet.bytes_written() as u64
+    }
+
+    /// Makes the segment durable under its name, then its index.
+    ///
+    /// # Errors
+    /// What the store said.
+    pub(crate) fn finish(self) -> Result<Written> {
+        let object = self.parquet.into_inner()?.into_inner();
+        let object = object
+            .map_err(|error| object_store::Error::Generic { store: "segment", source: Box::new(error.into_error()) })?;
+        let size_bytes = object.finish()?;
+        if let Some(bytes) = self.index.and_then(IndexBuilder::finish) {
+            let index_path = paths::index(&self.path);
+            if let Err(error) = self.target.runtime.block_on(self.target.store.put(&index_path, bytes.into())) {
+                // It is built again when someone asks for it.
+                tracing::warn!(segment = %self.path, %error, "an index could not be written");
+            }
+        }
+        Ok(Written {
+            meta: stats::meta(self.path, size_bytes, self.day, &self.stats),
+            path_in_table: self.path_in_table,
+            stats: self.stats.to_json(),
+            in_flight: self.in_flight.map(Arc::new),
+        })
+    }
+}
+
+/// Segments that are being written or committed: no table names them yet, and still they must not be removed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct InFlight(Arc<Mutex<HashSet<Path>>>);
+
+/// One of them; no longer when dropped.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    all: InFlight,
+    path: Path,
+}
+
+impl InFlight {
+    fn begin(&self, path: Path) -> Flight {
+        self.paths().insert(path.clone());
+        Flight { all: self.clone(), path }
+    }
+
+    /// Those of this moment.
+    pub(crate) fn now(&self) -> HashSet<Path> {
+        self.paths().clone()
+    }
+
+    /// Held for set accesses only.
+    fn paths(&self) -> std::sync::MutexGuard<'_, HashSet<Path>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.all.paths().remove(&self.path);
+    }
 }

@@ -10,7 +10,7 @@ pub static SPANS: Table = Table::new(
     "spans",
     "one row per span; events and links nested, common attributes as columns",
     "start_time",
-    &["service_name", "start_time"],
+    &["service_name", "name", "start_time"],
     &[
         Column::always("trace_id", Kind::Id16, "W3C trace id, never all zero"),
         Column::always("span_id", Kind::Id8, "unique within its trace"),

@@ -1,0 +1,354 @@
+//! Merges, retention, erasure and vacuum, as someone notices them who reads meanwhile.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Instant;
+
+use arrow::array::{BinaryArray, ListArray, StringArray, StructArray};
+use arrow::buffer::OffsetBuffer;
+use model::TraceId;
+
+use super::rows::{batch, spans_at, trace_id};
+use super::*;
+
+/// Flushes every few hundred rows, merges at once, keeps files of the past for a moment only.
+fn busy(dir: &TempDir) -> Config {
+    Config {
+        buffer_bytes_max: 60_000,
+        compaction_wait_s: 0,
+        maintenance_every_s: 1,
+        vacuum_grace_s: 0,
+        disk_reserve_bytes: 0,
+        // Test rows lie wherever their test needs them.
+        retention_days: 20_000,
+        ..config(dir)
+    }
+}
+
+/// Waits for something that comes soon.
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let patience = Instant::now() + Duration::from_secs(60);
+    while !is_so() {
+        assert!(Instant::now() < patience, "never came: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Appends rows n * 100 to n * 100 + 99, again while storage says that it is busy.
+async fn append(storage: &Storage, n: u64) {
+    loop {
+        match storage.appender().append(&tenant(), vec![spans(n * 100..n * 100 + 100)]).await {
+            Ok(()) => return,
+            Err(Error::Full { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(error) => panic!("it is refused: {error}"),
+        }
+    }
+}
+
+/// Appends rows n * 100 to n * 100 + 99 and waits until they are in a segment.
+async fn append_and_flush(storage: &Storage, n: u64) {
+    storage.appender().append(&tenant(), vec![spans(n * 100..n * 100 + 100)]).await.expect("it is taken");
+    until("the flush", || storage.reader().status().buffer_rows == 0).await;
+}
+
+/// Numbers of all spans a snapshot shows, without what is erased.
+fn shown(snapshot: &Snapshot, config: &Config) -> Vec<u64> {
+    let Some(table) = snapshot.table(&SPANS) else { return Vec::new() };
+    let segments = table.segments.iter().flat_map(|segment| read_segment(segment, config));
+    let buffered = table.buffer.iter().map(|rows| rows.records.clone());
+    let kept = segments.chain(buffered).filter_map(|rows| table.erasures.keep(rows));
+    let mut ids: Vec<u64> = kept.flat_map(|rows| span_ids(&rows)).collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// Files below a folder whose names end so.
+fn files(config: &Config, ending: &str) -> usize {
+    listing(&config.data).iter().filter(|(path, _)| path.to_string_lossy().ends_with(ending)).count()
+}
+
+/// D8: many flushes become few segments; every reader sees each row once, before, during and after; a snapshot of the
+/// past can still be read, and what it holds goes when it goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d8_merges_change_nothing_a_reader_sees() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { compaction: false, ..busy(&dir) };
+    let storage = open(&config).await;
+    for n in 0..20 {
+        append_and_flush(&storage, n).await;
+    }
+    let all: Vec<u64> = (0..2000).collect();
+    let before = storage.reader().snapshot(&tenant());
+    assert_eq!(storage.reader().status().segments_by_level, [20, 0, 0]);
+    storage.maintainer().compact().await;
+
+    let status = storage.reader().status();
+    assert_eq!(status.segments_by_level, [0, 0, 1], "{status:?}");
+    assert_eq!((status.counts.merge_failures, status.counts.merged_rows >= 2000), (0, true));
+    let after = storage.reader().snapshot(&tenant());
+    assert_eq!(shown(&after, &config), all);
+    let merged = &after.table(&SPANS).expect("spans").segments[0];
+    assert_eq!(merged.n_rows, 2000);
+    assert_eq!(located(&storage, &config, 77).await, (770..780).collect::<Vec<_>>(), "the index came with it");
+
+    // Its files are kept for the snapshot, however long vacuum looks.
+    until("vacuum", || storage.reader().status().maintenance.last_vacuum.is_some()).await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(shown(&before, &config), all, "a reader of the past is not disturbed");
+    drop(before);
+    until("the old files go", || files(&config, ".parquet") == 1 && files(&config, ".tix") == 1).await;
+    assert_eq!(shown(&after, &config), all);
+    storage.close().await.expect("closes");
+    let storage = open(&config).await;
+    assert_eq!(shown(&storage.reader().snapshot(&tenant()), &config), all);
+}
+
+/// F23, short: ended without a word again and again while merges, flushes and vacuum run; nothing is lost or doubled, and
+/// what was left half-done goes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f23_ended_during_merges() {
+    let dir = TempDir::new().expect("a folder");
+    let config = busy(&dir);
+    let mut n = 0;
+    for cycle in 0..12u64 {
+        let storage = open(&config).await;
+        for _ in 0..6 {
+            append(&storage, n).await;
+            n += 1;
+            tokio::time::sleep(Duration::from_millis(cycle * 7 % 30)).await;
+            settled(&storage).await;
+            let snapshot = storage.reader().snapshot(&tenant());
+            assert_eq!(shown(&snapshot, &config), (0..n * 100).collect::<Vec<_>>(), "cycle {cycle}");
+        }
+        drop(storage);
+    }
+    let storage = open(&config).await;
+    settled(&storage).await;
+    storage.maintainer().compact().await;
+    let all: Vec<u64> = (0..n * 100).collect();
+    assert_eq!(shown(&storage.reader().snapshot(&tenant()), &config), all);
+    let live = || storage.reader().status().segments as usize;
+    until("left-overs go", || files(&config, ".parquet") - files(&config, ".checkpoint.parquet") == live()).await;
+    assert_eq!(files(&config, ".tmp"), 0);
+    assert_eq!(shown(&storage.reader().snapshot(&tenant()), &config), all);
+}
+
+/// F7: a merge that would take ingest's reserve is not begun; sources stay, nothing is left, and it says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f7_merges_leave_the_reserve_alone() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { disk_reserve_bytes: u64::MAX / 2, ..busy(&dir) };
+    let storage = open(&config).await;
+    for n in 0..6 {
+        append_and_flush(&storage, n).await;
+    }
+    until("the refusal", || storage.reader().status().counts.merges_refused > 0).await;
+    let status = storage.reader().status();
+    assert!(status.maintenance.merges_waiting.expect("it waits").contains("disk_reserve_bytes"));
+    assert_eq!((status.segments_by_level, status.counts.merges), ([6, 0, 0], 0));
+    assert_eq!(files(&config, ".tmp"), 0);
+    assert_eq!(shown(&storage.reader().snapshot(&tenant()), &config), (0..600).collect::<Vec<_>>());
+    // There is room again.
+    storage.close().await.expect("closes");
+    let config = Config { disk_reserve_bytes: 0, ..config };
+    let storage = open(&config).await;
+    until("the merge", || storage.reader().status().segments_by_level == [0, 1, 0]).await;
+    assert_eq!(shown(&storage.reader().snapshot(&tenant()), &config), (0..600).collect::<Vec<_>>());
+}
+
+/// What is erased is hidden at once, from buffer and segments, survives a crash hidden, and is rewritten away.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn erased_rows_are_hidden_at_once_and_rewritten() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { compaction: false, buffer_bytes_max: 1 << 30, ..busy(&dir) };
+    let storage = open(&config).await;
+    // Half of trace 3 is in a segment, half in the buffer.
+    storage.appender().append(&tenant(), vec![spans(0..35)]).await.expect("it is taken");
+    storage.close().await.expect("closes");
+    let storage = open(&config).await;
+    storage.appender().append(&tenant(), vec![spans(35..60)]).await.expect("it is taken");
+
+    let id = TraceId::from_bytes(&trace_id(3)).expect("not zero");
+    let maintainer = storage.maintainer();
+    maintainer.erase(&tenant(), Erase::Trace("xyz".to_owned())).await.expect_err("that is no trace id");
+    maintainer.erase(&tenant(), Erase::trace(id)).await.expect("it is marked");
+    let left: Vec<u64> = (0..30).chain(40..60).collect();
+    assert_eq!(shown(&storage.reader().snapshot(&tenant()), &config), left);
+    assert!(storage.reader().snapshot(&tenant()).table(&SPANS).expect("spans").buffered_trace(id).is_empty());
+    let service = Erase::Attribute { key: "service.name".to_owned(), value: "service-1".to_owned() };
+    maintainer.erase(&tenant(), service).await.expect("it is marked");
+    let left: Vec<u64> = left.into_iter().filter(|n| n % 3 != 1).collect();
+    assert_eq!(shown(&storage.reader().snapshot(&tenant()), &config), left);
+    drop((storage, maintainer));
+
+    let storage = open(&config).await;
+    settled(&storage).await;
+    assert_eq!(shown(&storage.reader().snapshot(&tenant()), &config), left, "hidden after a crash too");
+    assert_eq!(storage.reader().status().maintenance.erasures, 2);
+    storage.close().await.expect("closes: the buffer is in a segment now");
+    let storage = open(&config).await;
+    until("the rewrite", || storage.reader().status().maintenance.erasures == 0).await;
+    let snapshot = storage.reader().snapshot(&tenant());
+    assert!(snapshot.table(&SPANS).expect("spans").erasures.is_empty());
+    assert_eq!(visible(&snapshot, &config), left, "no segment holds them");
+    until("the old files go", || files(&config, ".parquet") == snapshot.table(&SPANS).expect("spans").segments.len())
+        .await;
+    assert!(!listing(&config.data).iter().any(|(path, _)| path.parent().is_some_and(|dir| dir.ends_with("_erasures"))));
+}
+
+/// Too many bytes: the oldest go, a few at a time, and stay gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retention_by_size_drops_the_oldest() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { compaction: false, ..busy(&dir) };
+    let storage = open(&config).await;
+    for n in 0..10 {
+        append_and_flush(&storage, n).await;
+    }
+    let bytes = storage.reader().status().segment_bytes;
+    storage.close().await.expect("closes");
+    let config = Config { retention_table_bytes_max: bytes * 65 / 100, ..config };
+    let storage = open(&config).await;
+    until("the oldest go", || storage.reader().status().segments == 6).await;
+    let left = shown(&storage.reader().snapshot(&tenant()), &config);
+    assert_eq!(left, (400..1000).collect::<Vec<_>>());
+    assert_eq!(storage.reader().status().counts.expired_segments, 4);
+    storage.close().await.expect("closes");
+    assert_eq!(shown(&open(&config).await.reader().snapshot(&tenant()), &config), left);
+}
+
+/// A clock that tests turn.
+#[derive(Debug)]
+struct Turned(AtomicI64);
+
+impl Clock for Turned {
+    fn now(&self) -> UnixNanos {
+        UnixNanos(SystemClock.now().0 + self.0.load(Ordering::Acquire))
+    }
+}
+
+/// F11: a clock that jumps ten years ahead, or back to 1970, costs nothing; one that is right lets old days go.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f11_a_jumping_clock_drops_nothing() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { retention_days: 30, compaction: false, ..busy(&dir) };
+    let clock = Arc::new(Turned(AtomicI64::new(0)));
+    let open = async || Storage::open(config.clone(), Arc::<Turned>::clone(&clock)).await.expect("it opens");
+    let storage = open().await;
+    let today = SystemClock.now().0.div_euclid(UnixNanos::DAY) * UnixNanos::DAY;
+    let at = |days: i64, n: u64| vec![arrived(n, today - days * UnixNanos::DAY)];
+    storage.appender().append(&tenant(), at(2, 0)).await.expect("it is taken");
+    until("the flush", || storage.reader().status().buffer_rows == 0).await;
+    let looked = |since: Option<UnixNanos>| {
+        let reader = storage.reader();
+        async move { until("a look", || reader.status().maintenance.last_retention != since).await }
+    };
+    for years in [10, -10, -57] {
+        clock.0.store(years * 365 * UnixNanos::DAY, Ordering::Release);
+        for _ in 0..3 {
+            looked(storage.reader().status().maintenance.last_retention).await;
+        }
+        assert_eq!(storage.reader().status().counts.expired_segments, 0, "{years} years");
+    }
+    clock.0.store(0, Ordering::Release);
+    storage.close().await.expect("closes");
+
+    // A right clock, and a day that is over for long.
+    let storage = open().await;
+    storage.appender().append(&tenant(), at(40, 1)).await.expect("it is taken");
+    until("the flush", || storage.reader().status().buffer_rows == 0).await;
+    until("the old day goes", || storage.reader().status().counts.expired_segments == 1).await;
+    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config).len(), 600);
+}
+
+/// Six hundred spans that began and arrived at this moment: more than the buffer holds.
+fn arrived(n: u64, moment: i64) -> Batch {
+    use arrow::array::{ArrayRef, Int64Array};
+    let rows = spans_at(n * 1000..n * 1000 + 600, moment - n as i64 * 1_000_000_000);
+    batch(&SPANS, 600, |column| match column.name {
+        "arrival_time" => Some(Arc::new(Int64Array::from(vec![moment; 600])) as ArrayRef),
+        name => rows.records().column_by_name(name).cloned(),
+    })
+}
+
+/// Links and messages are found the other way round, in the buffer, in segments and after a merge.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_and_messages_are_found() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { compaction: false, ..busy(&dir) };
+    let storage = open(&config).await;
+    let linking = |numbers: std::ops::Range<u64>| {
+        let rows = spans(numbers.clone());
+        batch(&SPANS, rows.n_rows(), |column| match column.name {
+            // Every span links to the trace of its number, every tenth twice.
+            "links" => Some(Arc::new(links(numbers.clone().map(|n| if n % 10 == 0 { vec![n, n] } else { vec![n] })))),
+            "messaging_message_id" => {
+                let ids = numbers.clone().map(|n| (n % 2 == 0).then(|| format!("message-{n}")));
+                Some(Arc::new(ids.collect::<StringArray>()))
+            }
+            "messaging_conversation_id" => {
+                let ids = numbers.clone().map(|n| Some(format!("talk-{}", n / 50)));
+                Some(Arc::new(ids.collect::<StringArray>()))
+            }
+            name => rows.records().column_by_name(name).cloned(),
+        })
+    };
+    let check = async |storage: &Storage, n_segments: usize| {
+        let snapshot = storage.reader().snapshot(&tenant());
+        let table = snapshot.table(&SPANS).expect("spans").clone();
+        assert_eq!(table.segments.len(), n_segments);
+        let target = |n: u64| TraceId::from_bytes(&trace_id(n)).expect("not zero");
+        let found = |rows: Vec<RecordBatch>, located: Vec<SegmentRows>| {
+            let mut found: Vec<u64> = rows.iter().flat_map(span_ids).collect();
+            for candidate in located {
+                let all: Vec<u64> = read_segment(&candidate.segment, &config).iter().flat_map(span_ids).collect();
+                for range in candidate.rows.expect("the index can be used").ranges() {
+                    found.extend(&all[range.start as usize..range.end as usize]);
+                }
+            }
+            found.sort_unstable();
+            found
+        };
+        for n in [20, 431, 999] {
+            let rows = found(table.buffered_links_to(target(n)), table.locate_links_to(target(n)).await);
+            assert_eq!(rows, [n]);
+        }
+        assert!(found(table.buffered_links_to(target(7_000)), table.locate_links_to(target(7_000)).await).is_empty());
+        let message = async |id: &str| found(table.buffered_message_id(id), table.locate_message_id(id).await);
+        assert_eq!(message("message-430").await, [430]);
+        assert_eq!(message("message-998").await, [998]);
+        assert!(message("message-431").await.is_empty() && message("").await.is_empty());
+        let talk = found(table.buffered_conversation_id("talk-3"), table.locate_conversation_id("talk-3").await);
+        assert_eq!(talk, (150..200).collect::<Vec<_>>());
+    };
+    storage.appender().append(&tenant(), vec![linking(0..500)]).await.expect("it is taken");
+    until("the flush", || storage.reader().status().buffer_rows == 0).await;
+    storage.appender().append(&tenant(), vec![linking(500..990)]).await.expect("it is taken");
+    until("the flush", || storage.reader().status().buffer_rows == 0).await;
+    storage.appender().append(&tenant(), vec![linking(990..1000)]).await.expect("it is taken");
+    check(&storage, 2).await;
+    storage.maintainer().compact().await;
+    check(&storage, 1).await;
+}
+
+/// Per span, links to these traces.
+fn links(targets: impl Iterator<Item = Vec<u64>>) -> ListArray {
+    use arrow::array::{ArrayRef, Int64Array};
+    use arrow::datatypes::DataType;
+    let targets: Vec<Vec<u64>> = targets.collect();
+    let offsets = OffsetBuffer::from_lengths(targets.iter().map(Vec::len));
+    let flat: Vec<u64> = targets.concat();
+    let text = || Arc::new(StringArray::from(vec!["[]"; flat.len()])) as ArrayRef;
+    let number = || Arc::new(Int64Array::from(vec![0; flat.len()])) as ArrayRef;
+    let columns = vec![
+        Arc::new(BinaryArray::from_iter_values(flat.iter().map(|n| trace_id(*n)))) as ArrayRef,
+        Arc::new(BinaryArray::from_iter_values(flat.iter().map(|n| n.to_be_bytes()))) as ArrayRef,
+        text(),
+        text(),
+        number(),
+        number(),
+    ];
+    let items = StructArray::new(table::links_fields(), columns, None);
+    let (_, column) = SPANS.column("links").expect("spans have links");
+    let DataType::List(field) = column.kind.arrow() else { panic!("links are a list") };
+    ListArray::new(field, offsets, Arc::new(items), None)
+}
