@@ -55,7 +55,7 @@ fn spell(question: &str, before: u64, nanos: impl Fn(&str) -> String) -> String 
     let mut text = question.replace("{before}", &format!("{{nanos:arrival_time}} < {before}"));
     while let Some(from) = text.find("{nanos:") {
         let to = from + text[from..].find('}').expect("a closed placeholder");
-        text.replace_range(from..=to, &nanos(&text[from + "{nanos:".len()..to].to_owned()));
+        text.replace_range(from..=to, &nanos(&text[from + "{nanos:".len()..to]));
     }
     text
 }

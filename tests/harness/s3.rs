@@ -148,7 +148,7 @@ impl Script {
     fn fault(&mut self, request: &str) -> Option<Fault> {
         self.seen = self.seen.wrapping_add(1);
         let seen = self.seen;
-        let fits = |rule: &&mut Rule| rule.times > 0 && request.contains(&rule.to) && seen % rule.one_in == 0;
+        let fits = |rule: &&mut Rule| rule.times > 0 && request.contains(&rule.to) && seen.is_multiple_of(rule.one_in);
         let rule = self.rules.iter_mut().find(fits)?;
         if rule.times != u32::MAX {
             rule.times -= 1;
