@@ -27,10 +27,10 @@ define stage
 @echo "── $(1)"; from=$$SECONDS; if $(2); then echo "── $(1): ok after $$((SECONDS - from)) s"; else echo "── $(1): FAILED after $$((SECONDS - from)) s: $(2)"; exit 1; fi
 endef
 
-.PHONY: help run demo test bench fmt lint ui docs build tools
+.PHONY: help run demo test test-long bench fmt lint ui docs build tools
 
 help: ## say what can be typed
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-6s %s\n' "$$name" "$$text"; done
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
 
 run: build ## build everything and start the collector on 127.0.0.1 (4317 gRPC, 4318 HTTP, 4319 page)
 	@exec "$(BINARY)" $(ARGS)
@@ -45,6 +45,11 @@ test: tools ## the whole gate: format, lints, docs, page, every test
 	$(call stage,page,ui/build.sh)
 	$(call stage,test set-up,{ tests/setup.sh || [ -z "$$HODOSCOPE_REQUIRE_ALL" ]; })
 	$(call stage,tests,cargo test --workspace --locked)
+
+test-long: tools ## the long forms of the fault tests: an hour or more; HODOSCOPE_SEEDS, HODOSCOPE_KILL_CYCLES set how much
+	$(call stage,test set-up,{ tests/setup.sh || [ -z "$$HODOSCOPE_REQUIRE_ALL" ]; })
+	$(call stage,simulated power cuts,HODOSCOPE_LONG=1 HODOSCOPE_SEEDS=$${HODOSCOPE_SEEDS:-10000} timeout 4h cargo test --workspace --locked --lib -- f02_ f04_ f05_ --nocapture)
+	$(call stage,kills and faults,HODOSCOPE_LONG=1 HODOSCOPE_KILL_CYCLES=$${HODOSCOPE_KILL_CYCLES:-200} timeout 4h cargo test --workspace --locked --test tests -- crash:: faults:: bad_start:: --nocapture --test-threads 1)
 
 bench: ui ## measure every stage, ingest and look-up against the real binary, release build (about 5 minutes)
 	cargo bench --locked --workspace --bench decode --bench write_path --bench ingest --bench sustained --bench trace_by_id

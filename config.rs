@@ -38,6 +38,7 @@ pub(crate) struct Config {
 /// Settings that have a flag: the setting and its short name. A variable takes the short name too.
 pub(crate) const FLAGS: &[(&str, &str)] = &[
     ("storage.data", "data"),
+    ("storage.strict_recovery", "strict-recovery"),
     ("door.otlp_grpc", "otlp-grpc"),
     ("door.otlp_http", "otlp-http"),
     ("door.http", "http"),

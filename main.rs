@@ -3,6 +3,7 @@
 mod config;
 mod figures;
 mod page;
+mod storage_command;
 
 use std::error::Error;
 use std::io::Write as _;
@@ -33,14 +34,32 @@ fn main() -> ExitCode {
         Command::Serve(settings) => load(&settings).and_then(|config| block_on(serve(config))),
         Command::Demo(told) => block_on(demo(told)),
         Command::Config(settings) => load(&settings).and_then(|config| say(&config.to_toml())),
+        Command::Storage(told) => match load(&told.settings) {
+            Ok(config) => return storage_command::run(&told, &config.storage),
+            Err(error) => Err(error),
+        },
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<GaveUp>() => {
+            let _ = writeln!(std::io::stderr(), "hodoscope: {error}");
+            ExitCode::from(GaveUp::CODE)
+        }
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "hodoscope: {error}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// The disk takes no writes any more, and only another process or a person can help (D5).
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; look at the disk, then start again")]
+struct GaveUp(String);
+
+impl GaveUp {
+    /// `EX_TEMPFAIL` of sysexits.h: whoever watches the process may start it again.
+    const CODE: u8 = 75;
 }
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
@@ -70,11 +89,14 @@ async fn serve(config: Config) -> Outcome {
         desk.local_addr(),
         config.storage.data.display(),
     ))?;
-    let mut taken_over = None;
+    let failing = storage.reader();
+    let mut ended: Option<Box<dyn Error>> = None;
     tokio::select! {
         () = stop.cancelled() => tracing::info!("stopping: requests finish, the buffer goes to disk"),
-        why = storage.taken_over() => taken_over = Some(why),
+        why = storage.taken_over() => ended = Some(why.into()),
+        why = failing.failed() => ended = Some(GaveUp(why).into()),
     }
+    stop.cancel();
 
     // Along the flow, so that whatever was accepted is kept. Readers outlive the writer.
     collector.close();
@@ -82,8 +104,8 @@ async fn serve(config: Config) -> Outcome {
     digest.close().await;
     let closed = storage.close().await;
     desk.close().await;
-    if let Some(why) = taken_over {
-        return Err(why.into());
+    if let Some(why) = ended {
+        return Err(why);
     }
     closed?;
     tracing::info!("stopped");

@@ -1,4 +1,4 @@
-//! What can be typed: `hodoscope` (the collector), `hodoscope demo`, `hodoscope config`.
+//! What can be typed: `hodoscope` (the collector), `hodoscope demo`, `hodoscope config`, `hodoscope storage`.
 
 use std::path::PathBuf;
 
@@ -24,6 +24,54 @@ pub(crate) enum Command {
     Demo(Demo),
     /// Print the configuration in force as a file that --config takes
     Config(Settings),
+    /// Look into the data, check it, copy it out, mend its indexes
+    #[command(after_long_help = STORAGE_NOTES)]
+    Storage(Storage),
+}
+
+/// What to do with the data.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Storage {
+    #[command(subcommand)]
+    pub(crate) action: StorageAction,
+    /// Print JSON for machines instead of text for people
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// One look at the data.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum StorageAction {
+    /// List tenants, tables and days with their segments, rows and sizes
+    Ls,
+    /// Read everything: WAL checksums, table logs, every row of every segment, every index
+    Verify,
+    /// Copy the segments of a table into a directory, as plain Parquet files
+    Export(ExportArgs),
+    /// Build the indexes that are missing or wrong; the collector must be stopped
+    RebuildIndex,
+}
+
+/// What to copy.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ExportArgs {
+    /// Table to copy: spans, logs, ...
+    #[arg(long, value_name = "NAME")]
+    pub(crate) table: String,
+    /// Whose rows
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) tenant: String,
+    /// Directory for the files; made when missing, existing files are never overwritten
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// First UTC day, YYYY-MM-DD
+    #[arg(long, value_name = "DAY")]
+    pub(crate) from_day: Option<String>,
+    /// Last UTC day, YYYY-MM-DD
+    #[arg(long, value_name = "DAY")]
+    pub(crate) to_day: Option<String>,
 }
 
 /// Settings that have a flag. The other ones live in the file and in variables.
@@ -35,6 +83,9 @@ pub(crate) struct Settings {
     /// Keep everything in this directory, created when missing; or in s3://BUCKET/PREFIX, gs://..., az://... [default: hodoscope-data]
     #[arg(long, value_name = "DIR", help_heading = "Settings")]
     data: Option<String>,
+    /// Refuse to start when WAL records or a table log are damaged, instead of going on without them
+    #[arg(long, help_heading = "Settings")]
+    strict_recovery: bool,
     /// Take OTLP over gRPC here [default: 127.0.0.1:4317]
     #[arg(long, value_name = "ADDR", help_heading = "Settings")]
     otlp_grpc: Option<String>,
@@ -75,6 +126,7 @@ impl Settings {
     pub(crate) fn given(&self) -> Vec<(&'static str, String)> {
         [
             ("storage.data", self.data.clone()),
+            ("storage.strict_recovery", self.strict_recovery.then(|| "true".to_owned())),
             ("door.otlp_grpc", self.otlp_grpc.clone()),
             ("door.otlp_http", self.otlp_http.clone()),
             ("door.http", self.http.clone()),
@@ -101,6 +153,16 @@ One process, three ports, all on loopback unless told otherwise:
 When it is ready, one line on stdout names the addresses; everything else is on stderr.
 The first SIGTERM or Ctrl-C finishes what was begun and leaves with 0, the second leaves at once.";
 
+const STORAGE_NOTES: &str = "\
+`ls`, `verify` and `export` need no lock and touch nothing: they work while the collector runs. `rebuild-index` writes
+and says so when a collector holds the directory.
+
+Exit codes: 0 all is well; 1 the data cannot be looked at or changed; 2 `verify` or `rebuild-index` found problems.
+
+  hodoscope storage --data /var/lib/hodoscope ls
+  hodoscope storage --data /var/lib/hodoscope verify --json
+  hodoscope storage --data /var/lib/hodoscope export --table spans --from-day 2026-11-20 --to /backup/spans";
+
 const EXAMPLES: &str = "\
 Examples:
   hodoscope                                       collect into ./hodoscope-data
@@ -108,6 +170,7 @@ Examples:
   hodoscope --data s3://telemetry/prod            ... into a bucket, no disk needed
   hodoscope --otlp-grpc 127.0.0.1:0               ... on a free port; the ready line says which
   hodoscope demo                                  send a made-up shop's telemetry to it
+  hodoscope storage verify                        check everything that is stored
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 your-service
 
 Settings come from flags, then variables (HODOSCOPE_DATA, HODOSCOPE_STORAGE_RETENTION_DAYS, ...), then the file,

@@ -28,7 +28,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 pub use otlp::{Request, Transport};
-pub use server::{Collector, Server};
+pub use server::{Collector, Server, Stopped};
 
 /// Asks again until the answer is there.
 ///

@@ -9,6 +9,8 @@
 //! | `visible.rs`      | what was acknowledged is seen by the very next question                         |
 //! | `crash.rs`        | what was acknowledged survives kill -9 under load                                |
 //! | `digest.rs`       | settled journeys are at rest exactly once, whatever kills the collector          |
+//! | `faults.rs`       | crashes at any call of the system, failing and slow disks, damaged files, long replays |
+//! | `storage_command.rs` | `hodoscope storage` shows, checks, copies and mends what is stored            |
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
 //! | `bucket.rs`       | a bucket alone keeps what was acknowledged, whatever the store does             |
@@ -21,7 +23,8 @@
 //!
 //! `tests/setup.sh` installs what the live clients need. A test whose tools are missing prints a line and
 //! passes; with `HODOSCOPE_REQUIRE_ALL=1` it fails instead. `HODOSCOPE_TEST_BINARY` names another executable, such as a
-//! release build; `HODOSCOPE_KILL_CYCLES` another number of kills.
+//! release build; `HODOSCOPE_KILL_CYCLES` another number of kills. `HODOSCOPE_LONG=1` runs the long form of tests that
+//! have one (`make test-long`).
 
 #![allow(clippy::disallowed_methods, reason = "the tests live in the world's time and wait for it")]
 #![allow(clippy::print_stdout, reason = "tests print what they measured")]
@@ -38,9 +41,11 @@ mod crash;
 mod demo;
 mod digest;
 mod docs;
+mod faults;
 mod harness;
 mod in_out;
 mod journeys;
 mod open_data;
 mod sdks;
+mod storage_command;
 mod visible;

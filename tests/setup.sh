@@ -70,11 +70,19 @@ chromium() {
     missing "no chromium: the browser test needs it; on Debian: apt-get install chromium, elsewhere set HODOSCOPE_CHROMIUM"
 }
 
+# Faults are injected into the calls of the real executable.
+strace_tool() {
+    command -v strace >/dev/null && return
+    if is_debian_root; then debian_install strace && return; fi
+    missing "no strace: the tests of faults need it; on Debian: apt-get install strace"
+}
+
 python_part python
 python_part open-data
 python_part s3
 node_modules node "$here/clients/node"
 node_modules browser "$here/browser"
 chromium
+strace_tool
 [ $failed = 0 ] && echo "tests/setup.sh: everything the tests need stands in $cache"
 exit $failed

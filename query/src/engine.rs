@@ -16,10 +16,13 @@ pub(crate) mod session;
 
 use std::fmt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use model::TenantId;
 use storage::{Clock, Reader, Snapshot};
 use tokio::sync::Semaphore;
@@ -31,6 +34,8 @@ use session::{Session, Shared};
 
 /// Gives the newest snapshot of a tenant.
 type Snapshots = dyn Fn(&TenantId) -> Arc<Snapshot> + Send + Sync;
+/// Looks for damaged segments in a snapshot, so that the next one is without them; gives how many there were.
+type FindDamage = dyn Fn(Arc<Snapshot>) -> BoxFuture<'static, u64> + Send + Sync;
 
 /// Answers questions about snapshots. Cheap to clone.
 #[derive(Clone)]
@@ -41,6 +46,7 @@ pub struct Engine {
 struct Inner {
     shared: Shared,
     snapshots: Box<Snapshots>,
+    find_damage: Box<FindDamage>,
     clock: Arc<dyn Clock>,
     cpu: CpuRuntime,
     places: Semaphore,
@@ -59,14 +65,20 @@ impl Engine {
     /// # Errors
     /// When the configuration cannot work or the system gives no threads.
     pub fn new(config: Config, reader: Reader, clock: Arc<dyn Clock>) -> Result<Self> {
-        Self::over(config, Box::new(move |tenant| reader.snapshot(tenant)), clock)
+        let examiner = reader.clone();
+        let find_damage = move |snapshot: Arc<Snapshot>| {
+            let examiner = examiner.clone();
+            async move { examiner.find_damage(&snapshot).await }.boxed()
+        };
+        Self::start(config, Box::new(move |tenant| reader.snapshot(tenant)), Box::new(find_damage), clock)
     }
 
-    /// An engine over snapshots from anywhere.
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub(crate) fn over(config: Config, snapshots: Box<Snapshots>, clock: Arc<dyn Clock>) -> Result<Self> {
+    fn start(
+        config: Config,
+        snapshots: Box<Snapshots>,
+        find_damage: Box<FindDamage>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         config.validate().map_err(Error::invalid)?;
         let inner = Inner {
             cpu: CpuRuntime::start(config.threads)?,
@@ -74,6 +86,7 @@ impl Engine {
             waiting: AtomicUsize::new(0),
             shared: Shared::new(Arc::new(config))?,
             snapshots,
+            find_damage,
             clock,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -99,12 +112,15 @@ impl Engine {
 
     /// Runs `work` with a session over the newest snapshot, on the query threads and within the limits.
     ///
+    /// When stored data cannot be read, or a decoder panics over it, the segments are examined: damaged ones are left
+    /// out of later snapshots, and `work` runs once more over such a one, whose answers say `incomplete` (D7).
+    ///
     /// # Errors
     /// [`Error::Busy`] and [`Error::Timeout`] from the limits, else what `work` answers.
     pub(crate) async fn run<T, Work, Answer>(&self, tenant: &TenantId, work: Work) -> Result<T>
     where
         T: Send + 'static,
-        Work: FnOnce(Session) -> Answer + Send + 'static,
+        Work: FnOnce(Session) -> Answer + Clone + Send + 'static,
         Answer: Future<Output = Result<T>> + Send + 'static,
     {
         let seconds = self.config().seconds_max;
@@ -113,8 +129,20 @@ impl Engine {
             let inner = Arc::clone(&self.inner);
             let tenant = tenant.clone();
             let running = self.inner.cpu.spawn(async move {
+                let snapshot = (inner.snapshots)(&tenant);
+                let session = inner.shared.session(Arc::clone(&snapshot), inner.clock.now())?;
+                let again = work.clone();
+                let failed = match AssertUnwindSafe(work(session)).catch_unwind().await {
+                    Ok(Err(error @ Error::Damaged(_))) => error,
+                    Ok(answer) => return answer,
+                    Err(_) => Error::Internal("the query ended without an answer; the log says why".to_owned()),
+                };
+                tracing::error!(error = %failed, "a query could not read stored data: looking for damaged segments");
+                if (inner.find_damage)(snapshot).await == 0 {
+                    return Err(failed);
+                }
                 let session = inner.shared.session((inner.snapshots)(&tenant), inner.clock.now())?;
-                work(session).await
+                again(session).await
             });
             running.await?
         };

@@ -1,5 +1,6 @@
 //! What can go wrong in the query room. DataFusion's own errors end here.
 
+use arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 use model::ErrorKind;
@@ -97,6 +98,7 @@ impl Error {
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => Self::from_ref(inner),
             DataFusionError::Shared(inner) => Self::from_ref(inner),
             DataFusionError::SchemaError(schema, _) => Self::invalid(schema_detail(schema)),
+            error if is_about_stored_bytes(error) => Self::Damaged(plain_text(error)),
             DataFusionError::SQL(..)
             | DataFusionError::Plan(_)
             | DataFusionError::NotImplemented(_)
@@ -108,12 +110,27 @@ impl Error {
                  values or add a LIMIT"
                     .to_owned(),
             ),
-            DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
-                Self::Damaged(plain_text(error))
-            }
             _ => Self::Internal(plain_text(error)),
         }
     }
+}
+
+/// True when bytes of a segment could not be read or decoded, however deep DataFusion has wrapped that.
+fn is_about_stored_bytes(error: &DataFusionError) -> bool {
+    match error {
+        DataFusionError::ParquetError(_) | DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => true,
+        DataFusionError::ArrowError(error, _) => is_decoding(error),
+        DataFusionError::External(error) => {
+            error.is::<parquet::errors::ParquetError>()
+                || error.is::<object_store::Error>()
+                || error.downcast_ref::<ArrowError>().is_some_and(is_decoding)
+        }
+        _ => false,
+    }
+}
+
+fn is_decoding(error: &ArrowError) -> bool {
+    matches!(error, ArrowError::ParquetError(_) | ArrowError::IoError(..) | ArrowError::ExternalError(_))
 }
 
 /// The message without the names of DataFusion's kinds and without a backtrace.

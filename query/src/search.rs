@@ -59,7 +59,7 @@ enum Sort {
 }
 
 /// A search, checked.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Question {
     unit: Unit,
     sort: Sort,

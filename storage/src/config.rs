@@ -39,6 +39,12 @@ pub struct Config {
     /// Memory for filters and heads of index files, in bytes. A filter takes about 1.3 bytes per trace in a segment and
     /// saves a read per segment and look-up; what does not fit is read piece by piece. 64 MiB hold 50 million traces.
     pub index_cache_bytes_max: u64,
+    /// Refuse to start when WAL records or a table log are damaged, instead of setting them aside and saying
+    /// `incomplete`. The whole WAL is then read before ingest opens.
+    pub strict_recovery: bool,
+    /// The process ends with code 75 when no WAL file could be written for so many seconds, so that whoever watches
+    /// it can act; a full disk is waited for without end. 0: never.
+    pub give_up_after_s: u64,
     /// How long data is kept, in days; older rows are refused on entry (V6). Whole days are dropped, a day after the
     /// last of their rows got too old.
     pub retention_days: u32,
@@ -80,6 +86,8 @@ impl Default for Config {
             buffer_bytes_max: 64 << 20,
             buffer_age_max_s: 120,
             index_cache_bytes_max: 64 << 20,
+            strict_recovery: false,
+            give_up_after_s: 60,
             retention_days: 30,
             retention_days_traces: 0,
             retention_days_logs: 0,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use crate::disk::{self, Disk, Hold, Placing, TEMPORARY, create_dir_durably, write_durably};
 use crate::durable_local::DurableLocal;
@@ -82,11 +81,32 @@ pub(crate) fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Owned> {
     Ok(Owned { place: place(disk, root, format.writer)?, hold: hold.into() })
 }
 
+/// The directory for someone who only looks: no lock, nothing is touched.
+///
+/// # Errors
+/// [`Error::Open`] with what to do.
+pub(crate) fn look(disk: Arc<dyn Disk>, root: &Path) -> Result<Place> {
+    let refuse = |detail: String| Error::Open { path: root.to_owned(), detail };
+    match disk.metadata(root) {
+        Ok(meta) if meta.is_dir => {}
+        Ok(_) => return Err(refuse("it is a file; choose a directory with --data".to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(refuse("it does not exist; choose the collector's directory with --data".to_owned()));
+        }
+        Err(error) => return Err(refuse(explain(&error))),
+    }
+    let format = read_format(&*disk, root).map_err(refuse)?;
+    let format = format.ok_or_else(|| {
+        refuse("it is no data directory (no hodoscope.json); choose the collector's with --data".to_owned())
+    })?;
+    place(disk, root, format.writer)
+}
+
 /// The directory as a place.
 fn place(disk: Arc<dyn Disk>, root: &Path, writer: String) -> Result<Place> {
     let refuse = |detail: String| Error::Open { path: root.to_owned(), detail };
     let absolute = std::path::absolute(root).map_err(|error| refuse(explain(&error)))?;
-    let url = Url::from_directory_path(&absolute).map_err(|()| refuse("its path is no URL".to_owned()))?;
+    let url = disk.url(&absolute).map_err(|error| refuse(explain(&error)))?;
     Ok(Place {
         name: root.to_owned(),
         writer,

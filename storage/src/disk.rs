@@ -3,17 +3,22 @@
 //! | file         | knows                                                                      |
 //! |--------------|----------------------------------------------------------------------------|
 //! | `local.rs`   | the machine's file system                                                  |
+//! | `simulated.rs` | for tests: a disk in memory that forgets at a crash what was not synced  |
 //!
 //! What is durable when: bytes after [`DiskFile::sync`]; a name (made, renamed, linked, removed) after
 //! [`Disk::sync_dir`] of its directory. The simulated disk of the tests forgets everything else at a crash.
 //! Not here: objects ([`crate::durable_local`]) and the WAL ([`crate::wal`]), which stand on it.
 
 mod local;
+#[cfg(test)]
+pub(crate) mod simulated;
 
 use std::fmt::Debug;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
+
+use url::Url;
 
 pub(crate) use local::LocalDisk;
 
@@ -51,6 +56,8 @@ pub(crate) trait Disk: Debug + Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Bytes that can still be written; `None` when unknown.
     fn free_bytes(&self, dir: &Path) -> Option<u64>;
+    /// A directory that exists as URL, ending with a slash; for table logs.
+    fn url(&self, dir: &Path) -> io::Result<Url>;
     /// Takes the lock file for this process, making it when needed; `None` when another process has it.
     /// The lock goes with the value, or with the process.
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Hold>>>;

@@ -24,7 +24,7 @@ use crate::segment::{self, Target, Written};
 use crate::snapshot::BufferedRows;
 use crate::table::Table;
 use crate::table_log::{Change, TableLog};
-use crate::writer::{Command, OldFile};
+use crate::writer::{Command, Fate, OldFile};
 
 /// First pause after a failed attempt; doubles up to [`PAUSE_MAX`].
 const PAUSE_MIN: Duration = Duration::from_millis(250);
@@ -248,8 +248,11 @@ impl Flusher {
     fn remove(&self, files: &[OldFile]) {
         let wal = &self.published.place.wal;
         for file in files {
-            let result =
-                if file.is_damaged { wal.quarantine(file.first_sequence) } else { wal.remove(file.first_sequence) };
+            let result = match file.fate {
+                Fate::Remove => wal.remove(file.first_sequence),
+                Fate::Quarantine => wal.quarantine(file.first_sequence),
+                Fate::Stay => continue,
+            };
             match result {
                 Ok(()) => {
                     self.published.wal_bytes.fetch_sub(file.bytes, Ordering::AcqRel);

@@ -28,6 +28,9 @@
 //! | `retention.rs` | which segments are too old or too many                                   |
 //! | `erasure.rs`   | rows that must go: hidden at once, rewritten later                       |
 //! | `vacuum.rs`    | which files nobody needs any more                                        |
+//! | `damage.rs`    | what cannot be read, remembered over restarts                            |
+//! | `examine.rs`   | reading a segment whole, to know whether it is what it should be         |
+//! | `inspect.rs`   | looking into a place from outside, for people                            |
 //! | `recovery.rs`  | replay of old WAL files behind an open ingest                            |
 //! | `published.rs` | what readers see, swapped as one value                                   |
 //! | `follow.rs`    | rows as they become visible, for the digest                              |
@@ -42,15 +45,18 @@ mod buffer;
 mod clock;
 mod compaction;
 mod config;
+mod damage;
 mod derived;
 mod directory;
 mod disk;
 mod durable_local;
 mod erasure;
 mod error;
+mod examine;
 mod flush;
 mod follow;
 mod index;
+pub mod inspect;
 mod maintenance;
 mod metrics;
 mod object_writer;
@@ -92,6 +98,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use buffer::TenantView;
+use damage::Damage;
 use flush::{Flusher, Logs};
 use maintenance::Maintenance;
 use place::Owned;
@@ -253,8 +260,12 @@ impl Storage {
             .enable_all()
             .build()
             .map_err(|error| refuse(error.to_string()))?;
-        let logs = runtime.block_on(recovery::open_logs(&place))?;
-        let published = Arc::new(Published::new(config.clone(), clock, place));
+        if config.strict_recovery {
+            recovery::insist_on_whole(&place)?;
+        }
+        let logs = runtime.block_on(recovery::open_logs(&place, config.strict_recovery))?;
+        let damage = runtime.block_on(Damage::load(&place.store))?;
+        let published = Arc::new(Published::new(config.clone(), clock, place, damage));
         published.wal_bytes.store(old.files.iter().map(|file| file.bytes).sum(), Ordering::Release);
         let covered: HashMap<(TenantId, usize), u64> =
             logs.iter().map(|(key, log)| (key.clone(), log.covered)).collect();
@@ -490,6 +501,24 @@ impl Reader {
         Arc::new(self.published.snapshot(tenant))
     }
 
+    /// Looks for damage among the segments of a snapshot that could not be read: reads them whole, on a blocking
+    /// thread. Damaged segments are left out of later snapshots, which then say `incomplete`. Gives how many were
+    /// found now.
+    pub async fn find_damage(&self, snapshot: &Snapshot) -> u64 {
+        examine::find_damage(&self.published, snapshot).await
+    }
+
+    /// Returns when writing has failed for so long that only another process or a person can help
+    /// (`give_up_after_s`), with what to tell the person.
+    pub async fn failed(&self) -> String {
+        let mut failure = self.published.failure.subscribe();
+        match failure.wait_for(Option::is_some).await {
+            Ok(text) => text.clone().unwrap_or_default(),
+            // Storage has gone in order.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// A number that grows whenever new rows or segments became visible.
     pub fn watch(&self) -> watch::Receiver<u64> {
         self.published.watch()
@@ -557,4 +586,5 @@ impl Reader {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "long tests print what they did")]
 mod tests;

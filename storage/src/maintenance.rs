@@ -32,6 +32,7 @@ use crate::compaction::plan::{self, Merge, Policy};
 use crate::compaction::run;
 use crate::erasure::{self, Erasures};
 use crate::error::{Error, Result};
+use crate::examine::{self, Fault};
 use crate::flush::{Job, Replacement};
 use crate::index::By;
 use crate::paths;
@@ -88,8 +89,6 @@ pub(crate) struct Maintenance {
     started: Instant,
     guard: ClockGuard,
     vacuum: Vacuum,
-    /// Segments that could not be read: no inputs any more.
-    damaged: HashSet<Path>,
     /// Per tenant with erasures: their names, and segments known to hold no such rows.
     clean: HashMap<TenantId, (Vec<String>, HashSet<Path>)>,
     merge_from: Instant,
@@ -114,7 +113,6 @@ impl Maintenance {
             started: now,
             guard: ClockGuard::default(),
             vacuum: Vacuum::default(),
-            damaged: HashSet::new(),
             clean: HashMap::new(),
             merge_from: now,
             next_look_around: now,
@@ -196,8 +194,9 @@ impl Maintenance {
         }
         let (policy, now) = (self.policy(), self.published.clock.now());
         let mut due: Vec<(TenantId, &'static Table, Merge)> = Vec::new();
+        let damaged = self.published.damage.known().segments();
         for (tenant, table, segments) in self.tables() {
-            let merges = plan::plan(&segments, now, &policy, &self.damaged);
+            let merges = plan::plan(&segments, now, &policy, &damaged);
             due.extend(merges.into_iter().map(|merge| (tenant.clone(), table, merge)));
         }
         let backlog = due.iter().map(|(.., merge)| merge.inputs.len() as u64).sum();
@@ -337,22 +336,13 @@ impl Maintenance {
         }
     }
 
-    /// Reads the inputs of a failed merge one by one: those that cannot be read are left alone from now on.
-    fn find_damaged(&mut self, table: &'static Table, merge: &Merge) {
+    /// Reads the inputs of a failed merge one by one: those that are damaged are left out from now on.
+    fn find_damaged(&self, table: &'static Table, merge: &Merge) {
         for segment in &merge.inputs {
-            let reading = std::panic::AssertUnwindSafe(|| {
-                let columns = (0..table.columns().len()).collect();
-                let (store, runtime) = (&self.published.place.store, self.runtime.handle());
-                let mut scan = SegmentScan::open(store, runtime, table, segment, columns, LOOK_ROWS)?;
-                let mut n_rows = 0;
-                while let Some(rows) = scan.next()? {
-                    n_rows += rows.num_rows() as u64;
-                }
-                Ok::<_, Error>(n_rows == segment.n_rows)
-            });
-            if !matches!(std::panic::catch_unwind(reading), Ok(Ok(true))) {
-                tracing::error!(segment = %segment.path, "a segment is damaged; it is left as it is");
-                self.damaged.insert(segment.path.clone());
+            let read = examine::read_whole(&self.published.place.store, self.runtime.handle(), table, segment);
+            if let Err(fault @ (Fault::Missing | Fault::Damaged(_))) = read {
+                let is_new = self.runtime.block_on(self.published.damage.add(segment, fault.to_string()));
+                self.published.counters.damaged_segments.add(u64::from(is_new));
             }
         }
     }
@@ -407,7 +397,7 @@ impl Maintenance {
 
     fn holds_erased(&self, table: &'static Table, segment: &Arc<SegmentMeta>, erasures: &Erasures) -> Result<bool> {
         let columns = erasures.columns(table);
-        if columns.is_empty() || self.damaged.contains(&segment.path) {
+        if columns.is_empty() || self.published.damage.known().holds(&segment.path) {
             return Ok(false);
         }
         // Whole traces: mostly the index can say no.

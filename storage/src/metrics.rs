@@ -44,6 +44,7 @@ counters! {
     torn_tails "storage_torn_tails_total" "WAL files that ended in the middle of a record after a crash.",
     damaged_records "storage_damaged_records_total" "WAL records lost to damage; their files go to quarantine.",
     damaged_bytes "storage_damaged_bytes_total" "Bytes of WAL files lost to damage.",
+    damaged_segments "storage_damaged_segments_total" "Segments found damaged; their rows are left out of answers.",
     flushes "storage_flushes_total" "Generations of the buffer written to segments.",
     flush_failures "storage_flush_failures_total" "Generations that could not be written at once; they are tried again.",
     flushed_rows "storage_flushed_rows_total" "Rows written to segments.",

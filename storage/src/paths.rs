@@ -48,6 +48,27 @@ pub(crate) fn tenants() -> Path {
     Path::from(TENANTS_DIR)
 }
 
+/// Damaged files, kept for people.
+pub(crate) fn quarantine() -> Path {
+    Path::from(QUARANTINE_DIR)
+}
+
+/// Notes about damaged segments.
+pub(crate) fn damaged_segments() -> Path {
+    Path::from(format!("{QUARANTINE_DIR}/segments"))
+}
+
+/// The note about one damaged segment.
+pub(crate) fn damaged_segment(segment: &Path) -> Path {
+    let name = segment.as_ref().replace('/', "~");
+    Path::from(format!("{}/{name}.json", damaged_segments()))
+}
+
+/// Tables whose logs could not be read.
+pub(crate) fn damaged_tables() -> Path {
+    Path::from(format!("{QUARANTINE_DIR}/tables"))
+}
+
 /// One table of one tenant.
 pub(crate) fn table(tenant: &TenantId, table: &Table) -> Path {
     Path::from(format!("{TENANTS_DIR}/{tenant}/{}", table.name))

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::TenantId;
 use object_store::ObjectStore;
+use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use tokio::runtime::Handle;
 use url::Url;
@@ -15,7 +16,7 @@ use url::Url;
 use crate::bucket::{self, Ownership};
 use crate::config::Config;
 use crate::directory;
-use crate::disk::{Disk, Hold, LocalDisk};
+use crate::disk::{Disk, Hold, LocalDisk, create_dir_durably};
 use crate::error::{Error, Result};
 use crate::paths;
 use crate::table::Table;
@@ -61,6 +62,19 @@ pub(crate) fn open(config: &Config, network: &Handle) -> Result<Owned> {
     directory::open(Arc::new(LocalDisk), &config.data)
 }
 
+/// The place that `config` names, to be looked at: nothing is locked or touched.
+///
+/// # Errors
+/// [`Error::Open`] with what to do.
+pub(crate) fn look(config: &Config) -> Result<Place> {
+    if config.is_bucket() {
+        let detail = "a bucket cannot be looked into yet: copy it to a directory and give that with --data (any Delta \
+                      reader opens its tables where they are)";
+        return Err(Error::Open { path: config.data.clone(), detail: detail.to_owned() });
+    }
+    directory::look(Arc::new(LocalDisk), &config.data)
+}
+
 impl Place {
     /// Where a table of a tenant begins, for its log; and its objects, by paths inside the table.
     ///
@@ -77,5 +91,21 @@ impl Place {
     pub(crate) fn free_bytes(&self) -> Option<u64> {
         let (disk, dir) = self.disk.as_ref()?;
         disk.free_bytes(dir)
+    }
+
+    /// Moves a table away, as it is, so that a new one can begin in its stead.
+    ///
+    /// # Errors
+    /// What the disk said; where there is no disk, that this cannot be done.
+    pub(crate) fn set_aside(&self, table: &Path, to: &Path) -> std::io::Result<()> {
+        let Some((disk, root)) = &self.disk else {
+            return Err(std::io::Error::other("a bucket cannot move it; restore it or move it yourself"));
+        };
+        let (from, to) = (root.join(table.as_ref()), root.join(to.as_ref()));
+        let dir_of = |path: &std::path::Path| path.parent().map_or_else(|| root.clone(), std::path::Path::to_owned);
+        create_dir_durably(&**disk, &dir_of(&to))?;
+        disk.rename(&from, &to)?;
+        disk.sync_dir(&dir_of(&to))?;
+        disk.sync_dir(&dir_of(&from))
     }
 }

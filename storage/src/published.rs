@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use crate::buffer::TenantView;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::damage::Damage;
 use crate::erasure::{Erasure, Erasures};
 use crate::follow::{Follower, Queue};
 use crate::index::Indexes;
@@ -18,7 +19,7 @@ use crate::maintenance::Upkeep;
 use crate::metrics::Counters;
 use crate::place::Place;
 use crate::segment::InFlight;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, TableSnapshot};
 use crate::table::Table;
 
 /// State shared by the handles and the tasks of storage. Views are stored by the writer only.
@@ -29,6 +30,7 @@ pub(crate) struct Published {
     pub clock: Arc<dyn Clock>,
     pub place: Place,
     pub indexes: Arc<Indexes>,
+    pub damage: Damage,
     tenants: ArcSwap<HashMap<TenantId, Arc<ArcSwap<TenantView>>>>,
     /// Why snapshots may miss rows.
     pub incomplete: ArcSwapOption<String>,
@@ -62,16 +64,19 @@ pub(crate) struct Published {
     erasing: Mutex<HashMap<String, u64>>,
     /// Who wants to be handed rows as they become visible.
     follower: ArcSwapOption<Queue>,
+    /// Why this process cannot write any more; `None` while there is hope.
+    pub failure: watch::Sender<Option<String>>,
     version: watch::Sender<u64>,
 }
 
 impl Published {
-    pub(crate) fn new(config: Config, clock: Arc<dyn Clock>, place: Place) -> Self {
+    pub(crate) fn new(config: Config, clock: Arc<dyn Clock>, place: Place, damage: Damage) -> Self {
         Self {
             indexes: Arc::new(Indexes::new(Arc::clone(&place.store), config.index_cache_bytes_max as usize)),
             config,
             clock,
             place,
+            damage,
             tenants: ArcSwap::default(),
             incomplete: ArcSwapOption::empty(),
             refusing: ArcSwapOption::empty(),
@@ -90,6 +95,7 @@ impl Published {
             erasures: ArcSwap::default(),
             erasing: Mutex::default(),
             follower: ArcSwapOption::empty(),
+            failure: watch::Sender::new(None),
             version: watch::Sender::new(0),
         }
     }
@@ -183,13 +189,23 @@ impl Published {
     pub(crate) fn snapshot(&self, tenant: &TenantId) -> Snapshot {
         // First whether rows may be missing, then the rows: the other way round, a replay that ends in
         // between would let a view without its rows look whole.
-        let incomplete = self.incomplete.load().as_deref().cloned();
+        let replay = self.incomplete.load().as_deref().cloned();
+        let damage = self.damage.known();
         // First what is hidden, then the rows: a mark goes only after the rows without it were published.
         let erasures = self.erasures(tenant);
+        let reasons: Vec<String> = replay.into_iter().chain(damage.reason(tenant)).collect();
         let tables = self
             .view(tenant)
             .map(|view| view.tables.iter().filter_map(|table| table.snapshot(&self.indexes, &erasures)).collect());
-        Snapshot { tables: tables.unwrap_or_default(), store: Arc::clone(&self.place.store), incomplete }
+        let mut tables: Vec<TableSnapshot> = tables.unwrap_or_default();
+        if !damage.has_no_segments() {
+            for table in &mut tables {
+                table.segments =
+                    table.segments.iter().filter(|segment| !damage.holds(&segment.path)).cloned().collect();
+            }
+        }
+        let incomplete = (!reasons.is_empty()).then(|| reasons.join("; "));
+        Snapshot { tables, store: Arc::clone(&self.place.store), incomplete }
     }
 }
 

@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use model::TenantId;
+use object_store::ObjectStoreExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer;
+use crate::damage;
 use crate::error::{Error, Result};
 use crate::flush::Logs;
 use crate::paths;
@@ -24,8 +26,8 @@ use crate::table_log::TableLog;
 use crate::wal::payload::{Schemas, decode_append};
 use crate::wal::record::{FILE_HEAD_BYTES, RECORD_HEADER_BYTES, RecordKind, VERSION};
 use crate::wal::store::WalEntry;
-use crate::wal::{Found, WalReader, WalStore};
-use crate::writer::{Command, OldFile, TableRows};
+use crate::wal::{Found, WalReader, WalStore, is_unwritten_head, opening_bytes};
+use crate::writer::{Command, Fate, OldFile, TableRows};
 
 /// Table logs opened at the same time.
 const LOGS_AT_ONCE: usize = 8;
@@ -71,23 +73,80 @@ pub(crate) fn look(place: &Place) -> Result<OldWal> {
             before.last_sequence = before.last_sequence.min(first.saturating_sub(1));
         }
         old.next_sequence = last_sequence + 1;
-        old.files.push(OldFile { first_sequence: first, bytes, last_sequence, is_damaged: false });
+        old.files.push(OldFile { first_sequence: first, bytes, last_sequence, fate: Fate::Remove });
     }
     Ok(old)
 }
 
-/// Opens the table logs of every tenant.
+/// Opens the table logs of every tenant. A table whose log is damaged is set aside as it is, and begins anew.
 ///
 /// # Errors
-/// [`Error::TableLog`] when one cannot be read.
-pub(crate) async fn open_logs(place: &Place) -> Result<Logs> {
+/// [`Error::TableLog`] when one cannot be read and cannot be set aside, or must not be (`is_strict`).
+pub(crate) async fn open_logs(place: &Place, is_strict: bool) -> Result<Logs> {
     let found = tables(place).await?;
     let logs = futures::stream::iter(found).map(async |(tenant, table): (TenantId, &'static Table)| {
-        let mut log = TableLog::open(place, &tenant, table).await?;
+        let mut log = match TableLog::open(place, &tenant, table).await {
+            Err(error) if !is_strict && is_damaged(place, &tenant, table).await => {
+                set_aside(place, &tenant, table, &error)?;
+                TableLog::open(place, &tenant, table).await?
+            }
+            log => log?,
+        };
         log.fence().await?;
         Ok::<_, Error>(((tenant, table.index()), log))
     });
     logs.buffer_unordered(LOGS_AT_ONCE).try_collect().await
+}
+
+/// True when every file of a log that could not be understood can be read: then trying again will not help.
+async fn is_damaged(place: &Place, tenant: &TenantId, table: &'static Table) -> bool {
+    let log = paths::table_log(&paths::table(tenant, table));
+    let reading = place.store.list(Some(&log)).try_for_each_concurrent(LOGS_AT_ONCE, async |file| {
+        place.store.get(&file.location).await?.bytes().await?;
+        Ok(())
+    });
+    reading.await.is_ok()
+}
+
+fn set_aside(place: &Place, tenant: &TenantId, table: &'static Table, error: &Error) -> Result<()> {
+    let (from, to) = (paths::table(tenant, table), damage::table_set_aside(tenant, table));
+    place.set_aside(&from, &to).map_err(|refused| Error::TableLog {
+        table: table.name,
+        detail: format!("{error}; it cannot be set aside: {refused}"),
+    })?;
+    tracing::error!(
+        %tenant, table = table.name, %error, to = %to,
+        "a table log is damaged: its table was set aside and begins anew"
+    );
+    Ok(())
+}
+
+/// Reads every WAL file before anything is opened.
+///
+/// # Errors
+/// [`Error::Open`] when a record was lost.
+pub(crate) fn insist_on_whole(place: &Place) -> Result<()> {
+    let refuse = |detail: String| Error::Open { path: place.name.clone(), detail };
+    let io = |error: std::io::Error| refuse(format!("cannot read its WAL: {error}"));
+    for WalEntry { first_sequence, bytes } in place.wal.list().map_err(io)? {
+        let name = place.wal.name(first_sequence);
+        let lost = |what: String| {
+            let hint = "restore it, or start without --strict-recovery to go on with what can be read";
+            Err(refuse(format!("{} is damaged: {what}; {hint}", name.display())))
+        };
+        let Some(mut reader) = place.wal.open(first_sequence).and_then(WalReader::open).map_err(io)? else {
+            if bytes > opening_bytes() {
+                return lost("no record can be read".to_owned());
+            }
+            continue;
+        };
+        while let Some(found) = reader.next().map_err(io)? {
+            if let Found::Damage { records, bytes } = found {
+                return lost(format!("{records} records in {bytes} bytes"));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Tables that tenants have, by the names of their directories.
@@ -128,25 +187,32 @@ impl Replay {
             let wal = &*self.published.place.wal;
             let step = ReplayFile { wal, published: &self.published, commands: &self.commands, stop: &self.stop };
             match step.run(file.first_sequence, is_covered) {
-                Ok(is_whole) => file.is_damaged = !is_whole,
+                Ok(true) => {}
+                Ok(false) => file.fate = Fate::Quarantine,
                 Err(error) => {
                     let path = wal.name(file.first_sequence);
                     tracing::error!(path = %path.display(), %error, "a WAL file cannot be read; it is kept");
                     unreadable += 1;
-                    file.is_damaged = true;
+                    // Another start may have more luck.
+                    file.fate = Fate::Stay;
                 }
             }
             if self.stop.is_cancelled() {
                 return;
             }
         }
-        let n_damaged = self.files.iter().filter(|file| file.is_damaged).count();
-        let incomplete = (n_damaged > 0).then(|| {
-            Arc::new(format!(
-                "{n_damaged} WAL files were damaged ({unreadable} cannot be read): {} records were lost; see quarantine/",
+        let n_damaged = self.files.iter().filter(|file| file.fate == Fate::Quarantine).count();
+        let mut reasons = Vec::new();
+        if n_damaged > 0 {
+            reasons.push(format!(
+                "{n_damaged} WAL files were damaged: {} records were lost; see quarantine/",
                 self.published.counters.damaged_records.get()
-            ))
-        });
+            ));
+        }
+        if unreadable > 0 {
+            reasons.push(format!("{unreadable} WAL files could not be read; the next start tries again"));
+        }
+        let incomplete = (!reasons.is_empty()).then(|| Arc::new(reasons.join("; ")));
         // The writer makes the rows visible first; it takes commands in order.
         if self.commands.blocking_send(Command::ReplayEnded { files: self.files, incomplete }).is_ok() {
             tracing::info!(
@@ -177,8 +243,9 @@ impl ReplayFile<'_> {
         let file = self.wal.open(first_sequence)?;
         let len = file.len();
         let Some(mut reader) = WalReader::open(file)? else {
-            // A crash while the file was made leaves a short head and nothing else.
-            let is_torn = len < (FILE_HEAD_BYTES + RECORD_HEADER_BYTES) as u64;
+            // A crash while the file was made leaves a short or unwritten head, and no append behind it.
+            let is_torn = len < (FILE_HEAD_BYTES + RECORD_HEADER_BYTES) as u64
+                || (len <= opening_bytes() && is_unwritten_head(&*self.wal.open(first_sequence)?)?);
             if is_torn {
                 counters.torn_tails.add(1);
             } else {

@@ -27,9 +27,9 @@ pub(crate) mod writer;
 pub(crate) use local::LocalWal;
 pub(crate) use objects::ObjectWal;
 pub(crate) use payload::Encoded;
-pub(crate) use reader::{Found, WalReader};
+pub(crate) use reader::{Found, WalReader, is_unwritten_head};
 pub(crate) use store::WalStore;
-pub(crate) use writer::WalFile;
+pub(crate) use writer::{WalFile, opening_bytes};
 
 #[cfg(test)]
 mod tests;

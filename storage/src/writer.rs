@@ -85,8 +85,19 @@ pub(crate) struct OldFile {
     pub bytes: u64,
     /// No record in it has a larger sequence.
     pub last_sequence: u64,
-    /// It goes to quarantine instead of away.
-    pub is_damaged: bool,
+    /// What happens to it when its rows are in segments.
+    pub fate: Fate,
+}
+
+/// What happens to a WAL file whose rows are in segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It goes.
+    Remove,
+    /// It is damaged: it goes to quarantine.
+    Quarantine,
+    /// It could not be read: it stays, for the next start.
+    Stay,
 }
 
 /// The writer's own state.
@@ -103,6 +114,8 @@ pub(crate) struct Writer {
     /// First sequence of the next WAL file, when there is none now.
     next_sequence: u64,
     next_probe: Instant,
+    /// When the first of an unbroken row of failures was, a full disk apart.
+    refusing_since: Option<Instant>,
     last_sync: Instant,
     /// Files whose rows are not all in segments yet, in sequence order.
     old_files: Vec<OldFile>,
@@ -153,6 +166,7 @@ impl Writer {
             wal: None,
             next_sequence,
             next_probe: now,
+            refusing_since: None,
             last_sync: now,
             old_files: Vec::new(),
             jobs,
@@ -339,6 +353,7 @@ impl Writer {
             .partition(|file| file.last_sequence <= self.flushed_sequence);
         self.old_files = kept;
         let covered: Vec<OldFile> = covered;
+        let covered: Vec<OldFile> = covered.into_iter().filter(|file| file.fate != Fate::Stay).collect();
         if covered.is_empty() {
             return;
         }
@@ -445,6 +460,7 @@ impl Writer {
             Err(error) => return Err(self.give_up_file(error)),
         };
         self.published.accepted_sequence.store(wal.next_sequence() - 1, Ordering::Release);
+        self.refusing_since = None;
         self.published.counters.wal_syncs.add(1);
         self.published.counters.wal_written_bytes.add(n_bytes);
         self.published.wal_bytes.fetch_add(n_bytes, Ordering::AcqRel);
@@ -538,11 +554,24 @@ impl Writer {
             first_sequence: wal.first_sequence(),
             bytes: wal.len(),
             last_sequence: wal.next_sequence(),
-            is_damaged: false,
+            fate: Fate::Remove,
         });
     }
 
     fn refuse(&mut self, path: &std::path::Path, error: &std::io::Error) {
+        let is_full = matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+        let since = if is_full {
+            // Space comes back without a restart.
+            self.refusing_since = None;
+            Instant::now()
+        } else {
+            *self.refusing_since.get_or_insert_with(Instant::now)
+        };
+        let limit = Duration::from_secs(self.published.config.give_up_after_s);
+        if !limit.is_zero() && since.elapsed() >= limit {
+            let text = format!("no WAL file could be written for {} s: {}: {error}", limit.as_secs(), path.display());
+            self.published.failure.send_replace(Some(text));
+        }
         self.next_probe = Instant::now() + PROBE_PAUSE;
         let text = format!("cannot write {}: {error}", path.display());
         if self.published.refusing.swap(Some(Arc::new(text))).is_none() {

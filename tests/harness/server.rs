@@ -67,6 +67,14 @@ impl Collector {
     /// # Panics
     /// When it ends or says nothing in time; the message holds its stderr.
     pub fn start_in(self, folder: TempDir) -> Server {
+        match self.try_start_in(folder) {
+            Ok(server) => server,
+            Err(stopped) => panic!("the collector is not ready:\n{}", read_stderr(stopped.folder.path())),
+        }
+    }
+
+    /// As [`Self::start_in`], for a start that may not live to be ready.
+    pub fn try_start_in(self, folder: TempDir) -> Result<Server, Stopped> {
         let begun = Instant::now();
         let mut child = self.spawn(folder.path());
         let stdout = child.stdout.take().expect("stdout is piped");
@@ -81,15 +89,15 @@ impl Collector {
         });
         let Ok(line) = told.recv_timeout(READY_LIMIT) else {
             let _ = child.kill();
-            let status = child.wait();
-            panic!("the collector is not ready ({status:?}):\n{}", read_stderr(folder.path()));
+            let _ = child.wait();
+            return Err(Stopped { how: self, folder });
         };
         let ready_after = begun.elapsed();
         let address = |name: &str| {
             let found = line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
             found.unwrap_or_else(|| panic!("no {name} in {line:?}")).to_owned()
         };
-        Server {
+        Ok(Server {
             otlp_grpc: address("otlp_grpc"),
             otlp_http: address("otlp_http"),
             http: address("http"),
@@ -97,7 +105,7 @@ impl Collector {
             how: self,
             folder,
             ready_after,
-        }
+        })
     }
 
     /// Starts it and waits until it ends by itself, for starts that cannot work.
@@ -167,6 +175,22 @@ impl Server {
         self.child.id()
     }
 
+    /// The collector behind a wrapper that runs it as its child, such as `strace`; `None` when it has ended.
+    pub fn wrapped_pid(&self) -> Option<u32> {
+        let pid = self.pid();
+        let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+        children.split_whitespace().next()?.parse().ok()
+    }
+
+    /// Kills the collector behind such a wrapper and waits until both have ended. The folder stays.
+    pub fn kill_wrapped(mut self) -> Stopped {
+        if let Some(pid) = self.wrapped_pid() {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
+        self.child.wait().expect("the wrapper ends with it");
+        self.into_stopped()
+    }
+
     /// Where its data is.
     pub fn data(&self) -> PathBuf {
         self.folder.path().join("data")
@@ -199,6 +223,19 @@ impl Server {
                 break status;
             }
             assert!(begun.elapsed() < limit, "not stopped after {limit:?}:\n{}", self.stderr());
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        (status, self.into_stopped())
+    }
+
+    /// Waits for a process that is about to end by itself.
+    pub fn ended(mut self) -> (ExitStatus, Stopped) {
+        let begun = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("the child can be waited for") {
+                break status;
+            }
+            assert!(begun.elapsed() < READY_LIMIT, "it still runs:\n{}", self.stderr());
             std::thread::sleep(Duration::from_millis(20));
         };
         (status, self.into_stopped())
@@ -242,6 +279,21 @@ impl Stopped {
     /// Starts it again on the same data.
     pub fn start(self) -> Server {
         self.how.start_in(self.folder)
+    }
+
+    /// Starts it again on the same data in another way.
+    pub fn start_as(self, how: Collector) -> Server {
+        how.start_in(self.folder)
+    }
+
+    /// As [`Self::start_as`], for a start that may not live to be ready.
+    pub fn try_start_as(self, how: Collector) -> Result<Server, Self> {
+        how.try_start_in(self.folder)
+    }
+
+    /// Where its data is.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 }
 

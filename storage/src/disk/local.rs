@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use url::Url;
+
 use super::{Disk, DiskFile, Entry, Hold, Metadata, ReadAt};
 
 /// Parts of one call of `writev`; Linux takes 1024.
@@ -82,6 +84,12 @@ impl Disk for LocalDisk {
 
     fn free_bytes(&self, dir: &Path) -> Option<u64> {
         rustix::fs::statvfs(dir).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    fn url(&self, dir: &Path) -> io::Result<Url> {
+        // Delta's reader resolves links too: both must come to the same name.
+        let dir = std::fs::canonicalize(dir)?;
+        Url::from_directory_path(&dir).map_err(|()| io::Error::other(format!("{} is no URL", dir.display())))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Hold>>> {

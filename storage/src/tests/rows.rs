@@ -43,6 +43,19 @@ pub(crate) fn logs(n_rows: usize) -> Batch {
     })
 }
 
+/// Log records with these numbers in their span ids, a millisecond apart.
+pub(crate) fn numbered_logs(numbers: Range<u64>) -> Batch {
+    let numbers: Vec<u64> = numbers.collect();
+    batch(&LOGS, numbers.len(), |column| match column.name {
+        "span_id" => Some(binary(numbers.iter().map(|n| n.to_be_bytes().to_vec()))),
+        "time" => {
+            let times = numbers.iter().map(|n| DAY_START + (*n % 86_000) as i64 * 1_000_000);
+            Some(Arc::new(Int64Array::from_iter_values(times)))
+        }
+        _ => None,
+    })
+}
+
 /// The id of trace n: mixed, so that neighbours differ in their first bytes.
 pub(crate) fn trace_id(n: u64) -> [u8; 16] {
     let mixed = (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);

@@ -489,7 +489,7 @@ fn new_salt() -> u64 {
 /// An object without rows: head and end mark.
 fn empty(first_sequence: u64, salt: u64) -> Vec<u8> {
     let mut bytes = FileHeader { version: VERSION, salt, first_sequence }.to_head().to_vec();
-    bytes.extend_from_slice(Encoded::end().seal(first_sequence, salt));
+    bytes.extend_from_slice(Encoded::end().seal(first_sequence, salt, 0));
     bytes
 }
 

@@ -156,13 +156,14 @@ impl Encoded {
         self.bytes.len() as u64
     }
 
-    /// Writes the header in front and gives all bytes of the record.
-    pub(crate) fn seal(&mut self, sequence: u64, salt: u64) -> &[u8] {
+    /// Writes the header in front and gives all bytes of the record. `place`: records before it under the same sync.
+    pub(crate) fn seal(&mut self, sequence: u64, salt: u64, place: u32) -> &[u8] {
         let length = (self.bytes.len() - RECORD_HEADER_BYTES) as u32;
         let header = RecordHeader {
             length,
             sequence,
             kind: self.kind,
+            place,
             payload_crc: self.payload_crc,
             plain_length: self.plain_length,
         };

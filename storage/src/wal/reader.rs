@@ -4,6 +4,7 @@
 //! |-------------------------------------------------------|-------------------------------------------------|
 //! | a record that stops early, nothing valid after it      | torn tail of a crash: never acknowledged        |
 //! | an unreadable stretch, then a valid record             | damage: counted in records (by the gap in the sequence) and bytes |
+//! | the same with a zeroed sector in it, all lost records and those after it being of the last group of the file | torn tail: a power cut during the one sync of that group, which was never acknowledged |
 //! | a whole header, but a payload that fails its checksum  | the same, without a search                      |
 //!
 //! Memory: one record and a window of 64 KiB, whatever the file's size.
@@ -52,10 +53,23 @@ pub(crate) struct WalReader {
     damage_from: Option<u64>,
     /// The record found behind a damaged stretch, to be given next.
     pending: Option<Found>,
+    /// Lost records of the group that is being read: torn if it is the file's last one, damaged if not.
+    suspect: Option<Suspect>,
     /// The end mark was seen.
     is_ended: bool,
 }
 
+/// An unreadable stretch inside a group.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    /// Sequence of the group's first record.
+    group: u64,
+    records: u64,
+    bytes: u64,
+}
+
+/// What a disk writes at once; a sector that was not written reads as zeros.
+const SECTOR_BYTES: u64 = 512;
 const WINDOW_BYTES: usize = 64 << 10;
 
 impl WalReader {
@@ -71,9 +85,17 @@ impl WalReader {
         let Some(header) = FileHeader::from_head(&bytes) else { return Ok(None) };
         let at = FILE_HEAD_BYTES as u64;
         let expected_sequence = header.first_sequence;
-        let reader =
-            Self { file, len, header, at, expected_sequence, damage_from: None, pending: None, is_ended: false };
-        Ok(Some(reader))
+        Ok(Some(Self {
+            file,
+            len,
+            header,
+            at,
+            expected_sequence,
+            damage_from: None,
+            pending: None,
+            suspect: None,
+            is_ended: false,
+        }))
     }
 
     pub(crate) fn header(&self) -> FileHeader {
@@ -115,20 +137,54 @@ impl WalReader {
             };
             self.at = end;
             self.is_ended = header.kind == RecordKind::End;
-            let gap = header.sequence.saturating_sub(self.expected_sequence);
-            self.expected_sequence = header.sequence + 1;
+            let expected = std::mem::replace(&mut self.expected_sequence, header.sequence + 1);
+            let group = header.sequence.saturating_sub(u64::from(header.place));
+            // A later group was begun, so this one had been synced.
+            let mut lost = self.suspect.take_if(|suspect| suspect.group < group);
+            if let Some(from) = self.damage_from.take() {
+                let found = Suspect { group, records: header.sequence.saturating_sub(expected), bytes: start - from };
+                if found.records > 0 && expected >= group && self.has_zeroed_sector(from, start)? {
+                    let before = self.suspect.get_or_insert(Suspect { group, records: 0, bytes: 0 });
+                    before.records += found.records;
+                    before.bytes += found.bytes;
+                } else {
+                    let before = lost.get_or_insert(Suspect { group, records: 0, bytes: 0 });
+                    before.records += found.records;
+                    before.bytes += found.bytes;
+                }
+            }
             let record = Found::Record { sequence: header.sequence, kind: header.kind, payload };
-            let Some(from) = self.damage_from.take() else { return Ok(Some(record)) };
+            let Some(lost) = lost else { return Ok(Some(record)) };
             self.pending = Some(record);
-            return Ok(Some(Found::Damage { records: gap, bytes: start - from }));
+            return Ok(Some(Found::Damage { records: lost.records, bytes: lost.bytes }));
         }
     }
 
     /// What the end of the file means, once.
     fn tail(&mut self) -> Option<Found> {
-        let from = self.damage_from.take()?;
-        let bytes = self.len - from;
+        let suspect = self.suspect.take().map(|suspect| suspect.bytes);
+        let rest = self.damage_from.take().map(|from| self.len - from);
+        let bytes = suspect.unwrap_or_default() + rest.unwrap_or_default();
+        if suspect.is_none() && rest.is_none() {
+            return None;
+        }
         Some(if self.is_ended { Found::Damage { records: 0, bytes } } else { Found::TornTail { bytes } })
+    }
+
+    /// True when a sector, or the part of one that lies in the stretch, was never written.
+    fn has_zeroed_sector(&self, from: u64, end: u64) -> std::io::Result<bool> {
+        let mut at = from;
+        let mut bytes = [0; SECTOR_BYTES as usize];
+        while at < end {
+            let next = (at / SECTOR_BYTES + 1) * SECTOR_BYTES;
+            let part = &mut bytes[..(next.min(end) - at) as usize];
+            self.file.read_exact_at(part, at)?;
+            if part.iter().all(|byte| *byte == 0) {
+                return Ok(true);
+            }
+            at = next;
+        }
+        Ok(false)
     }
 
     /// A whole header at this offset whose sequence is not in the past.
@@ -176,4 +232,11 @@ impl WalReader {
         }
         Ok(None)
     }
+}
+
+/// True when neither copy of a file's header was ever written.
+pub(crate) fn is_unwritten_head(file: &dyn ReadAt) -> std::io::Result<bool> {
+    let mut bytes = [0; FILE_HEAD_BYTES];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes.iter().all(|byte| *byte == 0))
 }

@@ -3,13 +3,14 @@
 //! ```text
 //! file    header 40 | 0 to byte 512 | the same header again 40                                          552 bytes
 //! header  magic "HDSCPWAL" 8 | version u32 | 0 u32 | salt u64 | first sequence u64 | 0 u32 | crc u32      40 bytes
-//! record  magic u32 | length u32 | sequence u64 | kind u8, 0 0 0 | payload crc u32 | plain length u32 | crc u32   32 bytes
+//! record  magic u32 | length u32 | sequence u64 | kind u8, place u24 | payload crc u32 | plain length u32 | crc u32   32 bytes
 //!         payload, `length` bytes: as it is when the plain length is 0, else zstd
 //! ```
 //!
 //! The CRC-32C of a record header is taken over the file's salt and the header, and the header holds the
 //! CRC of the payload. So a record of another file, left over on reused blocks, never counts as valid, and
-//! a reader can step over a damaged payload as long as its header is whole. Without the salt nothing could be
+//! a reader can step over a damaged payload as long as its header is whole. The place of a record in its group
+//! tells a reader what was synced together: damage in the last group of a file is what a power cut leaves. Without the salt nothing could be
 //! read, so the file header stands twice, in two sectors.
 
 /// Version of files written by this release.
@@ -25,6 +26,8 @@ pub(crate) const RECORD_HEADER_BYTES: usize = 32;
 /// All parts start at a multiple of this.
 pub(crate) const ALIGNMENT: usize = 8;
 
+/// Largest place in a group: it has three bytes.
+const PLACE_MAX: u32 = (1 << 24) - 1;
 const FILE_MAGIC: &[u8; 8] = b"HDSCPWAL";
 const RECORD_MAGIC: u32 = u32::from_le_bytes(*b"rec\x1e");
 
@@ -59,6 +62,8 @@ pub(crate) struct RecordHeader {
     pub sequence: u64,
     /// What the payload is.
     pub kind: RecordKind,
+    /// Records before it that were written and synced together with it; at most [`PLACE_MAX`].
+    pub place: u32,
     /// CRC-32C of the payload as it stands in the file.
     pub payload_crc: u32,
     /// Bytes of the payload before compression; 0 when it is not compressed.
@@ -106,6 +111,7 @@ impl RecordHeader {
             RecordKind::Append => 2,
             RecordKind::End => 3,
         };
+        bytes[17..20].copy_from_slice(&self.place.min(PLACE_MAX).to_le_bytes()[..3]);
         bytes[20..24].copy_from_slice(&self.payload_crc.to_le_bytes());
         bytes[24..28].copy_from_slice(&self.plain_length.to_le_bytes());
         let crc = header_crc(salt, &bytes);
@@ -128,6 +134,7 @@ impl RecordHeader {
             length: u32_at(bytes, 4),
             sequence: u64_at(bytes, 8),
             kind,
+            place: u32::from_le_bytes([bytes[17], bytes[18], bytes[19], 0]),
             payload_crc: u32_at(bytes, 20),
             plain_length: u32_at(bytes, 24),
         })
@@ -156,8 +163,14 @@ mod tests {
         let mut head = file.to_head();
         head[..512].fill(0xff);
         assert_eq!(FileHeader::from_head(&head), Some(file), "the second copy");
-        let record =
-            RecordHeader { length: 64, sequence: 10, kind: RecordKind::Append, payload_crc: 5, plain_length: 90 };
+        let record = RecordHeader {
+            length: 64,
+            sequence: 10,
+            kind: RecordKind::Append,
+            place: 3,
+            payload_crc: 5,
+            plain_length: 90,
+        };
         let bytes = record.to_bytes(77);
         assert_eq!(RecordHeader::from_bytes(&bytes, 77), Some(record));
         assert_eq!(RecordHeader::from_bytes(&bytes, 78), None, "a record of another file");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::payload::Encoded;
-use super::record::{FileHeader, VERSION};
+use super::record::{FILE_HEAD_BYTES, FileHeader, VERSION};
 use super::store::{WalSink, WalStore};
 use crate::table::TABLES;
 
@@ -26,6 +26,11 @@ pub(crate) struct WalFile {
     is_ended: bool,
 }
 
+/// Bytes before the first append of a file of this release: head and schemas.
+pub(crate) fn opening_bytes() -> u64 {
+    FILE_HEAD_BYTES as u64 + TABLES.iter().map(|table| Encoded::schema(table).len()).sum::<u64>()
+}
+
 impl WalFile {
     /// Makes a new file with all schemas. In a directory it is durable under its name; in a store of whole objects
     /// nothing is there before the first records come.
@@ -37,8 +42,8 @@ impl WalFile {
         let store = Arc::clone(store);
         let mut head = FileHeader { version: VERSION, salt, first_sequence }.to_head().to_vec();
         let mut next_sequence = first_sequence;
-        for table in TABLES {
-            head.extend_from_slice(Encoded::schema(table).seal(next_sequence, salt));
+        for (table, place) in TABLES.iter().zip(0..) {
+            head.extend_from_slice(Encoded::schema(table).seal(next_sequence, salt, place));
             next_sequence += 1;
         }
         let is_one_group = store.is_one_group_per_file();
@@ -58,13 +63,14 @@ impl WalFile {
     pub(crate) fn append<'a>(&mut self, records: impl Iterator<Item = &'a mut Encoded>) -> io::Result<u64> {
         let (mut sequence, salt) = (self.next_sequence, self.salt);
         let mut sealed: Vec<&[u8]> = Vec::new();
-        for record in records {
-            sealed.push(record.seal(sequence, salt));
+        for (record, place) in records.zip(0..) {
+            sealed.push(record.seal(sequence, salt, place));
             sequence += 1;
         }
         let mut end = Encoded::end();
         if self.store.is_one_group_per_file() {
-            sealed.push(end.seal(sequence, salt));
+            // Objects are made whole: whoever finds the end mark knows that nothing before it can be torn.
+            sealed.push(end.seal(sequence, salt, 0));
             sequence += 1;
             self.is_ended = true;
         }
@@ -89,7 +95,7 @@ impl WalFile {
             return Ok(());
         }
         let mut end = Encoded::end();
-        let end = end.seal(self.next_sequence, self.salt).to_vec();
+        let end = end.seal(self.next_sequence, self.salt, 0).to_vec();
         self.write(&[&end]).map(drop)
     }
 

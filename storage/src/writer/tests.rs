@@ -23,7 +23,13 @@ impl Bench {
         let config = Config { data: dir.path().join("data"), ..Config::default() };
         let place::Owned { place, hold } =
             crate::directory::open(Arc::new(crate::disk::LocalDisk), &config.data).expect("it can be made");
-        let published = Arc::new(Published::new(config, Arc::new(SystemClock), place));
+        let runtime = tokio::runtime::Runtime::new().expect("threads");
+        let damage = std::thread::scope(|scope| {
+            let loading = || runtime.block_on(crate::damage::Damage::load(&place.store));
+            scope.spawn(loading).join().expect("no panic").expect("readable")
+        });
+        runtime.shutdown_background();
+        let published = Arc::new(Published::new(config, Arc::new(SystemClock), place, damage));
         let (_, appends) = mpsc::channel(1);
         let (_, commands) = mpsc::channel(1);
         let (jobs, _) = std::sync::mpsc::sync_channel(1);

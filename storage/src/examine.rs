@@ -1,0 +1,140 @@
+//! Reading a segment whole, to know whether it is what it should be.
+
+use std::collections::HashSet;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tokio::runtime::Handle;
+
+use crate::error::Error;
+use crate::index::IndexBuilder;
+use crate::published::Published;
+use crate::segment::SegmentScan;
+use crate::snapshot::{SegmentMeta, Snapshot};
+use crate::table::Table;
+
+/// Rows that are decoded at once.
+const BATCH_ROWS: usize = 8192;
+/// One examination for a failed query ends after this time; what is left is looked at by the next one.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is wrong with a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The file is not there.
+    Missing,
+    /// Its bytes are not what was written.
+    Damaged(String),
+    /// The store or the disk did not give the bytes; they may be fine.
+    Unreadable(String),
+}
+
+impl std::fmt::Display for Fault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => f.write_str("the file is missing"),
+            Self::Damaged(detail) => write!(f, "damaged: {detail}"),
+            Self::Unreadable(detail) => write!(f, "cannot be read: {detail}"),
+        }
+    }
+}
+
+/// Reads every row of a segment and gives what its index should hold. Blocking; contains panics of the decoder.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) fn read_whole(
+    store: &Arc<dyn ObjectStore>,
+    runtime: &Handle,
+    table: &'static Table,
+    segment: &SegmentMeta,
+) -> Result<Option<Vec<u8>>, Fault> {
+    let found = runtime.block_on(store.head(&segment.path)).map_err(|error| unreadable(&error))?;
+    if found.size != segment.size_bytes {
+        return Err(Fault::Damaged(format!("{} bytes instead of {}", found.size, segment.size_bytes)));
+    }
+    let reading = AssertUnwindSafe(|| -> Result<(u64, Option<Vec<u8>>), Error> {
+        let mut index = IndexBuilder::new(table);
+        let columns = (0..table.columns().len()).collect();
+        let mut scan = SegmentScan::open(store, runtime, table, segment, columns, BATCH_ROWS)?;
+        let mut n_rows = 0;
+        while let Some(rows) = scan.next()? {
+            n_rows += rows.num_rows() as u64;
+            if let Some(index) = &mut index {
+                index.add(&rows);
+            }
+        }
+        Ok((n_rows, index.and_then(IndexBuilder::finish)))
+    });
+    match std::panic::catch_unwind(reading) {
+        Ok(Ok((n_rows, index))) if n_rows == segment.n_rows => Ok(index),
+        Ok(Ok((n_rows, _))) => Err(Fault::Damaged(format!("{n_rows} rows instead of {}", segment.n_rows))),
+        Ok(Err(error)) => Err(classify(store, runtime, segment, &error)),
+        Err(_) => Err(Fault::Damaged("its decoder panicked".to_owned())),
+    }
+}
+
+/// Damaged when the bytes can be read and the error stays; unreadable when they cannot.
+fn classify(store: &Arc<dyn ObjectStore>, runtime: &Handle, segment: &SegmentMeta, error: &Error) -> Fault {
+    match runtime.block_on(async { store.get(&segment.path).await?.bytes().await }) {
+        Ok(_) => Fault::Damaged(error.to_string()),
+        Err(error) => unreadable(&error),
+    }
+}
+
+fn unreadable(error: &object_store::Error) -> Fault {
+    match error {
+        object_store::Error::NotFound { .. } => Fault::Missing,
+        error => Fault::Unreadable(error.to_string()),
+    }
+}
+
+/// Looks for damage among the segments of a snapshot whose reading failed. Damaged ones are left out of later
+/// snapshots. Gives how many were found.
+pub(crate) async fn find_damage(published: &Arc<Published>, snapshot: &Snapshot) -> u64 {
+    let known = published.damage.known();
+    let live = live_segments(published);
+    let tables = snapshot.tables.iter().flat_map(|table| table.segments.iter().map(|segment| (table.table, segment)));
+    // Segments that compaction or retention took away meanwhile are missing rightly.
+    let suspects: Vec<(&'static Table, Arc<SegmentMeta>)> = tables
+        .filter(|(_, segment)| live.contains(&segment.path) && !known.holds(&segment.path))
+        .map(|(table, segment)| (table, Arc::clone(segment)))
+        .collect();
+    let (store, runtime) = (Arc::clone(&published.place.store), Handle::current());
+    let looking = tokio::task::spawn_blocking(move || {
+        let until = Instant::now() + PATIENCE;
+        let mut found = Vec::new();
+        for (table, segment) in suspects {
+            if Instant::now() > until {
+                tracing::warn!("looking for a damaged segment takes too long; the next failed query goes on");
+                break;
+            }
+            match read_whole(&store, &runtime, table, &segment) {
+                Ok(_) => {}
+                Err(fault @ (Fault::Missing | Fault::Damaged(_))) => found.push((segment, fault.to_string())),
+                Err(Fault::Unreadable(error)) => {
+                    tracing::error!(segment = %segment.path, error, "a segment cannot be read at the moment");
+                }
+            }
+        }
+        found
+    });
+    let found = looking.await.unwrap_or_default();
+    let live = live_segments(published);
+    let mut n_found = 0;
+    for (segment, detail) in found.into_iter().filter(|(segment, _)| live.contains(&segment.path)) {
+        n_found += u64::from(published.damage.add(&segment, detail).await);
+    }
+    published.counters.damaged_segments.add(n_found);
+    n_found
+}
+
+/// Paths of all segments that are alive now.
+fn live_segments(published: &Published) -> HashSet<Path> {
+    let views: Vec<_> = published.tenants().values().map(|cell| cell.load_full()).collect();
+    let segments = views.iter().flat_map(|view| &view.tables).flat_map(|table| table.segments.iter());
+    segments.map(|segment| segment.path.clone()).collect()
+}

@@ -1,0 +1,473 @@
+//! Looking into a place from outside, for people: `hodoscope storage verify`, `ls`, `export`, `rebuild-index`.
+//!
+//! Looking needs no lock and touches nothing, so it works while a collector runs: files that come and go meanwhile are
+//! no problems. Building indexes needs the right to write, as the collector does.
+
+use std::collections::BTreeMap;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use model::{TenantId, TimeRange};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde::Serialize;
+use tokio::runtime::Handle;
+
+use crate::config::Config;
+use crate::disk::Hold;
+use crate::error::{Error, Result};
+use crate::examine::{Fault, read_whole};
+use crate::paths;
+use crate::place::{self, Owned, Place};
+use crate::recovery;
+use crate::snapshot::SegmentMeta;
+use crate::table::Table;
+use crate::table_log::TableLog;
+use crate::wal::payload::{Schemas, decode_append};
+use crate::wal::record::RecordKind;
+use crate::wal::{Found, WalReader};
+
+/// A place that is looked at.
+#[derive(Debug)]
+pub struct Inspector {
+    place: Place,
+    /// `None` when it only looks.
+    hold: Option<Arc<dyn Hold>>,
+}
+
+/// What lies in a place.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Listing {
+    /// The place, as given.
+    pub data: String,
+    /// Name of its writer in the table logs.
+    pub writer: String,
+    /// WAL files.
+    pub wal: Files,
+    /// Damaged files, kept for people.
+    pub quarantine: Files,
+    /// Tables by tenant and name.
+    pub tables: Vec<TableListing>,
+}
+
+/// How many files, and how large.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Files {
+    /// Number of files.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// One table of one tenant.
+#[derive(Clone, Debug, Serialize)]
+pub struct TableListing {
+    /// Whose it is.
+    pub tenant: String,
+    /// Its name.
+    pub table: String,
+    /// Version of its log.
+    pub version: i64,
+    /// Live segments.
+    pub segments: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// By UTC day, oldest first.
+    pub days: Vec<DayListing>,
+}
+
+/// One day of a table.
+#[derive(Clone, Debug, Serialize)]
+pub struct DayListing {
+    /// `YYYY-MM-DD`.
+    pub day: String,
+    /// Live segments.
+    pub segments: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// What reading everything showed.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Verification {
+    /// WAL files read.
+    pub wal_files: u64,
+    /// Whole appends in them.
+    pub wal_records: u64,
+    /// Files that end in the middle of a record, as after a crash or while a collector writes: no problem.
+    pub torn_tails: u64,
+    /// Tables whose logs were read.
+    pub tables: u64,
+    /// Segments read.
+    pub segments: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Indexes that hold exactly what their segments hold.
+    pub indexes: u64,
+    /// Indexes that are missing or of another release: they are built when they are asked for, no problem.
+    pub indexes_to_build: u64,
+    /// What is not as it should be; empty when all is well.
+    pub problems: Vec<Problem>,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Problem {
+    /// The file or table.
+    pub path: String,
+    /// What is wrong and what it costs.
+    pub detail: String,
+}
+
+/// What to export.
+#[derive(Clone, Debug)]
+pub struct Export {
+    /// Whose rows.
+    pub tenant: TenantId,
+    /// Which table.
+    pub table: &'static Table,
+    /// Segments with rows in this range are taken, whole.
+    pub range: TimeRange,
+    /// Directory for the files; made when missing.
+    pub to: PathBuf,
+}
+
+/// What was exported.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Exported {
+    /// Files written.
+    pub files: u64,
+    /// Rows in them.
+    pub rows: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+/// What rebuilding did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Rebuilt {
+    /// Indexes that were right.
+    pub kept: u64,
+    /// Indexes written.
+    pub built: u64,
+    /// Segments that cannot be read.
+    pub problems: Vec<Problem>,
+}
+
+impl Inspector {
+    /// Looks only: no lock, nothing is touched.
+    ///
+    /// # Errors
+    /// [`Error::Open`] with what to do.
+    pub async fn look(config: &Config) -> Result<Self> {
+        let config = config.clone();
+        let path = config.data.clone();
+        let opening = tokio::task::spawn_blocking(move || place::look(&config));
+        let place = opening.await.unwrap_or_else(|error| Err(Error::Open { path, detail: error.to_string() }))?;
+        Ok(Self { place, hold: None })
+    }
+
+    /// With the right to write.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while a collector runs, [`Error::Open`] with what to do.
+    pub async fn own(config: &Config) -> Result<Self> {
+        // An empty place is made by a collector, not by looking at it.
+        drop(Self::look(config).await?);
+        let config = config.clone();
+        let path = config.data.clone();
+        let network = Handle::current();
+        let opening = tokio::task::spawn_blocking(move || place::open(&config, &network));
+        let Owned { place, hold } =
+            opening.await.unwrap_or_else(|error| Err(Error::Open { path, detail: error.to_string() }))?;
+        Ok(Self { place, hold: Some(hold) })
+    }
+
+    /// What lies there, by the table logs.
+    ///
+    /// # Errors
+    /// When a table log cannot be read.
+    pub async fn list(&self) -> Result<Listing> {
+        let wal = self.wal_entries().await?;
+        let quarantine: Vec<_> = self.place.store.list(Some(&paths::quarantine())).try_collect().await?;
+        let mut listing = Listing {
+            data: self.place.name.display().to_string(),
+            writer: self.place.writer.clone(),
+            wal: Files { files: wal.len() as u64, bytes: wal.iter().map(|file| file.bytes).sum() },
+            quarantine: Files { files: quarantine.len() as u64, bytes: quarantine.iter().map(|file| file.size).sum() },
+            tables: Vec::new(),
+        };
+        for (tenant, table) in self.tables().await? {
+            let log = TableLog::open(&self.place, &tenant, table).await?;
+            let mut days: BTreeMap<i32, DayListing> = BTreeMap::new();
+            for segment in log.segments.iter() {
+                let day = days.entry(segment.day).or_insert_with(|| DayListing {
+                    day: paths::date(segment.day),
+                    segments: 0,
+                    rows: 0,
+                    bytes: 0,
+                });
+                day.segments += 1;
+                day.rows += segment.n_rows;
+                day.bytes += segment.size_bytes;
+            }
+            let days: Vec<DayListing> = days.into_values().collect();
+            listing.tables.push(TableListing {
+                tenant: tenant.to_string(),
+                table: table.name.to_owned(),
+                version: log.version,
+                segments: days.iter().map(|day| day.segments).sum(),
+                rows: days.iter().map(|day| day.rows).sum(),
+                bytes: days.iter().map(|day| day.bytes).sum(),
+                days,
+            });
+        }
+        Ok(listing)
+    }
+
+    /// Reads everything: WAL records with their checksums, table logs, every row of every segment, every index.
+    ///
+    /// # Errors
+    /// When the place cannot be listed; damage is in the answer.
+    pub async fn verify(&self) -> Result<Verification> {
+        let mut seen = Verification::default();
+        self.verify_wal(&mut seen).await?;
+        let quarantine = self.list_quarantine().await?;
+        for path in quarantine {
+            let detail = "it was damaged and is kept for people; remove it when its rows are restored or given up";
+            seen.problems.push(Problem { path, detail: detail.to_owned() });
+        }
+        for (tenant, table) in self.tables().await? {
+            seen.tables += 1;
+            let log = match TableLog::open(&self.place, &tenant, table).await {
+                Ok(log) => log,
+                Err(error) => {
+                    let path = paths::table_log(&paths::table(&tenant, table)).to_string();
+                    seen.problems.push(Problem { path, detail: error.to_string() });
+                    continue;
+                }
+            };
+            for segment in log.segments.iter() {
+                self.verify_segment(&mut seen, &tenant, table, segment).await?;
+            }
+        }
+        Ok(seen)
+    }
+
+    async fn verify_segment(
+        &self,
+        seen: &mut Verification,
+        tenant: &TenantId,
+        table: &'static Table,
+        segment: &Arc<SegmentMeta>,
+    ) -> Result<()> {
+        let read = self.read_segment(table, segment).await;
+        let index = match read {
+            Ok(index) => index,
+            // Compaction and retention go on while we read.
+            Err(Fault::Missing) if !self.is_alive(tenant, table, &segment.path).await? => return Ok(()),
+            Err(fault) => {
+                seen.segments += 1;
+                let detail = format!("{fault}; {} rows", segment.n_rows);
+                seen.problems.push(Problem { path: segment.path.to_string(), detail });
+                return Ok(());
+            }
+        };
+        seen.segments += 1;
+        seen.rows += segment.n_rows;
+        seen.bytes += segment.size_bytes;
+        let Some(wanted) = index else { return Ok(()) };
+        match self.read_object(&paths::index(&segment.path)).await? {
+            Some(found) if found == wanted => seen.indexes += 1,
+            // Head and version: another release writes other bytes.
+            Some(found) if found.get(..12) == wanted.get(..12) => {
+                let path = paths::index(&segment.path).to_string();
+                let detail = "it does not hold what its segment holds; run `hodoscope storage rebuild-index`";
+                seen.problems.push(Problem { path, detail: detail.to_owned() });
+            }
+            _ => seen.indexes_to_build += 1,
+        }
+        Ok(())
+    }
+
+    async fn verify_wal(&self, seen: &mut Verification) -> Result<()> {
+        let wal = Arc::clone(&self.place.wal);
+        let name = self.place.name.clone();
+        let reading = tokio::task::spawn_blocking(move || -> std::io::Result<Verification> {
+            let mut seen = Verification::default();
+            for entry in wal.list()? {
+                let path = wal.name(entry.first_sequence);
+                match read_wal_file(&*wal, entry.first_sequence, &mut seen) {
+                    Ok(()) => {}
+                    // Its rows went to segments meanwhile.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(error) => seen
+                        .problems
+                        .push(Problem { path: path.display().to_string(), detail: format!("cannot be read: {error}") }),
+                }
+            }
+            Ok(seen)
+        });
+        let read = reading.await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        let read = read.map_err(|error| Error::Open { path: name, detail: format!("cannot read its WAL: {error}") })?;
+        *seen = read;
+        Ok(())
+    }
+
+    /// Copies the live segments of a table into a directory: plain Parquet files, by day.
+    ///
+    /// # Errors
+    /// When a segment cannot be read or a file not written; files that exist are never overwritten.
+    pub async fn export(&self, export: &Export) -> Result<Exported> {
+        let log = TableLog::open(&self.place, &export.tenant, export.table).await?;
+        let mut exported = Exported::default();
+        let wanted = |segment: &&Arc<SegmentMeta>| {
+            segment.time_range.start < export.range.end && export.range.start < segment.time_range.end
+        };
+        for segment in log.segments.iter().filter(wanted) {
+            let name = segment.path.filename().unwrap_or_default();
+            let path = export.to.join(format!("{}-{}-{name}", export.table.name, paths::date(segment.day)));
+            let bytes = self.place.store.get(&segment.path).await?.bytes().await?;
+            write_new(path, bytes).await?;
+            exported.files += 1;
+            exported.rows += segment.n_rows;
+            exported.bytes += segment.size_bytes;
+        }
+        Ok(exported)
+    }
+
+    /// Builds the indexes that are missing or wrong.
+    ///
+    /// # Errors
+    /// [`Error::Open`] without the right to write, and when the place cannot be read or written.
+    pub async fn rebuild_index(&self) -> Result<Rebuilt> {
+        if self.hold.is_none() {
+            let detail = "building indexes needs the right to write".to_owned();
+            return Err(Error::Open { path: self.place.name.clone(), detail });
+        }
+        let mut rebuilt = Rebuilt::default();
+        for (tenant, table) in self.tables().await? {
+            let log = TableLog::open(&self.place, &tenant, table).await?;
+            for segment in log.segments.iter() {
+                match self.read_segment(table, segment).await {
+                    Ok(None) => {}
+                    Ok(Some(wanted)) => {
+                        let path = paths::index(&segment.path);
+                        if self.read_object(&path).await?.is_some_and(|found| found == wanted) {
+                            rebuilt.kept += 1;
+                        } else {
+                            self.place.store.put(&path, wanted.into()).await?;
+                            rebuilt.built += 1;
+                        }
+                    }
+                    Err(fault) => {
+                        rebuilt.problems.push(Problem { path: segment.path.to_string(), detail: fault.to_string() });
+                    }
+                }
+            }
+        }
+        Ok(rebuilt)
+    }
+
+    async fn tables(&self) -> Result<Vec<(TenantId, &'static Table)>> {
+        let mut tables = recovery::tables(&self.place).await?;
+        tables.sort_by(|a, b| a.0.as_str().cmp(b.0.as_str()).then_with(|| a.1.index().cmp(&b.1.index())));
+        Ok(tables)
+    }
+
+    async fn wal_entries(&self) -> Result<Vec<crate::wal::store::WalEntry>> {
+        let wal = Arc::clone(&self.place.wal);
+        let listing = tokio::task::spawn_blocking(move || wal.list()).await;
+        let listed = listing.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+        listed.map_err(|error| Error::Open {
+            path: self.place.name.clone(),
+            detail: format!("cannot list its WAL: {error}"),
+        })
+    }
+
+    /// WAL files and notes; of a table that was set aside, its directory only.
+    async fn list_quarantine(&self) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        for dir in [paths::quarantine(), paths::damaged_segments()] {
+            let listed = self.place.store.list_with_delimiter(Some(&dir)).await?;
+            found.extend(listed.objects.into_iter().map(|object| object.location.to_string()));
+        }
+        let tables = self.place.store.list_with_delimiter(Some(&paths::damaged_tables())).await?;
+        found.extend(tables.common_prefixes.into_iter().map(|table| table.to_string()));
+        Ok(found)
+    }
+
+    async fn read_segment(&self, table: &'static Table, segment: &Arc<SegmentMeta>) -> Result<Option<Vec<u8>>, Fault> {
+        let (store, segment, runtime) = (Arc::clone(&self.place.store), Arc::clone(segment), Handle::current());
+        let reading = tokio::task::spawn_blocking(move || read_whole(&store, &runtime, table, &segment));
+        reading.await.unwrap_or_else(|error| Err(Fault::Unreadable(error.to_string())))
+    }
+
+    async fn read_object(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        match self.place.store.get(path).await {
+            Ok(found) => Ok(Some(found.bytes().await?.to_vec())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn is_alive(&self, tenant: &TenantId, table: &'static Table, segment: &Path) -> Result<bool> {
+        let log = TableLog::open(&self.place, tenant, table).await?;
+        Ok(log.segments.iter().any(|other| other.path == *segment))
+    }
+}
+
+fn read_wal_file(wal: &dyn crate::wal::WalStore, first_sequence: u64, seen: &mut Verification) -> std::io::Result<()> {
+    let path = wal.name(first_sequence).display().to_string();
+    let file = wal.open(first_sequence)?;
+    let is_short = file.len() < (crate::wal::record::FILE_HEAD_BYTES + crate::wal::record::RECORD_HEADER_BYTES) as u64;
+    seen.wal_files += 1;
+    let Some(mut reader) = WalReader::open(file)? else {
+        if is_short {
+            seen.torn_tails += 1;
+        } else {
+            seen.problems.push(Problem { path, detail: "its head is damaged: no record can be read".to_owned() });
+        }
+        return Ok(());
+    };
+    let mut schemas = Schemas::new();
+    while let Some(found) = reader.next()? {
+        let problem = match found {
+            Found::Record { kind: RecordKind::Append, sequence, payload } => {
+                seen.wal_records += 1;
+                decode_append(&payload, &schemas, |_, _| true).err().map(|error| format!("record {sequence}: {error}"))
+            }
+            Found::Record { kind: RecordKind::Schema, payload, .. } => {
+                schemas.add(&payload).err().map(|error| format!("a schema cannot be read: {error}"))
+            }
+            Found::Record { kind: RecordKind::End, .. } => None,
+            Found::Damage { records, bytes } => Some(format!("{records} records in {bytes} bytes are lost")),
+            Found::TornTail { .. } => {
+                seen.torn_tails += 1;
+                None
+            }
+        };
+        seen.problems.extend(problem.map(|detail| Problem { path: path.clone(), detail }));
+    }
+    Ok(())
+}
+
+async fn write_new(path: PathBuf, bytes: bytes::Bytes) -> Result<()> {
+    use std::io::Write as _;
+    let writing = move || -> std::io::Result<()> {
+        std::fs::create_dir_all(path.parent().unwrap_or(FilePath::new(".")))?;
+        let mut file = std::fs::File::create_new(&path)
+            .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+        file.write_all(&bytes)?;
+        file.sync_all()
+    };
+    let written = tokio::task::spawn_blocking(writing).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    written.map_err(|source| Error::Write { path: "the export".into(), source })
+}
