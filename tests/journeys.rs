@@ -362,3 +362,120 @@ async fn table_functions_answer_what_the_api_answers() {
         assert!(names.contains(&name), "{names:?}");
     }
 }
+
+/// The map of the last hour holds the edges of the scenario, once, whether or not its traces are at rest; each service
+/// knows its neighbours; journeys are compared with each other and with the usual.
+#[tokio::test]
+async fn map_services_and_comparisons_agree_with_the_scenario() {
+    let server = Server::start();
+    let client = Client::new(&server);
+    let scenario = scenarios().into_iter().find(|scenario| scenario.name.starts_with("01")).expect("a checkout");
+    client.send_all(Transport::Grpc, &scenario.request).await;
+
+    let (status, map) = get(&server, "/api/map?vs=previous").await;
+    assert_eq!(status, 200, "{map}");
+    let map: api::MapAnswer = serde_json::from_value(map).expect("a map");
+    assert!(!map.incomplete, "{:?}", map.incomplete_reason);
+    let mut edges: Vec<String> = map
+        .edges
+        .iter()
+        .map(|edge| {
+            let (from, to, now) = (&edge.source, &edge.target, &edge.now);
+            format!("{from} -> {to} | {}/{} | {} | {}", edge.protocol, edge.system, now.calls, now.errors)
+        })
+        .collect();
+    edges.sort();
+    assert_eq!(json!(edges), sorted(&scenario.expected["edges"]));
+    for edge in &map.edges {
+        assert_eq!(edge.changes, ["appeared"], "{edge:?}");
+        assert!(edge.before.is_none() && edge.slowest_journey.is_some(), "{edge:?}");
+        let line = if edge.protocol == "route" {
+            "thin"
+        } else if edge.style == "async" {
+            "dashed"
+        } else {
+            "solid"
+        };
+        assert_eq!(edge.line, line, "{edge:?}");
+    }
+    for node in &map.nodes {
+        let incoming = map.edges.iter().filter(|edge| edge.target == node.node);
+        assert_eq!(node.now.calls, incoming.map(|edge| edge.now.calls).sum::<u64>(), "{node:?}");
+    }
+
+    for node in map.nodes.iter().filter(|node| node.kind == "service") {
+        let (status, answer) = get(&server, &format!("/api/services/{}", node.label)).await;
+        assert_eq!(status, 200, "{answer}");
+        let answer: api::ServiceAnswer = serde_json::from_value(answer).expect("a service");
+        let n_into = map.edges.iter().filter(|edge| edge.target == node.node).count();
+        let n_out = map.edges.iter().filter(|edge| edge.source == node.node).count();
+        assert_eq!((answer.upstream.len(), answer.downstream.len()), (n_into, n_out), "{}", node.node);
+        assert_eq!(answer.points.iter().map(|point| point.requests).sum::<u64>(), answer.total.requests);
+        assert_eq!(answer.operations.iter().map(|one| one.requests).sum::<u64>(), answer.total.requests);
+        assert_eq!(answer.versions.iter().map(|version| version.spans).sum::<u64>(), answer.total.spans);
+    }
+
+    let seed = scenario.trace(scenario.expected["journeys"][0]["seed"].as_str().expect("a seed"));
+    let (status, same) = get(&server, &format!("/api/compare?a={seed}&b={seed}")).await;
+    assert_eq!(status, 200, "{same}");
+    let same: api::CompareAnswer = serde_json::from_value(same).expect("a comparison");
+    let journey = journey(&server, seed).await;
+    assert_eq!(same.steps.len(), journey.calls.len() + journey.hops.len());
+    assert!(same.steps.iter().all(|step| step.difference_nanos == Some(0)), "{:?}", same.steps);
+    assert_eq!(same.path.iter().filter_map(|part| part.a_nanos).sum::<i64>(), journey.settled_nanos);
+    assert!(same.attributes.is_empty() && same.findings_only_a.is_empty() && same.findings_only_b.is_empty());
+
+    let (status, usual) = get(&server, &format!("/api/compare?a={seed}&b=usual")).await;
+    assert_eq!(status, 200, "{usual}");
+    let usual: api::CompareAnswer = serde_json::from_value(usual).expect("a comparison");
+    assert_eq!((usual.b.kind.as_str(), usual.b.n), ("usual", 0), "nothing went before");
+    assert!(usual.b.basis.is_some() && usual.steps.len() == same.steps.len());
+
+    let (status, styles) = get(&server, "/api/compare/styles").await;
+    assert_eq!(status, 200, "{styles}");
+    let styles: api::StylesAnswer = serde_json::from_value(styles).expect("styles");
+    for (name, expected) in scenario.expected["comparison"].as_object().expect("a comparison") {
+        let row = styles.rows.iter().find(|row| row.protocol == *name).expect("a family");
+        for (key, found) in [("calls", row.calls), ("sends", row.sends), ("deliveries", row.deliveries)] {
+            assert!(expected[key].is_null() || expected[key] == json!(found), "{key} of {name}: {row:?}");
+        }
+        assert!(row.p50_nanos.is_none() || !row.too_few, "{row:?}");
+    }
+
+    for (path, status) in [
+        ("/api/compare", 400),
+        ("/api/compare?a=zz&b=usual", 400),
+        ("/api/compare?a=77&b=usual", 404),
+        ("/api/compare/styles?by=colour", 400),
+        ("/api/map?vs=never", 400),
+        ("/api/map?from=never", 400),
+        ("/api/services/nothing", 404),
+        ("/api/compare/styles?by=edge", 200),
+    ] {
+        let (found, body) = get(&server, path).await;
+        assert_eq!(found, status, "{path}: {body}");
+    }
+}
+
+/// The SQL of every finding of a scenario runs as it stands and finds rows: its like, and the finding itself.
+#[tokio::test]
+async fn the_sql_of_findings_finds_their_like() {
+    let mut told = std::collections::BTreeSet::new();
+    let server = Server::start();
+    let client = Client::new(&server);
+    let mut findings: Vec<JourneyFinding> = Vec::new();
+    for scenario in scenarios() {
+        client.send_all(Transport::Grpc, &scenario.request).await;
+        for expected in scenario.expected["journeys"].as_array().expect("journeys") {
+            let seed = scenario.trace(expected["seed"].as_str().expect("a seed")).to_owned();
+            findings.extend(journey(&server, &seed).await.findings);
+        }
+    }
+    for finding in findings.iter().filter(|finding| told.insert(finding.id.clone())) {
+        let (status, body) = sql::ask(&server, &finding.sql).await;
+        assert_eq!(status, 200, "{}: {} answered {body}", finding.id, finding.sql);
+        let answer: api::SqlAnswer = serde_json::from_str(&body).expect("rows");
+        assert!(!answer.rows.is_empty(), "{} finds nothing: {}", finding.id, finding.sql);
+    }
+    assert!(told.len() >= 15, "scenarios show many findings: {told:?}");
+}

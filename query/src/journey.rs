@@ -18,6 +18,7 @@ use model::{SpanId, TenantId, TraceId, UnixNanos};
 
 use crate::analysis::findings::{Finding, findings};
 use crate::analysis::journey::{Cut, Journey, journey};
+use crate::analysis::node::Node;
 use crate::analysis::thresholds::{Bounds, Thresholds};
 use crate::analysis::{Analysis, Options, analyze};
 use crate::engine::Engine;
@@ -75,6 +76,19 @@ fn looked_at(
 }
 
 impl Found {
+    /// Start of the main root, clocks corrected.
+    pub(crate) fn start(&self) -> i64 {
+        let scene = &self.journey.scene;
+        scene.start.get(scene.root).copied().unwrap_or_default()
+    }
+
+    /// Node of the main root's service.
+    pub(crate) fn entry(&self) -> String {
+        let scene = &self.journey.scene;
+        let root = scene.spans.get(scene.root).map(|root| &self.analysis.graph.spans[*root]);
+        root.map(|root| Node::service(&root.service).to_string()).unwrap_or_default()
+    }
+
     /// As the API writes it. `stored` says why storage may not hold everything.
     pub(crate) fn answer(&self, stored: Option<String>, now: UnixNanos) -> JourneyAnswer {
         answer::answer(self, stored, now)

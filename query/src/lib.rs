@@ -11,13 +11,16 @@
 //! | `analysis.rs`  | what a span is, who called whom: pure                                  |
 //! | `digest.rs`    | settled journeys and their parts at rest                               |
 //! | `journey.rs`   | a request over all its traces                                          |
-//! | `services.rs`  | services in a time range                                               |
+//! | `compare.rs`   | two journeys, one against the usual, ways of communicating             |
+//! | `map.rs`       | who talks to whom in a time range, and what changed                    |
+//! | `services.rs`  | services in a time range, and one of them                              |
 //! | `times.rs`     | moments in requests                                                    |
 //! | `http.rs`      | the table of routes, problems, answers                                 |
 //!
 //! The only room that has seen DataFusion; its types do not leave. Telemetry is never written from here.
 
 pub mod analysis;
+mod compare;
 mod config;
 mod digest;
 mod engine;
@@ -25,6 +28,7 @@ mod error;
 mod functions;
 pub mod http;
 mod journey;
+mod map;
 mod rows;
 mod search;
 mod services;
@@ -35,6 +39,7 @@ mod testing;
 mod times;
 mod trace;
 
+pub use compare::{By, Other};
 pub use config::Config;
 pub use digest::{Digest, Figured};
 pub use engine::Engine;

@@ -1,12 +1,24 @@
-//! `GET /api/services`: services seen in a time range, with rate, errors and durations of their requests.
+//! `GET /api/services` and `/api/services/{name}`: services seen in a time range, with rate, errors and durations of
+//! their requests; one of them with operations, neighbours and versions.
 
-use api::{ServiceItem, ServicesAnswer};
-use model::{TenantId, TimeRange};
+use std::collections::BTreeMap;
+use std::time::Instant;
 
+use api::{
+    ServiceAnswer, ServiceDependency, ServiceItem, ServiceOperation, ServicePoint, ServiceVersion, ServicesAnswer,
+};
+use arrow::array::RecordBatch;
+use datafusion::common::ScalarValue;
+use model::semconv::key;
+use model::{SpanKind, TenantId, TimeRange, UnixNanos};
+
+use crate::analysis::node::Node;
 use crate::engine::Engine;
-use crate::engine::session::incomplete;
-use crate::error::Result;
-use crate::rows::{Ints, Texts};
+use crate::engine::session::{Session, incomplete};
+use crate::error::{Error, Result};
+use crate::map::totals::{Edge, Totals, totals};
+use crate::map::{figures, style_of, whole_minutes};
+use crate::rows::{Ints, Texts, column_of};
 
 /// Services in an answer; a store with more has service names made of ids.
 const SERVICES_MAX: u64 = 10_000;
@@ -49,5 +61,197 @@ impl Engine {
             Ok(ServicesAnswer { services, incomplete, incomplete_reason })
         })
         .await
+    }
+}
+
+/// Points of a curve over time, at most.
+const POINTS_MAX: i64 = 120;
+/// Operations and versions in an answer.
+const PARTS_MAX: u64 = 500;
+
+/// Spans of one service, grouped by the expressions `part` and `part_kind`.
+fn requests_by(part: &str, part_kind: &str, order: &str) -> String {
+    let duration = "CASE WHEN kind IN (2, 5) THEN duration_nanos END";
+    format!(
+        "SELECT part, part_kind, count(*) AS spans, \
+                sum(CASE WHEN kind IN (2, 5) THEN 1 ELSE 0 END) AS requests, \
+                sum(CASE WHEN kind IN (2, 5) AND status_code = 2 THEN 1 ELSE 0 END) AS errors, \
+                min(start_time) AS first_time, max(start_time) AS last_time, \
+                arrow_cast(approx_percentile_cont({duration}, 0.5), 'Int64') AS p50, \
+                arrow_cast(approx_percentile_cont({duration}, 0.95), 'Int64') AS p95, \
+                arrow_cast(approx_percentile_cont({duration}, 0.99), 'Int64') AS p99 \
+         FROM (SELECT {part} AS part, {part_kind} AS part_kind, kind, status_code, duration_nanos, start_time \
+               FROM raw.spans \
+               WHERE start_time >= $from AND start_time < $to AND service_name = $service) \
+         GROUP BY part, part_kind ORDER BY {order}"
+    )
+}
+
+/// One group of requests.
+struct Group {
+    text: String,
+    number: i64,
+    kind: i32,
+    spans: u64,
+    requests: u64,
+    errors: u64,
+    first: i64,
+    last: i64,
+    percentiles: [Option<u64>; 3],
+}
+
+fn groups(batches: &[RecordBatch]) -> Vec<Group> {
+    let mut found = Vec::new();
+    for batch in batches {
+        let ints = |name| Ints::of(batch, name);
+        let (texts, numbers, kinds) = (Texts::of(batch, "part"), ints("part"), ints("part_kind"));
+        let (spans, requests, errors) = (ints("spans"), ints("requests"), ints("errors"));
+        let (first, last) = (ints("first_time"), ints("last_time"));
+        let percentiles = ["p50", "p95", "p99"].map(ints);
+        found.extend((0..batch.num_rows()).map(|row| Group {
+            text: texts.text(row).to_owned(),
+            number: numbers.int(row),
+            kind: kinds.int32(row),
+            spans: spans.int(row).unsigned_abs(),
+            requests: requests.int(row).unsigned_abs(),
+            errors: errors.int(row).unsigned_abs(),
+            first: first.int(row),
+            last: last.int(row),
+            percentiles: percentiles.each_ref().map(|ints| ints.get(row).map(i64::unsigned_abs)),
+        }));
+    }
+    found
+}
+
+/// The length of a point: one of these, so that curves of neighbouring ranges fit together.
+fn step_nanos(range: TimeRange) -> i64 {
+    const SECONDS: [i64; 12] = [1, 5, 15, 60, 300, 900, 3_600, 3 * 3_600, 6 * 3_600, 86_400, 7 * 86_400, 28 * 86_400];
+    let length = range.end.0.saturating_sub(range.start.0);
+    let fits = |seconds: &&i64| length / (**seconds * UnixNanos::SECOND) <= POINTS_MAX;
+    SECONDS.iter().find(fits).copied().unwrap_or(365 * 86_400) * UnixNanos::SECOND
+}
+
+impl Engine {
+    /// One service in a range.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`] when no span of it starts in the range.
+    pub async fn service(&self, tenant: &TenantId, name: String, range: TimeRange) -> Result<ServiceAnswer> {
+        let started = Instant::now();
+        let answer = self.run(tenant, move |session| async move { service(&session, name, range).await }).await?;
+        Ok(ServiceAnswer { elapsed_ms: started.elapsed().as_secs_f64() * 1e3, ..answer })
+    }
+}
+
+async fn service(session: &Session, name: String, range: TimeRange) -> Result<ServiceAnswer> {
+    let mut cut = None;
+    let step_nanos = step_nanos(range);
+    let step = format!("arrow_cast(start_time, 'Int64') / {step_nanos}");
+    let version = column_of(key::SERVICE_VERSION);
+    let mut parts = Vec::new();
+    for (part, part_kind, order) in [
+        ("0", "0", "part"),
+        (step.as_str(), "0", "part"),
+        ("name", "kind", "requests DESC, part, part_kind"),
+        (version, "0", "first_time, part"),
+    ] {
+        let service = ScalarValue::from(name.as_str());
+        let text = requests_by(part, part_kind, order);
+        let frame = session.query_with(&text, range, vec![("service", service)]).await?;
+        let collected = session.collect(frame, PARTS_MAX).await?;
+        cut = cut.or(collected.cut);
+        parts.push(groups(&collected.batches));
+    }
+    let [total, points, operations, versions] =
+        <[Vec<Group>; 4]>::try_from(parts).map_err(|_| Error::Internal("four parts were asked for".to_owned()))?;
+    let Some(total) = total.first().filter(|total| total.spans > 0) else {
+        return Err(Error::NotFound(format!(
+            "no span of the service {name} starts in this range; GET /api/services lists those that have some"
+        )));
+    };
+    let minutes = whole_minutes(range);
+    let edges = totals(session, minutes).await?;
+    let own = Node::service(&name);
+    let neighbours = |is_neighbour: &dyn Fn(&Edge) -> Option<String>| {
+        let mut found: BTreeMap<(String, &Edge), &Totals> = BTreeMap::new();
+        for (edge, totals) in &edges {
+            if let Some(node) = is_neighbour(edge) {
+                found.insert((node, edge), totals);
+            }
+        }
+        let mut list: Vec<ServiceDependency> = found
+            .into_iter()
+            .map(|((node, edge), totals)| ServiceDependency {
+                node,
+                style: style_of(edge).as_str().to_owned(),
+                protocol: edge.protocol.clone(),
+                system: edge.system.clone(),
+                figures: figures(totals, minutes),
+            })
+            .collect();
+        list.sort_by(|a, b| b.figures.calls.cmp(&a.figures.calls).then_with(|| a.node.cmp(&b.node)));
+        list
+    };
+    let reasons: Vec<String> = cut.into_iter().chain(session.derived.reason()).collect();
+    let (incomplete, incomplete_reason) =
+        incomplete(&session.snapshot, (!reasons.is_empty()).then(|| reasons.join("; ")));
+    Ok(ServiceAnswer {
+        total: ServiceItem {
+            name: name.clone(),
+            spans: total.spans,
+            requests: total.requests,
+            errors: total.errors,
+            p50_nanos: total.percentiles[0],
+            p95_nanos: total.percentiles[1],
+        },
+        from_unix_nano: range.start.0.to_string(),
+        to_unix_nano: range.end.0.to_string(),
+        step_nanos,
+        points: points.iter().filter(|group| group.requests > 0).map(|group| point(group, step_nanos)).collect(),
+        operations: operations.iter().filter(|group| group.requests > 0).map(operation).collect(),
+        upstream: neighbours(&|edge| (edge.target == own.as_str()).then(|| edge.source.clone())),
+        downstream: neighbours(&|edge| (edge.source == own.as_str()).then(|| edge.target.clone())),
+        versions: versions.iter().map(version_of).collect(),
+        name,
+        incomplete,
+        incomplete_reason,
+        elapsed_ms: 0.0,
+    })
+}
+
+fn point(group: &Group, step_nanos: i64) -> ServicePoint {
+    let [p50_nanos, p95_nanos, p99_nanos] = group.percentiles;
+    ServicePoint {
+        start_unix_nano: group.number.saturating_mul(step_nanos).to_string(),
+        requests: group.requests,
+        errors: group.errors,
+        p50_nanos,
+        p95_nanos,
+        p99_nanos,
+    }
+}
+
+fn operation(group: &Group) -> ServiceOperation {
+    let [p50_nanos, p95_nanos, p99_nanos] = group.percentiles;
+    ServiceOperation {
+        name: group.text.clone(),
+        kind: SpanKind::word(group.kind).to_owned(),
+        requests: group.requests,
+        errors: group.errors,
+        p50_nanos,
+        p95_nanos,
+        p99_nanos,
+    }
+}
+
+fn version_of(group: &Group) -> ServiceVersion {
+    ServiceVersion {
+        version: group.text.clone(),
+        first_seen_unix_nano: group.first.to_string(),
+        last_seen_unix_nano: group.last.to_string(),
+        spans: group.spans,
+        requests: group.requests,
+        errors: group.errors,
+        p95_nanos: group.percentiles[1],
     }
 }

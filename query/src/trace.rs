@@ -26,7 +26,7 @@ mod span;
 mod tests;
 mod timeline;
 
-pub(crate) use load::literal;
+pub(crate) use load::{literal, moment};
 pub(crate) use span::{AttributeColumns, linked_ids};
 
 use api::{FindAnswer, SpanDetail, Timeline};

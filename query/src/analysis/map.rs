@@ -296,27 +296,44 @@ words! {
     }
 }
 
+/// What is compared of an edge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figures {
+    /// Calls, messages or deliveries.
+    pub count: u64,
+    /// Those that failed.
+    pub errors: u64,
+    /// 95th percentile; `None` when nothing was measured.
+    pub p95: Option<i64>,
+}
+
+/// What changed between two ranges: appeared, vanished, or error rate or p95 by a factor of two.
+pub fn changes(before: Option<Figures>, after: Option<Figures>) -> Vec<Change> {
+    let is_twofold = |was: f64, is: f64| was != is && was.max(is) >= 2.0 * was.min(is);
+    let share = |figures: Figures| figures.errors as f64 / figures.count.max(1) as f64;
+    let (was, is) = match (before, after) {
+        (None, None) => return Vec::new(),
+        (None, Some(_)) => return vec![Change::Appeared],
+        (Some(_), None) => return vec![Change::Vanished],
+        (Some(was), Some(is)) => (was, is),
+    };
+    let p95 = |figures: Figures| figures.p95.unwrap_or_default() as f64;
+    let has = [(Change::Errors, is_twofold(share(was), share(is))), (Change::Slower, is_twofold(p95(was), p95(is)))];
+    has.into_iter().filter(|(_, has)| *has).map(|(change, _)| change).collect()
+}
+
 /// Edges that appeared, vanished, or changed their error rate or p95 by a factor of two.
 pub fn differences(before: &BTreeMap<EdgeKey, Minute>, after: &BTreeMap<EdgeKey, Minute>) -> Vec<(EdgeKey, Change)> {
-    let is_twofold = |was: f64, is: f64| was != is && was.max(is) >= 2.0 * was.min(is);
-    let share = |minute: &Minute| minute.errors as f64 / minute.count.max(1) as f64;
-    let mut changes = Vec::new();
+    let figures = |minute: &Minute| Figures {
+        count: minute.count,
+        errors: minute.errors,
+        p95: Some(minute.durations.percentile(0.95)),
+    };
+    let mut found = Vec::new();
     for key in before.keys().chain(after.keys().filter(|key| !before.contains_key(key))) {
-        let mut tell = |change| changes.push((key.clone(), change));
-        match (before.get(key), after.get(key)) {
-            (None, _) => tell(Change::Appeared),
-            (_, None) => tell(Change::Vanished),
-            (Some(was), Some(is)) => {
-                if is_twofold(share(was), share(is)) {
-                    tell(Change::Errors);
-                }
-                let p95 = |minute: &Minute| minute.durations.percentile(0.95) as f64;
-                if is_twofold(p95(was), p95(is)) {
-                    tell(Change::Slower);
-                }
-            }
-        }
+        let changes = changes(before.get(key).map(figures), after.get(key).map(figures));
+        found.extend(changes.into_iter().map(|change| (key.clone(), change)));
     }
-    changes.sort();
-    changes
+    found.sort();
+    found
 }

@@ -76,6 +76,11 @@ impl fmt::Debug for Node {
     }
 }
 
+/// Family and label of a node as text, as [`Node::family`] and [`Node::label`].
+pub fn kind_and_label(node: &str) -> (&str, &str) {
+    node.split_once(':').unwrap_or((node, node))
+}
+
 /// A host without the part every Kubernetes service name ends with.
 pub fn short_host(host: &str) -> &str {
     host.strip_suffix(".svc.cluster.local").or_else(|| host.strip_suffix(".svc")).unwrap_or(host)

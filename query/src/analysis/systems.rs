@@ -6,6 +6,7 @@
 //! | `DATABASES`      | `mssql`                     | `microsoft.sql_server`      |
 //! | `CACHES`         | which databases are caches  |                             |
 //! | `SOCKETS`        | which messaging systems are web sockets |                 |
+//! | [`title`]        | `sqs`, `microsoft.sql_server` | `SQS`, `SQL Server`       |
 //! | `GATEWAY_WORDS`  | service names that say "gateway" |                        |
 //! | [`template`]     | `/orders/17`, `ord_17`      | `/orders/{id}`, `{id}`      |
 //! | [`destination`]  | `arn:aws:sns:...:events`    | `events`                    |
@@ -51,6 +52,60 @@ const CACHES: &[&str] = &["redis", "memcached", "valkey", "hazelcast", "infinisp
 const SOCKETS: &[&str] = &["socket.io", "stomp", "sockjs", "signalr"];
 
 const RPC: &[(&str, &str)] = &[("apache_dubbo", "dubbo"), ("connect_rpc", "connectrpc")];
+
+/// Names of products as people write them, by our name.
+const TITLES: &[(&str, &str)] = &[
+    ("activemq", "ActiveMQ"),
+    ("amqp", "AMQP"),
+    ("aws-api", "AWS"),
+    ("aws.dynamodb", "DynamoDB"),
+    ("aws.redshift", "Redshift"),
+    ("azure.cosmosdb", "Cosmos DB"),
+    ("cassandra", "Cassandra"),
+    ("clickhouse", "ClickHouse"),
+    ("connectrpc", "Connect"),
+    ("couchbase", "Couchbase"),
+    ("dotnet_wcf", "WCF"),
+    ("dubbo", "Dubbo"),
+    ("elasticsearch", "Elasticsearch"),
+    ("eventgrid", "Event Grid"),
+    ("eventhubs", "Event Hubs"),
+    ("gcp.spanner", "Spanner"),
+    ("gcp_pubsub", "Pub/Sub"),
+    ("grpc", "gRPC"),
+    ("hazelcast", "Hazelcast"),
+    ("ibm.db2", "Db2"),
+    ("ibmmq", "IBM MQ"),
+    ("java_rmi", "RMI"),
+    ("jms", "JMS"),
+    ("jsonrpc", "JSON-RPC"),
+    ("kafka", "Kafka"),
+    ("kinesis", "Kinesis"),
+    ("mariadb", "MariaDB"),
+    ("memcached", "Memcached"),
+    ("microsoft.sql_server", "SQL Server"),
+    ("mongodb", "MongoDB"),
+    ("mqtt", "MQTT"),
+    ("msmq", "MSMQ"),
+    ("mysql", "MySQL"),
+    ("nats", "NATS"),
+    ("onc_rpc", "ONC RPC"),
+    ("opensearch", "OpenSearch"),
+    ("oracle.db", "Oracle"),
+    ("postgresql", "PostgreSQL"),
+    ("pulsar", "Pulsar"),
+    ("rabbitmq", "RabbitMQ"),
+    ("redis", "Redis"),
+    ("rocketmq", "RocketMQ"),
+    ("sap.hana", "HANA"),
+    ("servicebus", "Service Bus"),
+    ("signalr", "SignalR"),
+    ("sns", "SNS"),
+    ("socket.io", "Socket.IO"),
+    ("sqlite", "SQLite"),
+    ("sqs", "SQS"),
+    ("valkey", "Valkey"),
+];
 
 /// A service whose name holds one of these as a whole word is a gateway.
 const GATEWAY_WORDS: &[&str] = &[
@@ -104,6 +159,11 @@ pub fn db_system(sent: &str) -> String {
 /// Our name of an RPC system; unknown names stay as sent.
 pub fn rpc_system(sent: &str) -> String {
     renamed(RPC, sent)
+}
+
+/// A product as people write it, by our name; `None` for unknown ones.
+pub fn title(system: &str) -> Option<&'static str> {
+    TITLES.iter().find(|(name, _)| *name == system).map(|(_, title)| *title)
 }
 
 /// True when a database product is a cache.

@@ -11,6 +11,12 @@ macro_rules! words {
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
+
+            /// The value that is written so.
+            #[allow(dead_code, reason = "not every set of words is read back")]
+            pub fn from_word(word: &str) -> Option<Self> {
+                [$(Self::$variant,)*].into_iter().find(|value| value.as_str() == word)
+            }
         }
 
         impl std::fmt::Display for $name {

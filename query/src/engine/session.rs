@@ -225,8 +225,21 @@ impl Session {
     /// # Errors
     /// When the query cannot be planned: a bug.
     pub(crate) async fn query(&self, sql: &str, range: TimeRange) -> Result<DataFrame> {
+        self.query_with(sql, range, Vec::new()).await
+    }
+
+    /// As [`Self::query`], with further values for `$name`.
+    ///
+    /// # Errors
+    /// When the query cannot be planned: a bug.
+    pub(crate) async fn query_with(
+        &self,
+        sql: &str,
+        range: TimeRange,
+        mut params: Vec<(&str, ScalarValue)>,
+    ) -> Result<DataFrame> {
         let moment = |moment: UnixNanos| ScalarValue::TimestampNanosecond(Some(moment.0), Some(UTC.into()));
-        let params = vec![("from", moment(range.start)), ("to", moment(range.end))];
+        params.extend([("from", moment(range.start)), ("to", moment(range.end))]);
         Ok(self.context.sql(sql).await?.with_param_values(params)?)
     }
 

@@ -8,13 +8,15 @@ use axum::extract::{Extension, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use model::{Identity, SpanId, TenantId, TraceId};
+use model::{Identity, SpanId, TenantId, TimeRange, TraceId};
 use serde::Serialize;
 use storage::{Erase, Erasure};
 
 use super::App;
 use super::problem::Refusal;
+use crate::compare::{By, Other, missing};
 use crate::error::{Error, Result};
+use crate::map::parse_vs;
 use crate::times::parse_range;
 use crate::trace::Encoding;
 
@@ -119,10 +121,53 @@ pub(super) async fn search(State(app): State<App>, who: Who, given: Params) -> R
 }
 
 pub(super) async fn services(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
-    let given = params(given)?;
-    let text = |name: &str| given.get(name).map(String::as_str);
-    let range = parse_range(text("from"), text("to"), app.engine.now())?;
+    let range = range(&params(given)?, &app)?;
     json(&app.engine.services(&tenant(who), range).await?)
+}
+
+pub(super) async fn service(
+    State(app): State<App>,
+    who: Who,
+    Path(name): Path<String>,
+    given: Params,
+) -> Result<Response, Refusal> {
+    let range = range(&params(given)?, &app)?;
+    json(&app.engine.service(&tenant(who), name, range).await?)
+}
+
+pub(super) async fn map(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
+    let given = params(given)?;
+    let range = range(&given, &app)?;
+    let vs = given.get("vs").filter(|text| !text.trim().is_empty());
+    let vs = vs.map(|text| parse_vs(text.trim(), range, app.engine.now())).transpose()?;
+    json(&app.engine.map(&tenant(who), range, vs).await?)
+}
+
+pub(super) async fn compare(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
+    let given = params(given)?;
+    let text = |name: &str| given.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
+    let a = trace_id(text("a").ok_or_else(|| missing("a"))?)?;
+    let b = match text("b").ok_or_else(|| missing("b"))? {
+        "usual" => Other::Usual,
+        id => Other::Journey(trace_id(id)?),
+    };
+    json(&app.engine.compare(&tenant(who), a, b).await?)
+}
+
+pub(super) async fn styles(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
+    let given = params(given)?;
+    let by = match given.get("by").map(|text| text.trim()) {
+        None | Some("" | "family") => By::Family,
+        Some("edge") => By::Edge,
+        Some(_) => return Err(Refusal::invalid("by is family or edge")),
+    };
+    json(&app.engine.styles(&tenant(who), range(&given, &app)?, by).await?)
+}
+
+/// The range that `from` and `to` name; the last hour by default.
+fn range(given: &BTreeMap<String, String>, app: &App) -> Result<TimeRange> {
+    let text = |name: &str| given.get(name).map(String::as_str);
+    parse_range(text("from"), text("to"), app.engine.now())
 }
 
 pub(super) async fn trace(

@@ -29,8 +29,8 @@ use crate::analysis::{Analysis, Options, analyze};
 use crate::engine::session::Session;
 use crate::error::Result;
 use crate::rows::{Bytes, Ints, Texts, column_of};
-use crate::tables::{Located, UTC};
-use crate::trace::{AttributeColumns, linked_ids, literal, plain};
+use crate::tables::Located;
+use crate::trace::{AttributeColumns, linked_ids, literal, moment, plain};
 
 /// Causes of one trace that are looked at: a batch can have hundreds, and each is a look-up.
 const CAUSES_MAX: usize = 256;
@@ -486,10 +486,6 @@ fn names_a_thing(path: &str) -> bool {
 /// A text that LIKE takes as it is.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
-}
-
-fn moment(nanos: i64) -> Expr {
-    Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), Some(UTC.into())), None)
 }
 
 fn trace_ids(batches: &[arrow::array::RecordBatch]) -> BTreeSet<TraceId> {

@@ -2,6 +2,8 @@
 
 use model::SpanKind;
 
+use crate::analysis::systems;
+
 /// What a span says about its communication; empty text when not said.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Facts<'a> {
@@ -29,58 +31,21 @@ pub(crate) struct Facts<'a> {
     pub(crate) gen_ai_provider: &'a str,
 }
 
-/// Names of systems as the conventions write them, and as people do.
-const SYSTEMS: &[(&str, &str)] = &[
-    ("activemq", "ActiveMQ"),
-    ("aws-api", "AWS"),
-    ("aws.dynamodb", "DynamoDB"),
-    ("aws_sns", "SNS"),
-    ("aws_sqs", "SQS"),
-    ("amazonsqs", "SQS"),
-    ("cassandra", "Cassandra"),
-    ("clickhouse", "ClickHouse"),
-    ("connect_rpc", "Connect"),
-    ("connectrpc", "Connect"),
-    ("couchbase", "Couchbase"),
-    ("dubbo", "Dubbo"),
-    ("apache_dubbo", "Dubbo"),
-    ("dynamodb", "DynamoDB"),
-    ("elasticsearch", "Elasticsearch"),
-    ("eventhubs", "Event Hubs"),
-    ("gcp_pubsub", "Pub/Sub"),
-    ("grpc", "gRPC"),
-    ("jms", "JMS"),
-    ("java_rmi", "RMI"),
-    ("jsonrpc", "JSON-RPC"),
-    ("kafka", "Kafka"),
-    ("mariadb", "MariaDB"),
-    ("memcached", "Memcached"),
-    ("microsoft.sql_server", "SQL Server"),
-    ("mssql", "SQL Server"),
-    ("mongodb", "MongoDB"),
-    ("mysql", "MySQL"),
-    ("nats", "NATS"),
-    ("onc_rpc", "ONC RPC"),
-    ("opensearch", "OpenSearch"),
-    ("oracle", "Oracle"),
-    ("oracle.db", "Oracle"),
-    ("postgresql", "PostgreSQL"),
-    ("pulsar", "Pulsar"),
-    ("rabbitmq", "RabbitMQ"),
-    ("redis", "Redis"),
-    ("rocketmq", "RocketMQ"),
-    ("servicebus", "Service Bus"),
-    ("sqlite", "SQLite"),
-    ("dotnet_wcf", "WCF"),
-];
-
 /// The badge: what the span speaks, such as `HTTP`, `gRPC`, `Kafka`, `PostgreSQL`; empty when unknown.
 pub(crate) fn badge(facts: &Facts<'_>) -> String {
-    let system = [facts.messaging_system, facts.db_system, facts.rpc_system].into_iter().find(|text| !text.is_empty());
+    let name = if !facts.messaging_system.is_empty() {
+        Some((facts.messaging_system, systems::messaging_system(&facts.messaging_system.to_ascii_lowercase())))
+    } else if !facts.db_system.is_empty() {
+        Some((facts.db_system, systems::db_system(&facts.db_system.to_ascii_lowercase())))
+    } else if !facts.rpc_system.is_empty() {
+        Some((facts.rpc_system, systems::rpc_system(&facts.rpc_system.to_ascii_lowercase())))
+    } else {
+        None
+    };
     if !facts.graphql_operation.is_empty() {
         "GraphQL".to_owned()
-    } else if let Some(system) = system {
-        spelled(system)
+    } else if let Some((sent, name)) = name {
+        systems::title(&name).map_or_else(|| sent.chars().take(24).collect(), str::to_owned)
     } else if !facts.http_method.is_empty() || facts.http_status.is_some() {
         "HTTP".to_owned()
     } else if !facts.gen_ai_provider.is_empty() {
@@ -88,11 +53,6 @@ pub(crate) fn badge(facts: &Facts<'_>) -> String {
     } else {
         String::new()
     }
-}
-
-fn spelled(system: &str) -> String {
-    let known = SYSTEMS.iter().find(|(written, _)| written.eq_ignore_ascii_case(system));
-    known.map_or_else(|| system.chars().take(24).collect(), |(_, spelled)| (*spelled).to_owned())
 }
 
 /// A short addition to the name: what the name does not say already, at most three parts.
@@ -147,32 +107,9 @@ pub(crate) fn result(facts: &Facts<'_>) -> String {
         return facts.rpc_status.to_owned();
     }
     if let Some(status) = facts.grpc_status.filter(|status| *status != 0) {
-        return grpc_status_name(status).map_or_else(|| status.to_string(), str::to_owned);
+        return systems::grpc_status(&status.to_string());
     }
     if facts.is_error { facts.error_type.to_owned() } else { String::new() }
-}
-
-fn grpc_status_name(status: i64) -> Option<&'static str> {
-    const NAMES: [&str; 17] = [
-        "OK",
-        "CANCELLED",
-        "UNKNOWN",
-        "INVALID_ARGUMENT",
-        "DEADLINE_EXCEEDED",
-        "NOT_FOUND",
-        "ALREADY_EXISTS",
-        "PERMISSION_DENIED",
-        "RESOURCE_EXHAUSTED",
-        "FAILED_PRECONDITION",
-        "ABORTED",
-        "OUT_OF_RANGE",
-        "UNIMPLEMENTED",
-        "INTERNAL",
-        "UNAVAILABLE",
-        "DATA_LOSS",
-        "UNAUTHENTICATED",
-    ];
-    NAMES.get(usize::try_from(status).ok()?).copied()
 }
 
 #[cfg(test)]

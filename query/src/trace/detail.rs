@@ -7,21 +7,19 @@
 use std::collections::HashMap;
 
 use api::{AttributeText, EventText, LinkText, LogText, SpanDetail};
-use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::ident;
 use model::{Attribute, AttributeValue, SpanId, SpanKind, StatusCode, TraceId, UnixNanos, attributes_from_json};
 use storage::table::{LOGS, SPANS};
 
 use super::assemble::{self, assemble};
-use super::load::{self, literal};
+use super::load::{self, literal, moment};
 use super::row::{self, SpanRow};
 use super::span::{self, AttributeColumns, Span};
 use crate::engine::session::Session;
 use crate::error::{Error, Result};
 use crate::functions::json_attributes;
 use crate::rows::{Bytes, Ints, Texts};
-use crate::tables::UTC;
 
 /// Log records in an answer.
 const LOGS_MAX: usize = 200;
@@ -243,10 +241,6 @@ fn level(severity: i32) -> &'static str {
         21..=24 => "fatal",
         _ => "",
     }
-}
-
-fn moment(nanos: i64) -> Expr {
-    Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), Some(UTC.into())), None)
 }
 
 fn event_text(event: &span::Event) -> EventText {

@@ -12,6 +12,7 @@ use super::row::{self, SpanRow};
 use super::{not_stored, span};
 use crate::engine::session::{Session, incomplete};
 use crate::error::Result;
+use crate::tables::UTC;
 
 /// Spans of a trace with all their columns; never empty.
 #[derive(Debug)]
@@ -35,6 +36,11 @@ pub(super) struct Light {
 /// An id as a literal.
 pub(crate) fn literal(bytes: &[u8]) -> Expr {
     Expr::Literal(ScalarValue::Binary(Some(bytes.to_vec())), None)
+}
+
+/// A moment as a literal.
+pub(crate) fn moment(nanos: i64) -> Expr {
+    Expr::Literal(ScalarValue::TimestampNanosecond(Some(nanos), Some(UTC.into())), None)
 }
 
 fn of_trace(session: &Session, trace_id: TraceId) -> Result<DataFrame> {

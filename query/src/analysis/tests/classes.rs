@@ -281,3 +281,136 @@ fn colliding_ids_keep_the_later_end() {
         assert_eq!(analysis.graph.warnings.len(), 1);
     }
 }
+
+/// Every kind of communication that the seed articles name (specification of journeys, section 9) is recognised, and
+/// leads to a node of its own.
+#[test]
+fn every_named_communication_is_recognised() {
+    let node = |analysis: &crate::analysis::Analysis| {
+        let call = analysis.calls.first().map(|call| call.target.to_string());
+        let send = || analysis.messages.sends.first().map(|send| send.queue.to_string());
+        let delivery = || analysis.messages.deliveries.first().map(|delivery| delivery.queue.to_string());
+        call.or_else(send).or_else(delivery).unwrap_or_default()
+    };
+    for (named, words, class, leads_to) in [
+        ("HTTP/REST", "client GET:/orders host:orders.shop", "sync http http", "ext:orders.shop"),
+        ("gRPC", "client grpc:shop.Pay/Charge host:payment", "sync grpc grpc", "ext:payment"),
+        ("GraphQL", "client POST:/graphql host:api.shop", "sync graphql graphql", "ext:api.shop"),
+        ("WebSocket upgrade", "server GET:/chat 101", "async websocket websocket", "service:shop"),
+        (
+            "socket.io",
+            "producer messaging.system=socket.io messaging.destination.name=room",
+            "async websocket socket.io",
+            "queue:socket.io/room",
+        ),
+        ("RabbitMQ", "producer rabbitmq:jobs", "async messaging rabbitmq", "queue:rabbitmq/jobs"),
+        (
+            "ActiveMQ",
+            "producer messaging.system=artemis messaging.destination.name=queue://jobs",
+            "async messaging activemq",
+            "queue:activemq/jobs",
+        ),
+        (
+            "JMS",
+            "producer messaging.system=jms messaging.destination=topic://jobs",
+            "async messaging jms",
+            "queue:jms/jobs",
+        ),
+        (
+            "AMQP",
+            "producer messaging.system=amqp1.0 messaging.destination.name=jobs",
+            "async messaging amqp",
+            "queue:amqp/jobs",
+        ),
+        (
+            "MQSeries",
+            "producer messaging.system=MQSeries messaging.destination.name=JOBS",
+            "async messaging ibmmq",
+            "queue:ibmmq/JOBS",
+        ),
+        (
+            "MSMQ",
+            "producer messaging.system=msmq messaging.destination.name=jobs",
+            "async messaging msmq",
+            "queue:msmq/jobs",
+        ),
+        (
+            "MassTransit",
+            "producer messaging.system=rabbitmq messaging.destination.name=jobs messaging.masstransit.message_id=a1b2c3d4",
+            "async messaging rabbitmq",
+            "queue:rabbitmq/jobs",
+        ),
+        (
+            "Amazon SQS",
+            "producer messaging.system=AmazonSQS aws.sqs.queue.url=https://sqs.eu-west-1.amazonaws.com/1/jobs",
+            "async messaging sqs",
+            "queue:sqs/jobs",
+        ),
+        (
+            "Amazon SNS",
+            "producer messaging.system=aws_sns aws.sns.topic.arn=arn:aws:sns:eu-west-1:1:events",
+            "async messaging sns",
+            "queue:sns/events",
+        ),
+        ("Apache Kafka", "producer kafka:orders", "async messaging kafka", "queue:kafka/orders"),
+        (
+            "MQTT",
+            "producer messaging.system=mqtt messaging.destination.name=doors/17/state",
+            "async messaging mqtt",
+            "queue:mqtt/doors/{id}/state",
+        ),
+        (
+            "NATS",
+            "producer messaging.system=nats messaging.destination.name=jobs",
+            "async messaging nats",
+            "queue:nats/jobs",
+        ),
+        (
+            "Pulsar",
+            "producer messaging.system=pulsar messaging.destination.name=jobs",
+            "async messaging pulsar",
+            "queue:pulsar/jobs",
+        ),
+        (
+            "Service Bus",
+            "producer messaging.system=servicebus messaging.destination.name=jobs",
+            "async messaging servicebus",
+            "queue:servicebus/jobs",
+        ),
+        (
+            "Pub/Sub",
+            "producer messaging.system=gcp_pubsub messaging.destination.name=jobs",
+            "async messaging gcp_pubsub",
+            "queue:gcp_pubsub/jobs",
+        ),
+        ("Eureka", "client GET:/eureka/apps/ITEMS", "sync discovery eureka", "discovery:eureka"),
+        ("Consul", "client GET:/v1/health/service/pay server.port=8500", "sync discovery consul", "discovery:consul"),
+        (
+            "Kubernetes",
+            "client GET:/api/v1/namespaces/shop/endpoints",
+            "sync discovery kubernetes",
+            "discovery:kubernetes",
+        ),
+        ("DNS", "client dns.question.name=pay.shop", "sync dns dns", "dns"),
+        ("database", "client db.system=mysql db.name=orders", "sync db mysql", "db:mysql/orders"),
+        ("cache", "client db.system=memcached host:cache.shop", "sync cache memcached", "cache:memcached/cache.shop"),
+        (
+            "file storage",
+            "client rpc.system=aws-api rpc.service=S3 rpc.method=PutObject aws.s3.bucket=invoices",
+            "sync objectstore aws-api",
+            "store:s3/invoices",
+        ),
+        ("language model", "client gen_ai.system=openai", "sync genai openai", "genai:openai"),
+        ("external service", "client GET:/pay host:api.bank.example", "sync http http", "ext:api.bank.example"),
+        ("function", "server faas.trigger=http", "sync faas faas", "service:shop"),
+    ] {
+        let analysis = analyze(draw(&format!("x {words} |=")), &Options::default());
+        let found = &analysis.graph.spans[0].class;
+        assert_eq!(format!("{} {} {}", found.style, found.protocol, found.system), class, "{named}");
+        assert_eq!(node(&analysis), leads_to, "{named}");
+    }
+    for gateway in ["kong", "traefik", "nginx", "haproxy", "envoy-edge", "api-gateway"] {
+        let analysis = analyze(draw(&format!("x @{gateway} server GET:/ |=")), &Options::default());
+        assert_eq!(analysis.graph.spans[0].class.role.as_str(), "gateway", "{gateway}");
+    }
+}

@@ -1,0 +1,151 @@
+//! REST, gRPC and messaging side by side, from the spans of a range.
+//!
+//! Computed from the newest spans of the range, as many as one answer may look at: what was looked at stands in
+//! `from_unix_nano` and `to_unix_nano`, and an answer over less than the range says so.
+
+use api::{StyleRow, StylesAnswer};
+use datafusion::prelude::ident;
+use model::{TimeRange, UnixNanos};
+use storage::table::SPANS;
+
+use crate::analysis::classify::{Protocol, Style};
+use crate::analysis::compare::{Row, by_edge, by_family, is_human_readable};
+use crate::analysis::statistics::Distribution;
+use crate::analysis::{Options, analyze};
+use crate::engine::session::{Session, incomplete};
+use crate::error::Result;
+use crate::rows::Ints;
+use crate::trace::{moment, plain};
+
+/// Spans looked at for one answer.
+const SPANS_MAX: u64 = 50_000;
+/// Rows in an answer.
+const ROWS_MAX: usize = 1_000;
+
+/// What is put side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// Families: http, graphql, grpc, rpc, websocket, messaging by system.
+    Family,
+    /// Edges of the service map.
+    Edge,
+}
+
+/// # Errors
+/// What went wrong while reading.
+pub(super) async fn styles(session: &Session, range: TimeRange, by: By) -> Result<StylesAnswer> {
+    let (looked_at, is_all) = newest(session, range).await?;
+    let within =
+        ident("start_time").gt_eq(moment(looked_at.start.0)).and(ident("start_time").lt(moment(looked_at.end.0)));
+    let frame = session.table(&SPANS)?.filter(within)?.select(plain::columns())?;
+    let collected = session.collect_trace(frame, SPANS_MAX).await?;
+    let mut reader = plain::Reader::default();
+    let spans = collected.batches.iter().flat_map(|batch| reader.read(batch)).collect();
+    let analysis = analyze(spans, &Options::default());
+    let window = looked_at.end.0.saturating_sub(looked_at.start.0);
+    let mut rows: Vec<StyleRow> = match by {
+        By::Family => by_family(&analysis)
+            .into_iter()
+            .map(|(family, row)| StyleRow { system: family.system, ..style_row(family.protocol, &row, window) })
+            .collect(),
+        By::Edge => by_edge(&analysis)
+            .into_iter()
+            .map(|(key, row)| StyleRow {
+                system: key.system,
+                source: key.source.to_string(),
+                target: key.target.to_string(),
+                ..style_row(key.protocol, &row, window)
+            })
+            .collect(),
+    };
+    rows.sort_by(|a, b| {
+        (b.count, &a.protocol, &a.system, &a.source, &a.target).cmp(&(
+            a.count,
+            &b.protocol,
+            &b.system,
+            &b.source,
+            &b.target,
+        ))
+    });
+    rows.truncate(ROWS_MAX);
+    let part = (!is_all).then(|| format!("computed from the newest spans of the range, at most {SPANS_MAX}"));
+    let reasons: Vec<String> = part.into_iter().chain(collected.cut).collect();
+    let (incomplete, incomplete_reason) =
+        incomplete(&session.snapshot, (!reasons.is_empty()).then(|| reasons.join("; ")));
+    Ok(StylesAnswer {
+        from_unix_nano: looked_at.start.0.to_string(),
+        to_unix_nano: looked_at.end.0.to_string(),
+        rows,
+        incomplete,
+        incomplete_reason,
+        elapsed_ms: 0.0,
+    })
+}
+
+/// The end of the range with no more spans than are looked at, and whether it is the whole range.
+async fn newest(session: &Session, range: TimeRange) -> Result<(TimeRange, bool)> {
+    const SQL: &str = "SELECT arrow_cast(start_time, 'Int64') / 1000000000 AS second, count(*) AS spans FROM raw.spans \
+                       WHERE start_time >= $from AND start_time < $to GROUP BY second ORDER BY second DESC";
+    let frame = session.query(SQL, range).await?;
+    let collected = session.collect(frame, session.config.rows_max).await?;
+    let (mut n_spans, mut start) = (0, range.end.0);
+    for batch in &collected.batches {
+        let (seconds, spans) = (Ints::of(batch, "second"), Ints::of(batch, "spans"));
+        for row in 0..batch.num_rows() {
+            n_spans += spans.int(row).unsigned_abs();
+            if n_spans > SPANS_MAX {
+                return Ok((TimeRange::new(UnixNanos(start.max(range.start.0)), range.end), false));
+            }
+            start = seconds.int(row).saturating_mul(UnixNanos::SECOND);
+        }
+    }
+    Ok((range, collected.cut.is_none()))
+}
+
+fn style_row(protocol: Protocol, row: &Row, window_nanos: i64) -> StyleRow {
+    let percentile = |values: &Distribution, q: f64| if row.has_too_few() { None } else { values.percentile(q) };
+    let perceived = if row.durations.count() > 0 { &row.durations } else { &row.send_durations };
+    let sizes = if row.request_bytes.count() > 0 { &row.request_bytes } else { &row.body_bytes };
+    let content_type = row.content_type();
+    StyleRow {
+        protocol: protocol.as_str().to_owned(),
+        style: row.style.as_str().to_owned(),
+        count: row.count(),
+        per_minute: row.per_minute(window_nanos),
+        calls: row.calls,
+        sends: row.sends,
+        deliveries: row.deliveries,
+        error_share: row.error_share(),
+        p50_nanos: percentile(perceived, 0.5),
+        p95_nanos: percentile(perceived, 0.95),
+        p99_nanos: percentile(perceived, 0.99),
+        lag_p50_nanos: percentile(&row.lags, 0.5),
+        lag_p95_nanos: percentile(&row.lags, 0.95),
+        end_to_end_p50_nanos: percentile(&row.end_to_end, 0.5),
+        end_to_end_p95_nanos: percentile(&row.end_to_end, 0.95),
+        network_share: row.network_share(),
+        request_bytes_p50: percentile(sizes, 0.5),
+        response_bytes_p50: percentile(&row.response_bytes, 0.5),
+        content_type: content_type.map(str::to_owned),
+        human_readable: is_human_readable(protocol, content_type),
+        failure_coupling: row.failure_coupling(),
+        fan_out: row.fan_out(),
+        moving_parts: row.moving_parts as u64,
+        too_few: row.has_too_few(),
+        best_for: best_for(protocol, row.style).to_owned(),
+        ..StyleRow::default()
+    }
+}
+
+/// Advice, not measured.
+const fn best_for(protocol: Protocol, style: Style) -> &'static str {
+    match (protocol, style) {
+        (Protocol::Http, _) => "public APIs and simple requests that people should be able to read",
+        (Protocol::Graphql, _) => "clients that pick exactly the data they need from many services",
+        (Protocol::Grpc | Protocol::Rpc, _) => "fast calls between services of one team, and streams",
+        (Protocol::Websocket, _) => "live updates in both directions",
+        (Protocol::Messaging, _) => "work that may happen later, several consumers, and load that comes in bursts",
+        (_, Style::Async) => "work that may happen later",
+        _ => "",
+    }
+}

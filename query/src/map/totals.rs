@@ -1,0 +1,303 @@
+//! Sums of edges over a range: rows per minute at rest, and those of traces that are not at rest yet.
+//!
+//! A day of a thousand edges is more than a million rows. They are read as they stand: neighbours share their edge, so
+//! an edge is looked up once per run of rows, and histograms are added into arrays.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, ListArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::execute_stream_partitioned;
+use datafusion::prelude::ident;
+use futures::StreamExt as _;
+use model::{TimeRange, TraceId, UnixNanos};
+use storage::table::EDGE_MINUTE_PARTS;
+
+use crate::analysis::statistics::Sketch;
+use crate::digest::rollup::{Counts, Sums};
+use crate::engine::session::Session;
+use crate::error::{Error, Result};
+use crate::rows::{Bytes, Ints, Texts};
+use crate::trace::moment;
+
+/// Nanoseconds of a minute.
+pub(crate) const MINUTE: i64 = 60 * UnixNanos::SECOND;
+
+/// Who, whom, over what; nodes and words as they stand at rest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Edge {
+    pub(crate) source: String,
+    pub(crate) target: String,
+    pub(crate) protocol: String,
+    pub(crate) system: String,
+}
+
+/// What went over an edge. Parts that correct others are negative.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Totals {
+    pub(crate) count: i64,
+    pub(crate) errors: i64,
+    pub(crate) faults: i64,
+    pub(crate) request_bytes: i64,
+    pub(crate) response_bytes: i64,
+    pub(crate) durations: Histogram,
+    pub(crate) networks: Histogram,
+    pub(crate) lags: Histogram,
+    pub(crate) first_seen: Option<i64>,
+    pub(crate) last_seen: Option<i64>,
+    /// Nanoseconds and journey.
+    pub(crate) slowest: Option<(i64, TraceId)>,
+    /// Start and journey.
+    pub(crate) failed: Option<(i64, TraceId)>,
+}
+
+impl Totals {
+    /// Adds what another part saw.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.errors += other.errors;
+        self.faults += other.faults;
+        self.request_bytes += other.request_bytes;
+        self.response_bytes += other.response_bytes;
+        self.durations.add(&other.durations);
+        self.networks.add(&other.networks);
+        self.lags.add(&other.lags);
+        self.first_seen = [self.first_seen, other.first_seen].into_iter().flatten().min();
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.slowest = self.slowest.max(other.slowest);
+        self.failed = [self.failed, other.failed].into_iter().flatten().min();
+    }
+
+    fn add_sums(&mut self, sums: &Sums) {
+        self.add(&Self {
+            count: sums.count,
+            errors: sums.errors,
+            faults: sums.faults,
+            request_bytes: sums.request_bytes,
+            response_bytes: sums.response_bytes,
+            durations: Histogram::of(&sums.durations),
+            networks: Histogram::of(&sums.networks),
+            lags: Histogram::of(&sums.lags),
+            first_seen: sums.first_seen,
+            last_seen: sums.last_seen,
+            slowest: sums.slowest,
+            failed: sums.failed,
+        });
+    }
+}
+
+/// Counts by bucket of a [`Sketch`], as an array that grows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Histogram {
+    /// Bucket of the first count.
+    first: i64,
+    counts: Vec<i64>,
+    /// Values at or below zero: their bucket is far from all others.
+    far: BTreeMap<i64, i64>,
+}
+
+impl Histogram {
+    /// Buckets of real nanoseconds: 64 bits need less than 2,300.
+    const BUCKET_MAX: i64 = 4_096;
+
+    fn of(counts: &Counts) -> Self {
+        let mut histogram = Self::default();
+        counts.0.iter().for_each(|(bucket, count)| histogram.add_one(i64::from(*bucket), *count));
+        histogram
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (at, count) in other.counts.iter().enumerate().filter(|(_, count)| **count != 0) {
+            self.add_one(other.first + at as i64, *count);
+        }
+        for (bucket, count) in &other.far {
+            self.add_one(*bucket, *count);
+        }
+    }
+
+    fn add_one(&mut self, bucket: i64, count: i64) {
+        if bucket.abs() > Self::BUCKET_MAX {
+            *self.far.entry(bucket).or_default() += count;
+            return;
+        }
+        if self.counts.is_empty() {
+            self.first = bucket;
+        }
+        if bucket < self.first {
+            let n_more = usize::try_from(self.first - bucket).unwrap_or_default();
+            self.counts.splice(..0, std::iter::repeat_n(0, n_more));
+            self.first = bucket;
+        }
+        let at = usize::try_from(bucket - self.first).unwrap_or_default();
+        if at >= self.counts.len() {
+            self.counts.resize(at + 1, 0);
+        }
+        self.counts[at] += count;
+    }
+
+    /// As percentiles are asked of.
+    pub(crate) fn sketch(&self) -> Sketch {
+        let near = self.counts.iter().enumerate().map(|(at, count)| (self.first + at as i64, *count));
+        let all = near.chain(self.far.iter().map(|(bucket, count)| (*bucket, *count)));
+        Sketch::from_buckets(
+            all.filter_map(|(bucket, count)| Some((i32::try_from(bucket).ok()?, u64::try_from(count).ok()?))),
+        )
+    }
+}
+
+/// Sums of every edge over the minutes of a range.
+///
+/// # Errors
+/// What went wrong while reading.
+pub(crate) async fn totals(session: &Session, range: TimeRange) -> Result<BTreeMap<Edge, Totals>> {
+    let mut totals: BTreeMap<Edge, Totals> = BTreeMap::new();
+    if session.snapshot.table(&EDGE_MINUTE_PARTS).is_some() {
+        let filter = ident("time").gt_eq(moment(range.start.0)).and(ident("time").lt(moment(range.end.0)));
+        let columns: Vec<Expr> = COLUMNS.iter().map(|name| ident(*name)).collect();
+        let frame =
+            session.table(&EDGE_MINUTE_PARTS)?.filter(filter)?.select(columns)?;
+        let plan = session.plan(frame.logical_plan()).await?;
+        // Each part of the plan on a thread of its own.
+        let parts: Vec<_> = execute_stream_partitioned(plan, session.context.task_ctx())?
+            .into_iter()
+            .map(|mut stream| {
+                tokio::spawn(async move {
+                    let mut totals = BTreeMap::new();
+                    while let Some(batch) = stream.next().await {
+                        add_rows(&mut totals, &batch?);
+                    }
+                    Ok::<_, Error>(totals)
+                })
+            })
+            .collect();
+        for part in parts {
+            let part = part.await.map_err(|error| Error::Internal(error.to_string()))??;
+            for (edge, sums) in part {
+                totals.entry(edge).or_default().add(&sums);
+            }
+        }
+    }
+    let inside = |minute: i64| range.contains(UnixNanos(minute.saturating_mul(MINUTE)));
+    let on_demand = session.derived.on_demand(range).await?;
+    for (key, sums) in on_demand.parts.0.iter().filter(|(key, _)| inside(key.minute)) {
+        let edge = Edge {
+            source: key.src.clone(),
+            target: key.dst.clone(),
+            protocol: key.protocol.clone(),
+            system: key.system.clone(),
+        };
+        totals.entry(edge).or_default().add_sums(sums);
+    }
+    totals.retain(|_, totals| totals.count > 0);
+    Ok(totals)
+}
+
+const COLUMNS: [&str; 18] = [
+    "src",
+    "dst",
+    "protocol",
+    "system",
+    "count",
+    "errors",
+    "faults",
+    "request_bytes",
+    "response_bytes",
+    "durations",
+    "networks",
+    "lags",
+    "first_seen",
+    "last_seen",
+    "slowest",
+    "slowest_journey",
+    "failed",
+    "failed_journey",
+];
+
+fn add_rows(totals: &mut BTreeMap<Edge, Totals>, batch: &RecordBatch) {
+    let [source, target, protocol, system] = ["src", "dst", "protocol", "system"].map(|name| Texts::of(batch, name));
+    let [count, errors, faults, request_bytes, response_bytes] =
+        ["count", "errors", "faults", "request_bytes", "response_bytes"].map(|name| Ints::of(batch, name));
+    let [first_seen, last_seen, slowest, failed] =
+        ["first_seen", "last_seen", "slowest", "failed"].map(|name| Ints::of(batch, name));
+    let [slowest_journey, failed_journey] = ["slowest_journey", "failed_journey"].map(|name| Bytes::of(batch, name));
+    let [durations, networks, lags] = ["durations", "networks", "lags"].map(|name| Lists::of(batch, name));
+    let edge_of = |row: usize| [&source, &target, &protocol, &system].map(|texts| texts.text(row));
+    let mut row = 0;
+    while row < batch.num_rows() {
+        // Rows are sorted by edge: a run of one edge is added at once.
+        let edge = edge_of(row);
+        let end = (row + 1..batch.num_rows()).find(|next| edge_of(*next) != edge).unwrap_or(batch.num_rows());
+        let [source, target, protocol, system] = edge.map(str::to_owned);
+        let sums = totals.entry(Edge { source, target, protocol, system }).or_default();
+        for row in row..end {
+            sums.count += count.int(row);
+            sums.errors += errors.int(row);
+            sums.faults += faults.int(row);
+            sums.request_bytes += request_bytes.int(row);
+            sums.response_bytes += response_bytes.int(row);
+            durations.add_to(&mut sums.durations, row);
+            networks.add_to(&mut sums.networks, row);
+            lags.add_to(&mut sums.lags, row);
+            let moment = |ints: &Ints| ints.get(row).filter(|moment| *moment != 0);
+            sums.first_seen = [sums.first_seen, moment(&first_seen)].into_iter().flatten().min();
+            sums.last_seen = sums.last_seen.max(moment(&last_seen));
+            if slowest.get(row) > sums.slowest.map(|(nanos, _)| nanos)
+                && let Some(journey) = slowest_journey.get(row).and_then(TraceId::from_bytes)
+            {
+                sums.slowest = Some((slowest.int(row), journey));
+            }
+            if let Some(start) = failed.get(row)
+                && let Some(journey) = failed_journey.get(row).and_then(TraceId::from_bytes)
+            {
+                sums.failed = [sums.failed, Some((start, journey))].into_iter().flatten().min();
+            }
+        }
+        row = end;
+    }
+}
+
+/// Histograms in a list column: bucket, count, bucket, count.
+struct Lists(Option<(ListArray, Arc<dyn Array>)>);
+
+impl Lists {
+    fn of(batch: &RecordBatch, name: &str) -> Self {
+        let lists = batch.column_by_name(name).and_then(|column| column.as_list_opt::<i32>()).cloned();
+        Self(lists.map(|lists| {
+            let values = Arc::clone(lists.values());
+            (lists, values)
+        }))
+    }
+
+    fn add_to(&self, histogram: &mut Histogram, row: usize) {
+        let Some((lists, values)) = &self.0 else { return };
+        let Some(values) = values.as_primitive_opt::<Int64Type>() else { return };
+        let offsets = lists.value_offsets();
+        let range = offsets[row] as usize..offsets[row + 1] as usize;
+        for pair in values.values()[range].chunks_exact(2) {
+            histogram.add_one(pair[0], pair[1]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::statistics::ZERO_BUCKET;
+
+    /// Whatever the order of the buckets, and whatever is taken away again, the percentiles are those of the rest.
+    #[test]
+    fn a_histogram_adds_and_takes_away() {
+        let mut histogram = Histogram::default();
+        for (bucket, count) in [(700, 3), (650, 1), (900, 2), (i64::from(ZERO_BUCKET), 4), (900, -2), (100, 1)] {
+            histogram.add_one(bucket, count);
+        }
+        let expected = Sketch::from_buckets([(ZERO_BUCKET, 4), (100, 1), (650, 1), (700, 3)]);
+        assert_eq!(histogram.sketch(), expected);
+        let mut sum = Histogram::default();
+        sum.add(&histogram);
+        assert_eq!(sum.sketch(), expected);
+        assert_eq!(Histogram::default().sketch(), Sketch::default());
+    }
+}
