@@ -243,8 +243,8 @@ fn lanes(shared: Shared, drawn: &Drawn, aligned: bool) -> Vec<Shape> {
             (ArrowKind::Call, _) => "call",
             (ArrowKind::Answer, false) => "answer",
             (ArrowKind::Answer, true) => "answer bad",
-            (ArrowKind::Message, false) => "message",
-            (ArrowKind::Message, true) => "message bad",
+            (ArrowKind::Message, false) => "msg",
+            (ArrowKind::Message, true) => "msg bad",
         };
         let ((x0, y0), (x1, y1)) = (line.from, line.to);
         shapes.push(draw::path(class, &format!("M{x0:.1},{y0:.1}L{x1:.1},{y1:.1}")));
