@@ -134,7 +134,7 @@ glue=$(hashed "$work/page.js" js)
 boot=$(hashed ui/boot.js js)
 icon=$(hashed ui/favicon.svg svg)
 cat ui/style/tokens.css ui/style/frame.css > "$work/critical.css"
-cat ui/style/parts.css ui/style/explore.css ui/style/trace.css ui/style/journey.css ui/style/pages.css > "$work/page.css"
+cat ui/style/parts.css ui/style/explore.css ui/style/trace.css ui/style/journey.css ui/style/map.css ui/style/pages.css > "$work/page.css"
 css=$(hashed "$work/page.css" css)
 # Comments and line ends go; what is inlined is also what is hashed for the policy.
 tr -s '\n ' ' ' < "$work/critical.css" | sed -e 's|/\*[^*]*\*/||g' | tr -d '\n' > "$work/critical.min.css"

@@ -5,8 +5,10 @@ use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::path;
 
 use crate::components::frame::Frame;
+use crate::pages::compare::ComparePage;
 use crate::pages::explore::ExplorePage;
 use crate::pages::journey::JourneyPage;
+use crate::pages::map::MapPage;
 use crate::pages::not_found::NotFoundPage;
 use crate::pages::services::ServicesPage;
 use crate::pages::sql::SqlPage;
@@ -155,6 +157,8 @@ pub(crate) fn App() -> impl IntoView {
                     <Route path=path!("/explore") view=ExplorePage/>
                     <Route path=path!("/j/:journey") view=JourneyPage/>
                     <Route path=path!("/t/:trace/:span?") view=TracePage/>
+                    <Route path=path!("/compare") view=ComparePage/>
+                    <Route path=path!("/map") view=MapPage/>
                     <Route path=path!("/services") view=ServicesPage/>
                     <Route path=path!("/sql") view=SqlPage/>
                     <Route path=path!("/system") view=SystemPage/>

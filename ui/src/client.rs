@@ -4,8 +4,8 @@
 //! answers something else: a page never sees another kind of error.
 
 use api::{
-    CompareAnswer, FindAnswer, JourneyAnswer, Problem, SearchAnswer, ServicesAnswer, SpanDetail, SqlAnswer, SqlRequest,
-    StatusAnswer, TablesAnswer, Timeline,
+    CompareAnswer, FindAnswer, JourneyAnswer, MapAnswer, Problem, SearchAnswer, ServicesAnswer, SpanDetail, SqlAnswer,
+    SqlRequest, StatusAnswer, TablesAnswer, Timeline,
 };
 use gloo_net::http::{Request, Response};
 use model::{SpanId, TraceId};
@@ -51,6 +51,13 @@ pub(crate) async fn journey(trace_id: TraceId, span: Option<SpanId>) -> Result<J
 /// Two journeys side by side; `b` is a trace id or `usual`.
 pub(crate) async fn compare(a: TraceId, b: &str) -> Result<CompareAnswer, Problem> {
     get(&format!("/api/compare{}", url::query_string([("a", a.to_hex().as_str()), ("b", b)]))).await
+}
+
+/// Who talks to whom in the range; `vs` is the start of an earlier range of the same length.
+pub(crate) async fn map(range: &RangeText, vs: Option<&str>) -> Result<MapAnswer, Problem> {
+    let mut all = vec![("from", range.from.as_str()), ("to", range.to.as_str())];
+    all.extend(vs.map(|vs| ("vs", vs)));
+    get(&format!("/api/map{}", url::query_string(all))).await
 }
 
 /// State of the collector.

@@ -1,7 +1,9 @@
 //! One file a page.
 
+pub(crate) mod compare;
 pub(crate) mod explore;
 pub(crate) mod journey;
+pub(crate) mod map;
 pub(crate) mod not_found;
 pub(crate) mod services;
 pub(crate) mod sql;

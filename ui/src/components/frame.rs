@@ -13,8 +13,9 @@ use crate::view::jump::{Jump, jump};
 use crate::view::url::{self, ExploreState, RangeText, Unit};
 
 /// Pages of the rail: path, name, icon, the key after `G`.
-const PAGES: [(&str, &str, Icon, &str); 3] = [
+const PAGES: [(&str, &str, Icon, &str); 4] = [
     ("/explore", "Explore", Icon::Search, "e"),
+    ("/map", "Map", Icon::Map, "m"),
     ("/services", "Services", Icon::Services, "x"),
     ("/sql", "SQL", Icon::Sql, "q"),
 ];
@@ -23,7 +24,7 @@ const PAGES: [(&str, &str, Icon, &str); 3] = [
 const KEYS: [(&str, &str, &str); 28] = [
     ("Everywhere", "Ctrl K", "search box"),
     ("Everywhere", "/", "filter or find on this page"),
-    ("Everywhere", "G then E, X, Q", "Explore, Services, SQL"),
+    ("Everywhere", "G then E, M, X, Q", "Explore, Map, Services, SQL"),
     ("Everywhere", "?", "this sheet"),
     ("Everywhere", "Esc", "close what is on top"),
     ("Explore", "J K", "next, previous row"),
@@ -169,6 +170,7 @@ fn Crumb() -> impl IntoView {
                 let path = path.get();
                 let here = match path.as_str() {
                     "/" | "/explore" => "Explore",
+                    "/map" => "Service map",
                     "/services" => "Services",
                     "/sql" => "SQL",
                     "/system" => "System",

@@ -21,6 +21,7 @@ pub(crate) enum Icon {
     Track,
     Fold,
     Compare,
+    Map,
 }
 
 impl Icon {
@@ -43,6 +44,9 @@ impl Icon {
             Self::Track => "M3 13.4c4 0 3-9 7-9 2.6 0 2.6 4 5 4",
             Self::Fold => "M3 9h3l1.4-3 3.2 6L12 9h3",
             Self::Compare => "M4 4h3.6v10H4zM10.4 4H14v10h-3.6z",
+            Self::Map => {
+                "M2.1 9a1.9 1.9 0 1 0 3.8 0a1.9 1.9 0 1 0-3.8 0M11.9 4.4a1.9 1.9 0 1 0 3.8 0a1.9 1.9 0 1 0-3.8 0M11.9 13.6a1.9 1.9 0 1 0 3.8 0a1.9 1.9 0 1 0-3.8 0M5.8 8.2l6.2-3M5.8 9.8l6.2 3"
+            }
             Self::Copy => {
                 "M7.4 6.4H13a1 1 0 0 1 1 1V13a1 1 0 0 1-1 1H7.4a1 1 0 0 1-1-1V7.4a1 1 0 0 1 1-1zM4 11.4V4h7.4"
             }

@@ -1,0 +1,200 @@
+//! Two journeys side by side, or one against what is usual: hop by hop, the difference between them.
+//!
+//! URL: `/compare?a=&b=`: trace ids; `b=usual` (also without `b`) is the usual.
+
+use api::{CompareAnswer, CompareSide, CompareStep, CompareTimes, Problem};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos_router::NavigateOptions;
+use leptos_router::hooks::{use_location, use_navigate};
+use model::TraceId;
+
+use crate::app::{Shared, shared};
+use crate::client;
+use crate::components::keys::on_key;
+use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
+use crate::view::journey::facts::{Family, label};
+use crate::view::{clock, format, names, url};
+
+/// Width of the longest difference bar to each side, in pixels.
+const BAR: f64 = 90.0;
+
+fn ids(search: &str) -> (Option<TraceId>, String) {
+    let (mut a, mut b) = (None, "usual".to_owned());
+    for (key, value) in url::pairs(search) {
+        match key.as_str() {
+            "a" => a = TraceId::from_hex(&value),
+            "b" if !value.is_empty() => b = value,
+            _ => {}
+        }
+    }
+    (a, b)
+}
+
+/// Loads both sides and shows them.
+#[component]
+pub(crate) fn ComparePage() -> impl IntoView {
+    let shared = shared();
+    let search = use_location().search;
+    let navigate = use_navigate();
+    let asked = Memo::new(move |_| ids(&search.get()));
+    let found = RwSignal::new(None::<Result<CompareAnswer, Problem>>);
+    let loading = RwSignal::new(false);
+    let reload = RwSignal::new(0u32);
+    let question = StoredValue::new(0u32);
+    Effect::new(move |_| {
+        reload.track();
+        let (a, b) = asked.get();
+        let number = question.get_value().wrapping_add(1);
+        question.set_value(number);
+        let Some(a) = a else { return };
+        loading.set(true);
+        spawn_local(async move {
+            let answer = client::compare(a, &b).await;
+            if question.try_get_value() == Some(number) {
+                loading.set(false);
+                found.set(Some(answer));
+            }
+        });
+    });
+    on_key(move |_, key| {
+        let (Some(a), b) = asked.get_untracked() else { return false };
+        if key != "s" || TraceId::from_hex(&b).is_none() {
+            return false;
+        }
+        let a = a.to_hex();
+        let query = url::with_parameters(&search.get_untracked(), &[("a", Some(&b)), ("b", Some(&a))]);
+        navigate(&format!("/compare{query}"), NavigateOptions { scroll: false, ..NavigateOptions::default() });
+        true
+    });
+    view! {
+        <LoadingBar active=loading/>
+        {move || match (asked.get().0, found.get()) {
+            (None, _) => view! {
+                <EmptyState title="Which journeys?">
+                    <span class="dim">"Open a journey and press Compare to see it against the usual, or put two trace ids into the address: " <span class="mono">"/compare?a=…&b=…"</span></span>
+                    <a class="btn s primary" href="/explore">"Go to Explore"</a>
+                </EmptyState>
+            }.into_any(),
+            (_, None) => view! { <Skeleton rows=12/> }.into_any(),
+            (_, Some(Err(problem))) => {
+                let retry = Callback::new(move |()| reload.update(|count| *count += 1));
+                view! { <ErrorBox problem retry/> }.into_any()
+            }
+            (_, Some(Ok(answer))) => sides(answer, shared).into_any(),
+        }}
+    }
+}
+
+fn side(title: &'static str, side: &CompareSide, carried: &str) -> impl IntoView + use<> {
+    let duration = |nanos: Option<i64>| {
+        nanos.map_or_else(|| "not known".to_owned(), |nanos| format::duration(nanos.max(0) as u64))
+    };
+    let name = match (&side.id, side.kind.as_str()) {
+        (Some(id), _) => view! { <a class="acc" href=format!("/j/{id}{carried}")>{side.name.clone()}</a> }.into_any(),
+        (None, _) => view! { <span>"The usual"</span> }.into_any(),
+    };
+    let start = side.start_unix_nano.parse::<i64>().ok().map(clock::day_and_time);
+    let basis = side.basis.clone().or(start).unwrap_or_default();
+    view! {
+        <section class="card">
+            <h2 class="h">{title}</h2>
+            <div class="big ell">{name}</div>
+            <p class="faint">{basis}</p>
+            <dl class="kv">
+                <dt>"To the last effect"</dt><dd><b>{duration(side.settled_nanos)}</b></dd>
+                <dt>"Caller answered"</dt><dd>{duration(side.response_nanos)}</dd>
+                <dt>"In queues"</dt><dd>{duration(side.wait_nanos)}</dd>
+                <dt>{if side.id.is_some() { "Spans, errors" } else { "Computed from" }}</dt>
+                <dd>{if side.id.is_some() { format!("{}, {}", format::count(side.n), format::count(side.errors)) } else { format::counted(side.n, "journey") }}</dd>
+            </dl>
+        </section>
+    }
+}
+
+/// What is compared: calls by their duration, messages by wait and handling.
+fn took(times: &CompareTimes) -> i64 {
+    times.duration_nanos.saturating_add(times.lag_nanos.unwrap_or_default())
+}
+
+fn sides(answer: CompareAnswer, shared: Shared) -> impl IntoView {
+    let carried = url::shared(&use_location().search.get_untracked());
+    let most =
+        answer.steps.iter().filter_map(|step| step.difference_nanos).map(i64::unsigned_abs).max().unwrap_or(1).max(1)
+            as f64;
+    let rows = answer.steps.iter().map(|step| row(step, most, shared)).collect_view();
+    let attributes = answer.attributes.iter().take(60).map(|attribute| {
+        let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "–".to_owned());
+        view! {
+            <tr><td class="dim">{label(&attribute.node).to_owned()}</td><td class="mono">{attribute.key.clone()}</td><td class="mono">{text(&attribute.a)}</td><td class="mono">{text(&attribute.b)}</td></tr>
+        }
+    });
+    let only = |title: &'static str, names: &[String]| {
+        let names = names.join(", ").replace('_', " ");
+        (!names.is_empty()).then(|| view! { <p><span class="chip hot">{title}</span> " " {names}</p> })
+    };
+    let differs = !answer.attributes.is_empty();
+    view! {
+        <div class="page compare">
+            <div class="cards">{side("A", &answer.a, &carried)} {side("B", &answer.b, &carried)}</div>
+            <div class="notes">
+                {only("Only in A", &answer.findings_only_a)}
+                {only("Only in B", &answer.findings_only_b)}
+                {answer.incomplete_reason.clone().map(|why| view! { <p class="hot">{why}</p> })}
+            </div>
+            <table>
+                <caption class="sr">"Hops of both sides"</caption>
+                <thead><tr><th>"From"</th><th>"To"</th><th>"Via"</th><th>"What"</th><th class="num">"A"</th><th class="diff">"A slower → · ← B slower"</th><th class="num">"B"</th><th class="num">"Difference"</th></tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+            {differs.then(|| view! {
+                <h2 class="h below">"Attributes that differ"</h2>
+                <table>
+                    <caption class="sr">"Attributes that differ"</caption>
+                    <thead><tr><th>"Read at"</th><th>"Key"</th><th>"A"</th><th>"B"</th></tr></thead>
+                    <tbody>{attributes.collect_view()}</tbody>
+                </table>
+            })}
+        </div>
+    }
+}
+
+fn row(step: &CompareStep, most: f64, shared: Shared) -> impl IntoView + use<> {
+    let class = |node: &str| match Family::of(node) {
+        Family::Service => shared.color_class(label(node)),
+        Family::Broker => "broker mono".to_owned(),
+        _ => "ext".to_owned(),
+    };
+    let name = |node: &str| view! { <span class=format!("svc {}", class(node))>{label(node).to_owned()}</span> };
+    let text = |times: Option<&CompareTimes>| {
+        times.map_or_else(|| "–".to_owned(), |times| format::duration(took(times).max(0) as u64))
+    };
+    let failed = |times: Option<&CompareTimes>| times.is_some_and(|times| times.error);
+    let difference = step.difference_nanos;
+    let wide = |nanos: i64| (nanos.unsigned_abs() as f64 / most).sqrt() * BAR;
+    let (left, right) = match difference {
+        Some(nanos) if nanos < 0 => (wide(nanos), 0.0),
+        Some(nanos) => (0.0, wide(nanos)),
+        None => (0.0, 0.0),
+    };
+    let said = match (difference, &step.a, &step.b) {
+        (Some(nanos), ..) => format::signed_duration(nanos),
+        (None, Some(_), None) => "only in A".to_owned(),
+        _ => "only in B".to_owned(),
+    };
+    let is_worse = difference
+        .is_some_and(|nanos| nanos > 0 && step.b.as_ref().is_some_and(|b| nanos > took(b) && nanos > 5_000_000));
+    let is_async = step.kind == "message";
+    view! {
+        <tr>
+            <td>{name(&step.from)}</td>
+            <td>{name(&step.to)}</td>
+            <td><span class="proto" class:async=is_async>{names::badge(&step.protocol, &step.system)}</span></td>
+            <td class="ell what">{step.op.clone()}{(step.order > 1).then(|| format!(" ({})", step.order))}</td>
+            <td class="num semi" class:bad=failed(step.a.as_ref())>{text(step.a.as_ref())}</td>
+            <td class="diff"><div class="both" aria-hidden="true"><span><i class="less" style:width=format!("{left:.1}px")></i></span><span><i class="more-time" style:width=format!("{right:.1}px")></i></span></div></td>
+            <td class="num dim" class:bad=failed(step.b.as_ref())>{text(step.b.as_ref())}</td>
+            <td class="num" class:hot=is_worse class:semi=is_worse>{said}</td>
+        </tr>
+    }
+}
