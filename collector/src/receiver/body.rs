@@ -10,15 +10,24 @@ use crate::budget::Reservation;
 use crate::error::{Error, Result};
 use crate::ingest::Ingest;
 
+/// Room that is made at once for a body that says how long it is; more grows with what really comes.
+const FORESEEN_BYTES_MAX: u64 = 1 << 20;
+
 /// How long the rest of a refused body is read and thrown away.
 const DISCARD_WITHIN: Duration = Duration::from_secs(5);
 
-/// Reads the whole body; each piece is reserved before the next one is read.
+/// Reads the whole body; each piece is reserved before the next one is read. `foresee` tells from the first piece how
+/// long the body says it is.
 ///
 /// # Errors
 /// [`Error::TooLarge`] as soon as it is over the limit, [`Error::Busy`] when too much is in flight,
 /// [`Error::Body`] when it stops coming.
-pub(super) async fn read(ingest: &Ingest, mut body: Body, limit_bytes: u64) -> Result<(Bytes, Reservation)> {
+pub(super) async fn read(
+    ingest: &Ingest,
+    mut body: Body,
+    limit_bytes: u64,
+    foresee: impl Fn(&[u8]) -> Option<u64>,
+) -> Result<(Bytes, Reservation)> {
     let mut reservation = ingest.budget.reserve();
     let body = &mut body;
     let read_all = async {
@@ -40,6 +49,10 @@ pub(super) async fn read(ingest: &Ingest, mut body: Body, limit_bytes: u64) -> R
             if first.is_empty() && all.is_empty() {
                 first = piece;
             } else {
+                if all.is_empty() {
+                    let foreseen = foresee(&first).unwrap_or_default().min(limit_bytes).min(FORESEEN_BYTES_MAX);
+                    all.reserve(foreseen as usize);
+                }
                 all.extend_from_slice(&std::mem::take(&mut first));
                 all.extend_from_slice(&piece);
             }

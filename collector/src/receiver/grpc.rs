@@ -106,7 +106,11 @@ async fn take(ingest: &Arc<Ingest>, signal: Signal, request: Request) -> Result<
     let tenant = tenant(&request)?;
     let limit_bytes = ingest.config.request_bytes_max;
     let framed_limit = limit_bytes.saturating_add(PREFIX_BYTES as u64);
-    let read = body::read(ingest, request.into_body(), framed_limit).await;
+    let foresee = |first: &[u8]| {
+        let (_, length) = first.first_chunk::<PREFIX_BYTES>()?.split_first_chunk::<1>()?;
+        Some(u64::from(u32::from_be_bytes(length.try_into().ok()?)) + PREFIX_BYTES as u64)
+    };
+    let read = body::read(ingest, request.into_body(), framed_limit, foresee).await;
     // The person who reads it set a limit on messages, not on frames.
     let (framed, reservation) = read.map_err(|error| match error {
         Error::TooLarge { stage, .. } => Error::TooLarge { limit_bytes, stage },

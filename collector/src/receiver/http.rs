@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::post;
@@ -73,7 +73,9 @@ async fn take(ingest: &Arc<Ingest>, signal: Signal, request: Request) -> Result<
     let limit_bytes = ingest.config.request_bytes_max;
     match accept_head(ingest, &request, limit_bytes) {
         Ok((encoding, coding, tenant)) => {
-            let (body, reservation) = body::read(ingest, request.into_body(), limit_bytes).await?;
+            let body = request.into_body();
+            let length = HttpBody::size_hint(&body).exact();
+            let (body, reservation) = body::read(ingest, body, limit_bytes, |_| length).await?;
             ingest.take(ingest::Request { signal, tenant, encoding, coding, body, reservation }).await
         }
         Err(error) => {
