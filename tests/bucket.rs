@@ -158,6 +158,7 @@ async fn f21_a_bucket_alone_keeps_what_was_acknowledged() {
     assert!(acknowledged > 30, "only {acknowledged} requests were acknowledged");
     assert!(status(&server).await.storage.segments > 0, "flushes and commits happened");
     let (ack, put) = (p99(&mut millis), p99(&mut s3.put_millis()));
+    check_reads(&server, &s3).await;
     println!(
         "bucket: {acknowledged} requests acknowledged, 0 lost over 3 ends; acknowledgement p99 {ack:.0} ms, \
          the store's PUT p99 {put:.0} ms"
@@ -176,11 +177,59 @@ async fn f21_a_bucket_alone_keeps_what_was_acknowledged() {
     assert!(text.matches("\"spanId\"").count() as u64 >= items, "{text}");
 }
 
+/// Queries read what they need: nothing of segments that statistics rule out, ranges of the others, footers once.
+async fn check_reads(server: &Server, s3: &S3) {
+    s3.segment_reads();
+    let nothing = "SELECT count(*) FROM spans WHERE start_time < '2020-01-01'";
+    assert_eq!(sql::number(server, nothing).await, 0);
+    assert_eq!(s3.segment_reads(), Vec::<usize>::new(), "statistics in the table log rule every segment out");
+    let text = "SELECT sum(duration_nanos) FROM spans";
+    let first = sql::number(server, text).await;
+    let cold = s3.segment_reads();
+    assert_eq!(sql::number(server, text).await, first);
+    let warm = s3.segment_reads();
+    assert!(warm.len() < cold.len(), "footers are read once: {cold:?}, then {warm:?}");
+    let bytes = |reads: &[usize]| reads.iter().sum::<usize>();
+    println!(
+        "bucket: a sum over one column reads {} bytes in {} requests, then {} bytes in {}",
+        bytes(&cold),
+        cold.len(),
+        bytes(&warm),
+        warm.len()
+    );
+}
+
+/// With no distance between commits, an acknowledgement takes the PUT under way and its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d1_an_acknowledgement_takes_two_puts_at_most() {
+    let Some(s3) = S3::start().await else { return };
+    let mut collector = collector(&s3, "fast");
+    collector.config.push_str("bucket_commit_ms = 0\n");
+    let server = collector.start();
+    // A store as slow as a real one, so that the machine's noise does not decide.
+    s3.rule("/_wal/", Fault::Delay(Duration::from_millis(100)), 1, u32::MAX);
+    let stop = Arc::new(AtomicBool::new(false));
+    let senders: Vec<_> = (0..8)
+        .map(|sender| tokio::spawn(send(Client::new(&server), (sender + 1) * 1_000_000, Arc::clone(&stop))))
+        .collect();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut millis = Vec::new();
+    for sender in senders {
+        millis.extend(sender.await.expect("no sender failed").1);
+    }
+    let n = millis.len();
+    let (ack, put) = (p99(&mut millis), p99(&mut s3.put_millis()) + 100.0);
+    println!("bucket: {n} acknowledgements, p99 {ack:.0} ms, the store's PUT p99 {put:.0} ms: {:.1} times", ack / put);
+    assert!(ack < 2.0 * put + 150.0, "more than two PUTs and the machine's noise: {ack} ms, PUT {put} ms");
+}
+
 /// Other readers open the tables in the bucket.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_readers_open_the_tables_in_a_bucket() {
     let Some(s3) = S3::start().await else { return };
-    let mut collector = collector(&s3, "open");
+    // The whole bucket, without a prefix.
+    let mut collector = collector(&s3, "");
     collector.config.push_str("bucket_commit_ms = 0\n");
     let server = collector.start();
     let client = Client::new(&server);
@@ -196,7 +245,7 @@ async fn other_readers_open_the_tables_in_a_bucket() {
     let mut options: serde_json::Map<String, serde_json::Value> =
         s3.environment().into_iter().map(|(name, value)| (name, json!(value))).collect();
     options.insert("AWS_ALLOW_HTTP".to_owned(), json!("true"));
-    let root = format!("s3://{BUCKET}/open/tenants/default");
+    let root = format!("s3://{BUCKET}/tenants/default");
     let reading = tokio::task::spawn_blocking(move || open_data::read(&root, &json!(options), before));
     let Some(theirs) = reading.await.expect("the readers answer") else { return };
     for (reader, answers) in theirs["answers"].as_object().expect("answers by reader") {

@@ -53,6 +53,8 @@ struct Script {
     seen: u32,
     faults: u32,
     put_millis: Vec<f64>,
+    /// Bytes of each answer to a GET of a segment.
+    segment_reads: Vec<usize>,
 }
 
 /// An S3 server with a proxy before it. Ends when dropped.
@@ -126,9 +128,14 @@ impl S3 {
         std::mem::take(&mut script.faults)
     }
 
-    /// How long the PUTs of WAL objects took at the server, in milliseconds.
+    /// How long the PUTs of WAL objects took at the server since the last call, in milliseconds.
     pub fn put_millis(&self) -> Vec<f64> {
-        self.script().put_millis.clone()
+        std::mem::take(&mut self.script().put_millis)
+    }
+
+    /// Bytes of each answer to a GET of a segment since the last call.
+    pub fn segment_reads(&self) -> Vec<usize> {
+        std::mem::take(&mut self.script().segment_reads)
     }
 
     /// Names in the bucket that begin with this.
@@ -231,6 +238,9 @@ async fn one_request(mut peer: TcpStream, upstream: &str, script: &Mutex<Script>
     if first.starts_with("PUT") && first.contains("/_wal/") {
         let millis = begun.elapsed().as_secs_f64() * 1e3;
         script.lock().unwrap_or_else(PoisonError::into_inner).put_millis.push(millis);
+    }
+    if first.starts_with("GET") && first.contains(".parquet") {
+        script.lock().unwrap_or_else(PoisonError::into_inner).segment_reads.push(answer.len());
     }
     match fault {
         Some(Fault::AnswerLost) => return Ok(()),

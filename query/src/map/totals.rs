@@ -156,8 +156,7 @@ pub(crate) async fn totals(session: &Session, range: TimeRange) -> Result<BTreeM
     if session.snapshot.table(&EDGE_MINUTE_PARTS).is_some() {
         let filter = ident("time").gt_eq(moment(range.start.0)).and(ident("time").lt(moment(range.end.0)));
         let columns: Vec<Expr> = COLUMNS.iter().map(|name| ident(*name)).collect();
-        let frame =
-            session.table(&EDGE_MINUTE_PARTS)?.filter(filter)?.select(columns)?;
+        let frame = session.table(&EDGE_MINUTE_PARTS)?.filter(filter)?.select(columns)?;
         let plan = session.plan(frame.logical_plan()).await?;
         // Each part of the plan on a thread of its own.
         let parts: Vec<_> = execute_stream_partitioned(plan, session.context.task_ctx())?

@@ -45,7 +45,13 @@ pub(crate) fn explain(address: &Address, error: &object_store::Error) -> String 
     if has(&["NotImplemented", "not implemented", "501"]) {
         return format!("{endpoint} lacks something that is needed, conditional writes perhaps: {said}");
     }
-    if has(&["169.254.169.254", "metadata.google.internal", "InstanceMetadata", "No credentials"]) {
+    if has(&[
+        "169.254.169.254",
+        "metadata.google.internal",
+        "InstanceMetadata",
+        "No credentials",
+        "Account must be specified",
+    ]) {
         return format!("there are no credentials for {endpoint}: set {keys}, or run where the instance has a role");
     }
     if has(&["error sending request", "onnection refused", "dns error", "timed out", "onnect"]) {

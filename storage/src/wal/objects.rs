@@ -90,7 +90,7 @@ struct State {
     newest: u64,
     /// Salts of PUTs at the name after it whose end is not known.
     unresolved: Vec<u64>,
-    /// Objects without rows.
+    /// First objects of processes.
     openings: BTreeSet<u64>,
     /// What the last listing found.
     entries: Vec<WalEntry>,
@@ -145,7 +145,7 @@ impl ObjectWal {
             let newest = list(&shared.store, &dir).await?.last().map_or(0, |entry| entry.first_sequence);
             let next = newest / STRIDE * STRIDE + STRIDE;
             // An answer that was lost may have left an opening of ours behind; it is a good one.
-            let placed = shared.place(next, &empty(next, salt).into(), salt, &[], deadline).await?;
+            let placed = shared.place(next, &opening(next, salt).into(), salt, &[], deadline).await?;
             if placed == Placed::Stored {
                 shared.ownership.set_opening(next);
                 {
@@ -278,12 +278,12 @@ impl Shared {
 
     /// Overwrites a leftover of ours by an object without rows: its senders were refused.
     async fn clear(&self, name: u64) -> io::Result<()> {
-        let payload = PutPayload::from(empty(name, new_salt()));
+        let payload = PutPayload::from(tombstone(name, new_salt()));
         let path = path(name);
         let put = self.puts.put(&path, payload);
         tokio::time::timeout(PATIENCE, put).await.map_err(|_| too_slow())?.map_err(to_io)?;
         self.is_stored(name);
-        self.state().openings.insert(name);
+        self.state().covered.insert(name);
         Ok(())
     }
 
@@ -313,7 +313,7 @@ impl Shared {
         let behind = at_least.div_ceil(STRIDE) * STRIDE;
         let salt = new_salt();
         let deadline = Instant::now() + TAKE_PATIENCE;
-        if self.place(behind, &empty(behind, salt).into(), salt, &[], deadline).await? != Placed::Stored {
+        if self.place(behind, &opening(behind, salt).into(), salt, &[], deadline).await? != Placed::Stored {
             self.ownership.lose("another process has taken over its WAL".to_owned());
             return Err(io::Error::other("another process has taken over; this one writes nothing more"));
         }
@@ -329,9 +329,11 @@ impl WalStore for ObjectWal {
     fn list(&self) -> io::Result<Vec<WalEntry>> {
         let store = Arc::clone(&self.shared.store);
         let entries = self.wait(async move { list(&store, &Path::from(paths::WAL_DIR)).await })?;
-        let n_empty = empty(0, 0).len() as u64;
+        let n_opening = opening(0, 0).len() as u64;
         let mut state = self.shared.state();
-        state.openings.extend(entries.iter().filter(|entry| entry.bytes == n_empty).map(|entry| entry.first_sequence));
+        state
+            .openings
+            .extend(entries.iter().filter(|entry| entry.bytes == n_opening).map(|entry| entry.first_sequence));
         state.entries.clone_from(&entries);
         Ok(entries)
     }
@@ -486,10 +488,17 @@ fn new_salt() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }
 
-/// An object without rows: head and end mark.
-fn empty(first_sequence: u64, salt: u64) -> Vec<u8> {
+/// The first object of a process: head and end mark, and by its length known in a listing.
+fn opening(first_sequence: u64, salt: u64) -> Vec<u8> {
     let mut bytes = FileHeader { version: VERSION, salt, first_sequence }.to_head().to_vec();
     bytes.extend_from_slice(Encoded::end().seal(first_sequence, salt, 0));
+    bytes
+}
+
+/// What stands where a group was given up: longer than an opening, because openings stay and this may go.
+fn tombstone(first_sequence: u64, salt: u64) -> Vec<u8> {
+    let mut bytes = opening(first_sequence, salt);
+    bytes.extend_from_slice(Encoded::end().seal(first_sequence + 1, salt, 0));
     bytes
 }
 

@@ -195,7 +195,7 @@ fn Tools(state: Memo<State>, change: Callback<State>) -> impl IntoView {
 
 fn whole(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback<State>, shared: Shared) -> impl IntoView {
     let foot = {
-        let answer = answer.clone();
+        let answer = Arc::clone(&answer);
         move || {
             let shown = shown_edges(&answer, state.get().kinds).len() as u64;
             format!(
@@ -206,14 +206,14 @@ fn whole(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback<State>, sh
             )
         }
     };
-    let (main, side) = (answer.clone(), answer);
+    let (main, side) = (Arc::clone(&answer), answer);
     view! {
         <div class="split">
             <div class="col">
                 {move || match state.with(|state| state.view.clone()).as_str() {
                     "table" => table(&main, state, change, shared).into_any(),
                     "matrix" => matrix(&main, state, change).into_any(),
-                    _ => view! { <Graph answer=main.clone() state change/> }.into_any(),
+                    _ => view! { <Graph answer=Arc::clone(&main) state change/> }.into_any(),
                 }}
                 <div class="status">
                     <span><kbd>"Tab"</kbd> "next node"</span>
@@ -264,7 +264,7 @@ fn Graph(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback<State>) ->
     let handle = window_event_listener(leptos::ev::resize, move |_| measure());
     on_cleanup(move || handle.remove());
     let left_out = RwSignal::new(0);
-    let drawn_of = answer.clone();
+    let drawn_of = Arc::clone(&answer);
     Effect::new(move |_| {
         let (room, state, Some(node)) = (room.get(), state.get(), drawing.get()) else { return };
         if room.0 <= 0.0 {
