@@ -154,7 +154,7 @@ async fn other_readers_find_what_our_sql_finds_while_we_write() {
         let before = now_nanos();
         let ours = ask(&server, before).await;
         assert_ne!(ours["spans"][0][0], "0", "nothing was compared");
-        let theirs = wait_for("the buffer to be in segments", Duration::from_secs(90), async || {
+        let theirs = wait_for("the buffer to be in segments", Duration::from_secs(240), async || {
             let tables = tables.clone();
             let reading = tokio::task::spawn_blocking(move || read(&tables, &json!({}), before));
             let theirs = reading.await.expect("the readers answer").expect("they are installed");
