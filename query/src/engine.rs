@@ -11,7 +11,7 @@
 //! queries together, time, and the size of its answer. When the caller goes away, the work stops.
 
 pub(crate) mod read_only;
-mod runtime;
+pub(crate) mod runtime;
 pub(crate) mod session;
 
 use std::fmt;
@@ -24,18 +24,25 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use model::TenantId;
-use storage::{Clock, Reader, Snapshot};
-use tokio::sync::Semaphore;
+use storage::table::Table;
+use storage::{Clock, Follower, Reader, Snapshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
-use runtime::CpuRuntime;
+use runtime::{CpuRuntime, Running};
 use session::{Session, Shared};
 
 /// Gives the newest snapshot of a tenant.
 type Snapshots = dyn Fn(&TenantId) -> Arc<Snapshot> + Send + Sync;
 /// Looks for damaged segments in a snapshot, so that the next one is without them; gives how many there were.
 type FindDamage = dyn Fn(Arc<Snapshot>) -> BoxFuture<'static, u64> + Send + Sync;
+
+/// Hands out rows of a table as they become visible.
+type Follow = dyn Fn(&'static Table) -> Follower + Send + Sync;
+
+/// Live streams at the same time.
+pub(crate) const LIVE_MAX: usize = 32;
 
 /// Answers questions about snapshots. Cheap to clone.
 #[derive(Clone)]
@@ -47,8 +54,10 @@ struct Inner {
     shared: Shared,
     snapshots: Box<Snapshots>,
     find_damage: Box<FindDamage>,
+    follow: Box<Follow>,
     clock: Arc<dyn Clock>,
     cpu: CpuRuntime,
+    live: Arc<Semaphore>,
     places: Semaphore,
     waiting: AtomicUsize,
 }
@@ -70,23 +79,17 @@ impl Engine {
             let examiner = examiner.clone();
             async move { examiner.find_damage(&snapshot).await }.boxed()
         };
-        Self::start(config, Box::new(move |tenant| reader.snapshot(tenant)), Box::new(find_damage), clock)
-    }
-
-    fn start(
-        config: Config,
-        snapshots: Box<Snapshots>,
-        find_damage: Box<FindDamage>,
-        clock: Arc<dyn Clock>,
-    ) -> Result<Self> {
         config.validate().map_err(Error::invalid)?;
+        let follower = reader.clone();
         let inner = Inner {
             cpu: CpuRuntime::start(config.threads)?,
             places: Semaphore::new(config.concurrent_max),
             waiting: AtomicUsize::new(0),
             shared: Shared::new(Arc::new(config))?,
-            snapshots,
-            find_damage,
+            snapshots: Box::new(move |tenant| reader.snapshot(tenant)),
+            find_damage: Box::new(find_damage),
+            follow: Box::new(move |table| follower.follow(table)),
+            live: Arc::new(Semaphore::new(LIVE_MAX)),
             clock,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -108,6 +111,26 @@ impl Engine {
     /// When DataFusion refuses our catalog: a bug.
     pub(crate) fn session(&self, snapshot: Arc<Snapshot>) -> Result<Session> {
         self.inner.shared.session(snapshot, self.inner.clock.now())
+    }
+
+    /// The newest snapshot of a tenant.
+    pub(crate) fn snapshot(&self, tenant: &TenantId) -> Arc<Snapshot> {
+        (self.inner.snapshots)(tenant)
+    }
+
+    /// Rows of a table as they become visible.
+    pub(crate) fn follow(&self, table: &'static Table) -> Follower {
+        (self.inner.follow)(table)
+    }
+
+    /// A place for a live stream; `None` when all are taken.
+    pub(crate) fn live_place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.inner.live).try_acquire_owned().ok()
+    }
+
+    /// Runs work on the query threads until it ends or the answer is dropped.
+    pub(crate) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Running<T> {
+        self.inner.cpu.spawn(work)
     }
 
     /// Runs `work` with a session over the newest snapshot, on the query threads and within the limits.

@@ -40,6 +40,12 @@ pub enum Error {
         /// Queries waiting.
         waiting: usize,
     },
+    /// Too many live streams are open; close one, or try again later.
+    #[error("{open} live streams are open already; close one, or try again later")]
+    Streams {
+        /// Streams open.
+        open: usize,
+    },
     /// A segment or the object store could not be read.
     #[error("stored data could not be read: {0}")]
     Damaged(String),
@@ -66,7 +72,7 @@ impl Error {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::Timeout { .. } => ErrorKind::Timeout,
-            Self::Busy { .. } => ErrorKind::Overloaded,
+            Self::Busy { .. } | Self::Streams { .. } => ErrorKind::Overloaded,
             Self::Damaged(_) => ErrorKind::Damaged,
             Self::Internal(_) => ErrorKind::Internal,
         }

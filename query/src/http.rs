@@ -6,6 +6,7 @@
 //! | `native.rs`  | requests of the native API to engine calls and back                |
 //! | `problem.rs` | every error as a problem document                                  |
 
+mod explore;
 mod native;
 mod problem;
 mod routes;

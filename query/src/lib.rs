@@ -8,6 +8,7 @@
 //! | `sql.rs`       | a read-only statement and its answer in four encodings                 |
 //! | `trace.rs`     | rows by id, tree, timeline, detail, OTLP                               |
 //! | `search.rs`    | filter text, newest or slowest, pages                                  |
+//! | `live.rs`      | rows that match, as they become visible                                 |
 //! | `analysis.rs`  | what a span is, who called whom: pure                                  |
 //! | `digest.rs`    | settled journeys and their parts at rest                               |
 //! | `journey.rs`   | a request over all its traces                                          |
@@ -28,6 +29,7 @@ mod error;
 mod functions;
 pub mod http;
 mod journey;
+mod live;
 mod map;
 mod rows;
 mod search;
@@ -44,6 +46,7 @@ pub use config::Config;
 pub use digest::{Digest, Figured};
 pub use engine::Engine;
 pub use error::{Error, Result};
-pub use search::Question;
+pub use live::{Live, LiveQuestion};
+pub use search::{DiffersQuestion, FacetsQuestion, Picture, Question};
 pub use sql::SqlRows;
 pub use trace::{Encoding, TraceDocument};

@@ -1,4 +1,4 @@
-//! `GET /api/search`: traces or spans by a filter text, newest or slowest first, page by page.
+//! `GET /api/search`: journeys, traces or spans by a filter text, newest or slowest first, page by page.
 //!
 //! | file         | knows                                                                      |
 //! |--------------|----------------------------------------------------------------------------|
@@ -7,7 +7,12 @@
 //! | `cursor.rs`  | where a page ended                                                         |
 //! | `spans.rs`   | pages of spans                                                             |
 //! | `traces.rs`  | pages of traces                                                            |
+//! | `journeys.rs` | pages of journeys                                                         |
 //! | `summary.rs` | a trace in a list, from its spans in bounded memory                        |
+//! | `items.rs`   | what histogram, facets and "what differs" count                            |
+//! | `histogram.rs` | items over time and duration                                             |
+//! | `facets.rs`  | attributes with counts; what differs between a selection and the rest      |
+//! | `tally.rs`   | counting attributes in one pass and bounded memory                         |
 //!
 //! A trace matches when one of its spans matches all conditions and starts in the range. The store is never
 //! grouped as a whole: the newest (or slowest) matching spans are read first, then the spans of the few traces
@@ -15,12 +20,17 @@
 
 mod compile;
 mod cursor;
-mod filter;
-mod spans;
+mod facets;
+pub(crate) mod filter;
+mod histogram;
+pub(crate) mod items;
+pub(crate) mod journeys;
+pub(crate) mod spans;
 mod summary;
+mod tally;
 #[cfg(test)]
 mod tests;
-mod traces;
+pub(crate) mod traces;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -38,7 +48,9 @@ use crate::error::{Error, Result};
 use crate::tables::{Bounds, UTC};
 use crate::times::parse_range;
 use cursor::Cursor;
+pub use facets::{DiffersQuestion, FacetsQuestion};
 use filter::{Condition, Field, Op};
+pub use histogram::Picture;
 
 /// Hits of a page.
 const LIMIT_DEFAULT: usize = 50;
@@ -46,7 +58,8 @@ const LIMIT_MAX: usize = 200;
 
 /// What is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Unit {
+pub(crate) enum Unit {
+    Journeys,
     Traces,
     Spans,
 }
@@ -56,17 +69,78 @@ enum Unit {
 enum Sort {
     Newest,
     Slowest,
+    /// Most failed spans first. Journeys only.
+    Errors,
+}
+
+/// What a question is about: unit, filter and range.
+#[derive(Clone, Debug)]
+pub(crate) struct Scope {
+    pub(crate) unit: Unit,
+    range: TimeRange,
+    /// Every condition, as expressions over the columns of spans.
+    pub(crate) conditions: Vec<Expr>,
+}
+
+impl Scope {
+    /// Reads `unit`, `q`, `from` and `to`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`]; for the filter text with a position.
+    pub(crate) fn read<'a>(text: &impl Fn(&str) -> Option<&'a str>, now: UnixNanos) -> Result<Self> {
+        let unit = match text("unit") {
+            None | Some("traces") => Unit::Traces,
+            Some("spans") => Unit::Spans,
+            Some("journeys") => Unit::Journeys,
+            Some(_) => return Err(Error::invalid("unit is journeys, traces or spans")),
+        };
+        let conditions = filter::parse(text("q").unwrap_or_default())?;
+        let range = if names_a_trace(&conditions) && text("from").is_none() && text("to").is_none() {
+            // Whoever names a trace wants it, whenever it was.
+            TimeRange::ALL
+        } else {
+            parse_range(text("from"), text("to"), now)?
+        };
+        Ok(Self { unit, range, conditions: compile::compile(&conditions)? })
+    }
+
+    /// The same question about another range.
+    pub(crate) fn within(&self, range: TimeRange) -> Self {
+        Self { range, ..self.clone() }
+    }
+
+    /// True when every span of the range matches.
+    const fn is_everything(&self) -> bool {
+        self.conditions.is_empty()
+    }
+
+    /// Filters on the columns of spans: the range and every condition.
+    fn filters(&self) -> Vec<Expr> {
+        let mut filters = Vec::new();
+        if self.range != TimeRange::ALL {
+            filters.push(ident("start_time").gt_eq(moment(self.range.start.0)));
+            filters.push(ident("start_time").lt(moment(self.range.end.0)));
+        }
+        filters.extend(self.conditions.iter().cloned());
+        filters
+    }
+
+    /// Spans that match.
+    fn matching(&self, session: &Session) -> Result<DataFrame> {
+        let mut frame = session.table(&SPANS)?;
+        for filter in self.filters() {
+            frame = frame.filter(filter)?;
+        }
+        Ok(frame)
+    }
 }
 
 /// A search, checked.
 #[derive(Clone, Debug)]
 pub struct Question {
-    unit: Unit,
+    scope: Scope,
     sort: Sort,
     limit: usize,
-    range: TimeRange,
-    conditions: Vec<Condition>,
-    filters: Vec<Expr>,
     /// Tells this search from others.
     identity: u64,
     cursor: Option<Cursor>,
@@ -79,15 +153,15 @@ impl Question {
     /// [`Error::Invalid`]; for the filter text with a position.
     pub fn from_params(params: &BTreeMap<String, String>, now: UnixNanos) -> Result<Self> {
         let text = |name: &str| params.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
-        let unit = match text("unit") {
-            None | Some("traces") => Unit::Traces,
-            Some("spans") => Unit::Spans,
-            Some(_) => return Err(Error::invalid("unit is traces or spans")),
-        };
+        let mut scope = Scope::read(&text, now)?;
         let sort = match text("sort") {
             None | Some("newest") => Sort::Newest,
             Some("slowest") => Sort::Slowest,
-            Some(_) => return Err(Error::invalid("sort is newest or slowest")),
+            Some("errors") if scope.unit == Unit::Journeys => Sort::Errors,
+            Some("errors") => {
+                return Err(Error::invalid("sort=errors is known of journeys only: ask with unit=journeys"));
+            }
+            Some(_) => return Err(Error::invalid("sort is newest, slowest or errors")),
         };
         let limit = match text("limit") {
             None => LIMIT_DEFAULT,
@@ -97,41 +171,21 @@ impl Question {
             },
         };
         let query = params.get("q").map(String::as_str).unwrap_or_default();
-        let conditions = filter::parse(query)?;
-        let filters = compile::compile(&conditions)?;
-        let identity = cursor::identity((unit, sort, query, text("from"), text("to")));
+        let identity = cursor::identity((scope.unit, sort, query, text("from"), text("to")));
         let cursor = text("cursor").map(|text| Cursor::from_text(text, identity)).transpose()?;
-        let range = match &cursor {
-            Some(cursor) => cursor.range(),
-            // Whoever names a trace wants it, whenever it was.
-            None if names_a_trace(&conditions) && text("from").is_none() && text("to").is_none() => TimeRange::ALL,
-            None => parse_range(text("from"), text("to"), now)?,
-        };
-        Ok(Self { unit, sort, limit, range, conditions, filters, identity, cursor })
-    }
-
-    /// Filters on the columns of spans: the range and every condition.
-    fn filters(&self) -> Vec<Expr> {
-        let mut filters = Vec::new();
-        if self.range != TimeRange::ALL {
-            filters.push(ident("start_time").gt_eq(moment(self.range.start.0)));
-            filters.push(ident("start_time").lt(moment(self.range.end.0)));
+        if let Some(cursor) = &cursor {
+            scope.range = cursor.range();
         }
-        filters.extend(self.filters.iter().cloned());
-        filters
+        Ok(Self { scope, sort, limit, identity, cursor })
     }
 
     /// Spans that match.
     fn matching(&self, session: &Session) -> Result<DataFrame> {
-        let mut frame = session.table(&SPANS)?;
-        for filter in self.filters() {
-            frame = frame.filter(filter)?;
-        }
-        Ok(frame)
+        self.scope.matching(session)
     }
 
     fn cursor_at(&self, start: i64, trace_id: model::TraceId) -> Cursor {
-        Cursor::new(self.identity, self.range, start, trace_id)
+        Cursor::new(self.identity, self.scope.range, start, trace_id)
     }
 }
 
@@ -162,15 +216,16 @@ impl Engine {
     pub async fn search(&self, tenant: &TenantId, question: Question) -> Result<SearchAnswer> {
         let started = Instant::now();
         let answer = self.run(tenant, move |session| async move {
-            tracing::debug!(conditions = question.conditions.len(), "search");
-            let page = match question.unit {
+            tracing::debug!(conditions = question.scope.conditions.len(), "search");
+            let page = match question.scope.unit {
+                Unit::Journeys => journeys::page(&session, &question).await?,
                 Unit::Spans => spans::page(&session, &question).await?,
                 Unit::Traces => traces::page(&session, &question).await?,
             };
             let segments = session.snapshot.table(&SPANS).map(|entry| &*entry.segments).unwrap_or_default();
-            let bounds = Bounds::from_filters(SPANS.time, &question.filters());
+            let bounds = Bounds::from_filters(SPANS.time, &question.scope.filters());
             let n_read = segments.iter().filter(|segment| bounds.may_hold(segment)).count();
-            let (incomplete, incomplete_reason) = incomplete(&session.snapshot, page.cut);
+            let (incomplete, incomplete_reason) = incomplete(&session.snapshot, session.noted(page.cut.as_deref()));
             Ok(SearchAnswer {
                 items: page.items,
                 next_cursor: page.next.map(|cursor| cursor.to_text()),

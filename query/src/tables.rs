@@ -37,7 +37,7 @@ use datafusion::sql::parser::DFParser;
 use storage::{Snapshot, TABLES};
 
 use crate::digest::on_demand::Derived;
-pub(crate) use provider::{Located, STORE_URL, SnapshotTable, UTC};
+pub(crate) use provider::{Located, STORE_URL, SnapshotTable, UTC, as_sql, sql_schema};
 pub(crate) use prune::Bounds;
 use storage::table::Table;
 

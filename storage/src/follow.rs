@@ -1,4 +1,4 @@
-//! Rows of one table handed to a follower as they become visible.
+//! Rows of one table handed to followers as they become visible.
 //!
 //! The writer never waits for the follower: what it does not take in time is dropped from the queue and the
 //! follower is told that there is a gap. The rows themselves are in every snapshot; a follower that missed some
@@ -50,6 +50,11 @@ struct Waiting {
 impl Queue {
     pub(crate) fn new(table: &'static Table) -> Self {
         Self { table, waiting: Mutex::default() }
+    }
+
+    /// The follower has gone.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).is_closed
     }
 
     /// The rows that the follower wants.

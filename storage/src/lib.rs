@@ -33,7 +33,7 @@
 //! | `inspect.rs`   | looking into a place from outside, for people                            |
 //! | `recovery.rs`  | replay of old WAL files behind an open ingest                            |
 //! | `published.rs` | what readers see, swapped as one value                                   |
-//! | `follow.rs`    | rows as they become visible, for the digest                              |
+//! | `follow.rs`    | rows as they become visible, for the digest and live streams             |
 //! | `derived.rs`   | the write side of the digest                                             |
 //! | `snapshot.rs`  | table version and buffer pinned for one reader                           |
 //! | `paths.rs`     | every name in the data directory                                         |
@@ -525,7 +525,7 @@ impl Reader {
     }
 
     /// Rows of a table as they become visible from now on, of every tenant; those of old WAL files, which are still
-    /// being replayed, are not among them. One follower at a time: a new one ends the one before.
+    /// being replayed, are not among them. Every follower has a queue of its own.
     pub fn follow(&self, table: &'static table::Table) -> Follower {
         self.published.follow(table)
     }

@@ -63,7 +63,7 @@ pub(crate) struct Published {
     /// Held while erasures change: for each, the last record that may hold its rows.
     erasing: Mutex<HashMap<String, u64>>,
     /// Who wants to be handed rows as they become visible.
-    follower: ArcSwapOption<Queue>,
+    followers: ArcSwap<Vec<Arc<Queue>>>,
     /// Why this process cannot write any more; `None` while there is hope.
     pub failure: watch::Sender<Option<String>>,
     version: watch::Sender<u64>,
@@ -94,7 +94,7 @@ impl Published {
             upkeep: Upkeep::default(),
             erasures: ArcSwap::default(),
             erasing: Mutex::default(),
-            follower: ArcSwapOption::empty(),
+            followers: ArcSwap::default(),
             failure: watch::Sender::new(None),
             version: watch::Sender::new(0),
         }
@@ -177,13 +177,16 @@ impl Published {
 
     pub(crate) fn follow(&self, table: &'static Table) -> Follower {
         let queue = Arc::new(Queue::new(table));
-        self.follower.store(Some(Arc::clone(&queue)));
+        self.followers.rcu(|followers| {
+            let live = followers.iter().filter(|queue| !queue.is_closed());
+            live.chain([&queue]).map(Arc::clone).collect::<Vec<_>>()
+        });
         Follower::new(queue, self.watch())
     }
 
-    /// Whoever follows; `None` when nobody does.
-    pub(crate) fn follower(&self) -> Option<Arc<Queue>> {
-        self.follower.load_full()
+    /// Whoever follows, and some that have gone.
+    pub(crate) fn followers(&self) -> Arc<Vec<Arc<Queue>>> {
+        self.followers.load_full()
     }
 
     pub(crate) fn snapshot(&self, tenant: &TenantId) -> Snapshot {

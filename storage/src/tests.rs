@@ -685,6 +685,7 @@ async fn a_follower_sees_rows_once() {
     let appender = storage.appender();
     appender.append(&tenant(), vec![spans(0..10)]).await.expect("it is taken");
     let mut follower = storage.reader().follow(&SPANS);
+    let other = storage.reader().follow(&SPANS);
     appender.append(&tenant(), vec![spans(10..20), logs(2)]).await.expect("it is taken");
     appender.append(&tenant(), vec![logs(2)]).await.expect("it is taken");
     appender.append(&tenant(), vec![spans(20..30)]).await.expect("it is taken");
@@ -694,6 +695,9 @@ async fn a_follower_sees_rows_once() {
     ids.sort_unstable();
     assert_eq!((ids, followed.has_gap), ((10..30).collect(), false), "none twice, none of before");
     assert!(follower.take().rows.is_empty());
+    let also: usize = other.take().rows.iter().map(|(_, rows)| rows.records.num_rows()).sum();
+    assert_eq!(also, 20, "every follower is handed every row");
+    drop(other);
 
     for n in 0..800 {
         appender.append(&tenant(), vec![spans(n * 1000..n * 1000 + 1000)]).await.expect("it is taken");

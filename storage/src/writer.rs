@@ -416,11 +416,11 @@ impl Writer {
                     reservations.push(append.reservation);
                 }
                 self.fresh_since.get_or_insert_with(Instant::now);
-                let follower = self.published.follower();
-                let followed = follower.as_ref().map(|queue| queue.wanted(&rows)).unwrap_or_default();
+                let followers = self.published.followers();
+                let followed: Vec<_> = followers.iter().map(|queue| queue.wanted(&rows)).collect();
                 let n_bytes = self.publish_rows(rows, |view| &mut view.fresh);
                 // After publishing: what a follower is handed stands in every later snapshot.
-                follower.inspect(|queue| queue.push(followed));
+                followers.iter().zip(followed).for_each(|(queue, rows)| queue.push(rows));
                 self.fresh_bytes = self.fresh_bytes.saturating_add_signed(n_bytes);
                 for reply in replies {
                     let _ = reply.send(Ok(()));

@@ -5,6 +5,8 @@
 //! | `problem.rs`  | every error (RFC 9457)                                                     |
 //! | `sql.rs`      | `POST /api/sql`, `GET /api/tables`                                         |
 //! | `search.rs`   | `GET /api/search`                                                          |
+//! | `explore.rs`  | `GET /api/search/histogram`, `/facets`, `POST /api/search/differs`         |
+//! | `live.rs`     | `GET /api/live`                                                            |
 //! | `trace.rs`    | `GET /api/traces/{id}/timeline`, `/spans/{span}`, `/find`                  |
 //! | `journey.rs`  | `GET /api/journeys/{id}`                                                   |
 //! | `compare.rs`  | `GET /api/compare`, `/api/compare/styles`                                  |
@@ -18,7 +20,9 @@
 
 mod compare;
 mod erasure;
+mod explore;
 mod journey;
+mod live;
 mod map;
 mod problem;
 mod search;
@@ -31,13 +35,18 @@ pub use compare::{
     CompareAnswer, CompareAttribute, ComparePart, CompareSide, CompareStep, CompareTimes, StyleRow, StylesAnswer,
 };
 pub use erasure::{ErasureAnswer, ErasureAttribute, ErasureRequest, ErasuresAnswer};
+pub use explore::{
+    AttributePlace, Brush, DiffersAnswer, DiffersAttribute, DiffersRequest, DiffersValue, Facet, FacetValue,
+    FacetsAnswer, HistogramAnswer, HistogramCell, HistogramDot, HistogramTime,
+};
 pub use journey::{
     ClockShift, JourneyAnswer, JourneyCall, JourneyEdge, JourneyEvent, JourneyFinding, JourneyHop, JourneyLane,
     JourneyMember, JourneyPaths, JourneySpan, JourneyStep, PathSegment, SharedBatch, SpanRef, Truncated, TruncatedPart,
 };
+pub use live::{LiveFigures, LiveItems};
 pub use map::{MapAnswer, MapEdge, MapFigures, MapNode};
 pub use problem::Problem;
-pub use search::{SearchAnswer, SearchItem, ServiceShare, ShapeBar, SpanItem, TraceItem};
+pub use search::{JourneyItem, SearchAnswer, SearchItem, ServiceShare, ShapeBar, SpanItem, TraceItem};
 pub use services::{
     ServiceAnswer, ServiceDependency, ServiceItem, ServiceOperation, ServicePoint, ServiceVersion, ServicesAnswer,
 };

@@ -1,4 +1,4 @@
-//! `GET /api/search?unit=traces|spans&q=&from=&to=&sort=newest|slowest&limit=&cursor=`.
+//! `GET /api/search?unit=journeys|traces|spans&q=&from=&to=&sort=newest|slowest|errors&limit=&cursor=`.
 
 use model::{SpanId, TraceId};
 use serde::{Deserialize, Serialize};
@@ -25,7 +25,7 @@ pub struct SearchAnswer {
     pub segments_total: u64,
 }
 
-/// A hit: a whole trace or one span.
+/// A hit: a journey, a whole trace or one span.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "unit", rename_all = "lowercase")]
 pub enum SearchItem {
@@ -33,6 +33,49 @@ pub enum SearchItem {
     Trace(TraceItem),
     /// With `unit=spans`: a span that matches.
     Span(SpanItem),
+    /// With `unit=journeys`: a journey of which at least one span matches.
+    Journey(JourneyItem),
+}
+
+/// A journey in a list.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct JourneyItem {
+    /// Its id: the origin trace, lower-case hex.
+    pub id: String,
+    /// Service of the main root.
+    pub service: String,
+    /// Operation of the main root.
+    pub name: String,
+    /// Protocol of the main root.
+    pub protocol: String,
+    /// HTTP status or RPC status name of the main root; empty when unknown.
+    pub result: String,
+    /// Start of the main root.
+    pub start_unix_nano: String,
+    /// To the answer: duration of the main root.
+    pub response_nanos: u64,
+    /// To the last effect.
+    pub settled_nanos: u64,
+    /// On the way to the last effect spent in queues and before redelivery.
+    pub wait_nanos: u64,
+    /// The main root failed.
+    pub error: bool,
+    /// Spans in all its traces.
+    pub spans: u64,
+    /// Spans that failed.
+    pub errors: u64,
+    /// Traces.
+    pub traces: u64,
+    /// Messages delivered.
+    pub hops: u64,
+    /// Services touched, by name.
+    pub services: Vec<String>,
+    /// Queues and topics touched, as nodes of the service map, by name.
+    pub queues: Vec<String>,
+    /// Name of the worst finding; empty without findings.
+    pub worst_finding: String,
+    /// Its severity: error, warning or information; empty without findings.
+    pub worst_severity: String,
 }
 
 /// A trace in a list.

@@ -17,18 +17,19 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::registry::FunctionRegistry;
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures::StreamExt;
 use model::{TimeRange, UnixNanos};
 use storage::Snapshot;
 use storage::table::Table;
+use tokio::task::JoinSet;
 
 use super::runtime::n_threads;
 use crate::config::Config;
 use crate::digest::on_demand::Derived;
 use crate::digest::stored::Stored;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::functions;
 use crate::tables::by_id;
 use crate::tables::{CATALOG, Located, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC};
@@ -320,6 +321,49 @@ impl Session {
         }
         drop(stream);
         Ok(cost(&plan))
+    }
+}
+
+impl Session {
+    /// Hands the batches of every partition of a plan to `each`, partition by partition at the same time, each with a
+    /// state of its own; gives the states in the order of the partitions. The work ends when the future is dropped.
+    ///
+    /// # Errors
+    /// The first that went wrong while reading, or in `each`.
+    pub(crate) async fn fold_parts<T, Start, Each>(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        start: Start,
+        each: Each,
+    ) -> Result<(Vec<T>, Cost)>
+    where
+        T: Send + 'static,
+        Start: Fn() -> T,
+        Each: Fn(&mut T, RecordBatch) -> Result<ControlFlow<()>> + Clone + Send + 'static,
+    {
+        let mut parts = JoinSet::new();
+        for index in 0..plan.output_partitioning().partition_count() {
+            let mut stream = plan.execute(index, self.context.task_ctx())?;
+            let (mut state, each) = (start(), each.clone());
+            parts.spawn(async move {
+                while let Some(batch) = stream.next().await {
+                    if each(&mut state, batch?)?.is_break() {
+                        break;
+                    }
+                }
+                Ok::<_, Error>((index, state))
+            });
+        }
+        let mut states = Vec::new();
+        while let Some(part) = parts.join_next().await {
+            match part {
+                Ok(part) => states.push(part?),
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                Err(error) => return Err(Error::Internal(error.to_string())),
+            }
+        }
+        states.sort_by_key(|(index, _)| *index);
+        Ok((states.into_iter().map(|(_, state)| state).collect(), cost(&plan)))
     }
 }
 

@@ -21,10 +21,10 @@ use crate::times::parse_range;
 use crate::trace::Encoding;
 
 /// Whose data it is: decided by the door, everybody's default without one.
-type Who = Option<Extension<Identity>>;
+pub(super) type Who = Option<Extension<Identity>>;
 
 /// Parameters behind the question mark.
-type Params = std::result::Result<Query<BTreeMap<String, String>>, QueryRejection>;
+pub(super) type Params = std::result::Result<Query<BTreeMap<String, String>>, QueryRejection>;
 
 /// Says in a header what formats without room for it cannot.
 const INCOMPLETE: HeaderName = HeaderName::from_static("x-incomplete");
@@ -32,15 +32,15 @@ const INCOMPLETE: HeaderName = HeaderName::from_static("x-incomplete");
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
 
-fn tenant(who: Who) -> TenantId {
+pub(super) fn tenant(who: Who) -> TenantId {
     who.map_or_else(TenantId::default_tenant, |Extension(identity)| identity.tenant)
 }
 
-fn params(params: Params) -> Result<BTreeMap<String, String>, Refusal> {
+pub(super) fn params(params: Params) -> Result<BTreeMap<String, String>, Refusal> {
     params.map(|Query(params)| params).map_err(|rejection| Refusal::invalid(rejection.body_text()))
 }
 
-fn json(answer: &impl Serialize) -> Result<Response, Refusal> {
+pub(super) fn json(answer: &impl Serialize) -> Result<Response, Refusal> {
     let body = serde_json::to_vec(answer).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(typed(JSON, body))
 }
@@ -94,9 +94,7 @@ pub(super) async fn sql(
     const CSV: &str = "text/csv";
     const NDJSON: &str = "application/x-ndjson";
     const ARROW: &str = "application/vnd.apache.arrow.stream";
-    let body = body.map_err(|rejection| {
-        Refusal::new(rejection.status(), "too-large", "The request is too large", rejection.body_text())
-    })?;
+    let body = body.map_err(Refusal::body)?;
     let request: SqlRequest = serde_json::from_slice(&body).map_err(|error| {
         Refusal::invalid(format!("the body must be JSON such as {{\"sql\": \"SELECT 1\"}}: {error}"))
     })?;
@@ -223,9 +221,7 @@ pub(super) async fn erase(
     who: Who,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let body = body.map_err(|rejection| {
-        Refusal::new(rejection.status(), "too-large", "The request is too large", rejection.body_text())
-    })?;
+    let body = body.map_err(Refusal::body)?;
     let request: ErasureRequest = serde_json::from_slice(&body).map_err(|error| {
         Refusal::invalid(format!(
             "the body must be JSON such as {{\"trace_id\": \"4bf92f3577b34da6a3ce929d0e0e4736\"}} or \

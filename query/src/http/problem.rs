@@ -26,6 +26,11 @@ impl Refusal {
         })
     }
 
+    /// A body that could not be read, most often because it is too large.
+    pub(super) fn body(rejection: axum::extract::rejection::BytesRejection) -> Self {
+        Self::new(rejection.status(), "too-large", "The request is too large", rejection.body_text())
+    }
+
     /// A request that is wrong in itself.
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid-request", "The request is not valid", detail)

@@ -12,7 +12,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::problem::Refusal;
-use super::{App, native};
+use super::{App, explore, native};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,16 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         read(Method::POST, "/api/sql", "one read-only SQL statement", post(native::sql)),
         read(Method::GET, "/api/tables", "tables, views and functions of SQL", get(native::tables)),
-        read(Method::GET, "/api/search", "traces or spans by a filter text", get(native::search)),
+        read(Method::GET, "/api/search", "journeys, traces or spans by a filter text", get(native::search)),
+        read(Method::GET, "/api/search/histogram", "hits over time and duration", get(explore::histogram)),
+        read(Method::GET, "/api/search/facets", "attributes of the hits, with counts", get(explore::facets)),
+        read(
+            Method::POST,
+            "/api/search/differs",
+            "what differs between a selection and the rest",
+            post(explore::differs),
+        ),
+        read(Method::GET, "/api/live", "server-sent events: hits as they come in", get(explore::live)),
         read(Method::GET, "/api/services", "services in a time range", get(native::services)),
         read(Method::GET, "/api/services/{name}", "one service in a time range", get(native::service)),
         read(Method::GET, "/api/map", "who talks to whom in a time range", get(native::map)),

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
+use futures::StreamExt as _;
 use http::{Request, Response, StatusCode, header};
 use serde_json::{Value as Json, json};
 use tower::ServiceExt as _;
@@ -12,12 +13,16 @@ use super::{Sources, router};
 use crate::testing::{Fixture, TestSpan, span, spans_batch, trace_id};
 
 async fn open() -> (Fixture, Router) {
+    open_as(Err("replaying".to_owned())).await
+}
+
+async fn open_as(ready: Result<(), String>) -> (Fixture, Router) {
     let spans = [TestSpan { kind: 2, ..span(1, 1, None, "GET /", 0, 10) }, span(1, 2, Some(1), "work", 1, 2)];
     let fixture = Fixture::new(vec![spans_batch(&spans)]).await;
     let sources = Sources {
         status: Arc::new(|| api::StatusAnswer { version: "test".to_owned(), ..api::StatusAnswer::default() }),
         metrics: Arc::new(|| "# EOF\n".to_owned()),
-        ready: Arc::new(|| Err("replaying".to_owned())),
+        ready: Arc::new(move || ready.clone()),
         maintainer: fixture.storage.maintainer(),
     };
     let router = router(&fixture.engine, sources);
@@ -53,6 +58,9 @@ async fn every_answer_has_its_type_and_headers() {
         ),
         ("GET", "/api/tables".to_owned(), "", "", "application/json"),
         ("GET", "/api/search?unit=spans".to_owned(), "", "", "application/json"),
+        ("GET", "/api/search/histogram?dots=9".to_owned(), "", "", "application/json"),
+        ("GET", "/api/search/facets?keys=*".to_owned(), "", "", "application/json"),
+        ("POST", "/api/search/differs".to_owned(), "", "{\"brush\":{\"max_nanos\":9}}", "application/json"),
         ("GET", "/api/services".to_owned(), "", "", "application/json"),
         ("GET", "/api/status".to_owned(), "", "", "application/json"),
         ("GET", format!("/api/traces/{id}"), "application/json", "", "application/json"),
@@ -90,6 +98,10 @@ async fn every_mistake_is_a_problem() {
         ("GET", "/api/traces/00000000000000000000000000000009", "", 404),
         ("GET", "/api/traces/1/spans/77", "", 404),
         ("GET", "/api/search?q=colour=red", "", 400),
+        ("GET", "/api/search/histogram?rows=1", "", 400),
+        ("GET", "/api/search/facets?q=a=b", "", 400),
+        ("POST", "/api/search/differs", "{}", 400),
+        ("POST", "/api/search/differs", "{\"brush\":{\"max_nanos\":0}}", 400),
         ("GET", "/api/services?from=never", "", 400),
         ("GET", "/readyz", "", 503),
     ] {
@@ -164,4 +176,46 @@ async fn erased_rows_are_shown_nowhere() {
         let (answer, _) = ask(&router, "POST", "/api/erasures", "*/*", wrong).await;
         assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{wrong}");
     }
+}
+
+/// Spans come as events once they are visible; what does not match does not come; the stream ends when the process does.
+#[tokio::test]
+async fn live_streams_tell_what_comes() {
+    let (fixture, router) = open_as(Ok(())).await;
+    let request = Request::builder().uri("/api/live?unit=spans&q=name=wanted").body(Body::empty()).expect("a request");
+    let response = router.clone().oneshot(request).await.expect("an answer");
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    fixture.append(spans_batch(&[span(21, 211, None, "wanted", 5, 1), span(21, 212, None, "other", 5, 1)])).await;
+    let mut events = response.into_body().into_data_stream();
+    let mut text = String::new();
+    while !text.contains("event: figures") || !text.contains("event: items") {
+        let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), events.next()).await.expect("in time");
+        text.push_str(std::str::from_utf8(&chunk.expect("an event").expect("no error")).expect("text"));
+    }
+    let items = text.lines().skip_while(|line| *line != "event: items").nth(1).expect("data");
+    let items: api::LiveItems = serde_json::from_str(items.strip_prefix("data: ").expect("data")).expect("items");
+    assert_eq!((items.items.len(), items.left_out, items.skipped, items.gap), (1, 0, 0, false));
+    let api::SearchItem::Span(item) = &items.items[0] else { panic!("{items:?}") };
+    assert_eq!((item.name.as_str(), item.trace_id), ("wanted", trace_id(21)));
+
+    let mut open = Vec::new();
+    for _ in 0..31 {
+        let request = Request::builder().uri("/api/live?unit=traces").body(Body::empty()).expect("a request");
+        let response = router.clone().oneshot(request).await.expect("an answer");
+        assert_eq!(response.status(), StatusCode::OK);
+        open.push(response);
+    }
+    assert_eq!(ask(&router, "GET", "/api/live", "", "").await.0.status(), StatusCode::SERVICE_UNAVAILABLE);
+    drop(open);
+    drop(events);
+    for wrong in ["unit=dogs", "q=a=b"] {
+        assert_eq!(
+            ask(&router, "GET", &format!("/api/live?{wrong}"), "", "").await.0.status(),
+            StatusCode::BAD_REQUEST
+        );
+    }
+
+    let (_fixture, stopping) = open().await;
+    let (response, body) = ask(&stopping, "GET", "/api/live", "", "").await;
+    assert_eq!((response.status(), body.as_slice()), (StatusCode::OK, b"retry: 2000\n\n".as_slice()), "it ended");
 }

@@ -222,6 +222,26 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A value as it is written behind an operator: in quotes when it needs them.
+pub(crate) fn quoted(value: &str) -> String {
+    let is_plain = |c: char| !c.is_whitespace() && !matches!(c, '"' | '(' | ')' | '\\' | '=' | '!' | '~' | '<' | '>');
+    if !value.is_empty() && value.chars().all(is_plain) {
+        return value.to_owned();
+    }
+    format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// An attribute as it is written before an operator; `None` when its key cannot be written.
+pub(crate) fn attribute(place: &str, key: &str) -> Option<String> {
+    let is_word = |c: char| !c.is_whitespace() && !matches!(c, '=' | '!' | '~' | '<' | '>' | '"' | '(' | ')');
+    (!key.is_empty() && key.chars().all(is_word)).then(|| format!("{place}.{key}"))
+}
+
+/// Whether a field of an item can be written in a filter.
+pub(crate) fn is_field(name: &str) -> bool {
+    FIELDS.contains(&name)
+}
+
 fn field(word: &str, position: usize) -> Result<Field> {
     Ok(match word {
         "service" | "service_name" => Field::Service,

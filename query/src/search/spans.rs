@@ -1,6 +1,7 @@
 //! Pages of spans: the first of an order in which no two spans are equal.
 
 use api::{SearchItem, SpanItem};
+use arrow::array::RecordBatch;
 use datafusion::prelude::ident;
 use datafusion::prelude::lit;
 use model::{SpanKind, StatusCode};
@@ -26,7 +27,7 @@ pub(super) async fn page(session: &Session, question: &Question) -> Result<Page>
         frame = match question.sort {
             // The first half follows from the second and prunes.
             Sort::Newest => frame.filter(start.lt_eq(moment(cursor.start)))?.filter(earlier)?,
-            Sort::Slowest => frame
+            Sort::Slowest | Sort::Errors => frame
                 .filter(duration.clone().lt_eq(lit(cursor.duration)))?
                 .filter(duration.clone().lt(lit(cursor.duration)).or(duration.eq(lit(cursor.duration)).and(earlier)))?,
         };
@@ -54,6 +55,11 @@ pub(super) async fn page(session: &Session, question: &Question) -> Result<Page>
     // A span that was sent twice stands once.
     rows.dedup_by(|a, b| (a.trace_id, a.span_id, a.start, a.duration) == (b.trace_id, b.span_id, b.start, b.duration));
     Ok(Page { items: rows.into_iter().map(item).collect(), next, cost: collected.cost, cut: None })
+}
+
+/// Spans of batches with all columns, each with its start.
+pub(crate) fn items(batches: &[RecordBatch]) -> Vec<(i64, SearchItem)> {
+    batches.iter().flat_map(row::read).map(|row| (row.start, item(row))).collect()
 }
 
 fn item(row: SpanRow) -> SearchItem {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use api::{SearchAnswer, SearchItem};
 use model::{AttributeValue, UnixNanos};
 
-use super::Question;
+use super::{DiffersQuestion, FacetsQuestion, Picture, Question};
 use crate::Error;
 use crate::testing::{Fixture, NOW, TestSpan, span, spans_batch, tenant, trace_id};
 
@@ -23,6 +23,7 @@ fn names(answer: &SearchAnswer) -> Vec<&str> {
         .map(|item| match item {
             SearchItem::Trace(item) => item.name.as_str(),
             SearchItem::Span(item) => item.name.as_str(),
+            SearchItem::Journey(item) => item.name.as_str(),
         })
         .collect()
 }
@@ -135,6 +136,7 @@ async fn traces_stand_in_order_and_page_by_page() {
             .map(|item| match item {
                 SearchItem::Trace(item) => item.trace_id,
                 SearchItem::Span(item) => item.trace_id,
+                SearchItem::Journey(_) => panic!("nobody asked for journeys"),
             })
             .collect()
     };
@@ -209,4 +211,192 @@ async fn mistakes_are_explained() {
     let page = search(&fixture, "unit=spans&limit=1").await.expect("a page");
     let other = format!("unit=spans&limit=1&q=service=web&cursor={}", page.next_cursor.expect("more"));
     assert!(search(&fixture, &other).await.expect_err("another search").to_string().contains("another search"));
+}
+
+fn parameters(params: &str) -> BTreeMap<String, String> {
+    let pair = |pair: &str| pair.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    params.split('&').filter_map(pair).collect()
+}
+
+/// 300 requests, one in three of them slow: the slow ones come from another version, region and customer.
+fn slow_and_fast() -> Vec<TestSpan> {
+    let text = |value: &str| AttributeValue::String(value.to_owned());
+    let request = |n: u64| {
+        let is_slow = n % 3 == 0;
+        let root = TestSpan {
+            service: "web",
+            kind: 2,
+            status: if n % 6 == 0 { 2 } else { 0 },
+            columns: vec![
+                ("http_route", text("/cart")),
+                ("service_version", text(if is_slow { "2.0" } else { "1.9" })),
+            ],
+            attributes: vec![
+                ("order.id", AttributeValue::Int(n as i64)),
+                ("region", text(if is_slow { "eu" } else { "us" })),
+                ("even", AttributeValue::Bool(n % 2 == 0)),
+            ],
+            resource: vec![("service.version", if is_slow { "2.0" } else { "1.9" }), ("team", "shop")],
+            ..span(n, n * 10, None, "GET /cart", n as i64 * 100, if is_slow { 2_000 } else { 10 })
+        };
+        [root, span(n, n * 10 + 1, Some(n * 10), "query", n as i64 * 100 + 1, 5)]
+    };
+    (1..=300).flat_map(request).collect()
+}
+
+#[tokio::test]
+async fn items_stand_in_time_and_duration() {
+    let fixture = Fixture::mixed(&slow_and_fast()).await;
+    let histogram =
+        async |params: &str| fixture.engine.histogram(&tenant(), Picture::from_params(&parameters(params), NOW)?).await;
+    let drawn = histogram("unit=spans&from=now-1m&to=now").await.expect("a picture");
+    assert_eq!((drawn.count, drawn.errors, drawn.times.len()), (600, 50, 60));
+    assert_eq!(drawn.cells.iter().map(|cell| cell.count).sum::<u64>(), 600);
+    assert_eq!(drawn.times.iter().map(|time| time.errors).sum::<u64>(), 50);
+    let (low, high) = (drawn.edges_nanos[0], *drawn.edges_nanos.last().expect("edges"));
+    assert!(low <= 5_000_000 && high > 2_000_000_000, "{:?}", drawn.edges_nanos);
+    assert!(drawn.edges_nanos.len() <= 25 && drawn.edges_nanos.windows(2).all(|pair| pair[0] < pair[1]));
+    let close = |nanos: Option<u64>, wanted: f64| (nanos.expect("a percentile") as f64 / wanted - 1.0).abs() < 0.02;
+    assert!(close(drawn.p50_nanos, 5e6) && close(drawn.p99_nanos, 2e9), "{drawn:?}");
+    assert!(drawn.dots.is_empty());
+
+    // Of a trace the root counts, whichever of its spans matches.
+    let traces =
+        histogram("unit=traces&q=name=query&from=now-1m&to=now&dots=300&columns=7&rows=4").await.expect("a picture");
+    assert_eq!((traces.count, traces.times.len(), traces.dots.len()), (300, 7, 300));
+    assert!(traces.edges_nanos.len() <= 5);
+    assert!(traces.dots.windows(2).all(|pair| pair[0].start_unix_nano <= pair[1].start_unix_nano));
+    assert!(traces.dots.iter().all(|dot| dot.nanos == 2_000_000_000 || dot.nanos == 10_000_000));
+    let few = histogram("unit=traces&from=now-1m&to=now&dots=299").await.expect("a picture");
+    assert!(few.dots.is_empty(), "more than asked for");
+    let none = histogram("unit=traces&q=name=nothing").await.expect("a picture");
+    assert_eq!((none.count, none.p50_nanos, none.cells.len()), (0, None, 0));
+    let one = histogram(&format!("unit=traces&q={}&dots=5", trace_id(7))).await.expect("a picture");
+    assert_eq!((one.count, one.dots.len()), (1, 1), "whenever it was");
+    for wrong in ["columns=0", "rows=1000", "dots=-1", "plot=wait", "plot=x&unit=journeys", "unit=dogs", "q=colour=red"]
+    {
+        assert!(matches!(histogram(wrong).await, Err(Error::Invalid { .. })), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn facets_are_counted() {
+    let fixture = Fixture::mixed(&slow_and_fast()).await;
+    let facets = async |params: &str| {
+        fixture.engine.facets(&tenant(), FacetsQuestion::from_params(&parameters(params), NOW)?).await
+    };
+    let shown = |answer: &api::FacetsAnswer| -> Vec<String> {
+        let value = |value: &api::FacetValue| format!("{} {}", value.value, value.count);
+        let facet = |facet: &api::Facet| {
+            format!("{}: {}", facet.key, facet.values.iter().map(value).collect::<Vec<_>>().join(", "))
+        };
+        answer.facets.iter().map(facet).collect()
+    };
+    let usual = facets("unit=spans").await.expect("facets");
+    assert_eq!(
+        shown(&usual),
+        [
+            "status: unset 550, error 50",
+            "service: shop 300, web 300",
+            "name: GET /cart 300, query 300",
+            "kind: internal 300, server 300",
+            "http.route: /cart 300",
+            "service.version: 1.9 200, 2.0 100",
+        ]
+    );
+    let some =
+        facets("unit=spans&q=service=web&keys=region,span.even,resource.team,http.method,order.id&limit=1").await;
+    let some = some.expect("facets");
+    assert_eq!(shown(&some), ["even: false 150", "order.id: 1 1", "region: us 200", "team: shop 300"]);
+    let region = some.facets.iter().find(|facet| facet.key == "region").expect("a region");
+    assert_eq!((region.count, region.distinct, region.many), (300, 2, false));
+    let filter = region.values[0].filter.clone().expect("a condition");
+    let again = facets(&format!("unit=spans&q={filter}")).await.expect("the condition is read");
+    assert_eq!(again.count, region.values[0].count);
+
+    let all = facets("unit=traces&keys=*").await.expect("facets");
+    assert_eq!(all.count, 300);
+    let keys: Vec<&str> = all.facets.iter().map(|facet| facet.key.as_str()).collect();
+    for key in ["region", "even", "order.id", "team", "http.route", "service.version"] {
+        assert!(keys.contains(&key), "{keys:?}");
+    }
+    assert!(all.facets.windows(2).all(|pair| pair[0].count >= pair[1].count));
+    for wrong in ["limit=0", "limit=x", "unit=journeys&keys=region", "q=duration>5"] {
+        assert!(matches!(facets(wrong).await, Err(Error::Invalid { .. })), "{wrong}");
+    }
+}
+
+/// Whatever is different about the slow requests stands first; what is the same everywhere does not stand there.
+#[tokio::test]
+async fn what_differs_is_ranked() {
+    let fixture = Fixture::mixed(&slow_and_fast()).await;
+    let differs = async |request: serde_json::Value| {
+        let request = serde_json::from_value(request).expect("a request");
+        fixture.engine.differs(&tenant(), DiffersQuestion::from_request(&request, NOW)?).await
+    };
+    let slow = serde_json::json!({ "unit": "traces", "brush": { "min_nanos": 1_000_000_000u64 } });
+    let answer = differs(slow.clone()).await.expect("an answer");
+    assert_eq!((answer.selected, answer.outside, answer.too_few), (100, 200, false));
+    let ranked: Vec<(&str, f64)> =
+        answer.attributes.iter().map(|attribute| (attribute.key.as_str(), attribute.gap)).collect();
+    assert_eq!(ranked[..2], [("region", 1.0), ("service.version", 1.0)]);
+    let region = &answer.attributes[0].values;
+    let value = region.iter().find(|value| value.value.as_deref() == Some("eu")).expect("eu");
+    assert_eq!((value.selected, value.outside, value.selected_share, value.outside_share), (100, 0, 1.0, 0.0));
+    assert_eq!(value.filter.as_deref(), Some("span.region=eu"));
+    assert_eq!(value.filter_out.as_deref(), Some("span.region!=eu"));
+    assert!(ranked.iter().all(|(key, _)| *key != "team" && *key != "http.route"), "{ranked:?}");
+    let mut again = differs(slow).await.expect("an answer");
+    again.elapsed_ms = answer.elapsed_ms;
+    assert_eq!(again, answer, "the same question, the same answer");
+
+    let failed = differs(serde_json::json!({ "unit": "spans", "q": "service=web", "brush": { "error": true } })).await;
+    let failed = failed.expect("an answer");
+    assert_eq!((failed.selected, failed.outside), (50, 250));
+    assert_eq!(failed.attributes[0].key, "status");
+    for wrong in [
+        serde_json::json!({ "brush": { "min_nanos": 5, "max_nanos": 5 } }),
+        serde_json::json!({ "brush": { "from": "never" } }),
+        serde_json::json!({ "brush": {}, "limit": 0 }),
+        serde_json::json!({ "brush": {}, "q": "a=b" }),
+        serde_json::json!({ "brush": {}, "plot": "wait" }),
+    ] {
+        assert!(matches!(differs(wrong.clone()).await, Err(Error::Invalid { .. })), "{wrong}");
+    }
+}
+
+/// Journeys that no digest has looked at yet are told from their spans.
+#[tokio::test]
+async fn journeys_are_listed() {
+    let fixture = Fixture::mixed(&slow_and_fast()).await;
+    let whole = search(&fixture, "unit=journeys&limit=200&from=now-1m&to=now").await.expect("journeys");
+    assert_eq!(whole.items.len(), 200);
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    for _ in 0..10 {
+        let params = format!("unit=journeys&sort=slowest&limit=70&from=now-1m&to=now&cursor={cursor}");
+        let page = search(&fixture, &params).await.expect("a page");
+        seen.extend(page.items.iter().map(|item| match item {
+            SearchItem::Journey(item) => (item.settled_nanos, item.id.clone()),
+            other => panic!("{other:?}"),
+        }));
+        match page.next_cursor {
+            Some(next) => cursor = next,
+            None => break,
+        }
+    }
+    assert_eq!(seen.len(), 300);
+    assert!(seen.windows(2).all(|pair| pair[0].0 >= pair[1].0), "slowest first");
+    let some = search(&fixture, "unit=journeys&q=span.region=eu&limit=200&from=now-1m&to=now").await.expect("journeys");
+    assert_eq!(some.items.len(), 100);
+    let picture =
+        Picture::from_params(&parameters("unit=journeys&q=name=query&from=now-1m&to=now"), NOW).expect("a question");
+    assert_eq!(fixture.engine.histogram(&tenant(), picture).await.expect("a picture").count, 300);
+    let question =
+        FacetsQuestion::from_params(&parameters("unit=journeys&from=now-1m&to=now"), NOW).expect("a question");
+    let facets = fixture.engine.facets(&tenant(), question).await.expect("facets");
+    let service = facets.facets.iter().find(|facet| facet.key == "service").expect("services");
+    assert_eq!(
+        service.values.iter().map(|value| (value.value.as_str(), value.count)).collect::<Vec<_>>(),
+        [("shop", 300), ("web", 300)]
+    );
 }

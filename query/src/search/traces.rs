@@ -43,7 +43,7 @@ const TRACES_MAX: usize = 2_000;
 pub(super) async fn page(session: &Session, question: &Question) -> Result<Page> {
     match question.sort {
         Sort::Newest => newest(session, question).await,
-        Sort::Slowest => slowest(session, question).await,
+        Sort::Slowest | Sort::Errors => slowest(session, question).await,
     }
 }
 
@@ -86,7 +86,7 @@ impl Found {
 
 async fn newest(session: &Session, question: &Question) -> Result<Page> {
     let (mut found, mut summaries, mut cost) = (Found::default(), Summaries::default(), Cost::default());
-    let mut upper = question.cursor.as_ref().map_or(question.range.end.0, |cursor| cursor.resume);
+    let mut upper = question.cursor.as_ref().map_or(question.scope.range.end.0, |cursor| cursor.resume);
     let mut is_exhausted = false;
     // Traces after the cursor, in the order of the list, and how many of them are final.
     let (mut order, mut n_final): (Vec<(i64, TraceId)>, usize) = (Vec::new(), 0);
@@ -103,7 +103,7 @@ async fn newest(session: &Session, question: &Question) -> Result<Page> {
         let collected = session.collect(frame, n as u64).await?;
         cost += collected.cost;
         let (fresh, n_rows, last) = found.take(&collected.batches, "start_time");
-        cost += summarize(session, question.range, &fresh, &mut summaries).await?;
+        cost += summarize(session, question.scope.range, &fresh, &mut summaries).await?;
         is_exhausted = n_rows < n;
         upper = last.unwrap_or(upper);
 
@@ -185,7 +185,7 @@ async fn slowest(session: &Session, question: &Question) -> Result<Page> {
     order.truncate(question.limit);
     let mut summaries = Summaries::default();
     let ids: Vec<TraceId> = order.iter().map(|(_, id)| *id).collect();
-    cost += summarize(session, question.range, &ids, &mut summaries).await?;
+    cost += summarize(session, question.scope.range, &ids, &mut summaries).await?;
     let next = order.last().filter(|_| has_more).map(|(duration, id)| {
         let mut cursor = question.cursor_at(0, *id);
         cursor.duration = *duration;
@@ -198,6 +198,17 @@ async fn slowest(session: &Session, question: &Question) -> Result<Page> {
 
 fn items(summaries: &Summaries, ids: impl Iterator<Item = TraceId>) -> Vec<SearchItem> {
     ids.filter_map(|id| Some(SearchItem::Trace(summaries.get(id)?.item(id)))).collect()
+}
+
+/// Traces of which only the root spans are known, in batches with all columns; each with its start.
+pub(crate) fn items_of_roots(batches: &[RecordBatch]) -> Vec<(i64, SearchItem)> {
+    let of_root = |row: row::SpanRow| {
+        let (start, trace_id) = (row.start, row.trace_id);
+        let mut summaries = Summaries::default();
+        summaries.add(row);
+        Some((start, SearchItem::Trace(summaries.get(trace_id)?.item(trace_id))))
+    };
+    batches.iter().flat_map(row::read).filter_map(of_root).collect()
 }
 
 /// Sums up the spans of the traces, those around the range included.

@@ -295,7 +295,7 @@ fn joined(mut ranges: Vec<Range<usize>>) -> Vec<Range<usize>> {
 }
 
 /// The projected columns with moments as timestamps; no bytes are copied.
-pub(super) fn as_sql(batch: &RecordBatch, projection: Option<&Vec<usize>>, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(crate) fn as_sql(batch: &RecordBatch, projection: Option<&Vec<usize>>, schema: &SchemaRef) -> Result<RecordBatch> {
     let batch = match projection {
         Some(indices) => batch.project(indices)?,
         None => batch.clone(),

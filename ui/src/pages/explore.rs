@@ -229,6 +229,7 @@ fn names(item: &SearchItem) -> Vec<&str> {
             .chain(item.services.iter().map(|share| share.name.as_str()))
             .collect(),
         SearchItem::Span(item) => vec![item.service.as_str()],
+        SearchItem::Journey(item) => item.services.iter().map(String::as_str).collect(),
     }
 }
 
@@ -239,6 +240,7 @@ fn link(item: &SearchItem, search: &str) -> String {
         SearchItem::Trace(item) if item.services.len() < 2 => format!("/t/{}{carried}", item.trace_id),
         SearchItem::Trace(item) => format!("/j/{}{carried}", item.trace_id),
         SearchItem::Span(item) => format!("/t/{}/{}{carried}", item.trace_id, item.span_id),
+        SearchItem::Journey(item) => format!("/j/{}{carried}", item.id),
     }
 }
 

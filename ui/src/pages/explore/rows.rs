@@ -30,7 +30,7 @@ pub(super) fn Rows(
         found.with(|found| match (&found.state, found.items.first()) {
             (None, _) => Face::First,
             (Some(_), None) => Face::Empty,
-            (Some(_), Some(SearchItem::Trace(_))) => Face::Traces,
+            (Some(_), Some(SearchItem::Trace(_) | SearchItem::Journey(_))) => Face::Traces,
             (Some(_), Some(SearchItem::Span(_))) => Face::Spans,
         })
     });
@@ -49,6 +49,7 @@ pub(super) fn Rows(
     let key = |(at, scale, _, item): &(usize, u64, bool, SearchItem)| match item {
         SearchItem::Trace(item) => (*at, *scale, item.trace_id.to_hex(), item.spans),
         SearchItem::Span(item) => (*at, 0, item.span_id.to_hex(), 0),
+        SearchItem::Journey(item) => (*at, 0, item.id.clone(), item.spans),
     };
     let sorted = move |sort: Sort, name: &'static str| {
         if state.get().sort == sort { format!("{name} ↓") } else { name.to_owned() }
@@ -166,6 +167,26 @@ fn cells(shared: Shared, item: SearchItem, scale: u64, dated: bool, state: &Expl
                 <td class="num dim" title=listed>{format::count(n_services)}</td>
                 <td class="num" class:bad=is_bad class:faint=!is_bad>{format::count(item.errors)}</td>
                 <td class="result" class:bad=failed>{result}</td>
+            }
+            .into_any()
+        }
+        SearchItem::Journey(item) => {
+            let listed = item.services.join(", ");
+            view! {
+                <td class="mono dim">{when(&item.start_unix_nano)}</td>
+                <td class="what">
+                    <a href=href>
+                        <span class=format!("svc {}", shared.color_class(&item.service))>{item.service.clone()}</span>
+                        <span class="name">{item.name.clone()}</span>
+                        {(!item.protocol.is_empty()).then(|| view! { <span class="proto">{item.protocol.clone()}</span> })}
+                    </a>
+                </td>
+                <td></td>
+                <td class="num semi">{format::duration(item.settled_nanos)}</td>
+                <td class="num dim">{format::count(item.spans)}</td>
+                <td class="num dim" title=listed>{format::count(item.services.len() as u64)}</td>
+                <td class="num" class:bad=item.errors != 0 class:faint=item.errors == 0>{format::count(item.errors)}</td>
+                <td class="result" class:bad=item.error>{item.result.clone()}</td>
             }
             .into_any()
         }
