@@ -5,6 +5,7 @@
 //! | `attr.rs`         | `attr('key')`, `attr_number('key')`, `resource_attr('key')`: rewritten to columns and lists |
 //! | `listed.rs`       | look-up in a typed attribute list                                  |
 //! | `json.rs`         | `event_attr(text, 'key')`: look-up in OTLP/JSON text               |
+//! | `nested.rs`       | whether an event or link of a span passes a test                    |
 //! | `hex.rs`          | `hex(binary)`                                                      |
 //! | `hex_literal.rs`  | `trace_id = '4bf9...'`: hex text compared with binary              |
 //! | `duration.rs`     | `duration_ms(nanos)`, `format_duration(nanos)`                     |
@@ -17,6 +18,7 @@ mod hex;
 mod hex_literal;
 mod json;
 mod listed;
+pub(crate) mod nested;
 mod unary;
 mod words;
 
@@ -26,7 +28,10 @@ use api::FunctionInfo;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 
-pub(crate) use attr::{attribute_number, attribute_text, resource_number, resource_text};
+pub(crate) use attr::{
+    attribute_column, attribute_number, attribute_text, names_of, resource_number, resource_text, scope_number,
+    scope_text,
+};
 pub(crate) use json::attributes_of as json_attributes;
 
 /// Every function of ours, those without a page in the documents included.

@@ -256,7 +256,7 @@ impl Tail {
         all.sort_by_key(|(time, id, _)| (std::cmp::Reverse(*time), *id));
         all.truncate(ITEMS_MAX);
         let item = |(time, _, item): (i64, TraceId, api::JourneyItem)| (time, SearchItem::Journey(item));
-        if self.scope.conditions.is_empty() || all.is_empty() {
+        if self.scope.has_no_conditions() || all.is_empty() {
             return Ok((all.into_iter().map(item).collect(), 0));
         }
         let ids: Vec<Expr> = all.iter().map(|(_, id, _)| literal(id.as_bytes())).collect();

@@ -49,7 +49,7 @@ use crate::tables::{Bounds, UTC};
 use crate::times::parse_range;
 use cursor::Cursor;
 pub use facets::{DiffersQuestion, FacetsQuestion};
-use filter::{Condition, Field, Op};
+use filter::{Field, Filter, Member, Op};
 pub use histogram::Picture;
 
 /// Hits of a page.
@@ -78,8 +78,10 @@ enum Sort {
 pub(crate) struct Scope {
     pub(crate) unit: Unit,
     range: TimeRange,
-    /// Every condition, as expressions over the columns of spans.
+    /// Conditions on spans, as expressions over their columns.
     pub(crate) conditions: Vec<Expr>,
+    /// Conditions on journeys, as expressions over their columns.
+    pub(crate) of_journeys: Vec<Expr>,
 }
 
 impl Scope {
@@ -94,14 +96,15 @@ impl Scope {
             Some("journeys") => Unit::Journeys,
             Some(_) => return Err(Error::invalid("unit is journeys, traces or spans")),
         };
-        let conditions = filter::parse(text("q").unwrap_or_default())?;
-        let range = if names_a_trace(&conditions) && text("from").is_none() && text("to").is_none() {
+        let filter = filter::parse(text("q").unwrap_or_default())?;
+        let compiled = compile::compile(filter.as_ref(), unit)?;
+        let range = if names_a_trace(filter.as_ref()) && text("from").is_none() && text("to").is_none() {
             // Whoever names a trace wants it, whenever it was.
             TimeRange::ALL
         } else {
             parse_range(text("from"), text("to"), now)?
         };
-        Ok(Self { unit, range, conditions: compile::compile(&conditions)? })
+        Ok(Self { unit, range, conditions: compiled.spans, of_journeys: compiled.journeys })
     }
 
     /// The same question about another range.
@@ -112,6 +115,11 @@ impl Scope {
     /// True when every span of the range matches.
     const fn is_everything(&self) -> bool {
         self.conditions.is_empty()
+    }
+
+    /// True when every item of the range matches.
+    pub(crate) const fn has_no_conditions(&self) -> bool {
+        self.conditions.is_empty() && self.of_journeys.is_empty()
     }
 
     /// Filters on the columns of spans: the range and every condition.
@@ -189,8 +197,12 @@ impl Question {
     }
 }
 
-fn names_a_trace(conditions: &[Condition]) -> bool {
-    conditions.iter().any(|condition| condition.field == Field::TraceId && condition.op == Op::Eq)
+fn names_a_trace(filter: Option<&Filter>) -> bool {
+    let names = |part: &Filter| match part {
+        Filter::Is(condition) => condition.field == Field::Named(Member::TraceId) && condition.op == Op::Eq,
+        _ => false,
+    };
+    filter.is_some_and(|filter| filter.conjuncts().iter().any(names))
 }
 
 /// A moment as a literal.

@@ -22,8 +22,9 @@ use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility, cast,
 };
-use datafusion::prelude::lit;
+use datafusion::prelude::{ident, lit};
 use model::semconv::{self, Convention, On};
+use storage::table::Kind;
 
 use super::{json, listed};
 
@@ -140,6 +141,33 @@ pub(crate) fn resource_number(key: &str, table: &'static storage::table::Table) 
     of_table(Asked::ResourceNumber, key, table)
 }
 
+/// The column of `table` that holds an attribute of its rows, and what it is; `None` when it stands in the list only.
+pub(crate) fn attribute_column(key: &str, table: &'static storage::table::Table) -> Option<(&'static str, Kind)> {
+    let convention = semconv::find(key).filter(|convention| convention.on == On::Item)?;
+    let (_, column) = table.column(convention.column?)?;
+    Some((column.name, column.kind))
+}
+
+/// A key and its other names of the same meaning.
+pub(crate) fn names_of(key: &str) -> Vec<String> {
+    let mut names = vec![key.to_owned()];
+    if let Some(convention) = semconv::find(key) {
+        let others = convention.replaces.iter().chain([&convention.key]).filter(|name| **name != key);
+        names.extend(others.map(|name| (*name).to_owned()));
+    }
+    names
+}
+
+/// Text of an attribute of the instrumentation scope of a row; null when not sent.
+pub(crate) fn scope_text(key: &str) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(json::text(), vec![ident("scope"), lit(key)]))
+}
+
+/// Number of an attribute of the instrumentation scope of a row; null when not sent or not a number.
+pub(crate) fn scope_number(key: &str) -> Expr {
+    Expr::ScalarFunction(ScalarFunction::new_udf(json::number(), vec![ident("scope"), lit(key)]))
+}
+
 fn of_table(asked: Asked, key: &str, table: &'static storage::table::Table) -> Result<Expr> {
     let Some((_, holder)) = table.column(asked.holder()) else {
         return plan_err!("{} has no column {}", table.name, asked.holder());
@@ -160,10 +188,6 @@ fn look_up(
 ) -> Result<Expr> {
     let on = if matches!(asked, Asked::Resource | Asked::ResourceNumber) { On::Resource } else { On::Item };
     let convention = semconv::find(key).filter(|convention| convention.on == on);
-    let mut names = vec![key];
-    if let Some(convention) = convention {
-        names.extend(convention.replaces.iter().chain([&convention.key]).filter(|name| **name != key));
-    }
     let function = match (holder_type, asked) {
         (DataType::List(_), Asked::Number) => listed::number(),
         (DataType::List(_), _) => listed::text(),
@@ -171,7 +195,7 @@ fn look_up(
         _ => json::text(),
     };
     let mut args = vec![Expr::Column(holder.clone())];
-    args.extend(names.into_iter().map(lit));
+    args.extend(names_of(key).into_iter().map(lit));
     let listed = Expr::ScalarFunction(ScalarFunction::new_udf(function, args));
     Ok(match convention.and_then(promoted) {
         Some(column) => coalesce(vec![cast(Expr::Column(column), asked.gives()), listed]),

@@ -80,7 +80,8 @@ impl JsonAttr {
     }
 }
 
-fn find(text: &str, keys: &[String]) -> Option<AttributeValue> {
+/// The value of the first entry with one of the keys.
+pub(super) fn find(text: &str, keys: &[String]) -> Option<AttributeValue> {
     let may_hold = |key: &String| key.contains(['"', '\\']) || !key.is_ascii() || text.contains(key.as_str());
     if !keys.iter().any(may_hold) {
         return None; // looking for the bytes is cheaper than parsing

@@ -198,15 +198,15 @@ async fn live_streams_tell_what_comes() {
     let api::SearchItem::Span(item) = &items.items[0] else { panic!("{items:?}") };
     assert_eq!((item.name.as_str(), item.trace_id), ("wanted", trace_id(21)));
 
-    let mut open = Vec::new();
+    let mut streams = Vec::new();
     for _ in 0..31 {
         let request = Request::builder().uri("/api/live?unit=traces").body(Body::empty()).expect("a request");
         let response = router.clone().oneshot(request).await.expect("an answer");
         assert_eq!(response.status(), StatusCode::OK);
-        open.push(response);
+        streams.push(response);
     }
     assert_eq!(ask(&router, "GET", "/api/live", "", "").await.0.status(), StatusCode::SERVICE_UNAVAILABLE);
-    drop(open);
+    drop(streams);
     drop(events);
     for wrong in ["unit=dogs", "q=a=b"] {
         assert_eq!(

@@ -170,8 +170,8 @@ fn condition(place: Place, key: &str, op: &str, value: &str, is_cut: bool) -> Op
     let field = match place {
         Place::Field if filter::is_field(key) => key.to_owned(),
         Place::Field => return None,
-        Place::Span => filter::attribute("span", key)?,
-        Place::Resource => filter::attribute("resource", key)?,
+        Place::Span => filter::attribute("span", key),
+        Place::Resource => filter::attribute("resource", key),
     };
     let op = match (op, is_cut) {
         ("=", true) => "~",
@@ -179,6 +179,13 @@ fn condition(place: Place, key: &str, op: &str, value: &str, is_cut: bool) -> Op
         (op, _) => op,
     };
     Some(format!("{field}{op}{}", filter::quoted(value)))
+}
+
+/// The condition that keeps items without an attribute, or leaves them out.
+fn absent(place: Place, key: &str, op: &str) -> Option<String> {
+    let any = condition(place, key, "=", "x", false)?;
+    let field = any.strip_suffix("=x")?;
+    Some(format!("{field}{}*", if op == "=" { "!=" } else { "=" }))
 }
 
 const CUT: &str = "some attributes were not counted because there are too many different ones; ask for fewer with keys=, or narrow the \
@@ -409,16 +416,18 @@ fn ranked(counted: Counted, limit: usize) -> Vec<DiffersAttribute> {
     };
     let attribute = |((place, key), values): ((Place, String), Values)| {
         let value = |value: Option<&str>, n: [u64; 2]| {
-            let (text, is_cut) = (value.unwrap_or_default(), value.is_some_and(tally::is_cut));
-            let written = |op| condition(place, &key, op, text, is_cut);
+            let written = |op| match value {
+                Some(text) => condition(place, &key, op, text, tally::is_cut(text)),
+                // Absence is written as "not any value".
+                None => absent(place, &key, op),
+            };
             DiffersValue {
                 selected: n[0],
                 outside: n[1],
                 selected_share: share(n[0], total[0]),
                 outside_share: share(n[1], total[1]),
-                // Absence is no value: the language has no condition for it here.
-                filter: value.and_then(|_| written("=")),
-                filter_out: value.and_then(|_| written("!=")),
+                filter: written("="),
+                filter_out: written("!="),
                 value: value.map(str::to_owned),
             }
         };

@@ -87,7 +87,10 @@ pub(super) async fn frame(session: &Session, scope: &Scope) -> Result<DataFrame>
 /// # Errors
 /// When a table cannot be planned: a bug.
 pub(crate) async fn journeys(session: &Session, scope: &Scope) -> Result<DataFrame> {
-    let journeys = within(session.context.table(JOURNEYS.name).await?, "time", scope.range)?;
+    let mut journeys = within(session.context.table(JOURNEYS.name).await?, "time", scope.range)?;
+    for condition in &scope.of_journeys {
+        journeys = journeys.filter(condition.clone())?;
+    }
     if scope.is_everything() {
         return Ok(journeys);
     }

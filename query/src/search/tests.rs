@@ -41,6 +41,7 @@ fn shop() -> Vec<TestSpan> {
             kind: 3,
             status: 2,
             attributes: vec![("order.id", AttributeValue::Int(7))],
+            events: vec![(120, "exception")],
             ..span(1, 2, Some(1), "charge", 100, 500)
         },
         TestSpan {
@@ -49,7 +50,7 @@ fn shop() -> Vec<TestSpan> {
             resource: vec![("host.name", "a"), ("team", "x")],
             ..span(2, 3, None, "GET /home", 2_000, 5)
         },
-        span(3, 4, None, "cron_100%", 4_000, 700),
+        TestSpan { links: vec![(9, 5)], ..span(3, 4, None, "cron_100%", 4_000, 700) },
     ]
 }
 
@@ -80,6 +81,27 @@ async fn conditions_choose() {
         ("resource.team=x", vec!["GET /home"]),
         ("host.name=a", vec!["GET /home"]),
         ("resource.host.name!=a", vec!["cron_100%", "charge", "GET /cart"]),
+        ("service=web or status=error", vec!["GET /home", "GET /cart", "charge"]),
+        ("(service=web or status=error) not http.route=/cart", vec!["GET /home", "charge"]),
+        ("not (service=web or status=error)", vec!["cron_100%"]),
+        ("not order.id=7", vec!["cron_100%", "GET /home", "GET /cart"]),
+        ("name=~\"^GET /[ch]\"", vec!["GET /home", "GET /cart"]),
+        ("name!=~^GET", vec!["cron_100%", "charge"]),
+        ("http.route=~c.rt", vec!["GET /cart"]),
+        ("http.route=*", vec!["GET /cart"]),
+        ("http.route!=* service=shop", vec!["cron_100%", "charge"]),
+        ("resource.host.name=*", vec!["GET /home"]),
+        ("parent_id!=*", vec!["cron_100%", "GET /home", "GET /cart"]),
+        ("parent_id=0000000000000001", vec!["charge"]),
+        ("event:name=exception", vec!["charge"]),
+        ("event:name=~exc", vec!["charge"]),
+        ("event.exception.message~BOO", vec!["charge"]),
+        ("event.exception.message!=boom", vec!["cron_100%", "GET /home", "GET /cart"]),
+        ("events>0", vec!["charge"]),
+        ("link:trace_id=00000000000000000000000000000009 links=1", vec!["cron_100%"]),
+        ("link:span_id!=0000000000000005 name~c", vec!["charge", "GET /cart"]),
+        ("scope:name=tests duration<10ms", vec!["GET /home"]),
+        ("order.id>=0.005KB", vec!["charge"]),
     ] {
         let params = format!("unit=spans&q={q}");
         let answer = search(&fixture, &params).await;
@@ -205,6 +227,9 @@ async fn mistakes_are_explained() {
         "q=duration>5",
         "q=order.id>x",
         "q=service>a",
+        "q=name=~(",
+        "q=journey:duration>1s",
+        "unit=journeys&q=not (journey:duration>1s or service=web)",
     ] {
         assert!(matches!(search(&fixture, params).await, Err(Error::Invalid { .. })), "{params}");
     }
