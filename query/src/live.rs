@@ -238,7 +238,7 @@ impl Tail {
                 items
             }
         };
-        items.sort_by(|a, b| b.0.cmp(&a.0));
+        items.sort_by_key(|(start, _)| std::cmp::Reverse(*start));
         items.truncate(ITEMS_MAX);
         found.left_out = (n_hits as u64).saturating_sub(items.len() as u64);
         found.items = items.into_iter().map(|(_, item)| item).collect();
@@ -285,7 +285,7 @@ impl Tail {
     }
 }
 
-fn internal(error: arrow::error::ArrowError) -> Error {
+fn internal(error: impl std::fmt::Display) -> Error {
     Error::Internal(error.to_string())
 }
 

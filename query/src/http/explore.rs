@@ -31,7 +31,7 @@ pub(super) async fn differs(
     who: Who,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let body = body.map_err(Refusal::body)?;
+    let body = body.map_err(|rejection| Refusal::body(&rejection))?;
     let request: DiffersRequest = serde_json::from_slice(&body).map_err(|error| {
         Refusal::invalid(format!(
             "the body must be JSON such as {{\"unit\": \"traces\", \"from\": \"now-1h\", \"brush\": {{\"min_nanos\": \

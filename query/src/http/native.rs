@@ -94,7 +94,7 @@ pub(super) async fn sql(
     const CSV: &str = "text/csv";
     const NDJSON: &str = "application/x-ndjson";
     const ARROW: &str = "application/vnd.apache.arrow.stream";
-    let body = body.map_err(Refusal::body)?;
+    let body = body.map_err(|rejection| Refusal::body(&rejection))?;
     let request: SqlRequest = serde_json::from_slice(&body).map_err(|error| {
         Refusal::invalid(format!("the body must be JSON such as {{\"sql\": \"SELECT 1\"}}: {error}"))
     })?;
@@ -221,7 +221,7 @@ pub(super) async fn erase(
     who: Who,
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Refusal> {
-    let body = body.map_err(Refusal::body)?;
+    let body = body.map_err(|rejection| Refusal::body(&rejection))?;
     let request: ErasureRequest = serde_json::from_slice(&body).map_err(|error| {
         Refusal::invalid(format!(
             "the body must be JSON such as {{\"trace_id\": \"4bf92f3577b34da6a3ce929d0e0e4736\"}} or \

@@ -27,7 +27,7 @@ impl Refusal {
     }
 
     /// A body that could not be read, most often because it is too large.
-    pub(super) fn body(rejection: axum::extract::rejection::BytesRejection) -> Self {
+    pub(super) fn body(rejection: &axum::extract::rejection::BytesRejection) -> Self {
         Self::new(rejection.status(), "too-large", "The request is too large", rejection.body_text())
     }
 

@@ -247,11 +247,11 @@ fn parameters(params: &str) -> BTreeMap<String, String> {
 fn slow_and_fast() -> Vec<TestSpan> {
     let text = |value: &str| AttributeValue::String(value.to_owned());
     let request = |n: u64| {
-        let is_slow = n % 3 == 0;
+        let is_slow = n.is_multiple_of(3);
         let root = TestSpan {
             service: "web",
             kind: 2,
-            status: if n % 6 == 0 { 2 } else { 0 },
+            status: if n.is_multiple_of(6) { 2 } else { 0 },
             columns: vec![
                 ("http_route", text("/cart")),
                 ("service_version", text(if is_slow { "2.0" } else { "1.9" })),
@@ -259,7 +259,7 @@ fn slow_and_fast() -> Vec<TestSpan> {
             attributes: vec![
                 ("order.id", AttributeValue::Int(n as i64)),
                 ("region", text(if is_slow { "eu" } else { "us" })),
-                ("even", AttributeValue::Bool(n % 2 == 0)),
+                ("even", AttributeValue::Bool(n.is_multiple_of(2))),
             ],
             resource: vec![("service.version", if is_slow { "2.0" } else { "1.9" }), ("team", "shop")],
             ..span(n, n * 10, None, "GET /cart", n as i64 * 100, if is_slow { 2_000 } else { 10 })
