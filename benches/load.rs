@@ -4,6 +4,7 @@
 //! |---------------|--------------------------------------------------------------------------------|
 //! | `requests.rs` | a request as bytes, and how each send of it is made different                   |
 //! | `spans.rs`    | believable spans; `points.rs` number points, `logs.rs` log records              |
+//! | `made.rs`     | spans made one by one, where it matters how they hang together                  |
 //! | `wire.rs`     | where fields stand in encoded protobuf                                          |
 //! | `sender.rs`   | gRPC and HTTP connections that send bytes as they are and time each answer      |
 //! | `server.rs`   | the real binary in a folder of its own; its CPU time and memory                 |
@@ -14,6 +15,7 @@
 //! the exception: 256 of them are made before the clock starts, and repeat.
 
 pub mod logs;
+pub mod made;
 pub mod points;
 pub mod requests;
 pub mod sender;

@@ -125,7 +125,7 @@ fn link() -> Link {
 }
 
 /// The resource of the `index`-th request: 24 services with a few instances each.
-pub(super) fn resource(index: usize) -> Resource {
+pub fn resource(index: usize) -> Resource {
     let service = format!("service-{:02}", index % 24);
     let attributes = vec![
         text("service.name", &service),
@@ -140,15 +140,15 @@ pub(super) fn resource(index: usize) -> Resource {
     Resource { attributes, ..Default::default() }
 }
 
-pub(super) fn scope() -> InstrumentationScope {
+pub fn scope() -> InstrumentationScope {
     InstrumentationScope { name: "io.opentelemetry.http".into(), version: "2.9.0".into(), ..Default::default() }
 }
 
-pub(super) fn text(key: &str, value: &str) -> KeyValue {
+pub fn text(key: &str, value: &str) -> KeyValue {
     attribute(key, Value::StringValue(value.to_owned()))
 }
 
-pub(super) fn int(key: &str, value: i64) -> KeyValue {
+pub fn int(key: &str, value: i64) -> KeyValue {
     attribute(key, Value::IntValue(value))
 }
 
