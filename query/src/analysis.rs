@@ -60,6 +60,8 @@ mod words;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
+pub(crate) use tests::draw::{draw, draw_at, trace_id as drawn_trace};
+#[cfg(test)]
 pub(crate) use tests::otlp::read as otlp_fixture;
 
 use std::collections::{BTreeMap, HashMap};

@@ -13,7 +13,7 @@
 //! | `laws.rs`          | properties over random and hostile graphs                              |
 
 mod classes;
-mod draw;
+pub(crate) mod draw;
 mod fixtures;
 mod laws;
 mod maps;

@@ -17,8 +17,9 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::run::{Desk, Figures, Task};
-use crate::analysis::otlp_fixture;
+use crate::analysis::findings::FindingName;
 use crate::analysis::span::Span;
+use crate::analysis::{draw, draw_at, drawn_trace, otlp_fixture};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::testing::{attribute_list, labels, list, tenant};
@@ -388,6 +389,163 @@ async fn sketches_run() {
     ] {
         let rows = world.sql(sketch).await;
         assert!(rows.len() >= n_rows_min, "{sketch}: {} rows", rows.len());
+    }
+}
+
+/// What shows each finding that no fixture holds: one character is so many milliseconds.
+fn drawings() -> Vec<(FindingName, Vec<Span>)> {
+    let lines = |n: usize, line: &dyn Fn(usize) -> String| (0..n).map(line).collect::<String>();
+    let fan = lines(10, &|at| format!("K{at} @s{at} consumer kafka:x <-P trace:c{at} |     ==\n"));
+    let reads = lines(20, &|at| {
+        format!("A{at} @shop server trace:r{at} |=====\n  R{at} client redis |=\n  D{at} sql:items client |  =\n")
+    });
+    let versions = lines(6, &|at| {
+        let (at, version, end) = (" ".repeat(4 * at), 1 + at / 3, if at < 3 { "" } else { " 422 error.type=422" });
+        let n = at.len();
+        format!("C{n} @shop client GET:/x trace:v{n} |{at}===\n  S{n} @stock v:{version} server GET:/x{end} |{at} =\n")
+    });
+    vec![
+        (
+            FindingName::CyclicDependency,
+            draw(
+                "
+                A @order server GET:/a             |==========
+                  C client GET:/b                  | =======
+                    B @stock server GET:/b         |  =====
+                      D client GET:/c              |   ===
+                        E @order server GET:/c     |    =
+                ",
+            ),
+        ),
+        (
+            FindingName::FailFast,
+            draw(
+                "
+                A @shop server GET:/ 503                    |=============!
+                  B internal throws:BrokenCircuitException  | ==!
+                ",
+            ),
+        ),
+        (
+            FindingName::QueueWait,
+            draw_at(
+                100,
+                "
+                A @shop server GET:/ |====================
+                  P producer kafka:x |=
+                  B client sql:x     |======
+                K @m consumer kafka:x <-P trace:two |           ===
+                ",
+            ),
+        ),
+        (
+            FindingName::FanoutAmplification,
+            draw(&format!("A @shop server GET:/ |====\n  P producer kafka:x |=\n{fan}")),
+        ),
+        (
+            FindingName::DeepSyncChain,
+            draw(
+                "
+                A @a server GET:/             | ================
+                  B @b server GET:/           |  ==============
+                    C @c server GET:/         |   ============
+                      D @d server GET:/       |    ==========
+                        E @e server GET:/     |     ========
+                ",
+            ),
+        ),
+        (
+            FindingName::GatewayOverhead,
+            draw_at(
+                100,
+                "
+                G @api-gateway server GET:/       |=====
+                  C client GET:/orders host:order |  ==
+                    A @order server GET:/orders   |  ==
+                ",
+            ),
+        ),
+        (
+            FindingName::SlowConsistency,
+            draw_at(
+                1_000,
+                "
+                A @order server GET:/orders                   |=
+                  P producer kafka:orders                     |=
+                K @mail consumer kafka:orders <-P trace:two   |       =
+                ",
+            ),
+        ),
+        (
+            FindingName::DiscoveryOnPath,
+            draw_at(
+                10,
+                "
+                A @shop server GET:/                 |==========
+                  D client dns.question.name=pay.shop | ==
+                  C client GET:/pay host:pay         |     ==
+                ",
+            ),
+        ),
+        (
+            FindingName::DuplicateProcessing,
+            draw(
+                "
+                A @shop server GET:/ |==========
+                  B1 @pay server POST:/charge http.request.header.idempotency-key=k1 | ==
+                  B2 @pay server POST:/charge http.request.header.idempotency-key=k1 |    ==
+                ",
+            ),
+        ),
+        (FindingName::CacheIneffective, draw(&reads)),
+        (FindingName::ContractDrift, draw(&versions)),
+        (FindingName::TrafficSpike, spike()),
+    ]
+}
+
+/// Two requests a minute of 10 ms each for twelve minutes, then eight of 40 ms.
+fn spike() -> Vec<Span> {
+    let mut spans = Vec::new();
+    for minute in 0..13_i64 {
+        let (n, ms) = if minute < 12 { (2, 10) } else { (8, 40) };
+        for at in 0..n {
+            let mut span = draw(&format!("A @shop server GET:/x trace:m{minute}-{at} |=")).swap_remove(0);
+            span.start = UnixNanos(span.start.0 + minute * 60 * SECOND + at * SECOND);
+            span.end = UnixNanos(span.start.0 + ms * 1_000_000);
+            spans.push(span);
+        }
+    }
+    spans
+}
+
+/// The SQL of findings that no fixture shows finds what the finding was told about, on demand and at rest; findings of
+/// one journey stand in the relation too.
+#[tokio::test]
+async fn the_sql_of_drawn_findings_finds_their_like() {
+    let over_a_window = [FindingName::CacheIneffective, FindingName::ContractDrift, FindingName::TrafficSpike];
+    for (name, spans) in drawings() {
+        let mut world = World::new().await;
+        world.arrive(&spans).await;
+        for place in ["on demand", "at rest"] {
+            let rows = sorted(&world.sql(name.sql()).await);
+            let wanted = match over_a_window.contains(&name) {
+                true => "service:shop".to_owned(),
+                false => drawn_trace("one").to_hex(),
+            };
+            assert!(rows.iter().any(|row| row.contains(&wanted)), "{name} {place}: {rows:#?}");
+            if !over_a_window.contains(&name) {
+                let told = world.sql(&format!("SELECT summary FROM findings WHERE id = '{name}'")).await;
+                assert_eq!(told.len(), 1, "{name} {place}");
+            }
+            world.pass(200 * SECOND).await;
+        }
+    }
+    // A request without any problem is found by none of them.
+    let mut world = World::new().await;
+    world.arrive(&draw("A @shop server GET:/ |=")).await;
+    for name in FindingName::ALL {
+        let rows = world.sql(name.sql()).await;
+        assert!(rows.is_empty(), "{name} of a request without any problem: {rows:?}");
     }
 }
 

@@ -38,12 +38,12 @@ pub(super) const MS: i64 = 1_000_000;
 pub(super) const BASE: i64 = 1_768_471_200_000 * MS;
 
 /// The spans of a drawing at one millisecond a character.
-pub(super) fn draw(drawing: &str) -> Vec<Span> {
+pub(crate) fn draw(drawing: &str) -> Vec<Span> {
     draw_at(1, drawing)
 }
 
 /// The spans of a drawing at `scale` milliseconds a character.
-pub(super) fn draw_at(scale: i64, drawing: &str) -> Vec<Span> {
+pub(crate) fn draw_at(scale: i64, drawing: &str) -> Vec<Span> {
     let mut open: Vec<(usize, Span)> = Vec::new();
     let mut drawn: Vec<(Span, Vec<String>)> = Vec::new();
     for line in drawing.lines().filter(|line| !line.trim().is_empty()) {
@@ -182,7 +182,7 @@ pub(super) fn resource(service: &str, instance: Option<&str>, version: Option<&s
 }
 
 /// The trace called so in a drawing.
-pub(super) fn trace_id(name: &str) -> TraceId {
+pub(crate) fn trace_id(name: &str) -> TraceId {
     let mut bytes = [0x11; 16];
     for (byte, letter) in bytes.iter_mut().zip(name.bytes()) {
         *byte = letter;
