@@ -196,7 +196,10 @@ async fn check_reads(server: &Server, s3: &S3) {
     let warm = s3.segment_reads();
     assert!(warm.len() <= cold.len(), "footers are read once: {cold:?}, then {warm:?}");
     let n_segments = status(server).await.storage.segments;
-    assert!(warm.len() as u64 <= n_segments, "one column is one range of each segment: {warm:?}, {n_segments} segments");
+    assert!(
+        warm.len() as u64 <= n_segments,
+        "one column is one range of each segment: {warm:?}, {n_segments} segments"
+    );
     let bytes = |reads: &[usize]| reads.iter().sum::<usize>();
     println!(
         "bucket: a sum over one column reads {} bytes in {} requests, then {} bytes in {}",

@@ -5,7 +5,9 @@
 //! | `sides.rs`  | two journeys step by step: pure                                            |
 //! | `usual.rs`  | what is usual for a journey's steps, from sums and summaries of a day      |
 //! | `styles.rs` | REST, gRPC and messaging side by side, from the spans of a range           |
+//! | `newest.rs` | the newest spans of a range, as many as one answer may look at             |
 
+pub(crate) mod newest;
 mod sides;
 mod styles;
 mod usual;

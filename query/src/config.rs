@@ -1,6 +1,11 @@
 //! Settings of the query room: plain values with a unit and both directions of the trade.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
+
+use crate::analysis::Options;
+use crate::analysis::thresholds::Thresholds;
 
 /// Settings of the query room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -37,6 +42,14 @@ pub struct Config {
     /// Memory for traces that have not settled, in bytes. With less than they need, traces are analysed before they
     /// have settled and again when more of their spans come.
     pub digest_memory_bytes_max: u64,
+    /// Join traces with equal conversation ids (16 characters or more) or request ids into one journey, with low
+    /// confidence. Right when these ids are made anew for each request; wrong when people reuse them.
+    pub join_by_keys: bool,
+    /// JMS brokers that are really another product, as ADDRESS=activemq or ADDRESS=ibmmq, with the address as spans
+    /// name it: the Java agent says jms whatever the broker.
+    pub jms_brokers: Vec<String>,
+    /// When something found in a journey is worth telling.
+    pub findings: Thresholds,
 }
 
 impl Default for Config {
@@ -55,11 +68,22 @@ impl Default for Config {
             digest: true,
             digest_settle_seconds: 30,
             digest_memory_bytes_max: 176 << 20,
+            join_by_keys: false,
+            jms_brokers: Vec::new(),
+            findings: Thresholds::default(),
         }
     }
 }
 
 impl Config {
+    /// What the operator knows and spans do not say.
+    pub(crate) fn options(&self) -> Options {
+        let brokers = self.jms_brokers.iter().filter_map(|entry| entry.rsplit_once('='));
+        let jms_brokers: BTreeMap<String, String> =
+            brokers.map(|(address, system)| (address.trim().to_owned(), system.trim().to_owned())).collect();
+        Options { jms_brokers, join_by_keys: self.join_by_keys, ..Options::default() }
+    }
+
     /// Names the first setting that cannot work.
     ///
     /// # Errors
@@ -81,6 +105,26 @@ impl Config {
                 Err("query.memory_bytes_max must be at least 67108864 (64 MiB): planning and scanning need that much"
                     .to_owned())
             }
+            None => self.validate_findings(),
+        }
+    }
+}
+
+impl Config {
+    fn validate_findings(&self) -> Result<(), String> {
+        let is_broker = |entry: &&String| {
+            let (address, system) = entry.rsplit_once('=').unwrap_or_default();
+            !address.trim().is_empty() && matches!(system.trim(), "activemq" | "ibmmq")
+        };
+        if let Some(wrong) = self.jms_brokers.iter().find(|entry| !is_broker(entry)) {
+            return Err(format!(
+                "query.jms_brokers lists ADDRESS=activemq or ADDRESS=ibmmq, such as broker.example=activemq, not {wrong}"
+            ));
+        }
+        let numbers = serde_json::to_value(&self.findings).unwrap_or_default();
+        let is_wrong = |(_, value): &(&String, &serde_json::Value)| value.as_f64().is_none_or(|value| value < 0.0);
+        match numbers.as_object().into_iter().flatten().find(is_wrong) {
+            Some((name, _)) => Err(format!("query.findings.{name} must not be negative")),
             None => Ok(()),
         }
     }
@@ -95,5 +139,13 @@ mod tests {
         assert_eq!(Config::default().validate(), Ok(()));
         let broken = Config { rows_max: 0, ..Config::default() };
         assert_eq!(broken.validate(), Err("query.rows_max must be greater than 0".to_owned()));
+        let negative = Thresholds { queue_lag_nanos: -1, ..Thresholds::default() };
+        let broken = Config { findings: negative, ..Config::default() };
+        assert_eq!(broken.validate(), Err("query.findings.queue_lag_nanos must not be negative".to_owned()));
+        let broken = Config { jms_brokers: vec!["broker.example".to_owned()], ..Config::default() };
+        assert!(broken.validate().is_err_and(|error| error.contains("ADDRESS=activemq")));
+        let known = Config { jms_brokers: vec!["tcp://b:61616 = activemq".to_owned()], ..Config::default() };
+        assert_eq!(known.validate(), Ok(()));
+        assert_eq!(known.options().jms_brokers["tcp://b:61616"], "activemq");
     }
 }

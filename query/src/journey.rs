@@ -11,16 +11,19 @@
 mod answer;
 pub(crate) mod gather;
 
+pub(crate) use answer::finding_answer;
+
 use std::time::Instant;
 
 use api::JourneyAnswer;
-use model::{SpanId, TenantId, TraceId, UnixNanos};
+use model::{SpanId, TenantId, TimeRange, TraceId, UnixNanos};
 
 use crate::analysis::findings::{Finding, findings};
 use crate::analysis::journey::{Cut, Journey, journey};
 use crate::analysis::node::Node;
-use crate::analysis::thresholds::{Bounds, Thresholds};
+use crate::analysis::thresholds::Bounds;
 use crate::analysis::{Analysis, Options, analyze};
+use crate::breakers::open_breakers;
 use crate::engine::Engine;
 use crate::engine::session::{Session, incomplete};
 use crate::error::Result;
@@ -47,9 +50,9 @@ pub(crate) struct Found {
 /// # Errors
 /// Not found when no span of the trace is stored.
 pub(crate) async fn find(session: &Session, seed: TraceId, span: Option<SpanId>) -> Result<Found> {
-    let (bounds, options) = (Bounds::default(), Options::default());
+    let (bounds, options) = (Bounds::default(), session.config.options());
     let gathered = gather::gather(session, seed, span, &bounds, &options).await?;
-    looked_at(gathered, seed, span, &bounds, &options)
+    looked_at(session, gathered, seed, span, &bounds, &options).await
 }
 
 /// One trace as if nothing else were stored.
@@ -57,12 +60,13 @@ pub(crate) async fn find(session: &Session, seed: TraceId, span: Option<SpanId>)
 /// # Errors
 /// Not found when no span of the trace is stored.
 pub(crate) async fn find_alone(session: &Session, trace: TraceId) -> Result<Found> {
-    let (bounds, options) = (Bounds { members_max: 1, ..Bounds::default() }, Options::default());
+    let (bounds, options) = (Bounds { members_max: 1, ..Bounds::default() }, session.config.options());
     let gathered = gather::alone(session, trace, &bounds, &options).await?;
-    looked_at(gathered, trace, None, &bounds, &options)
+    looked_at(session, gathered, trace, None, &bounds, &options).await
 }
 
-fn looked_at(
+async fn looked_at(
+    session: &Session,
     gathered: Gathered,
     seed: TraceId,
     span: Option<SpanId>,
@@ -71,7 +75,10 @@ fn looked_at(
 ) -> Result<Found> {
     let analysis = analyze(gathered.spans, options);
     let Some(journey) = journey(&analysis, seed, span, bounds) else { return Err(not_stored(seed)) };
-    let findings = findings(&analysis, &journey, &Thresholds::default(), &[]);
+    let within = |ends: fn(i64, i64) -> i64, of: &[i64]| of.iter().copied().reduce(ends).unwrap_or_default();
+    let (start, end) = (within(i64::min, &journey.scene.start), within(i64::max, &journey.scene.end));
+    let breakers = open_breakers(&session.derived.stored, TimeRange::new(UnixNanos(start), UnixNanos(end))).await?;
+    let findings = findings(&analysis, &journey, &session.config.findings, &breakers);
     Ok(Found { analysis, journey, findings, cuts: gathered.cuts, reasons: gathered.reasons })
 }
 

@@ -21,11 +21,13 @@
 //! The only room that has seen DataFusion; its types do not leave. Telemetry is never written from here.
 
 pub mod analysis;
+mod breakers;
 mod compare;
 mod config;
 mod digest;
 mod engine;
 mod error;
+mod findings;
 mod functions;
 pub mod http;
 mod journey;

@@ -10,6 +10,7 @@
 //! | `trace.rs`    | `GET /api/traces/{id}/timeline`, `/spans/{span}`, `/find`                  |
 //! | `journey.rs`  | `GET /api/journeys/{id}`                                                   |
 //! | `compare.rs`  | `GET /api/compare`, `/api/compare/styles`                                  |
+//! | `findings.rs` | `GET /api/findings`                                                       |
 //! | `map.rs`      | `GET /api/map`                                                             |
 //! | `services.rs` | `GET /api/services`, `/api/services/{name}`                                |
 //! | `erasure.rs`  | `POST /api/erasures`, `GET /api/erasures`                                  |
@@ -21,6 +22,7 @@
 mod compare;
 mod erasure;
 mod explore;
+mod findings;
 mod journey;
 mod live;
 mod map;
@@ -39,6 +41,7 @@ pub use explore::{
     AttributePlace, Brush, DiffersAnswer, DiffersAttribute, DiffersRequest, DiffersValue, Facet, FacetValue,
     FacetsAnswer, HistogramAnswer, HistogramCell, HistogramDot, HistogramTime,
 };
+pub use findings::FindingsAnswer;
 pub use journey::{
     ClockShift, JourneyAnswer, JourneyCall, JourneyEdge, JourneyEvent, JourneyFinding, JourneyHop, JourneyLane,
     JourneyMember, JourneyPaths, JourneySpan, JourneyStep, PathSegment, SharedBatch, SpanRef, Truncated, TruncatedPart,

@@ -1,5 +1,7 @@
 //! Every number a judgement rests on, with the defaults the fixtures rely on. Times are nanoseconds.
 
+use serde::{Deserialize, Serialize};
+
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1_000 * MS;
 const HOUR: i64 = 3_600 * SECOND;
@@ -7,8 +9,14 @@ const HOUR: i64 = 3_600 * SECOND;
 macro_rules! settings {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $default:expr, $help:literal;)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(deny_unknown_fields, default)]
         pub struct $name { $(#[doc = $help] pub $field: $type,)* }
+
+        impl $name {
+            /// Each setting by name, with a sentence for people.
+            pub const HELP: &'static [(&'static str, &'static str)] = &[$((stringify!($field), $help),)*];
+        }
 
         impl Default for $name {
             fn default() -> Self {

@@ -4,21 +4,17 @@
 //! `from_unix_nano` and `to_unix_nano`, and an answer over less than the range says so.
 
 use api::{StyleRow, StylesAnswer};
-use datafusion::prelude::ident;
-use model::{TimeRange, UnixNanos};
-use storage::table::SPANS;
+use model::TimeRange;
 
+use crate::analysis::analyze;
 use crate::analysis::classify::{Protocol, Style};
 use crate::analysis::compare::{Row, by_edge, by_family, is_human_readable};
 use crate::analysis::statistics::Distribution;
-use crate::analysis::{Options, analyze};
 use crate::engine::session::{Session, incomplete};
 use crate::error::Result;
-use crate::rows::Ints;
-use crate::trace::{moment, plain};
 
-/// Spans looked at for one answer.
-const SPANS_MAX: u64 = 50_000;
+use super::newest::newest_spans;
+
 /// Rows in an answer.
 const ROWS_MAX: usize = 1_000;
 
@@ -34,14 +30,9 @@ pub enum By {
 /// # Errors
 /// What went wrong while reading.
 pub(super) async fn styles(session: &Session, range: TimeRange, by: By) -> Result<StylesAnswer> {
-    let (looked_at, is_all) = newest(session, range).await?;
-    let within =
-        ident("start_time").gt_eq(moment(looked_at.start.0)).and(ident("start_time").lt(moment(looked_at.end.0)));
-    let frame = session.table(&SPANS)?.filter(within)?.select(plain::columns())?;
-    let collected = session.collect_trace(frame, SPANS_MAX).await?;
-    let mut reader = plain::Reader::default();
-    let spans = collected.batches.iter().flat_map(|batch| reader.read(batch)).collect();
-    let analysis = analyze(spans, &Options::default());
+    let newest = newest_spans(session, range).await?;
+    let looked_at = newest.looked_at;
+    let analysis = analyze(newest.spans, &session.config.options());
     let window = looked_at.end.0.saturating_sub(looked_at.start.0);
     let mut rows: Vec<StyleRow> = match by {
         By::Family => by_family(&analysis)
@@ -68,10 +59,7 @@ pub(super) async fn styles(session: &Session, range: TimeRange, by: By) -> Resul
         ))
     });
     rows.truncate(ROWS_MAX);
-    let part = (!is_all).then(|| format!("computed from the newest spans of the range, at most {SPANS_MAX}"));
-    let reasons: Vec<String> = part.into_iter().chain(collected.cut).collect();
-    let (incomplete, incomplete_reason) =
-        incomplete(&session.snapshot, (!reasons.is_empty()).then(|| reasons.join("; ")));
+    let (incomplete, incomplete_reason) = incomplete(&session.snapshot, newest.reason);
     Ok(StylesAnswer {
         from_unix_nano: looked_at.start.0.to_string(),
         to_unix_nano: looked_at.end.0.to_string(),
@@ -80,26 +68,6 @@ pub(super) async fn styles(session: &Session, range: TimeRange, by: By) -> Resul
         incomplete_reason,
         elapsed_ms: 0.0,
     })
-}
-
-/// The end of the range with no more spans than are looked at, and whether it is the whole range.
-async fn newest(session: &Session, range: TimeRange) -> Result<(TimeRange, bool)> {
-    const SQL: &str = "SELECT arrow_cast(start_time, 'Int64') / 1000000000 AS second, count(*) AS spans FROM raw.spans \
-                       WHERE start_time >= $from AND start_time < $to GROUP BY second ORDER BY second DESC";
-    let frame = session.query(SQL, range).await?;
-    let collected = session.collect(frame, session.config.rows_max).await?;
-    let (mut n_spans, mut start) = (0, range.end.0);
-    for batch in &collected.batches {
-        let (seconds, spans) = (Ints::of(batch, "second"), Ints::of(batch, "spans"));
-        for row in 0..batch.num_rows() {
-            n_spans += spans.int(row).unsigned_abs();
-            if n_spans > SPANS_MAX {
-                return Ok((TimeRange::new(UnixNanos(start.max(range.start.0)), range.end), false));
-            }
-            start = seconds.int(row).saturating_mul(UnixNanos::SECOND);
-        }
-    }
-    Ok((range, collected.cut.is_none()))
 }
 
 fn style_row(protocol: Protocol, row: &Row, window_nanos: i64) -> StyleRow {

@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use model::{SpanId, TraceId};
+use model::{SpanId, TimeRange, TraceId, UnixNanos};
 
 use super::rollup::Parts;
 use crate::analysis::Analysis;
 use crate::analysis::calls::Call;
 use crate::analysis::critical_path::Segment;
-use crate::analysis::findings::{Finding, findings};
+use crate::analysis::findings::{Finding, OpenBreaker, findings};
 use crate::analysis::hops::Hop;
 use crate::analysis::journey::{Journey, journey, origin};
 use crate::analysis::map::minutes_of_traces;
@@ -27,6 +27,13 @@ pub(crate) struct Owner {
     pub(crate) arrival_max: i64,
     /// It had not settled yet.
     pub(crate) early: bool,
+}
+
+/// What findings rest on besides spans.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) thresholds: &'a Thresholds,
+    pub(crate) breakers: &'a [OpenBreaker],
 }
 
 /// One trace of a look.
@@ -70,10 +77,9 @@ impl<'a> Look<'a> {
     /// Looks at the owners among the traces of `analysis`; owners without spans have no rows.
     ///
     /// Cost: linear in the spans of the owners' journeys.
-    pub(crate) fn new(analysis: &'a Analysis, owners: &BTreeMap<TraceId, Owner>) -> Self {
+    pub(crate) fn new(analysis: &'a Analysis, owners: &BTreeMap<TraceId, Owner>, told: &Told<'_>) -> Self {
         let graph = &analysis.graph;
         let bounds = Bounds::default();
-        let thresholds = Thresholds::default();
         let journey_of: HashMap<TraceId, TraceId> =
             graph.traces.iter().map(|(trace, _)| (*trace, origin(analysis, *trace, None).0)).collect();
         let owner_of = |trace: TraceId| owners.contains_key(&trace).then_some(trace);
@@ -90,7 +96,7 @@ impl<'a> Look<'a> {
                 && let Some(journey) = journey(analysis, *trace, None, &bounds)
                 && !journey.scene.is_empty()
             {
-                let findings = findings(analysis, &journey, &thresholds, &[]);
+                let findings = findings(analysis, &journey, told.thresholds, told.breakers);
                 journeys.push(JourneyRow { owner: *owner, journey, findings });
             }
             let spans = &graph.spans[range.clone()];
@@ -133,6 +139,14 @@ impl<'a> Look<'a> {
             apart => format!("{name}-{apart}"),
         }
     }
+}
+
+/// From the first start to the last end of a set of spans.
+pub(crate) fn extent(analysis: &Analysis) -> TimeRange {
+    let spans = &analysis.graph.spans;
+    let start = spans.iter().map(|known| known.start()).min().unwrap_or_default();
+    let end = spans.iter().map(|known| known.end()).max().unwrap_or_default();
+    TimeRange::new(UnixNanos(start), UnixNanos(end.max(start)))
 }
 
 impl JourneyRow {

@@ -17,10 +17,12 @@ use model::{TimeRange, TraceId, UnixNanos};
 use storage::table::{SPANS, Table};
 
 use super::columns;
-use super::look::{Look, Owner};
+use super::look::{Look, Owner, Told, extent};
 use super::rollup::Parts;
 use super::stored::{ARRIVAL_SLACK, Stored};
-use crate::analysis::{Options, analyze};
+use crate::analysis::analyze;
+use crate::breakers::open_breakers;
+use crate::config::Config;
 use crate::error::Result;
 
 /// Spans analysed for one question: about 0.2 s.
@@ -54,13 +56,14 @@ impl OnDemand {
 #[derive(Debug)]
 pub(crate) struct Derived {
     pub(crate) stored: Stored,
+    config: Arc<Config>,
     computed: tokio::sync::Mutex<Vec<(TimeRange, Arc<OnDemand>)>>,
     reason: Mutex<Option<String>>,
 }
 
 impl Derived {
-    pub(crate) fn new(stored: Stored) -> Self {
-        Self { stored, computed: tokio::sync::Mutex::default(), reason: Mutex::new(None) }
+    pub(crate) fn new(stored: Stored, config: Arc<Config>) -> Self {
+        Self { stored, config, computed: tokio::sync::Mutex::default(), reason: Mutex::new(None) }
     }
 
     /// Why answers that were computed here may miss rows.
@@ -78,7 +81,7 @@ impl Derived {
         if let Some((_, known)) = computed.iter().find(|(known, _)| covers(known)) {
             return Ok(Arc::clone(known));
         }
-        let found = Arc::new(compute(&self.stored, range).await?);
+        let found = Arc::new(compute(&self.stored, &self.config, range).await?);
         if let Some(cut) = &found.cut {
             *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut.clone());
         }
@@ -128,7 +131,7 @@ async fn open_now(stored: &Stored, low: i64, started: TimeRange) -> Result<OpenN
     Ok(open)
 }
 
-async fn compute(stored: &Stored, range: TimeRange) -> Result<OnDemand> {
+async fn compute(stored: &Stored, config: &Config, range: TimeRange) -> Result<OnDemand> {
     let mut found = OnDemand::default();
     if stored.snapshot.table(&SPANS).is_none() {
         return Ok(found);
@@ -159,7 +162,8 @@ async fn compute(stored: &Stored, range: TimeRange) -> Result<OnDemand> {
     let links = spans.iter().flat_map(|(span, _)| span.links.iter().map(|link| link.trace_id));
     let linked: BTreeSet<TraceId> = links.filter(|trace| !open.traces.contains_key(trace)).take(LINKED_MAX).collect();
     spans.extend(stored.spans_of(&linked, SPANS_MAX).await?);
-    let analysis = analyze(spans.into_iter().map(|(span, _)| span).collect(), &Options::default());
+    let analysis = analyze(spans.into_iter().map(|(span, _)| span).collect(), &config.options());
+    let breakers = open_breakers(stored, extent(&analysis)).await?;
     let owner = |arrival_max: i64| Owner { revision: 1, arrival_max, early: false };
     let owners = open
         .traces
@@ -167,7 +171,8 @@ async fn compute(stored: &Stored, range: TimeRange) -> Result<OnDemand> {
         .filter(|(trace, _)| wanted.contains(trace))
         .map(|(trace, arrival)| (*trace, owner(*arrival)))
         .collect();
-    let look = Look::new(&analysis, &owners);
+    let told = Told { thresholds: &config.findings, breakers: &breakers };
+    let look = Look::new(&analysis, &owners, &told);
     for batch in columns::relations(&look)? {
         found.rows.insert(batch.table().name, batch.records().clone());
     }

@@ -21,13 +21,14 @@ use storage::{Batch, DerivedWriter, Reader};
 use tokio_util::sync::CancellationToken;
 
 use super::columns::{self, Progress};
-use super::look::{Look, Owner};
+use super::look::{Look, Owner, Told, extent};
 use super::rollup::Parts;
 use super::settled::{OpenTraces, Taken};
 use super::stored::{ARRIVAL_SLACK, AtRest, Stored, with_arrival};
 use crate::analysis::journey::{journey, origin};
 use crate::analysis::thresholds::Bounds;
-use crate::analysis::{Analysis, Options, analyze};
+use crate::analysis::{Analysis, analyze};
+use crate::breakers::open_breakers;
 use crate::engine::Engine;
 use crate::engine::session::Session;
 use crate::error::{Error, Result};
@@ -377,8 +378,11 @@ impl Task {
         let owner = |taken: &Taken| Owner { revision: 1, arrival_max: taken.arrival_max, early: taken.early };
         let owners: BTreeMap<TraceId, Owner> = fresh.iter().map(|taken| (taken.trace, owner(taken))).collect();
         let spans = fresh.iter().flat_map(|taken| taken.spans.iter().cloned()).collect();
-        let analysis = analyze(spans, &Options::default());
-        let look = Look::new(&analysis, &owners);
+        let config = self.engine.config();
+        let analysis = analyze(spans, &config.options());
+        let breakers = open_breakers(&self.stored(&desk.tenant)?, extent(&analysis)).await?;
+        let told = Told { thresholds: &config.findings, breakers: &breakers };
+        let look = Look::new(&analysis, &owners, &told);
         self.write(desk, &look, &HashMap::new(), pending).await
     }
 
@@ -386,7 +390,8 @@ impl Task {
     async fn look_again(&self, desk: &mut Desk, taken: &Taken, pending: Option<i64>) -> Result<()> {
         let session = self.session(&desk.tenant)?;
         let stored = &session.derived.stored;
-        let (options, bounds) = (Options::default(), Bounds::default());
+        let config = self.engine.config();
+        let (options, bounds) = (config.options(), Bounds::default());
         let mut spans = gather(&session, taken.trace, None, &bounds, &options).await?.spans;
         // Its causes' journeys, of which it is a part whatever its own; and joins that only the other end tells.
         for other in taken.links.iter().take(JOINED_MAX) {
@@ -429,7 +434,9 @@ impl Task {
             }
             spans.extend(more.into_iter().map(|(span, _)| span));
         };
-        let look = Look::new(&analysis, &owners);
+        let breakers = open_breakers(stored, extent(&analysis)).await?;
+        let told = Told { thresholds: &config.findings, breakers: &breakers };
+        let look = Look::new(&analysis, &owners, &told);
         self.write(desk, &look, &known, pending).await
     }
 

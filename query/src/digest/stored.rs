@@ -59,7 +59,7 @@ pub(crate) fn moment(nanos: i64) -> Expr {
 }
 
 /// The column lies in the range.
-fn within(column: &str, range: TimeRange) -> Expr {
+pub(crate) fn within(column: &str, range: TimeRange) -> Expr {
     ident(column).gt_eq(moment(range.start.0)).and(ident(column).lt(moment(range.end.0)))
 }
 
@@ -82,7 +82,15 @@ impl Stored {
         self.snapshot.table(table).map_or(0, |entry| entry.segments.len())
     }
 
-    async fn fold(&self, frame: DataFrame, mut each: impl FnMut(&RecordBatch) -> ControlFlow<()>) -> Result<()> {
+    /// Hands every batch of a frame to `each` until it breaks or the rows end.
+    ///
+    /// # Errors
+    /// What went wrong while reading.
+    pub(crate) async fn fold(
+        &self,
+        frame: DataFrame,
+        mut each: impl FnMut(&RecordBatch) -> ControlFlow<()>,
+    ) -> Result<()> {
         let plan = self.context.state().create_physical_plan(frame.logical_plan()).await?;
         let mut stream = execute_stream(plan, self.context.task_ctx())?;
         while let Some(batch) = stream.next().await {

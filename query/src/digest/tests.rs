@@ -344,7 +344,7 @@ async fn sketches_run() {
     world.arrive(first).await;
     world.pass(100 * SECOND).await;
     world.arrive(second).await;
-    for name in crate::analysis::findings::FindingName::ALL {
+    for name in FindingName::ALL {
         world.sql(name.sql()).await;
     }
     for (sketch, n_rows_min) in [

@@ -90,7 +90,7 @@ impl Shared {
         let mut planner = self.state.clone();
         planner.register_catalog_list(raw_only);
         let raw_context = SessionContext::new_with_state(planner.clone());
-        let derived = Arc::new(Derived::new(Stored::new(raw_context, Arc::clone(&snapshot))));
+        let derived = Arc::new(Derived::new(Stored::new(raw_context, Arc::clone(&snapshot)), Arc::clone(&self.config)));
         let public = Arc::new(PublicSchema::new(Arc::clone(&snapshot), planner, Arc::clone(&derived)));
 
         let mut state = self.state.clone();

@@ -141,6 +141,10 @@ pub(super) async fn map(State(app): State<App>, who: Who, given: Params) -> Resu
     json(&app.engine.map(&tenant(who), range, vs).await?)
 }
 
+pub(super) async fn findings(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
+    json(&app.engine.findings(&tenant(who), range(&params(given)?, &app)?).await?)
+}
+
 pub(super) async fn compare(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
     let given = params(given)?;
     let text = |name: &str| given.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());

@@ -62,6 +62,7 @@ pub(super) fn routes() -> Vec<Route> {
         read(Method::GET, "/api/services", "services in a time range", get(native::services)),
         read(Method::GET, "/api/services/{name}", "one service in a time range", get(native::service)),
         read(Method::GET, "/api/map", "who talks to whom in a time range", get(native::map)),
+        read(Method::GET, "/api/findings", "what only many journeys together show", get(native::findings)),
         read(Method::GET, "/api/compare", "two journeys, or one against the usual", get(native::compare)),
         read(Method::GET, "/api/compare/styles", "REST, gRPC and messaging side by side", get(native::styles)),
         read(Method::GET, "/api/traces/{trace_id}", "a trace as OTLP, JSON or protobuf", get(native::trace)),

@@ -59,7 +59,7 @@ pub(super) fn answer(found: &Found, stored: Option<String>, now: UnixNanos) -> J
         calls: journey.calls.iter().map(|call| view.call(&analysis.calls[*call])).collect(),
         hops: journey.hops.iter().map(|hop| view.hop(hop)).collect(),
         edges: view.edges(),
-        findings: findings.iter().map(|finding| view.finding(finding)).collect(),
+        findings: findings.iter().map(|finding| finding_answer(analysis, finding)).collect(),
         spans: view.spans(),
         warnings: journey.warnings.clone(),
         incomplete: !why.is_empty(),
@@ -318,25 +318,6 @@ impl View<'_> {
         edges.into_iter().map(edge).collect()
     }
 
-    fn finding(&self, finding: &Finding) -> JourneyFinding {
-        let evidence: Vec<SpanRef> = finding.spans.iter().map(|span| self.span_ref(*span)).collect();
-        let scope = match finding.scope {
-            Scope::Journey => "journey",
-            Scope::Window => "window",
-        };
-        JourneyFinding {
-            id: finding.name.as_str().to_owned(),
-            severity: finding.severity.as_str().to_owned(),
-            scope: scope.to_owned(),
-            summary: finding.summary.clone(),
-            help: finding.name.help().to_owned(),
-            spans: evidence.iter().map(|span| span.span_id).collect(),
-            evidence,
-            numbers: finding.numbers.iter().map(|(key, number)| ((*key).to_owned(), number.to_json())).collect(),
-            sql: finding.sql().to_owned(),
-        }
-    }
-
     fn spans(&self) -> Vec<JourneySpan> {
         let (graph, scene) = (&self.analysis.graph, &self.journey.scene);
         let mut on_path = vec![(false, false); scene.len()];
@@ -392,6 +373,30 @@ impl View<'_> {
             links: span.links.iter().take(LINKS_MAX).map(link).collect(),
             more: more as u64,
         }
+    }
+}
+
+/// A finding as the API writes it; its spans are positions in `analysis`.
+pub(crate) fn finding_answer(analysis: &Analysis, finding: &Finding) -> JourneyFinding {
+    let span_ref = |span: &SpanIndex| SpanRef {
+        trace_id: analysis.graph.trace_of(*span),
+        span_id: analysis.graph.spans[*span].span.span_id,
+    };
+    let evidence: Vec<SpanRef> = finding.spans.iter().map(span_ref).collect();
+    let scope = match finding.scope {
+        Scope::Journey => "journey",
+        Scope::Window => "window",
+    };
+    JourneyFinding {
+        id: finding.name.as_str().to_owned(),
+        severity: finding.severity.as_str().to_owned(),
+        scope: scope.to_owned(),
+        summary: finding.summary.clone(),
+        help: finding.name.help().to_owned(),
+        spans: evidence.iter().map(|span| span.span_id).collect(),
+        evidence,
+        numbers: finding.numbers.iter().map(|(key, number)| ((*key).to_owned(), number.to_json())).collect(),
+        sql: finding.sql().to_owned(),
     }
 }
 
