@@ -35,14 +35,20 @@ impl Server {
         Self::start_with(data, &[])
     }
 
-    /// The same with further arguments. `BENCH_BINARY` names another build to compare with.
+    /// The same with further arguments.
     pub fn start_with(data: &Path, arguments: &[&str]) -> Self {
+        Self::start_set(data, arguments, &[])
+    }
+
+    /// The same with further arguments and settings as variables. `BENCH_BINARY` names another build to compare with.
+    pub fn start_set(data: &Path, arguments: &[&str], settings: &[(&str, &str)]) -> Self {
         let begin = Instant::now();
         let binary = std::env::var_os("BENCH_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_hodoscope").into());
         let mut process = Command::new(binary)
             .args(["--otlp-grpc", "127.0.0.1:0", "--otlp-http", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data"])
             .arg(data)
             .args(arguments)
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()
