@@ -3,6 +3,7 @@
 mod config;
 mod figures;
 mod page;
+mod rules_command;
 mod storage_command;
 
 use std::error::Error;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Serve(settings) => load(&settings).and_then(|config| block_on(serve(config))),
         Command::Demo(told) => block_on(demo(told)),
         Command::Config(settings) => load(&settings).and_then(|config| say(&config.to_toml())),
+        Command::Rules(told) => return rules_command::run(&told.action),
         Command::Storage(told) => match load(&told.settings) {
             Ok(config) => return storage_command::run(&told, &config.storage),
             Err(error) => Err(error),

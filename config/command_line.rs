@@ -1,4 +1,5 @@
-//! What can be typed: `hodoscope` (the collector), `hodoscope demo`, `hodoscope config`, `hodoscope storage`.
+//! What can be typed: `hodoscope` (the collector), `hodoscope demo`, `hodoscope config`, `hodoscope storage`,
+//! `hodoscope rules`.
 
 use std::path::PathBuf;
 
@@ -27,6 +28,33 @@ pub(crate) enum Command {
     /// Look into the data, check it, copy it out, mend its indexes
     #[command(after_long_help = STORAGE_NOTES)]
     Storage(Storage),
+    /// Check rule files and rehearse them, without a collector
+    #[command(after_long_help = RULES_NOTES)]
+    Rules(Rules),
+}
+
+/// What to do with rule files.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Rules {
+    #[command(subcommand)]
+    pub(crate) action: RulesAction,
+}
+
+/// One look at rule files.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum RulesAction {
+    /// Check rule files as the collector would: names, durations, templates, and every query against the tables
+    Check(RuleFiles),
+    /// Run test files: rules over rows that the test names, and what must fire when
+    Test(RuleFiles),
+}
+
+/// Which files.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RuleFiles {
+    /// Files to read
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// What to do with the data.
@@ -153,6 +181,13 @@ One process, three ports, all on loopback unless told otherwise:
 When it is ready, one line on stdout names the addresses; everything else is on stderr.
 The first SIGTERM or Ctrl-C finishes what was begun and leaves with 0, the second leaves at once.";
 
+const RULES_NOTES: &str = "\
+Exit codes: 0 all is well; 1 a file cannot be read; 2 something in a file is wrong, or a test failed. Every problem is
+one line: the file, its line, and what to do.
+
+  hodoscope rules check rules/*.yml
+  hodoscope rules test rules/tests/*.yml";
+
 const STORAGE_NOTES: &str = "\
 `ls`, `verify` and `export` need no lock and touch nothing: they work while the collector runs. `rebuild-index` writes
 and says so when a collector holds the directory.
@@ -171,6 +206,7 @@ Examples:
   hodoscope --otlp-grpc 127.0.0.1:0               ... on a free port; the ready line says which
   hodoscope demo                                  send a made-up shop's telemetry to it
   hodoscope storage verify                        check everything that is stored
+  hodoscope rules check rules.yml                 check alert rules before they are used
   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 your-service
 
 Settings come from flags, then variables (HODOSCOPE_DATA, HODOSCOPE_STORAGE_RETENTION_DAYS, ...), then the file,

@@ -79,16 +79,43 @@ impl Engine {
             let examiner = examiner.clone();
             async move { examiner.find_damage(&snapshot).await }.boxed()
         };
-        config.validate().map_err(Error::invalid)?;
         let follower = reader.clone();
+        Self::start(
+            config,
+            Box::new(move |tenant| reader.snapshot(tenant)),
+            Box::new(find_damage),
+            Box::new(move |table| follower.follow(table)),
+            clock,
+        )
+    }
+
+    /// An engine over one snapshot that never changes, for rehearsing rules.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub(crate) fn over(snapshot: Snapshot, clock: Arc<dyn Clock>) -> Result<Self> {
+        let snapshot = Arc::new(snapshot);
+        let snapshots = move |_: &TenantId| Arc::clone(&snapshot);
+        let undamaged = |_: Arc<Snapshot>| async { 0 }.boxed();
+        Self::start(Config::default(), Box::new(snapshots), Box::new(undamaged), Box::new(Follower::of_nothing), clock)
+    }
+
+    fn start(
+        config: Config,
+        snapshots: Box<Snapshots>,
+        find_damage: Box<FindDamage>,
+        follow: Box<Follow>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        config.validate().map_err(Error::invalid)?;
         let inner = Inner {
             cpu: CpuRuntime::start(config.threads)?,
             places: Semaphore::new(config.concurrent_max),
             waiting: AtomicUsize::new(0),
             shared: Shared::new(Arc::new(config))?,
-            snapshots: Box::new(move |tenant| reader.snapshot(tenant)),
-            find_damage: Box::new(find_damage),
-            follow: Box::new(move |table| follower.follow(table)),
+            snapshots,
+            find_damage,
+            follow,
             live: Arc::new(Semaphore::new(LIVE_MAX)),
             clock,
         };

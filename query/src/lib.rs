@@ -15,11 +15,13 @@
 //! | `compare.rs`   | two journeys, one against the usual, ways of communicating             |
 //! | `map.rs`       | who talks to whom in a time range, and what changed                    |
 //! | `services.rs`  | services in a time range, and one of them                              |
+//! | `alert.rs`     | rules, their states, and who is told                                   |
 //! | `times.rs`     | moments in requests                                                    |
 //! | `http.rs`      | the table of routes, problems, answers                                 |
 //!
 //! The only room that has seen DataFusion; its types do not leave. Telemetry is never written from here.
 
+mod alert;
 pub mod analysis;
 mod breakers;
 mod compare;
@@ -43,6 +45,7 @@ mod testing;
 mod times;
 mod trace;
 
+pub use alert::{Report, check_rules, test_rules};
 pub use compare::{By, Other};
 pub use config::Config;
 pub use digest::{Digest, Figured};

@@ -119,12 +119,12 @@ pub(crate) struct Bytes(Option<BinaryArray>);
 impl Bytes {
     /// The column `name` of `batch`.
     pub(crate) fn of(batch: &RecordBatch, name: &str) -> Self {
-        Self(
-            batch
-                .column_by_name(name)
-                .and_then(|column| cast(column, &DataType::Binary).ok())
-                .and_then(|column| column.as_binary_opt::<i32>().cloned()),
-        )
+        batch.column_by_name(name).map_or(Self(None), Self::from_array)
+    }
+
+    /// Ids of any Arrow kind.
+    pub(crate) fn from_array(array: &ArrayRef) -> Self {
+        Self(cast(array, &DataType::Binary).ok().and_then(|column| column.as_binary_opt::<i32>().cloned()))
     }
 
     /// The bytes in a row.

@@ -117,7 +117,7 @@ fn params(request: &SqlRequest, now: UnixNanos) -> Result<ParamValues> {
 }
 
 /// Adds what helps the author of the statement: names of tables, the place of a word.
-fn explain(sql: &str, error: Error) -> Error {
+pub(crate) fn explain(sql: &str, error: Error) -> Error {
     let error = read_only::located(sql, error);
     let Error::Invalid { detail, position } = error else { return error };
     if let Some(table) = detail.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {

@@ -89,6 +89,11 @@ impl Follower {
         Self { queue, version }
     }
 
+    /// A follower of rows that never come, for snapshots that never change.
+    pub fn of_nothing(table: &'static Table) -> Self {
+        Self::new(Arc::new(Queue::new(table)), watch::channel(0).1)
+    }
+
     /// Everything since the last call. Never waits.
     pub fn take(&self) -> Followed {
         let mut waiting = self.queue.waiting.lock().unwrap_or_else(PoisonError::into_inner);

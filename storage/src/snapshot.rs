@@ -8,6 +8,8 @@ use model::{TimeRange, TraceId, UnixNanos};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
+use crate::batch::Batch;
+use crate::buffer;
 use crate::erasure::Erasures;
 use crate::index::{By, Indexes, SegmentRows, rows_with};
 use crate::table::Table;
@@ -170,6 +172,29 @@ fn positions(ids: &BinaryArray, id: &[u8; TraceId::BYTES]) -> Vec<u32> {
 }
 
 impl Snapshot {
+    /// A snapshot of rows that are stored nowhere, for rehearsing queries.
+    pub fn of(batches: Vec<Batch>) -> Self {
+        let store: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+        let mut tables: Vec<TableSnapshot> = Vec::new();
+        for batch in batches {
+            let Some(rows) = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()) else { continue };
+            let table = batch.table();
+            let known = tables.iter_mut().find(|entry| entry.table == table);
+            match known {
+                Some(entry) => entry.buffer = entry.buffer.iter().cloned().chain([rows]).collect(),
+                None => tables.push(TableSnapshot {
+                    table,
+                    version: -1,
+                    segments: Arc::new([]),
+                    buffer: Arc::new([rows]),
+                    erasures: Erasures::default(),
+                    indexes: Arc::new(Indexes::new(Arc::clone(&store), 0)),
+                }),
+            }
+        }
+        Self { tables, store, incomplete: None }
+    }
+
     /// The table's entry; `None` while it has no rows.
     pub fn table(&self, table: &Table) -> Option<&TableSnapshot> {
         self.tables.iter().find(|entry| entry.table == table)

@@ -1,0 +1,254 @@
+//! What a condition answers at a moment: samples, one per instance.
+//!
+//! A row of `sql` is an instance: the column `value` is its value, `trace_id` (an id, or a list of them) leads to examples,
+//! every other column is a label. Rows whose `value` is null count as absent, so that an average over nothing is nothing.
+//! Findings are counted by service and operation, with the newest journeys as examples.
+//!
+//! `$from` and `$to` are the rule's range up to the moment; `now()` is the moment too, so that a rule answers about the past
+//! what it would have answered then.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float64Type, Schema};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::common::metadata::ScalarAndMetadata;
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use model::{TimeRange, TraceId, UnixNanos};
+
+use super::rule::{By, Condition, Finding, Sql, refuse_label};
+use crate::engine::read_only;
+use crate::engine::session::Session;
+use crate::error::{Error, Result};
+use crate::rows::{Bytes, Texts};
+use crate::tables::UTC;
+
+/// Labels by name.
+pub(crate) type Labels = BTreeMap<String, String>;
+
+/// Journeys told with an alert.
+pub(crate) const EXAMPLES_MAX: usize = 3;
+/// Longest label, in bytes; longer ones are cut.
+const LABEL_BYTES_MAX: usize = 1_024;
+/// Findings that are counted at once.
+const FINDINGS_MAX: u64 = 100_000;
+
+/// One instance at one moment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Sample {
+    pub(crate) labels: Labels,
+    pub(crate) value: f64,
+    /// Traces that show it, at most [`EXAMPLES_MAX`].
+    pub(crate) traces: Vec<TraceId>,
+    /// The finding in one sentence.
+    pub(crate) note: Option<String>,
+}
+
+/// Asks a condition over a snapshot. `at` is the moment up to which rows count.
+///
+/// # Errors
+/// What the query got wrong or exceeded; more instances than `limit`; labels that stand twice; values that are no numbers.
+pub(crate) async fn ask(session: &Session, condition: &Condition, at: UnixNanos, limit: usize) -> Result<Vec<Sample>> {
+    let range = TimeRange::new(at - condition.range_nanos(), at);
+    let samples = match condition {
+        Condition::Sql(sql) => ask_sql(session, sql, range, limit).await?,
+        Condition::Finding(finding) => ask_finding(session, finding, range, limit).await?,
+    };
+    let mut known = std::collections::BTreeSet::new();
+    match samples.iter().find(|sample| !known.insert(&sample.labels)) {
+        Some(twice) => Err(Error::invalid(format!(
+            "two rows have the same labels {}; group by what tells them apart",
+            shown(&twice.labels)
+        ))),
+        None => Ok(samples),
+    }
+}
+
+/// Checks what can be known of a condition without running it: tables, columns, types.
+///
+/// # Errors
+/// What is wrong.
+pub(crate) async fn check(session: &Session, condition: &Condition) -> Result<()> {
+    let Condition::Sql(sql) = condition else { return Ok(()) };
+    let plan = plan(session, sql, TimeRange::new(session.now - sql.range_nanos, session.now)).await?;
+    check_columns(plan.schema().as_arrow())
+}
+
+/// A label set for people.
+pub(crate) fn shown(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels.iter().map(|(name, value)| format!("{name}={value:?}")).collect();
+    format!("{{{}}}", pairs.join(", "))
+}
+
+async fn plan(session: &Session, sql: &Sql, range: TimeRange) -> Result<LogicalPlan> {
+    let statement = read_only::parse(&sql.text)?;
+    let plan = session.context.state().statement_to_plan(statement).await.map_err(Error::from);
+    let plan = plan.map_err(|error| crate::sql::explain(&sql.text, error))?;
+    if matches!(plan, LogicalPlan::Explain(_)) {
+        return Err(Error::invalid("a rule's condition is a query, not an EXPLAIN"));
+    }
+    read_only::verify(&plan)?;
+    let moment = |moment: UnixNanos| {
+        ScalarAndMetadata::new(ScalarValue::TimestampNanosecond(Some(moment.0), Some(UTC.into())), None)
+    };
+    let params = [("from".to_owned(), moment(range.start)), ("to".to_owned(), moment(range.end))];
+    Ok(plan.with_param_values(ParamValues::Map(params.into_iter().collect()))?)
+}
+
+fn check_columns(schema: &Schema) -> Result<()> {
+    let mut has_value = false;
+    for field in schema.fields() {
+        match field.name().as_str() {
+            "value" if field.data_type().is_numeric() || field.data_type() == &DataType::Null => has_value = true,
+            "value" => return Err(Error::invalid("the column value must be a number")),
+            "trace_id" => {}
+            name => {
+                if let Some(detail) = refuse_label(name) {
+                    return Err(Error::invalid(format!("a column becomes a label; {detail} (name it with AS)")));
+                }
+            }
+        }
+    }
+    if has_value { Ok(()) } else { Err(Error::invalid("the query has no column value: name the number with AS value")) }
+}
+
+async fn ask_sql(session: &Session, sql: &Sql, range: TimeRange, limit: usize) -> Result<Vec<Sample>> {
+    let logical = plan(session, sql, range).await?;
+    check_columns(logical.schema().as_arrow())?;
+    let logical = LogicalPlanBuilder::from(logical).limit(0, Some(limit + 1))?.build()?;
+    let mut state = session.context.state();
+    if let Some(now) = arrow::temporal_conversions::timestamp_ns_to_datetime(range.end.0) {
+        state.execution_props_mut().query_execution_start_time = Some(now.and_utc());
+    }
+    let physical = state.create_physical_plan(&logical).await.map_err(Error::from);
+    let physical = physical.map_err(|error| crate::sql::explain(&sql.text, error))?;
+    let collected = session.collect_plan(physical, u64::MAX).await?;
+    let mut samples = Vec::new();
+    for batch in &collected.batches {
+        read_rows(batch, &mut samples)?;
+        if samples.len() > limit {
+            return Err(too_many(limit));
+        }
+    }
+    Ok(samples)
+}
+
+fn too_many(limit: usize) -> Error {
+    Error::TooLarge(format!("the condition gives more than {limit} instances; group by fewer labels or narrow it"))
+}
+
+fn read_rows(batch: &RecordBatch, samples: &mut Vec<Sample>) -> Result<()> {
+    let Some(values) = batch.column_by_name("value") else { return Ok(()) };
+    let values = cast(values, &DataType::Float64).map_err(|error| Error::invalid(error.to_string()))?;
+    let values = values.as_primitive::<Float64Type>();
+    let options = FormatOptions::default();
+    let mut columns = Vec::new();
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        if !matches!(field.name().as_str(), "value" | "trace_id") {
+            let formatter = ArrayFormatter::try_new(column, &options);
+            columns.push((field.name(), column, formatter.map_err(|error| Error::invalid(error.to_string()))?));
+        }
+    }
+    for row in 0..batch.num_rows() {
+        if values.is_null(row) {
+            continue;
+        }
+        let text = |(name, column, formatter): &(&String, &arrow::array::ArrayRef, ArrayFormatter<'_>)| {
+            let text = column.is_valid(row).then(|| formatter.value(row).to_string()).unwrap_or_default();
+            ((*name).clone(), cut(&text))
+        };
+        // As in Prometheus, an empty label is no label.
+        let labels: Labels = columns.iter().map(text).filter(|(_, text)| !text.is_empty()).collect();
+        let value = values.value(row);
+        if !value.is_finite() {
+            let shown = shown(&labels);
+            return Err(Error::invalid(format!("the value of {shown} is {value}, not a number: a division by zero?")));
+        }
+        samples.push(Sample { labels, value, traces: traces(batch, row), note: None });
+    }
+    Ok(())
+}
+
+/// At most [`LABEL_BYTES_MAX`] bytes, on a border of letters, without control characters.
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(LABEL_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Ids in the column `trace_id`: bytes, hex, or lists of either.
+fn traces(batch: &RecordBatch, row: usize) -> Vec<TraceId> {
+    let Some(column) = batch.column_by_name("trace_id") else { return Vec::new() };
+    let (ids, rows) = match column.as_list_opt::<i32>() {
+        Some(lists) if lists.is_valid(row) => {
+            let ids = lists.value(row);
+            let n = ids.len();
+            (ids, 0..n)
+        }
+        Some(_) => return Vec::new(),
+        None => (std::sync::Arc::clone(column), row..row + 1),
+    };
+    let mut found: Vec<TraceId> = Vec::new();
+    let is_text = !matches!(ids.data_type(), DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
+    let (texts, bytes) = (is_text.then(|| Texts::from_array(&ids)), (!is_text).then(|| Bytes::from_array(&ids)));
+    for row in rows {
+        let from_text = texts.as_ref().and_then(|texts| TraceId::from_hex(texts.get(row)?));
+        let id = from_text.or_else(|| bytes.as_ref().and_then(|bytes| TraceId::from_bytes(bytes.get(row)?)));
+        if let Some(id) = id.filter(|id| !found.contains(id) && found.len() < EXAMPLES_MAX) {
+            found.push(id);
+        }
+    }
+    found
+}
+
+async fn ask_finding(session: &Session, finding: &Finding, range: TimeRange, limit: usize) -> Result<Vec<Sample>> {
+    let mut sql = "SELECT journey, service, op, summary FROM findings \
+                   WHERE id = $id AND time >= $from AND time < $to"
+        .to_owned();
+    let text = |text: &str| ScalarValue::Utf8(Some(text.to_owned()));
+    let mut params = vec![("id", text(finding.id.as_str()))];
+    if let Some(service) = &finding.service {
+        sql.push_str(" AND service = $service");
+        params.push(("service", text(service)));
+    }
+    if let Some(op) = &finding.op {
+        sql.push_str(" AND op = $op");
+        params.push(("op", text(op)));
+    }
+    if let Some(queue) = &finding.queue {
+        // A journey lasts up to a day, but its messages are near: an hour around finds them and reads little.
+        sql.push_str(
+            " AND journey IN (SELECT journey FROM hops WHERE time >= $from - INTERVAL '1 hour' \
+               AND time < $to + INTERVAL '1 hour' AND (queue = $queue OR sent_queue = $queue OR ends_with(queue, $suffix)))",
+        );
+        params.extend([("queue", text(queue)), ("suffix", text(&format!("/{queue}")))]);
+    }
+    sql.push_str(" ORDER BY time DESC");
+    let frame = session.query_with(&sql, range, params).await?;
+    let collected = session.collect(frame, FINDINGS_MAX).await?;
+    let mut counted: BTreeMap<Labels, Sample> = BTreeMap::new();
+    for batch in &collected.batches {
+        let (journey, summary) = (Bytes::of(batch, "journey"), Texts::of(batch, "summary"));
+        let columns: Vec<(By, Texts)> = finding.by.iter().map(|by| (*by, Texts::of(batch, by.column()))).collect();
+        for row in 0..batch.num_rows() {
+            let label = |(by, texts): &(By, Texts)| Some((by.column().to_owned(), cut(texts.get(row)?)));
+            let mut labels: Labels = columns.iter().filter_map(label).filter(|(_, text)| !text.is_empty()).collect();
+            labels.insert("finding".to_owned(), finding.id.as_str().to_owned());
+            let sample = counted.entry(labels.clone()).or_insert_with(|| Sample { labels, ..Sample::default() });
+            sample.value += 1.0;
+            if let Some(id) = journey.get(row).and_then(TraceId::from_bytes)
+                && sample.traces.len() < EXAMPLES_MAX
+                && !sample.traces.contains(&id)
+            {
+                sample.traces.push(id);
+            }
+            sample.note.get_or_insert_with(|| summary.text(row).to_owned());
+        }
+    }
+    let samples: Vec<Sample> = counted.into_values().filter(|sample| sample.value >= finding.at_least as f64).collect();
+    if samples.len() > limit { Err(too_many(limit)) } else { Ok(samples) }
+}
