@@ -156,7 +156,7 @@ fn read_rows(batch: &RecordBatch, samples: &mut Vec<Sample>) -> Result<()> {
             continue;
         }
         let text = |(name, column, formatter): &(&String, &arrow::array::ArrayRef, ArrayFormatter<'_>)| {
-            let text = column.is_valid(row).then(|| formatter.value(row).to_string()).unwrap_or_default();
+            let text = if column.is_valid(row) { formatter.value(row).to_string() } else { String::new() };
             ((*name).clone(), cut(&text))
         };
         // As in Prometheus, an empty label is no label.
