@@ -1,4 +1,5 @@
-// Runs before anything is drawn: chooses the theme, then loads the page's wasm, or says plainly why it cannot.
+// Runs before anything is drawn: chooses the theme, then loads the program for this address, or says plainly why it
+// cannot. The page is two programs (ui/src/lib.rs), so that a first visit loads half of it; each is glue and wasm.
 (() => {
   const root = document.documentElement;
   const script = document.currentScript;
@@ -14,6 +15,27 @@
     known(remembered) ||
     (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
 
+  const program = script.dataset.pages.split(" ").includes(location.pathname.split("/")[1]) ? "desk" : "trail";
+  const [glue, wasm] = script.dataset[program].split(" ");
+  root.dataset.program = program;
+  const want = (rel, href, as) => {
+    const link = document.createElement("link");
+    link.rel = rel;
+    link.href = href;
+    if (as) {
+      link.as = as;
+      link.crossOrigin = "";
+    }
+    document.head.append(link);
+  };
+  want("preload", wasm, "fetch");
+  want("modulepreload", glue);
+  // The other program is fetched once this one is at rest, so that changing over is quick.
+  addEventListener("load", () => setTimeout(() => {
+    const other = script.dataset[program === "desk" ? "trail" : "desk"].split(" ");
+    for (const file of other) want("prefetch", file, "fetch");
+  }, 4000));
+
   const fail = (why) => {
     const show = () => {
       const note = document.getElementById("cannot-run");
@@ -26,7 +48,7 @@
   };
   const start = () => {
     if (typeof WebAssembly !== "object") return fail("This browser has no WebAssembly, or it is switched off.");
-    import(script.dataset.glue).then((glue) => glue.default({ module_or_path: script.dataset.wasm })).catch(fail);
+    import(glue).then((module) => module.default({ module_or_path: wasm })).catch(fail);
   };
   if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
   else start();

@@ -95,7 +95,7 @@ async function main() {
       await jump(page);
       await hostile(page);
       await big(page);
-      await bundle(page);
+      await bundle(browser, complaints);
     } catch (error) {
       await page.onFailure();
       throw error;
@@ -377,18 +377,32 @@ async function big(page) {
   await picture(page, 'big-dark');
 }
 
-// What the first visit loads.
-async function bundle(page) {
+// What a first visit loads: the program of its address, and nothing of the other one before it is at rest.
+async function bundle(browser, complaints) {
   step = 'the first load is small';
-  const sizes = await page.evaluate(async () => {
-    const names = performance.getEntriesByType('resource').map((entry) => entry.name);
-    const wasm = [...new Set(names.filter((name) => name.includes('.wasm')))];
-    const entries = performance.getEntriesByType('resource').filter((entry) => entry.name.includes('.wasm'));
-    return { wasm, decoded: Math.max(0, ...entries.map((entry) => entry.decodedBodySize)) };
-  });
-  assert(sizes.wasm.length === 1, `one wasm file, found ${sizes.wasm}`);
-  figures.wasm_url = sizes.wasm[0];
-  figures.wasm_bytes = sizes.decoded;
+  figures.programs = {};
+  for (const [program, place] of [['trail', '/explore'], ['desk', '/services']]) {
+    const page = await open(browser, complaints);
+    await page.goto(`${config.url}${place}`);
+    await page.locator('main table, main .onboard, main .empty').first().waitFor();
+    const loaded = await page.evaluate(() => {
+      const entries = performance.getEntriesByType('resource').filter((entry) => entry.name.includes('.wasm'));
+      return entries.map((entry) => [entry.name, entry.decodedBodySize]);
+    });
+    const names = [...new Set(loaded.map(([name]) => name))];
+    assert(names.length === 1, `one wasm file at first, found ${names}`);
+    const chosen = await page.evaluate(() => document.documentElement.dataset.program);
+    assert(chosen === program, `${place} is shown by ${chosen}`);
+    figures.programs[program] = { wasm_url: names[0], wasm_bytes: loaded[0][1] };
+    if (program === 'trail') {
+      step = 'the other program takes over where the reader goes there';
+      await page.getByRole('link', { name: 'Services' }).click();
+      await page.locator('main table').first().waitFor();
+      await page.goBack();
+      await at.rows(page).first().waitFor();
+    }
+    await page.context().close();
+  }
 }
 
 main().catch((error) => {

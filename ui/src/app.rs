@@ -127,9 +127,55 @@ pub(crate) fn now_nanos() -> i64 {
     (js_sys::Date::now() * 1e6) as i64
 }
 
+/// Mounts the page in place of the shell of index.html.
+pub(crate) fn start(routes: fn() -> AnyView) {
+    console_error_panic_hook::set_once();
+    if let Some(shell) = document().get_element_by_id("shell") {
+        shell.remove();
+    }
+    mount_to_body(move || view! { <App routes/> });
+}
+
+/// Pages around requests.
+pub(crate) fn trail_routes() -> AnyView {
+    view! {
+        <FlatRoutes fallback=elsewhere>
+            <Route path=path!("/explore") view=ExplorePage/>
+            <Route path=path!("/j/:journey") view=JourneyPage/>
+            <Route path=path!("/t/:trace/:span?") view=TracePage/>
+            <Route path=path!("/compare") view=ComparePage/>
+        </FlatRoutes>
+    }
+    .into_any()
+}
+
+/// Pages around services.
+pub(crate) fn desk_routes() -> AnyView {
+    view! {
+        <FlatRoutes fallback=elsewhere>
+            <Route path=path!("/map") view=MapPage/>
+            <Route path=path!("/services") view=ServicesPage/>
+            <Route path=path!("/sql") view=SqlPage/>
+            <Route path=path!("/system") view=SystemPage/>
+        </FlatRoutes>
+    }
+    .into_any()
+}
+
+/// A page of the other program is loaded by its address; anything else does not exist.
+fn elsewhere() -> AnyView {
+    let path = window().location().pathname().unwrap_or_default();
+    let running = document().document_element().and_then(|root| root.get_attribute("data-program"));
+    if running.is_some_and(|running| running != url::program(&path)) {
+        let _ = window().location().reload();
+        return ().into_any();
+    }
+    view! { <NotFoundPage/> }.into_any()
+}
+
 /// The whole page.
 #[component]
-pub(crate) fn App() -> impl IntoView {
+fn App(routes: fn() -> AnyView) -> impl IntoView {
     let shared = Shared::new();
     provide_context(shared);
     Effect::new(move || {
@@ -151,19 +197,7 @@ pub(crate) fn App() -> impl IntoView {
     });
     view! {
         <Router>
-            <Frame>
-                <FlatRoutes fallback=|| view! { <NotFoundPage/> }>
-                    <Route path=path!("/") view=ExplorePage/>
-                    <Route path=path!("/explore") view=ExplorePage/>
-                    <Route path=path!("/j/:journey") view=JourneyPage/>
-                    <Route path=path!("/t/:trace/:span?") view=TracePage/>
-                    <Route path=path!("/compare") view=ComparePage/>
-                    <Route path=path!("/map") view=MapPage/>
-                    <Route path=path!("/services") view=ServicesPage/>
-                    <Route path=path!("/sql") view=SqlPage/>
-                    <Route path=path!("/system") view=SystemPage/>
-                </FlatRoutes>
-            </Frame>
+            <Frame>{routes()}</Frame>
         </Router>
     }
 }

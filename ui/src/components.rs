@@ -4,16 +4,19 @@
 //! |-------------------|------------------------------------------------------------------|
 //! | `frame.rs`        | rail, top bar, key sheet, messages                               |
 //! | `time_range.rs`   | the range of time: presets, absolute, pasted                     |
+//! | `download.rs`     | saves a file made on the page                                    |
 //! | `draw.rs`         | SVG nodes for drawings of many shapes                            |
 //! | `icon.rs`         | line icons                                                       |
 //! | `keys.rs`         | single-letter keys, ignored while typing                         |
 //! | `states.rs`       | loading, empty and error faces                                   |
 //! | `shape_strip.rs`  | the true-scale picture of a trace in a table row                 |
 //! | `token_bar.rs`    | the filter as conditions                                         |
+//! | `virtual_table.rs`| a long table of which only rows on screen are nodes              |
 //! | `waterfall.rs`    | virtual rows of a trace with minimap, ruler and match marks      |
 //! | `journey.rs`      | one journey: swimlanes, hop table, inspector                     |
 //! | `inspector.rs`    | one span in full                                                 |
 
+pub(crate) mod download;
 pub(crate) mod draw;
 pub(crate) mod frame;
 pub(crate) mod icon;
@@ -24,4 +27,5 @@ pub(crate) mod shape_strip;
 pub(crate) mod states;
 pub(crate) mod time_range;
 pub(crate) mod token_bar;
+pub(crate) mod virtual_table;
 pub(crate) mod waterfall;

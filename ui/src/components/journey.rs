@@ -6,23 +6,33 @@
 //! | `minimap.rs`   | the whole journey in true scale; drag to zoom                           |
 //! | `hop_table.rs` | the hops as a table: the diagram's equal twin                           |
 //! | `inspector.rs` | where the time went, the selected hop, findings, how the traces join    |
+//! | `flame.rs`     | the Flame tab                                                           |
+//! | `tabs.rs`      | links to the tabs                                                       |
+//! | `table.rs`     | the Table tab                                                           |
+//! | `moments.rs`   | the Logs & events tab                                                   |
 //!
 //! The picture is laid out as plain values in `view/journey`; here it becomes nodes.
 
 pub(crate) mod diagram;
+pub(crate) mod flame;
 pub(crate) mod hop_table;
 pub(crate) mod inspector;
 pub(crate) mod minimap;
+pub(crate) mod moments;
+pub(crate) mod table;
+pub(crate) mod tabs;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use api::{CompareAnswer, JourneyAnswer};
 use leptos::prelude::*;
+use model::SpanId;
 
 use crate::view::journey::breakdown::{Kind, breakdown};
 use crate::view::journey::facts::{Facts, Family};
 use crate::view::journey::hops::{self, Hop, Verdict};
+use crate::view::journey::listing::{Group, Key};
 use crate::view::journey::picture::Picture;
 use crate::view::journey::scale::quiet;
 use crate::view::timeline::Window;
@@ -48,6 +58,7 @@ pub(crate) struct Scene {
     pub(crate) hop_of_span: HashMap<usize, usize>,
     /// Row of each message.
     pub(crate) hop_of_message: HashMap<usize, usize>,
+    spans: HashMap<SpanId, usize>,
 }
 
 impl Scene {
@@ -72,7 +83,13 @@ impl Scene {
             }
         }
         // A producer stands in the hop of its message; a call's own hop comes first.
-        Self { facts, picture, quiet, hops: rows, verdict, breakdown, hot, hop_of_span, hop_of_message }
+        let spans = moments::by_id(&facts);
+        Self { facts, picture, quiet, hops: rows, verdict, breakdown, hot, hop_of_span, hop_of_message, spans }
+    }
+
+    /// The span with this id.
+    pub(crate) fn span_of(&self, id: SpanId) -> Option<usize> {
+        self.spans.get(&id).copied()
     }
 
     /// True when there is something to draw between lanes.
@@ -105,6 +122,12 @@ pub(crate) struct Tour {
     pub(crate) all_lanes: RwSignal<bool>,
     /// The inspector is shown.
     pub(crate) inspector: RwSignal<bool>,
+    /// Text looked for in the tabs that list spans.
+    pub(crate) find: RwSignal<String>,
+    /// What a row of the Table tab stands for, what it is ordered by, and whether from the greatest.
+    pub(crate) order: RwSignal<(Group, Key, bool)>,
+    /// A moment marked in the minimap, in nanoseconds after the start.
+    pub(crate) moment: RwSignal<Option<f64>>,
 }
 
 impl Tour {
@@ -124,6 +147,9 @@ impl Tour {
             aligned: RwSignal::new(aligned),
             all_lanes: RwSignal::new(false),
             inspector: RwSignal::new(true),
+            find: RwSignal::new(String::new()),
+            order: RwSignal::new((Group::Span, Key::Start, false)),
+            moment: RwSignal::new(None),
         };
         Effect::new(move |before: Option<(bool, bool)>| {
             let (aligned, has_usual) = (tour.aligned.get(), tour.usual.with(Option::is_some));

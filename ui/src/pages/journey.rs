@@ -1,8 +1,8 @@
 //! One journey: header, tabs, and the Journey tab itself.
 //!
-//! URL: `/j/:trace`, `tab`, `hop` (from 1), `x` (part of the time, `start-end` in nanoseconds), `cp=0` (no critical
+//! URL: `/j/:trace`, `tab` (`flame`, `table`, `logs`), `hop` (from 1), `x` (part of the time, `start-end` in nanoseconds), `cp=0` (no critical
 //! path), `fold=0` (waits unfolded), `skew=1` (clocks aligned), `lanes=all`, `cause` (span that picks the cause of an
-//! ambiguous seed); the waterfall adds `span` and `find`.
+//! ambiguous seed), `find` (text looked for), `group` and `sort` (of the Table tab).
 
 use std::sync::Arc;
 
@@ -17,17 +17,20 @@ use super::trace::{Absent, copy_link};
 use crate::app::{Shared, shared};
 use crate::client;
 use crate::components::icon::{Icon, icon};
-use crate::components::journey::diagram::Diagram;
+use crate::components::journey::diagram::{Diagram, pattern};
+use crate::components::journey::flame::FlameTab;
 use crate::components::journey::hop_table::HopTable;
 use crate::components::journey::inspector::{JourneyInspector, copy_ids, evidence, letter};
+use crate::components::journey::minimap::MiniMap;
+use crate::components::journey::moments::MomentsTab;
+use crate::components::journey::table::TableTab;
+use crate::components::journey::tabs::{known, tabs};
 use crate::components::journey::{Scene, Tour, node_class};
-use crate::components::keys::{is_control, on_key};
+use crate::components::keys::{focus_field, is_control, on_key};
 use crate::components::states::{ErrorBox, LoadingBar, Skeleton};
 use crate::view::journey::hops::Verdict;
+use crate::view::journey::listing::{Group, Key};
 use crate::view::{clock, format, url};
-
-/// The tabs of a journey: name in the URL, title.
-const TABS: [(&str, &str); 2] = [("journey", "Journey"), ("waterfall", "Waterfall")];
 
 /// Loads the journey of the URL and shows it.
 #[component]
@@ -114,15 +117,51 @@ fn journey(answer: Arc<JourneyAnswer>, shared: Shared, retry: Callback<()>) -> i
             navigate(&format!("/t/{}/{}{carried}", member.trace_id, span.id), NavigateOptions::default());
         }
     });
-    use_keys(tour, shared, open_span);
+    let tab = Memo::new(move |_| known(&parameter(&search.get(), "tab").unwrap_or_default()));
+    use_keys(tour, shared, tab, open_span);
     let has_lanes = tour.scene.with_untracked(|scene| scene.has_lanes());
     let scene = tour.scene.get_untracked();
     let spans = scene.facts.spans.len() as u64;
-    let to_waterfall = move || {
+    let origin = move || {
         let scene = tour.scene.get();
-        let origin = scene.facts.members.first().map(|member| member.trace_id).unwrap_or(id);
-        format!("/t/{origin}{}", url::shared(&search.get()))
+        scene.facts.members.first().map(|member| member.trace_id).unwrap_or(id)
     };
+    let to_waterfall = move || format!("/t/{}{}", origin(), url::shared(&search.get()));
+    let has_skew = tour.answer().clocks.iter().any(|clock| clock.shift_nanos != 0);
+    view! {
+        {head(tour, shared, retry)}
+        <div class="tabs">
+            {tabs(move || tab.get(), id, origin, spans)}
+            <span class="grow"></span>
+            {move || (tab.get() != "journey").then(|| find_box(tour))}
+            {has_skew.then(|| toggle("Align clocks", Icon::Clock, tour.aligned, "Draw corrected times instead of the senders'"))}
+            {move || (tab.get() == "journey").then(|| view! {
+                {toggle("Critical path", Icon::Track, tour.track, "What held up the last effect (C)")}
+                {toggle("Fold waits", Icon::Fold, tour.fold, "Stretches in which nothing ran take little room (F)")}
+            })}
+            <a class="btn s" href=format!("/compare?a={id}&b=usual")>{icon(Icon::Compare, false)} "Compare"</a>
+        </div>
+        <div class="split" class:wide=move || !tour.inspector.get()>
+            <div class="col jcol">
+                {move || match tab.get() {
+                    "flame" => view! { <FlameTab tour open_span/> }.into_any(),
+                    "table" => view! { <TableTab tour open_span/> }.into_any(),
+                    "logs" => view! { <TrueScale tour/> <MomentsTab tour open_span/> }.into_any(),
+                    _ => lanes(tour, has_lanes, to_waterfall, open_span).into_any(),
+                }}
+            </div>
+            <Show when=move || tour.inspector.get()><JourneyInspector tour open_span/></Show>
+        </div>
+    }
+}
+
+/// The Journey tab: lanes and their twin, the hop table.
+fn lanes(
+    tour: Tour,
+    has_lanes: bool,
+    to_waterfall: impl Fn() -> String + Copy + Send + Sync + 'static,
+    open_span: Callback<usize>,
+) -> impl IntoView {
     let clocks = move || {
         let answer = tour.answer();
         let moved = answer.clocks.iter().filter(|clock| clock.shift_nanos != 0).count() as u64;
@@ -132,45 +171,59 @@ fn journey(answer: Arc<JourneyAnswer>, shared: Shared, retry: Callback<()>) -> i
             (moved, true) => format!("Clock skew: {} aligned", format::counted(moved, "clock")),
         }
     };
-    let has_skew = tour.answer().clocks.iter().any(|clock| clock.shift_nanos != 0);
     view! {
-        {head(tour, shared, retry)}
-        <div class="tabs">
-            {TABS.map(|(name, title)| match name {
-                "journey" => view! { <span class="tab" aria-current="page">{title}</span> }.into_any(),
-                _ => view! { <a class="tab" href=to_waterfall>{title} " " <span class="n">{format::count(spans)}</span></a> }.into_any(),
-            })}
-            <span class="grow"></span>
-            {has_skew.then(|| toggle("Align clocks", Icon::Clock, tour.aligned, "Draw corrected times instead of the senders'"))}
-            {toggle("Critical path", Icon::Track, tour.track, "What held up the last effect (C)")}
-            {toggle("Fold waits", Icon::Fold, tour.fold, "Stretches in which nothing ran take little room (F)")}
-            <a class="btn s" href=format!("/compare?a={id}&b=usual")>{icon(Icon::Compare, false)} "Compare"</a>
-        </div>
-        <div class="split" class:wide=move || !tour.inspector.get()>
-            <div class="col jcol">
-                {if has_lanes {
-                    view! { <Diagram tour open_span/> }.into_any()
-                } else {
-                    view! {
-                        <div class="notice">"One service took part, so there is nothing to draw between services. "
-                            <a class="acc" href=to_waterfall>"The waterfall"</a>
-                            " shows what it did. Lanes appear when spans of kind client, server, producer or consumer carry the context from service to service."
-                        </div>
-                    }.into_any()
-                }}
-                <HopTable tour/>
-                <div class="status">
-                    <span><kbd>"J"</kbd><kbd>"K"</kbd> "next, previous hop"</span>
-                    <span><kbd>"W"</kbd><kbd>"S"</kbd> "zoom"</span>
-                    <span><kbd>"A"</kbd><kbd>"D"</kbd> "pan"</span>
-                    <span><kbd>"["</kbd><kbd>"]"</kbd> "follow the message"</span>
-                    <span><kbd>"C"</kbd> "critical path"</span>
-                    <span><kbd>"T"</kbd> "table"</span>
-                    <span class="grow"></span>
-                    <span>{clocks}</span>
+        {if has_lanes {
+            view! { <Diagram tour open_span/> }.into_any()
+        } else {
+            view! {
+                <div class="notice">"One service took part, so there is nothing to draw between services. "
+                    <a class="acc" href=to_waterfall>"The waterfall"</a>
+                    " shows what it did. Lanes appear when spans of kind client, server, producer or consumer carry the context from service to service."
                 </div>
-            </div>
-            <Show when=move || tour.inspector.get()><JourneyInspector tour open_span/></Show>
+            }.into_any()
+        }}
+        <HopTable tour/>
+        <div class="status">
+            <span><kbd>"J"</kbd><kbd>"K"</kbd> "next, previous hop"</span>
+            <span><kbd>"W"</kbd><kbd>"S"</kbd> "zoom"</span>
+            <span><kbd>"A"</kbd><kbd>"D"</kbd> "pan"</span>
+            <span><kbd>"["</kbd><kbd>"]"</kbd> "follow the message"</span>
+            <span><kbd>"C"</kbd> "critical path"</span>
+            <span><kbd>"T"</kbd> "table"</span>
+            <span class="grow"></span>
+            <span>{clocks}</span>
+        </div>
+    }
+}
+
+/// The whole journey in true scale, for tabs without lanes.
+#[component]
+fn TrueScale(tour: Tour) -> impl IntoView {
+    let host = NodeRef::<leptos::html::Div>::new();
+    let width = RwSignal::new(0.0_f64);
+    let measure = move || {
+        if let Some(host) = host.get_untracked() {
+            width.set(f64::from(host.client_width()));
+        }
+    };
+    Effect::new(move |_| {
+        host.track();
+        tour.inspector.track();
+        request_animation_frame(measure);
+    });
+    let handle = window_event_listener(leptos::ev::resize, move |_| measure());
+    on_cleanup(move || handle.remove());
+    let hatching = view! { <svg class="jy defs" aria-hidden="true"><defs>{pattern("wait")} {pattern("wait-hot")} {pattern("wait-bad")}</defs></svg> };
+    view! { <div class="scale" node_ref=host>{hatching}<MiniMap tour left=174.0 right=Signal::derive(move || width.get().max(480.0) - 12.0)/></div> }
+}
+
+/// Looks for a text in names and services.
+fn find_box(tour: Tour) -> impl IntoView {
+    view! {
+        <div class="find" role="search">
+            {icon(Icon::Search, true)}
+            <input id="find" type="text" autocomplete="off" spellcheck="false" aria-label="Find in this journey" placeholder="Find in this journey"
+                prop:value=tour.find on:input=move |event| tour.find.set(event_target_value(&event))/>
         </div>
     }
 }
@@ -197,6 +250,15 @@ fn restore(tour: Tour, search: &str) -> bool {
     {
         tour.show(from as f64, to as f64);
     }
+    tour.find.set(parameter(search, "find").unwrap_or_default());
+    let group = parameter(search, "group").and_then(|name| Group::ALL.into_iter().find(|(_, known, _)| *known == name));
+    let sort = parameter(search, "sort").unwrap_or_default();
+    let key = Key::ALL.into_iter().find(|(_, known)| *known == sort.trim_start_matches('-'));
+    tour.order.set((
+        group.map(|(group, ..)| group).unwrap_or_default(),
+        key.map(|(key, _)| key).unwrap_or_default(),
+        sort.starts_with('-'),
+    ));
     let hop = parameter(search, "hop").and_then(|hop| hop.parse::<usize>().ok());
     let hop = hop.and_then(|hop| hop.checked_sub(1));
     let hop = hop.filter(|hop| tour.scene.with_untracked(|scene| *hop < scene.hops.len()));
@@ -217,6 +279,14 @@ fn follow(tour: Tour) {
         let (track, fold, panel) = (off(tour.track.get()), off(tour.fold.get()), off(tour.inspector.get()));
         let skew = tour.aligned.get().then_some("1");
         let lanes = tour.all_lanes.get().then_some("all");
+        let find = Some(tour.find.get().trim().to_owned()).filter(|text| !text.is_empty());
+        let (group, key, descending) = tour.order.get();
+        let group = Group::ALL
+            .into_iter()
+            .find(|(known, ..)| *known == group && group != Group::default())
+            .map(|(_, name, _)| name);
+        let key = Key::ALL.into_iter().find(|(known, _)| *known == key).map(|(_, name)| name).unwrap_or_default();
+        let sort = (key != "start" || descending).then(|| format!("{}{key}", if descending { "-" } else { "" }));
         if first.is_none() {
             return;
         }
@@ -238,6 +308,9 @@ fn follow(tour: Tour) {
                 ("skew", skew),
                 ("lanes", lanes),
                 ("panel", panel),
+                ("find", find.as_deref()),
+                ("group", group),
+                ("sort", sort.as_deref()),
             ];
             let link = format!("{path}{}", url::with_parameters(&search, &changes));
             if link != format!("{path}{search}") {
@@ -247,8 +320,30 @@ fn follow(tour: Tour) {
     });
 }
 
-fn use_keys(tour: Tour, shared: Shared, open_span: Callback<usize>) {
+fn use_keys(tour: Tour, shared: Shared, tab: Memo<&'static str>, open_span: Callback<usize>) {
+    let handle = window_event_listener(leptos::ev::keydown, move |event| {
+        let is_here = document().active_element().is_some_and(|field| field.id() == "find");
+        if (event.ctrl_key() || event.meta_key()) && event.key() == "f" && !is_here && tab.get_untracked() != "journey"
+        {
+            event.prevent_default();
+            focus_field("find");
+        }
+    });
+    on_cleanup(move || handle.remove());
     on_key(move |event, key| {
+        match key {
+            "." => tour.inspector.update(|shown| *shown = !*shown),
+            "y" => copy_link(shared),
+            "/" if tab.get_untracked() != "journey" => focus_field("find"),
+            _ if tab.get_untracked() == "journey" => return diagram_key(tour, open_span, event, key),
+            _ => return false,
+        }
+        true
+    });
+}
+
+fn diagram_key(tour: Tour, open_span: Callback<usize>, event: &web_sys::KeyboardEvent, key: &str) -> bool {
+    {
         let middle = || {
             let window = untrack(|| tour.shown());
             f64::midpoint(window.start, window.end)
@@ -265,8 +360,6 @@ fn use_keys(tour: Tour, shared: Shared, open_span: Callback<usize>) {
             }
             "o" => tour.window.set(None),
             "z" => tour.zoom_to_hop(),
-            "." => tour.inspector.update(|shown| *shown = !*shown),
-            "y" => copy_link(shared),
             "t" => focus_table(),
             "Enter" if !is_control(event) => {
                 let scene = tour.scene.get_untracked();
@@ -284,8 +377,8 @@ fn use_keys(tour: Tour, shared: Shared, open_span: Callback<usize>) {
                 _ => return false,
             },
         }
-        true
-    });
+    }
+    true
 }
 
 fn focus_table() {

@@ -13,6 +13,7 @@ use crate::app::{Shared, shared};
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::inspector::Inspector;
+use crate::components::journey::tabs::tabs;
 use crate::components::keys::{focus_field, on_key};
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
 use crate::components::waterfall::{Model, Stage, Waterfall};
@@ -119,13 +120,10 @@ fn trace(timeline: Timeline, shared: Shared) -> impl IntoView {
         format!("{}, {} open", format::counted(spans as u64, "span"), format::counted(rows as u64, "row"))
     };
     let n_spans = head.n_spans;
-    let search = use_location().search;
-    let to_journey = move || format!("/j/{trace_id}{}", url::shared(&search.get()));
     view! {
         {head.view(shared, trace_id)}
         <div class="tabs">
-            <a class="tab" href=to_journey>"Journey"</a>
-            <span class="tab" aria-current="page">"Waterfall " <span class="n">{format::count(n_spans)}</span></span>
+            {tabs(|| "waterfall", trace_id, move || trace_id, n_spans)}
             <span class="grow"></span>
             <FindBox stage trace_id/>
             <button class="btn s" aria-pressed=move || stage.inspector.get().to_string() class:on=move || stage.inspector.get() on:click=move |_| stage.inspector.update(|shown| *shown = !*shown)>

@@ -3,7 +3,8 @@
 //! ```text
 //! answer ─ facts ─ picture ─ layout (scale) ─ shapes in pixels
 //!             ├ hops ─ usual ─ verdict
-//!             └ breakdown
+//!             ├ breakdown
+//!             └ flame, listing
 //! ```
 //!
 //! | file           | knows                                                          |
@@ -14,13 +15,17 @@
 //! | `layout.rs`    | the picture in pixels                                          |
 //! | `hops.rs`      | rows of the hop table, each against its usual                  |
 //! | `breakdown.rs` | where the time went; adds up to the whole                      |
+//! | `flame.rs`     | spans merged by service and name                               |
+//! | `listing.rs`   | spans as a table, one by one or added up                       |
 //!
 //! What is slow, wrong or usual is the server's judgement; here it is only given a place.
 
 pub(crate) mod breakdown;
 pub(crate) mod facts;
+pub(crate) mod flame;
 pub(crate) mod hops;
 pub(crate) mod layout;
+pub(crate) mod listing;
 pub(crate) mod picture;
 pub(crate) mod scale;
 

@@ -6,6 +6,16 @@
 
 use std::fmt::Write as _;
 
+/// First parts of the addresses that the program `desk` shows; all others belong to `trail`. `index.html` says the
+/// same to `boot.js`, which chooses before wasm is there.
+const DESK: &str = "map services sql system";
+
+/// The program that shows a path: `desk` or `trail`.
+pub(crate) fn program(path: &str) -> &'static str {
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    if DESK.split(' ').any(|name| name == first) { "desk" } else { "trail" }
+}
+
 /// Pairs of a query string, decoded, in order.
 pub(crate) fn pairs(query: &str) -> Vec<(String, String)> {
     let query = query.strip_prefix('?').unwrap_or(query);
@@ -258,6 +268,13 @@ mod tests {
         assert_eq!(with_parameters("?x=1&q=a", &[("x", Some("2")), ("find", Some("é"))]), "?x=2&q=a&find=%C3%A9");
         assert_eq!(with_parameters("?x=1", &[("x", None)]), "");
         assert_eq!(shared("?q=a&from=now-6h&theme=light&x=1"), "?from=now-6h&theme=light");
+    }
+
+    /// Before wasm is there and after: the same choice.
+    #[test]
+    fn the_shell_chooses_the_same_program() {
+        assert!(include_str!("../../index.html").contains(&format!("data-pages=\"{DESK}\"")));
+        assert_eq!((program("/sql/7"), program("/j/5b8e"), program("/mapper")), ("desk", "trail", "trail"));
     }
 
     #[test]

@@ -169,7 +169,7 @@ pub(crate) fn Diagram(
 }
 
 /// Hatching: what waits.
-fn pattern(id: &'static str) -> impl IntoView {
+pub(crate) fn pattern(id: &'static str) -> impl IntoView {
     view! {
         <pattern id=id width="5" height="5" patternUnits="userSpaceOnUse" patternTransform="rotate(45)">
             <rect class="a" width="5" height="5"/>

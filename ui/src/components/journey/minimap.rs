@@ -96,6 +96,7 @@ pub(crate) fn MiniMap(tour: Tour, left: f64, #[prop(into)] right: Signal<f64>) -
                         <i class="grip" style:left=percent(window.end)></i>
                     }
                 }}
+                {move || tour.moment.get().map(|moment| view! { <i class="moment-mark" style:left=percent(moment)></i> })}
                 {move || drag.get().map(|(from, to)| view! {
                     <i class="drag" style:left=percent(from.min(to)) style:width=percent((to - from).abs())></i>
                 })}

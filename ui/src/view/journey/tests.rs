@@ -7,8 +7,10 @@ use api::JourneyAnswer;
 
 use super::breakdown::breakdown;
 use super::facts::Facts;
+use super::flame::{Flame, Width};
 use super::hops::{Part, Verdict, follow, hops, verdict};
 use super::layout::{Layout, shown_lanes};
+use super::listing::{Group, Key, csv, field, lines};
 use super::picture::{Anchor, Picture};
 use super::scale::{Scale, quiet};
 use crate::view::format;
@@ -282,4 +284,49 @@ fn broken_answers_are_drawn_as_far_as_they_go() {
             );
         }
     }
+}
+
+/// One flame for all traces of a journey: a delivery stands under what sent it, and no span is lost.
+#[test]
+fn a_flame_holds_every_span_once() {
+    for number in ["01", "02", "07", "12"] {
+        let facts = facts(number);
+        let flame = Flame::new(&facts);
+        let mut spans: Vec<usize> = flame.frames.iter().flat_map(|frame| frame.spans.clone()).collect();
+        spans.sort_unstable();
+        assert_eq!(spans, (0..facts.spans.len()).collect::<Vec<_>>(), "journey {number}");
+        let own: f64 = facts.spans.iter().map(|span| span.own).sum();
+        let slabs = flame.layout(None, Width::Own, own.max(1.0), 0.0);
+        let roots: f64 = slabs.iter().filter(|slab| slab.depth == 0).map(|slab| slab.width).sum();
+        assert!((roots - own).abs() < 1.0, "journey {number}: {roots} of {own}");
+        for measure in [Width::Own, Width::Total] {
+            for slab in flame.layout(None, measure, 900.0, 0.5) {
+                assert!(slab.x >= -0.001 && slab.x + slab.width <= 900.001, "{slab:?}");
+            }
+        }
+    }
+    let facts = facts("01");
+    let flame = Flame::new(&facts);
+    let order = flame.frames.iter().position(|frame| frame.name.contains("order-created")).expect("a message is sent");
+    assert!(flame.frames[order].parent.is_some(), "a delivery or its sending has a cause");
+    assert_eq!(flame.step(flame.roots[0], "ArrowUp"), None);
+    assert!(flame.step(flame.roots[0], "ArrowDown").is_some());
+}
+
+/// Whatever rows stand for, they hold the same spans and the same time.
+#[test]
+fn rows_add_up_however_they_are_grouped() {
+    let facts = facts("01");
+    let sums = Group::ALL.map(|(group, ..)| {
+        let rows = lines(&facts, group, Key::Total, true, "");
+        assert!(rows.windows(2).all(|pair| pair[0].total >= pair[1].total));
+        (rows.iter().map(|row| row.count).sum::<u64>(), rows.iter().map(|row| row.share).sum::<f64>().round())
+    });
+    assert_eq!(sums[0], sums[1]);
+    assert_eq!(sums[1], sums[2]);
+    assert_eq!(sums[0].0, facts.spans.len() as u64);
+    let found = lines(&facts, Group::Span, Key::Start, false, "PAYMENT");
+    assert!(!found.is_empty() && found.len() < facts.spans.len());
+    assert_eq!(csv(&facts, &found).lines().count(), found.len() + 1);
+    assert_eq!((field("a\"b,c"), field("=1+1")), ("\"a\"\"b,c\"".to_owned(), "'=1+1".to_owned()));
 }

@@ -2,6 +2,7 @@
 //!
 //! | place         | knows                                                                  |
 //! |---------------|------------------------------------------------------------------------|
+//! | `bin/`        | the two programs the page is made of, see [`trail`] and [`desk`]        |
 //! | `app.rs`      | routes, and what all pages share: theme, service colours, messages     |
 //! | `client.rs`   | the only place that talks HTTP                                         |
 //! | `pages/`      | one file a page                                                        |
@@ -24,11 +25,13 @@ mod components;
 mod pages;
 mod view;
 
-fn main() {
-    console_error_panic_hook::set_once();
-    // The shell of index.html has done its work.
-    if let Some(shell) = leptos::prelude::document().get_element_by_id("shell") {
-        shell.remove();
-    }
-    leptos::mount::mount_to_body(app::App);
+/// The page around requests: Explore, journeys, traces, comparisons. One of the two programs; a browser loads the
+/// one its address asks for (`boot.js` chooses) and changes over by loading the address again.
+pub fn trail() {
+    app::start(app::trail_routes);
+}
+
+/// The page around services: Home, map, services, metrics, SQL, alerts, system. The other program.
+pub fn desk() {
+    app::start(app::desk_routes);
 }

@@ -1,0 +1,5 @@
+//! The page around services.
+
+fn main() {
+    ui::desk();
+}

@@ -1,0 +1,5 @@
+//! The page around requests.
+
+fn main() {
+    ui::trail();
+}
