@@ -4,8 +4,8 @@
 //! answers something else: a page never sees another kind of error.
 
 use api::{
-    CompareAnswer, FindAnswer, JourneyAnswer, MapAnswer, Problem, SearchAnswer, ServicesAnswer, SpanDetail, SqlAnswer,
-    SqlRequest, StatusAnswer, TablesAnswer, Timeline,
+    CompareAnswer, DiffersAnswer, DiffersRequest, FacetsAnswer, FindAnswer, HistogramAnswer, JourneyAnswer, MapAnswer,
+    Problem, SearchAnswer, ServicesAnswer, SpanDetail, SqlAnswer, SqlRequest, StatusAnswer, TablesAnswer, Timeline,
 };
 use gloo_net::http::{Request, Response};
 use model::{SpanId, TraceId};
@@ -15,10 +15,37 @@ use crate::view::url::{self, ExploreState, RangeText};
 
 /// Rows asked for at once.
 pub(crate) const PAGE_ROWS: usize = 50;
+/// Hits drawn one by one at most; more are drawn as cells.
+const DOTS_MAX: usize = 2_000;
 
 /// One page of hits for a view of Explore.
 pub(crate) async fn search(state: &ExploreState, limit: usize, cursor: Option<&str>) -> Result<SearchAnswer, Problem> {
     get(&format!("/api/search{}", state.api_query(limit, cursor))).await
+}
+
+/// Hits over time and duration, in at most this many columns and rows; few hits come one by one.
+pub(crate) async fn histogram(state: &ExploreState, columns: usize, rows: usize) -> Result<HistogramAnswer, Problem> {
+    let (columns, rows, dots) = (columns.to_string(), rows.to_string(), DOTS_MAX.to_string());
+    let mut all = state.question();
+    all.extend([("columns", columns.as_str()), ("rows", rows.as_str()), ("dots", dots.as_str())]);
+    if state.unit == url::Unit::Journeys {
+        all.push(("plot", state.plot.name()));
+    }
+    get(&format!("/api/search/histogram{}", url::query_string(all))).await
+}
+
+/// What the hits have in common. `keys`: these attributes, `*` for all; empty for the usual ones.
+pub(crate) async fn facets(state: &ExploreState, keys: &str) -> Result<FacetsAnswer, Problem> {
+    let mut all = state.question();
+    if !keys.is_empty() {
+        all.push(("keys", keys));
+    }
+    get(&format!("/api/search/facets{}", url::query_string(all))).await
+}
+
+/// Which attributes stand out in a selection.
+pub(crate) async fn differs(request: &DiffersRequest) -> Result<DiffersAnswer, Problem> {
+    post("/api/search/differs", request).await
 }
 
 /// Services seen in the range.
@@ -72,7 +99,11 @@ pub(crate) async fn tables() -> Result<TablesAnswer, Problem> {
 
 /// Runs one statement.
 pub(crate) async fn sql(request: &SqlRequest) -> Result<SqlAnswer, Problem> {
-    let sent = match Request::post("/api/sql").header("Accept", "application/json").json(request) {
+    post("/api/sql", request).await
+}
+
+async fn post<B: serde::Serialize, T: DeserializeOwned>(path: &str, body: &B) -> Result<T, Problem> {
+    let sent = match Request::post(path).header("Accept", "application/json").json(body) {
         Ok(request) => request.send().await,
         Err(error) => Err(error),
     };

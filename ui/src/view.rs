@@ -14,6 +14,7 @@
 //! | `attributes.rs` | attributes grouped by namespace, and as JSON                       |
 //! | `shape.rs`      | the scale of the pictures in a list                                |
 //! | `journey.rs`    | the Journey tab: lanes, waits, critical path, hops, breakdown       |
+//! | `heatmap.rs`    | time and duration to pixels and back                                |
 //! | `map.rs`        | the service map in layers                                          |
 //! | `names.rs`      | names of protocols and products as people write them               |
 //! | `snippets.rs`   | how to point an SDK at this server                                 |
@@ -26,6 +27,7 @@ pub(crate) mod color;
 pub(crate) mod condition;
 pub(crate) mod find;
 pub(crate) mod format;
+pub(crate) mod heatmap;
 pub(crate) mod journey;
 pub(crate) mod jump;
 pub(crate) mod map;

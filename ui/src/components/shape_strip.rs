@@ -1,6 +1,6 @@
 //! The picture of a trace in a table row: which service worked when, on one scale for all rows in view.
 
-use api::TraceItem;
+use api::{JourneyItem, TraceItem};
 use leptos::prelude::*;
 
 use crate::app::Shared;
@@ -35,4 +35,24 @@ pub(crate) fn shape_strip(shared: Shared, item: &TraceItem, scale_nanos: u64) ->
     let broken = is_cut.then(|| view! { <path class="cut" d="M0 19.5h230"/> });
     let title = if is_cut { "Longer than the others: drawn to its own length" } else { "" };
     view! { <span title=title><svg class="strip" width=WIDTH height=HEIGHT aria-hidden="true">{bars}{broken}</svg></span> }
+}
+
+/// Three lengths of one journey, true to scale: to the answer (solid), waited in brokers (hatched), to the last effect
+/// (line). Where between them the waits lie is not known to the list.
+pub(crate) fn journey_strip(shared: Shared, item: &JourneyItem, scale_nanos: u64) -> impl IntoView + use<> {
+    let longest = item.settled_nanos.max(item.response_nanos);
+    let is_cut = longest > scale_nanos;
+    let scale = WIDTH / (scale_nanos.max(longest).max(1) as f64);
+    let length = |nanos: u64| format!("{:.1}", (nanos as f64 * scale).max(1.5));
+    let color = if item.error { "err".to_owned() } else { shared.color_class(&item.service) };
+    let waits = item.wait_nanos > 0;
+    let hot = item.wait_nanos.saturating_mul(4) >= item.settled_nanos.max(1);
+    view! {
+        <svg class="strip" width=WIDTH height=HEIGHT aria-hidden="true">
+            <rect class=color x="0" y="4" width=length(item.response_nanos) height="4" rx="1"/>
+            {waits.then(|| view! { <rect class=if hot { "wait hot" } else { "wait" } x="0" y="10" width=length(item.wait_nanos) height="5" rx="1"/> })}
+            <rect class="whole" x="0" y="17" width=length(item.settled_nanos) height="1"/>
+            {is_cut.then(|| view! { <path class="cut" d="M0 19.5h230"/> })}
+        </svg>
+    }
 }

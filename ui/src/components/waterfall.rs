@@ -19,6 +19,8 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 
+pub(crate) use self::minimap::sharp_context;
+
 use self::marks::Marks;
 use self::minimap::MiniMap;
 use self::pool::{Pool, Screen};

@@ -1,25 +1,36 @@
-//! Explore: traces or spans that match a filter, as a table.
+//! Explore: journeys, traces or spans that match a filter, over time and duration and as a table.
 //!
-//! Everything shown is in the URL (`unit`, `q`, `sort`, `from`, `to`), so a link restores it.
-//! Keys: `J` `K` row, `Enter` open, `/` filter.
+//! Everything shown is in the URL (`unit`, `q`, `sort`, `plot`, `brush`, `live`, `from`, `to`), so a link restores it.
+//! Keys: `J` `K` row, `Enter` open, `X` mark, `C` compare two, `/` filter, `B` brush, `L` live.
 //!
 //! | file         | draws                                              |
 //! |--------------|----------------------------------------------------|
 //! | `facets.rs`  | facets at the side, figures and switches above     |
+//! | `heatmap.rs` | hits over time and duration, with a selection      |
+//! | `differs.rs` | what differs between the selection and the rest    |
+//! | `live.rs`    | listens to new hits                                |
 //! | `rows.rs`    | the table                                          |
 //! | `nothing.rs` | an empty list: why, and how to send the first span |
 
+mod differs;
 mod facets;
+mod heatmap;
+mod live;
 mod nothing;
 mod rows;
 
-use api::{Problem, SearchAnswer, SearchItem, ServiceItem};
+use std::sync::Arc;
+
+use api::{FacetsAnswer, HistogramAnswer, Problem, SearchAnswer, SearchItem};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
 
-use self::facets::{Facets, Figures};
+use self::differs::Differs;
+use self::facets::{Facets, Figures, toggled};
+use self::heatmap::Heatmap;
+use self::live::News;
 use self::rows::Rows;
 use crate::app::shared;
 use crate::client;
@@ -31,6 +42,10 @@ use crate::view::url::{self, ExploreState};
 
 /// Rows kept on the page at most; beyond, the filter should say more.
 const ROWS_MAX: usize = 2_000;
+
+/// Columns and rows of the heatmap.
+const COLUMNS: usize = 120;
+const LEVELS: usize = 34;
 
 /// What was loaded for the present view.
 #[derive(Clone, Default)]
@@ -57,7 +72,13 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     let stale = RwSignal::new(false);
     let reload = RwSignal::new(0u32);
     let selected = RwSignal::new(None::<usize>);
-    let services = RwSignal::new(Vec::<ServiceItem>::new());
+    let answer = RwSignal::new(None::<Arc<HistogramAnswer>>);
+    let redrawing = RwSignal::new(false);
+    let facets = RwSignal::new(None::<FacetsAnswer>);
+    let every = RwSignal::new(false);
+    let news = RwSignal::new(News::default());
+    // Rows marked for comparing: at most two.
+    let marked = RwSignal::new(Vec::<String>::new());
 
     // Answers to an older question are thrown away.
     let question = StoredValue::new(0u32);
@@ -96,24 +117,107 @@ pub(crate) fn ExplorePage() -> impl IntoView {
             }
         });
     };
+    // What is listed: a selection or another plot changes the picture, not the rows.
+    let listed = Memo::new(move |_| {
+        let state = state.get();
+        (state.unit, state.filter, state.sort, state.range)
+    });
     Effect::new(move |_| {
-        state.track();
+        listed.track();
         reload.track();
         selected.set(None);
+        marked.set(Vec::new());
+        news.update(|news| (news.items, news.count, news.is_cut) = (Vec::new(), 0, false));
         load(None);
     });
-    let range = Memo::new(move |_| state.get().range);
+    let pictured = Memo::new(move |_| {
+        let state = state.get();
+        (state.unit, state.filter, state.plot, state.range)
+    });
+    let picture = StoredValue::new(0u32);
     Effect::new(move |_| {
-        let range = range.get();
+        pictured.track();
         reload.track();
+        let asked = state.get_untracked();
+        let number = picture.get_value().wrapping_add(1);
+        picture.set_value(number);
+        redrawing.set(true);
         spawn_local(async move {
-            if let Ok(mut answer) = client::services(&range).await {
-                answer.services.sort_by(|a, b| b.spans.cmp(&a.spans).then_with(|| a.name.cmp(&b.name)));
-                shared.see_services(answer.services.iter().map(|service| service.name.as_str()));
-                services.try_set(answer.services);
+            let found = client::histogram(&asked, COLUMNS, LEVELS).await;
+            if picture.try_get_value() == Some(number) {
+                redrawing.set(false);
+                // Its problem is the list's too, and stands there.
+                answer.set(found.ok().map(Arc::new));
             }
         });
     });
+    let counting = StoredValue::new(0u32);
+    let counted = Memo::new(move |_| {
+        let state = state.get();
+        (state.unit, state.filter, state.range)
+    });
+    Effect::new(move |_| {
+        counted.track();
+        reload.track();
+        let (asked, keys) = (state.get_untracked(), if every.get() { "*" } else { "" });
+        let number = counting.get_value().wrapping_add(1);
+        counting.set_value(number);
+        spawn_local(async move {
+            if let Ok(found) = client::facets(&asked, keys).await
+                && counting.try_get_value() == Some(number)
+            {
+                let services =
+                    found.facets.iter().filter(|facet| facet.key == "service").flat_map(|facet| &facet.values);
+                shared.see_services(services.map(|value| value.value.as_str()));
+                facets.set(Some(found));
+            }
+        });
+    });
+    live::listen(state, news);
+    // New hits go to the top of the list when nobody is using it; else they wait behind the pill.
+    let pointer = RwSignal::new(false);
+    let list = NodeRef::<leptos::html::Div>::new();
+    let take = move || {
+        let taken = news.try_update(|news| {
+            (std::mem::take(&mut news.items), std::mem::take(&mut news.count), std::mem::take(&mut news.is_cut))
+        });
+        let Some((items, count, is_cut)) = taken else { return };
+        if count == 0 {
+            return;
+        }
+        if is_cut || state.with_untracked(|state| state.sort != url::Sort::Newest) {
+            reload.update(|count| *count += 1);
+            return;
+        }
+        shared.see_services(items.iter().flat_map(names));
+        selected.update(|at| *at = at.map(|at| at + items.len()));
+        found.update(|found| {
+            found.items.retain(|old| !items.iter().any(|new| id(new) == id(old)));
+            found.items.splice(0..0, items);
+            found.items.truncate(ROWS_MAX);
+        });
+    };
+    let in_use = move || {
+        pointer.get_untracked()
+            || selected.get_untracked().is_some()
+            || list.get_untracked().is_some_and(|list| list.scroll_top() > 0)
+    };
+    Effect::new(move |_| {
+        if news.with(|news| news.count > 0) && !in_use() {
+            take();
+        }
+    });
+    // A live picture moves on: every ten seconds while the view is live.
+    if let Ok(timer) = set_interval_with_handle(
+        move || {
+            if state.try_with_untracked(|state| state.live) == Some(true) && drag_free() {
+                picture_again(state, answer, picture);
+            }
+        },
+        std::time::Duration::from_secs(10),
+    ) {
+        on_cleanup(move || timer.clear());
+    }
     let more = move || {
         if !loading.get_untracked()
             && let Some(cursor) = found.with_untracked(|found| found.next_cursor.clone())
@@ -129,6 +233,13 @@ pub(crate) fn ExplorePage() -> impl IntoView {
         })
     };
     let set_filter = Callback::new(move |filter: String| go.run(ExploreState { filter, ..state.get_untracked() }));
+    let compare = {
+        let navigate = navigate.clone();
+        move |marked: &[String]| {
+            navigate(&format!("/compare?a={}&b={}", marked[0], marked[1]), NavigateOptions::default());
+        }
+    };
+    let compare_marked = compare.clone();
     let open = Callback::new(move |position: usize| {
         if let Some(link) =
             found.with_untracked(|found| found.items.get(position).map(|item| link(item, &search.get_untracked())))
@@ -153,6 +264,24 @@ pub(crate) fn ExplorePage() -> impl IntoView {
                 scroll_to_row(next);
             }
             "r" => reload.update(|count| *count += 1),
+            "l" => go.run(toggled(state)),
+            "x" => {
+                let id =
+                    selected.get_untracked().and_then(|at| found.with_untracked(|found| found.items.get(at).map(id)));
+                let Some(id) = id else { return false };
+                marked.update(|marked| match marked.iter().position(|other| *other == id) {
+                    Some(at) => {
+                        marked.remove(at);
+                    }
+                    None => {
+                        marked.push(id);
+                        if marked.len() > 2 {
+                            marked.remove(0);
+                        }
+                    }
+                });
+            }
+            "c" if marked.with_untracked(|marked| marked.len() == 2) => compare(&marked.get_untracked()),
             "Enter" if !is_control(event) => match selected.get_untracked() {
                 Some(at) => open.run(at),
                 None => return false,
@@ -163,18 +292,44 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     });
 
     let filter = Signal::derive(move || state.get().filter);
-    let names = Signal::derive(move || services.get().into_iter().map(|service| service.name).collect::<Vec<_>>());
+    let names = Signal::derive(move || {
+        let facets = facets.read();
+        let services = facets.iter().flat_map(|answer| &answer.facets).filter(|facet| facet.key == "service");
+        services.flat_map(|facet| &facet.values).map(|value| value.value.clone()).collect::<Vec<_>>()
+    });
+    let has_brush = move || state.with(|state| state.brush.is_some());
     view! {
         <div class="q"><TokenBar filter services=names change=set_filter/></div>
-        <div class="ex">
-            <Facets state services go/>
+        <div class="ex" class:three=has_brush>
+            <Facets state facets every go/>
             <div class="col">
-                <Figures state services go reload/>
-                <div class="lst" on:scroll=move |event| near_end(&event).then(more).unwrap_or_default()>
+                <Figures state answer news go reload/>
+                <Show when=move || answer.with(|answer| answer.as_ref().is_some_and(|answer| answer.count > 0))>
+                    <Heatmap state answer old=redrawing go/>
+                </Show>
+                <div
+                    class="lst"
+                    node_ref=list
+                    on:scroll=move |event| near_end(&event).then(more).unwrap_or_default()
+                    on:pointerenter=move |_| pointer.set(true)
+                    on:pointerleave=move |_| pointer.set(false)
+                >
+                    {move || {
+                        let waiting = news.with(|news| news.count);
+                        (waiting > 0).then(|| view! {
+                            <button class="pill" on:click=move |_| {
+                                selected.set(None);
+                                if let Some(list) = list.get_untracked() {
+                                    list.set_scroll_top(0);
+                                }
+                                take();
+                            }>{format!("{} new", format::count(waiting))}</button>
+                        })
+                    }}
                     <LoadingBar active=loading/>
                     {move || {
                         let Some(problem) = found.with(|found| found.problem.clone()) else {
-                            return view! { <Rows found stale state selected open reload set_filter go/> }.into_any();
+                            return view! { <Rows found stale state selected marked open reload set_filter go/> }.into_any();
                         };
                         let query = state.get_untracked().filter;
                         let retry = Callback::new(move |()| reload.update(|count| *count += 1));
@@ -192,13 +347,52 @@ pub(crate) fn ExplorePage() -> impl IntoView {
                     <span><kbd>"/"</kbd> "edit filter"</span>
                     <span><kbd>"J"</kbd><kbd>"K"</kbd> "row"</span>
                     <span><kbd>"Enter"</kbd> "open"</span>
-                    <span><kbd>"R"</kbd> "look again"</span>
+                    <span><kbd>"X"</kbd> "mark two to compare"</span>
+                    <span><kbd>"B"</kbd> "select in the picture"</span>
+                    <span><kbd>"L"</kbd> "live"</span>
                     <span><kbd>"?"</kbd> "all keys"</span>
                     <span class="grow"></span>
+                    {move || {
+                        let marked = marked.get();
+                        let compare = compare_marked.clone();
+                        match marked.len() {
+                            0 => ().into_any(),
+                            1 => view! { <span class="acc">"1 marked, mark another"</span> }.into_any(),
+                            _ => view! { <button class="btn s" on:click=move |_| compare(&marked)>"Compare the two " <kbd>"C"</kbd></button> }.into_any(),
+                        }
+                    }}
+                    {move || news.with(|news| news.is_broken).then(|| view! { <span class="hot">"the stream of new hits broke off; trying again"</span> })}
                     {move || found.with(|found| foot(found).map(|foot| view! { <span>{foot}</span> }))}
                 </div>
             </div>
+            <Show when=has_brush><Differs state go/></Show>
         </div>
+    }
+}
+
+/// Asks for the picture again; an older answer on its way is not overtaken.
+fn picture_again(state: Memo<ExploreState>, answer: RwSignal<Option<Arc<HistogramAnswer>>>, picture: StoredValue<u32>) {
+    let (Some(asked), number) = (state.try_get_untracked(), picture.get_value()) else { return };
+    spawn_local(async move {
+        if let Ok(found) = client::histogram(&asked, COLUMNS, LEVELS).await
+            && picture.try_get_value() == Some(number)
+        {
+            answer.set(Some(Arc::new(found)));
+        }
+    });
+}
+
+/// True while nobody draws a selection: the picture must not move under the pointer.
+fn drag_free() -> bool {
+    document().query_selector(".hm:hover").ok().flatten().is_none()
+}
+
+/// What tells a hit from others.
+fn id(item: &SearchItem) -> String {
+    match item {
+        SearchItem::Journey(item) => item.id.clone(),
+        SearchItem::Trace(item) => item.trace_id.to_hex(),
+        SearchItem::Span(item) => format!("{}{}", item.trace_id, item.span_id),
     }
 }
 
@@ -229,7 +423,9 @@ fn names(item: &SearchItem) -> Vec<&str> {
             .chain(item.services.iter().map(|share| share.name.as_str()))
             .collect(),
         SearchItem::Span(item) => vec![item.service.as_str()],
-        SearchItem::Journey(item) => item.services.iter().map(String::as_str).collect(),
+        SearchItem::Journey(item) => {
+            std::iter::once(item.service.as_str()).chain(item.services.iter().map(String::as_str)).collect()
+        }
     }
 }
 
@@ -239,8 +435,9 @@ fn link(item: &SearchItem, search: &str) -> String {
         // One service has no way between services: its waterfall says more.
         SearchItem::Trace(item) if item.services.len() < 2 => format!("/t/{}{carried}", item.trace_id),
         SearchItem::Trace(item) => format!("/j/{}{carried}", item.trace_id),
-        SearchItem::Span(item) => format!("/t/{}/{}{carried}", item.trace_id, item.span_id),
+        SearchItem::Journey(item) if item.services.len() < 2 && item.traces < 2 => format!("/t/{}{carried}", item.id),
         SearchItem::Journey(item) => format!("/j/{}{carried}", item.id),
+        SearchItem::Span(item) => format!("/t/{}/{}{carried}", item.trace_id, item.span_id),
     }
 }
 

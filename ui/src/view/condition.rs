@@ -17,10 +17,30 @@ pub(crate) struct Condition {
 }
 
 /// Longest first, so that `>=` is not read as `>`.
-const OPERATORS: [&str; 8] = ["!=", "!~", ">=", "<=", "=", "~", ">", "<"];
+const OPERATORS: [&str; 10] = ["!=~", "=~", "!=", "!~", ">=", "<=", "=", "~", ">", "<"];
 
-/// The conditions of a filter, in order; the word AND between them is none.
+/// The conditions of a filter, in order; the word AND between them is none. A filter with OR, NOT or brackets is
+/// one piece: its parts mean nothing alone.
 pub(crate) fn conditions(filter: &str) -> Vec<Condition> {
+    let found = pieces(filter);
+    if found.len() > 1 && found.iter().any(is_joint) {
+        let text = filter.trim().to_owned();
+        return vec![Condition { key: text.clone(), operator: String::new(), value: String::new(), text }];
+    }
+    found
+}
+
+/// True for a word that joins conditions, and for a bracket.
+fn is_joint(piece: &Condition) -> bool {
+    let word = piece.text.as_str();
+    let is_word = piece.operator.is_empty() && !word.starts_with('"');
+    (is_word && matches!(word.to_ascii_lowercase().as_str(), "or" | "not" | "||" | "!"))
+        || piece.key.starts_with('(')
+        || (is_word && word.contains(['(', ')']))
+        || (!piece.operator.is_empty() && piece.text.ends_with(')') && !piece.text.ends_with("\")"))
+}
+
+fn pieces(filter: &str) -> Vec<Condition> {
     let mut found = Vec::new();
     let mut rest = filter.trim_start();
     while !rest.is_empty() {
@@ -115,7 +135,9 @@ pub(crate) fn with(filter: &str, text: &str) -> String {
     if conditions(filter).iter().any(|condition| condition.text == text) {
         return filter.trim().to_owned();
     }
-    format!("{} {text}", filter.trim()).trim().to_owned()
+    let filter = filter.trim();
+    let is_whole = conditions(filter).len() == 1 && pieces(filter).len() > 1;
+    if is_whole { format!("({filter}) {text}") } else { format!("{filter} {text}").trim().to_owned() }
 }
 
 /// The filter without the conditions for which `drop` is true.
@@ -123,23 +145,6 @@ pub(crate) fn without(filter: &str, drop: impl Fn(&Condition) -> bool) -> String
     let kept: Vec<String> =
         conditions(filter).into_iter().filter(|condition| !drop(condition)).map(|condition| condition.text).collect();
     kept.join(" ")
-}
-
-/// Switches `key=value` on or off. Other `=` conditions on the same key make room: a span has one service.
-pub(crate) fn toggled(filter: &str, key: &str, value: &str) -> String {
-    let is_key = |condition: &Condition| condition.key == key && condition.operator == "=";
-    if has(filter, key, value) {
-        without(filter, |condition| is_key(condition) && condition.value == value)
-    } else {
-        with(&without(filter, is_key), &write(key, "=", value))
-    }
-}
-
-/// True when the filter holds `key=value`.
-pub(crate) fn has(filter: &str, key: &str, value: &str) -> bool {
-    conditions(filter)
-        .iter()
-        .any(|condition| condition.key == key && condition.operator == "=" && condition.value == value)
 }
 
 #[cfg(test)]
@@ -175,7 +180,7 @@ mod tests {
     fn loose_spelling_is_understood() {
         check("duration >= 100ms AND kind= server", &[("duration", ">=", "100ms"), ("kind", "=", "server")]);
         check("service=", &[("service", "=", "")]);
-        check("=x (y", &[("=x", "", ""), ("(y", "", "")]);
+        check("=x y", &[("=x", "", ""), ("y", "", "")]);
         assert_eq!(without("a.b=1 AND c.d=2", |condition| condition.key == "a.b"), "c.d=2");
     }
 
@@ -186,13 +191,14 @@ mod tests {
         assert_eq!(attribute_field("span.kind"), "span.span.kind");
     }
 
-    /// One click puts a service in, another takes it out, a third service replaces it.
+    /// What OR, NOT and brackets hold together is not taken apart.
     #[test]
-    fn toggling_keeps_the_rest() {
-        let filter = toggled("status=error", "service", "order svc");
-        assert_eq!(filter, "status=error service=\"order svc\"");
-        assert_eq!(toggled(&filter, "service", "cart"), "status=error service=cart");
-        assert_eq!(toggled(&filter, "service", "order svc"), "status=error");
+    fn joined_conditions_are_one_piece() {
+        for filter in ["a=1 or b=2", "not a=1", "(a=1 b=2) c=3", "a=1 AND (b=2 OR c=3)"] {
+            assert_eq!(conditions(filter).len(), 1, "{filter}");
+            assert_eq!(with(filter, "d=4"), format!("({filter}) d=4"));
+        }
+        check("name=~\"^(GET|PUT)\" a!=~x", &[("name", "=~", "^(GET|PUT)"), ("a", "!=~", "x")]);
     }
 
     #[test]

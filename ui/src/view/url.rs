@@ -114,8 +114,10 @@ impl RangeText {
 /// What the list of Explore counts as one row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Unit {
-    /// A trace of which at least one span matches.
+    /// A journey of which at least one span matches.
     #[default]
+    Journeys,
+    /// A trace of which at least one span matches.
     Traces,
     /// A span that matches.
     Spans,
@@ -125,9 +127,87 @@ impl Unit {
     /// As the API and the URL call it.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Journeys => "journeys",
             Self::Traces => "traces",
             Self::Spans => "spans",
         }
+    }
+
+    /// The unit with this name; journeys for an unknown one.
+    pub(crate) fn named(name: &str) -> Self {
+        match name {
+            "traces" => Self::Traces,
+            "spans" => Self::Spans,
+            _ => Self::Journeys,
+        }
+    }
+}
+
+/// Which duration the heatmap shows. Traces and spans have one; journeys three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Plot {
+    /// Until the last effect.
+    #[default]
+    LastEffect,
+    /// Until the caller had its answer.
+    Answer,
+    /// In queues and before redelivery.
+    Wait,
+}
+
+impl Plot {
+    /// All, with their names in the URL and on the page, and the filter's field.
+    pub(crate) const ALL: [(Self, &str, &str, &str); 3] = [
+        (Self::LastEffect, "last_effect", "Last effect", "journey:duration"),
+        (Self::Answer, "answer", "Answer", "journey:answer"),
+        (Self::Wait, "wait", "Broker wait", "journey:wait"),
+    ];
+
+    fn entry(self) -> (&'static str, &'static str) {
+        let entry = Self::ALL.into_iter().find(|(plot, ..)| *plot == self).unwrap_or(Self::ALL[0]);
+        (entry.1, entry.3)
+    }
+
+    /// As the API and the URL call it.
+    pub(crate) fn name(self) -> &'static str {
+        self.entry().0
+    }
+
+    /// The filter's field that holds this duration of items of a unit.
+    pub(crate) fn field(self, unit: Unit) -> &'static str {
+        if unit == Unit::Journeys { self.entry().1 } else { "duration" }
+    }
+}
+
+/// A rectangle in the heatmap: nanoseconds since 1970, then nanoseconds of duration. Ends are outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Brush {
+    /// First moment inside.
+    pub(crate) from: i64,
+    /// First moment after.
+    pub(crate) to: i64,
+    /// Shortest duration inside.
+    pub(crate) least: u64,
+    /// Shortest duration that is too long.
+    pub(crate) most: u64,
+}
+
+impl Brush {
+    /// Reads `from,to,least,most`; `None` when it is no rectangle.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        let mut parts = text.split(',');
+        let brush = Self {
+            from: parts.next()?.parse().ok()?,
+            to: parts.next()?.parse().ok()?,
+            least: parts.next()?.parse().ok()?,
+            most: parts.next()?.parse().ok()?,
+        };
+        (parts.next().is_none() && brush.from < brush.to && brush.least < brush.most).then_some(brush)
+    }
+
+    /// The text for the URL.
+    pub(crate) fn text(self) -> String {
+        format!("{},{},{},{}", self.from, self.to, self.least, self.most)
     }
 }
 
@@ -139,6 +219,8 @@ pub(crate) enum Sort {
     Newest,
     /// The longest duration.
     Slowest,
+    /// The most failed spans.
+    Errors,
 }
 
 impl Sort {
@@ -147,6 +229,7 @@ impl Sort {
         match self {
             Self::Newest => "newest",
             Self::Slowest => "slowest",
+            Self::Errors => "errors",
         }
     }
 }
@@ -154,7 +237,7 @@ impl Sort {
 /// Everything Explore shows, as its URL says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ExploreState {
-    /// Rows are traces or spans.
+    /// Rows are journeys, traces or spans.
     pub(crate) unit: Unit,
     /// The filter text.
     pub(crate) filter: String,
@@ -162,6 +245,12 @@ pub(crate) struct ExploreState {
     pub(crate) sort: Sort,
     /// Range of time.
     pub(crate) range: RangeText,
+    /// Duration the heatmap shows.
+    pub(crate) plot: Plot,
+    /// Part of the heatmap that is selected.
+    pub(crate) brush: Option<Brush>,
+    /// New rows come by themselves.
+    pub(crate) live: bool,
     /// Theme forced by the URL.
     pub(crate) theme: Option<String>,
 }
@@ -172,8 +261,15 @@ impl ExploreState {
         let mut state = Self { range: RangeText::read(query), ..Self::default() };
         for (key, value) in pairs(query) {
             match (key.as_str(), value.as_str()) {
-                ("unit", "spans") => state.unit = Unit::Spans,
+                ("unit", name) => state.unit = Unit::named(name),
                 ("sort", "slowest") => state.sort = Sort::Slowest,
+                ("sort", "errors") => state.sort = Sort::Errors,
+                ("plot", name) => {
+                    state.plot =
+                        Plot::ALL.into_iter().find(|plot| plot.1 == name).map(|plot| plot.0).unwrap_or_default();
+                }
+                ("brush", text) => state.brush = Brush::read(text),
+                ("live", on) => state.live = on == "1",
                 ("q", _) => state.filter = value,
                 ("theme", _) => state.theme = Some(value),
                 _ => {}
@@ -186,16 +282,31 @@ impl ExploreState {
     pub(crate) fn link(&self) -> String {
         let default = Self::default();
         let theme = self.theme.as_deref().unwrap_or_default();
+        let brush = self.brush.map(Brush::text).unwrap_or_default();
         let all = [
             ("unit", self.unit.name(), self.unit != default.unit),
             ("q", &self.filter, !self.filter.is_empty()),
             ("sort", self.sort.name(), self.sort != default.sort),
+            ("plot", self.plot.name(), self.plot != default.plot),
+            ("brush", &brush, !brush.is_empty()),
+            ("live", "1", self.live),
             ("from", &self.range.from, self.range != default.range),
             ("to", &self.range.to, self.range.to != default.range.to),
             ("theme", theme, !theme.is_empty()),
         ];
         let kept = all.iter().filter(|(_, _, differs)| *differs).map(|(key, value, _)| (*key, *value));
         format!("/explore{}", query_string(kept))
+    }
+
+    /// The question of this view for the API: what is counted and listed.
+    pub(crate) fn question(&self) -> Vec<(&str, &str)> {
+        let all = [
+            ("unit", self.unit.name()),
+            ("q", self.filter.as_str()),
+            ("from", self.range.from.as_str()),
+            ("to", self.range.to.as_str()),
+        ];
+        all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
     }
 
     /// Query string of the API for one page of this view.
@@ -247,7 +358,7 @@ mod tests {
             filter: "service=checkout duration>=100ms name~\"GET /a b\"".to_owned(),
             sort: Sort::Slowest,
             range: RangeText { from: "now-24h".to_owned(), to: "now".to_owned() },
-            theme: None,
+            ..ExploreState::default()
         };
         assert_eq!(
             state.link(),
@@ -259,7 +370,7 @@ mod tests {
     #[test]
     fn the_api_is_asked_without_empty_parts() {
         let query = ExploreState::default().api_query(50, None);
-        assert_eq!(query, "?unit=traces&from=now-1h&to=now&sort=newest&limit=50");
+        assert_eq!(query, "?unit=journeys&from=now-1h&to=now&sort=newest&limit=50");
         assert!(ExploreState::default().api_query(50, Some("a/b")).ends_with("&cursor=a%2Fb"));
     }
 
@@ -297,7 +408,10 @@ mod tests {
                 filter,
                 sort: if slowest { Sort::Slowest } else { Sort::Newest },
                 range: RangeText { from, to: "now".to_owned() },
-                theme: None,
+                brush: slowest.then_some(Brush { from: -5, to: 7, least: 0, most: u64::MAX }),
+                plot: if spans { Plot::Wait } else { Plot::Answer },
+                live: spans,
+                ..ExploreState::default()
             };
             let link = state.link();
             proptest::prop_assert_eq!(ExploreState::read(link.trim_start_matches("/explore")), state);

@@ -26,7 +26,7 @@ pub(super) fn palette() -> Vec<String> {
 }
 
 /// Makes a canvas as sharp as the screen and gives its context, cleared.
-pub(super) fn sharp_context(
+pub(crate) fn sharp_context(
     canvas: &web_sys::HtmlCanvasElement,
     width: f64,
     height: f64,

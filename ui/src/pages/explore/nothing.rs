@@ -44,7 +44,7 @@ pub(super) fn Nothing(
             let Ok(answer) = client::search(&without, 100, None).await else { return };
             let n_found = answer.items.len() as u64;
             if n_found > 0 {
-                let noun = if asked.unit == Unit::Traces { "trace" } else { "span" };
+                let noun = asked.unit.name().trim_end_matches('s');
                 let more = if answer.next_cursor.is_some() { "more than " } else { "" };
                 culprit.try_set(Some((suspect, format!("{more}{}", format::counted(n_found, noun)))));
                 return;
@@ -61,13 +61,19 @@ pub(super) fn Nothing(
             return view! { <Onboarding status/> }.into_any();
         }
         let state = state.get();
-        let noun = if state.unit == Unit::Traces { "traces" } else { "spans" };
+        let noun = state.unit.name();
         let culprit = culprit.get();
+        let settling = state.unit == Unit::Journeys;
+        let traces = ExploreState { unit: Unit::Traces, ..state.clone() };
         let wide = state.range.from == "now-24h" || state.range.from == "now-7d";
         let title =
             if state.filter.is_empty() { format!("No {noun} in this time range") } else { format!("No {noun} match") };
         view! {
             <EmptyState title>
+                {settling.then(|| view! {
+                    <span class="dim">"A journey stands here half a minute after its last span, when all its traces are joined."</span>
+                    <a class="btn s" href=traces.link()>"Show traces, which are there at once"</a>
+                })}
                 {match culprit {
                     Some((suspect, left)) => {
                         let dropped = suspect.clone();
@@ -116,6 +122,7 @@ async fn wait_for_the_first(
     go: Callback<ExploreState>,
 ) {
     let anything = ExploreState {
+        unit: Unit::Traces,
         range: RangeText { from: "now-7d".to_owned(), to: "now".to_owned() },
         ..ExploreState::default()
     };
@@ -133,10 +140,10 @@ async fn wait_for_the_first(
         }
         // Shown where it would be hidden: by a filter, or because it is older than the range.
         let Some(state) = state.try_get_untracked() else { return };
-        if state.filter.is_empty() {
+        if state.filter.is_empty() && state.unit != Unit::Journeys {
             reload.update(|count| *count += 1);
         } else {
-            go.run(ExploreState { filter: String::new(), ..state });
+            go.run(ExploreState { unit: Unit::Traces, filter: String::new(), ..state });
         }
         return;
     }

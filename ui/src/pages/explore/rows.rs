@@ -1,4 +1,4 @@
-//! The table: one row a trace or a span.
+//! The table: one row a journey, a trace or a span.
 
 use api::SearchItem;
 use leptos::prelude::*;
@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use super::nothing::Nothing;
 use super::{Found, link};
 use crate::app::{Shared, now_nanos, shared};
-use crate::components::shape_strip::shape_strip;
+use crate::components::shape_strip::{journey_strip, shape_strip};
 use crate::components::states::Skeleton;
 use crate::components::token_bar::leave_fields;
 use crate::view::shape::common_scale;
@@ -20,6 +20,7 @@ pub(super) fn Rows(
     stale: RwSignal<bool>,
     state: Memo<ExploreState>,
     selected: RwSignal<Option<usize>>,
+    marked: RwSignal<Vec<String>>,
     open: Callback<usize>,
     reload: RwSignal<u32>,
     set_filter: Callback<String>,
@@ -30,12 +31,17 @@ pub(super) fn Rows(
         found.with(|found| match (&found.state, found.items.first()) {
             (None, _) => Face::First,
             (Some(_), None) => Face::Empty,
-            (Some(_), Some(SearchItem::Trace(_) | SearchItem::Journey(_))) => Face::Traces,
+            (Some(_), Some(SearchItem::Journey(_))) => Face::Journeys,
+            (Some(_), Some(SearchItem::Trace(_))) => Face::Traces,
             (Some(_), Some(SearchItem::Span(_))) => Face::Spans,
         })
     });
     let scale = Memo::new(move |_| {
-        let duration = |item: &SearchItem| if let SearchItem::Trace(item) = item { item.duration_nanos } else { 0 };
+        let duration = |item: &SearchItem| match item {
+            SearchItem::Journey(item) => item.settled_nanos.max(item.response_nanos),
+            SearchItem::Trace(item) => item.duration_nanos,
+            SearchItem::Span(_) => 0,
+        };
         found.with(|found| common_scale(&mut found.items.iter().map(duration).collect::<Vec<_>>()))
     });
     // The scale is part of the key: rows are drawn again when a slower trace arrives.
@@ -47,26 +53,47 @@ pub(super) fn Rows(
         })
     };
     let key = |(at, scale, _, item): &(usize, u64, bool, SearchItem)| match item {
+        SearchItem::Journey(item) => (*at, *scale, item.id.clone(), item.spans),
         SearchItem::Trace(item) => (*at, *scale, item.trace_id.to_hex(), item.spans),
         SearchItem::Span(item) => (*at, 0, item.span_id.to_hex(), 0),
-        SearchItem::Journey(item) => (*at, 0, item.id.clone(), item.spans),
     };
     let sorted = move |sort: Sort, name: &'static str| {
         if state.get().sort == sort { format!("{name} ↓") } else { name.to_owned() }
     };
     let aria = move |sort: Sort| (state.get().sort == sort).then_some("descending");
+    let head = move |sort: Sort, class: &'static str, name: &'static str| {
+        view! {
+            <th class=class aria-sort=move || aria(sort)>
+                <button class="sort" on:click=move |_| go.run(ExploreState { sort, ..state.get_untracked() })>{move || sorted(sort, name)}</button>
+            </th>
+        }
+    };
     let table = move |unit: Unit| {
         view! {
             <table class:old=stale>
-                <caption class="sr">{if unit == Unit::Traces { "Traces" } else { "Spans" }}</caption>
+                <caption class="sr">{match unit { Unit::Journeys => "Journeys", Unit::Traces => "Traces", Unit::Spans => "Spans" }}</caption>
                 <thead>
-                    {if unit == Unit::Traces {
+                    {if unit == Unit::Journeys {
                         view! {
                             <tr>
-                                <th class="when" aria-sort=move || aria(Sort::Newest)>{move || sorted(Sort::Newest, "Started")}</th>
+                                {head(Sort::Newest, "when", "Started")}
+                                <th>"Journey"</th>
+                                <th class="shape" title="To scale: time to the answer, time waited in brokers, time to the last effect">"Shape"</th>
+                                {head(Sort::Slowest, "num", "To last effect")}
+                                <th class="num">"To answer"</th>
+                                <th class="num">"Broker wait"</th>
+                                <th class="num">"Spans"</th>
+                                {head(Sort::Errors, "num", "Errors")}
+                                <th class="result">"Result"</th>
+                            </tr>
+                        }.into_any()
+                    } else if unit == Unit::Traces {
+                        view! {
+                            <tr>
+                                {head(Sort::Newest, "when", "Started")}
                                 <th>"Trace"</th>
                                 <th class="shape">"Shape"</th>
-                                <th class="num" aria-sort=move || aria(Sort::Slowest)>{move || sorted(Sort::Slowest, "Duration")}</th>
+                                {head(Sort::Slowest, "num", "Duration")}
                                 <th class="num">"Spans"</th>
                                 <th class="num">"Services"</th>
                                 <th class="num">"Errors"</th>
@@ -76,11 +103,11 @@ pub(super) fn Rows(
                     } else {
                         view! {
                             <tr>
-                                <th class="when" aria-sort=move || aria(Sort::Newest)>{move || sorted(Sort::Newest, "Started")}</th>
+                                {head(Sort::Newest, "when", "Started")}
                                 <th>"Span"</th>
                                 <th>"Service"</th>
                                 <th>"Kind"</th>
-                                <th class="num" aria-sort=move || aria(Sort::Slowest)>{move || sorted(Sort::Slowest, "Duration")}</th>
+                                {head(Sort::Slowest, "num", "Duration")}
                                 <th class="result">"Status"</th>
                                 <th>"Trace ID"</th>
                             </tr>
@@ -89,7 +116,9 @@ pub(super) fn Rows(
                 </thead>
                 <tbody>
                     <For each=rows key=key let((at, scale, dated, item))>
-                        <tr
+                        {let id = super::id(&item);
+                        view! { <tr
+                            class:marked=move || marked.with(|marked| marked.contains(&id))
                             id=format!("row-{at}")
                             aria-selected=move || (selected.get() == Some(at)).to_string()
                             on:click=move |event| {
@@ -102,7 +131,7 @@ pub(super) fn Rows(
                             }
                         >
                             {cells(shared, item, scale, dated, &state.get_untracked())}
-                        </tr>
+                        </tr> }}
                     </For>
                 </tbody>
             </table>
@@ -111,6 +140,7 @@ pub(super) fn Rows(
     move || match face.get() {
         Face::First => view! { <Skeleton rows=18/> }.into_any(),
         Face::Empty => view! { <Nothing state reload set_filter go/> }.into_any(),
+        Face::Journeys => table(Unit::Journeys).into_any(),
         Face::Traces => table(Unit::Traces).into_any(),
         Face::Spans => table(Unit::Spans).into_any(),
     }
@@ -120,6 +150,7 @@ pub(super) fn Rows(
 enum Face {
     First,
     Empty,
+    Journeys,
     Traces,
     Spans,
 }
@@ -141,6 +172,38 @@ fn cells(shared: Shared, item: SearchItem, scale: u64, dated: bool, state: &Expl
     let search = if state.range == RangeText::default() { String::new() } else { search };
     let href = link(&item, &search);
     match item {
+        SearchItem::Journey(item) => {
+            let failed = item.error || is_failure(&item.result);
+            let result = match (item.result.is_empty(), item.error) {
+                (false, _) => item.result.clone(),
+                (true, true) => "error".to_owned(),
+                (true, false) => "ok".to_owned(),
+            };
+            let finding = match item.worst_severity.as_str() {
+                "error" | "warning" => item.worst_finding.replace('_', " "),
+                _ => String::new(),
+            };
+            let class = if item.worst_severity == "error" { "chip bad" } else { "chip hot" };
+            let waits = item.wait_nanos.saturating_mul(4) >= item.settled_nanos.max(1) && item.wait_nanos > 10_000_000;
+            view! {
+                <td class="mono dim">{when(&item.start_unix_nano)}</td>
+                <td class="what">
+                    <a href=href>
+                        <span class=format!("svc {}", shared.color_class(&item.service))>{item.service.clone()}</span>
+                        <span class="name">{item.name.clone()}</span>
+                        {(!finding.is_empty()).then(|| view! { <span class=class>{finding}</span> })}
+                    </a>
+                </td>
+                <td title=format!("{}; {}", item.services.join(", "), item.queues.join(", "))>{journey_strip(shared, &item, scale)}</td>
+                <td class="num semi">{format::duration(item.settled_nanos)}</td>
+                <td class="num dim">{format::duration(item.response_nanos)}</td>
+                <td class="num" class:hot=waits class:semi=waits class:dim=!waits>{if item.hops == 0 { "–".to_owned() } else { format::duration(item.wait_nanos) }}</td>
+                <td class="num dim">{format::count(item.spans)}</td>
+                <td class="num" class:bad=item.errors != 0 class:faint=item.errors == 0>{format::count(item.errors)}</td>
+                <td class="result" class:bad=failed>{result}</td>
+            }
+            .into_any()
+        }
         SearchItem::Trace(item) => {
             let is_bad = item.errors > 0;
             let result = match (item.result.is_empty(), is_bad) {
@@ -167,26 +230,6 @@ fn cells(shared: Shared, item: SearchItem, scale: u64, dated: bool, state: &Expl
                 <td class="num dim" title=listed>{format::count(n_services)}</td>
                 <td class="num" class:bad=is_bad class:faint=!is_bad>{format::count(item.errors)}</td>
                 <td class="result" class:bad=failed>{result}</td>
-            }
-            .into_any()
-        }
-        SearchItem::Journey(item) => {
-            let listed = item.services.join(", ");
-            view! {
-                <td class="mono dim">{when(&item.start_unix_nano)}</td>
-                <td class="what">
-                    <a href=href>
-                        <span class=format!("svc {}", shared.color_class(&item.service))>{item.service.clone()}</span>
-                        <span class="name">{item.name.clone()}</span>
-                        {(!item.protocol.is_empty()).then(|| view! { <span class="proto">{item.protocol.clone()}</span> })}
-                    </a>
-                </td>
-                <td></td>
-                <td class="num semi">{format::duration(item.settled_nanos)}</td>
-                <td class="num dim">{format::count(item.spans)}</td>
-                <td class="num dim" title=listed>{format::count(item.services.len() as u64)}</td>
-                <td class="num" class:bad=item.errors != 0 class:faint=item.errors == 0>{format::count(item.errors)}</td>
-                <td class="result" class:bad=item.error>{item.result.clone()}</td>
             }
             .into_any()
         }
