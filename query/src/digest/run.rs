@@ -57,7 +57,7 @@ const JOINED_MAX: usize = 16;
 const CAUSES_MAX: usize = 256;
 /// Times that more of them are read.
 const ROUNDS_MAX: usize = 3;
-/// Spans read at once while catching up.
+/// Spans read before what has settled is looked at, while catching up.
 const WINDOW_SPANS_MAX: usize = 50_000;
 /// Segments times traces looked up to find out whether traces were looked at before.
 const LOOK_UPS_MAX: usize = 10_000;
@@ -133,6 +133,29 @@ impl Desk {
         let open = self.open.arrival_min();
         open.into_iter().chain(pending).min().unwrap_or_else(|| self.newest_arrival.saturating_add(1))
     }
+}
+
+/// Ranges of arrival with about [`WINDOW_SPANS_MAX`] spans each, from the number of spans of each second; a second with
+/// more is cut evenly.
+fn windows(seconds: &BTreeMap<i64, usize>) -> Vec<TimeRange> {
+    let moment = |second: i64| second.saturating_mul(UnixNanos::SECOND);
+    let range = |start: i64, end: i64| TimeRange::new(UnixNanos(start), UnixNanos(end));
+    let mut windows = Vec::new();
+    let mut seconds = seconds.iter().peekable();
+    while let Some((&first, &n)) = seconds.next() {
+        let n_parts = i64::try_from(n.div_ceil(WINDOW_SPANS_MAX)).unwrap_or(1).max(1);
+        if n_parts > 1 {
+            let end_of = |part| moment(first).saturating_add(UnixNanos::SECOND * part / n_parts);
+            windows.extend((0..n_parts).map(|part| range(end_of(part), end_of(part + 1))));
+            continue;
+        }
+        let (mut after, mut n_spans) = (first + 1, n);
+        while let Some((&second, &n)) = seconds.next_if(|(_, n)| n_spans + **n <= WINDOW_SPANS_MAX) {
+            (after, n_spans) = (second + 1, n_spans + n);
+        }
+        windows.push(range(moment(first), moment(after)));
+    }
+    windows
 }
 
 impl Task {
@@ -267,19 +290,20 @@ impl Task {
         let low = progress.map_or(i64::MIN, |progress| progress.arrival_low.saturating_sub(ARRIVAL_SLACK));
         let counted = stored.looked_at_since(low).await?;
         counted.keys().for_each(|trace| desk.open.remember(*trace, now));
-        let mut seconds = stored.arrivals(low).await?.into_iter().peekable();
-        while let Some((first, mut n_spans)) = seconds.next() {
-            let mut after = first + 1;
-            while let Some((second, n)) = seconds.next_if(|(_, n)| n_spans + n <= WINDOW_SPANS_MAX) {
-                (after, n_spans) = (second + 1, n_spans + n);
-            }
-            let moment = |second: i64| UnixNanos(second.saturating_mul(UnixNanos::SECOND));
-            let window = TimeRange::new(UnixNanos(moment(first).0.max(low)), moment(after));
-            let mut spans = stored.spans_arrived(window).await?;
-            spans.retain(|(span, arrival)| counted.get(&span.trace_id).is_none_or(|counted| arrival > counted));
-            desk.add(&spans);
+        let windows = windows(&stored.arrivals(low).await?);
+        drop(stored);
+        for window in windows {
+            let from_low = TimeRange::new(UnixNanos(window.start.0.max(low)), window.end);
+            // A snapshot keeps the write buffer of its moment in memory: a new one for each window.
+            let stored = self.stored(tenant)?;
+            let taking = stored.each_arrived(from_low, |spans| {
+                spans.retain(|(span, arrival)| counted.get(&span.trace_id).is_none_or(|counted| arrival > counted));
+                desk.add(spans);
+            });
+            taking.await?;
+            drop(stored);
             // As it would have been looked at then. Traces that are open at the end of the window wait for the next.
-            let then = moment(after).0.min(now);
+            let then = window.end.0.min(now);
             while self.step(&mut desk, then, self.memory_bytes_max).await? {
                 if self.stop.is_cancelled() {
                     return Ok(desk);
@@ -522,4 +546,32 @@ fn owners(
     };
     owners.insert(taken.trace, owner);
     owners
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// ```text
+    ///   second   10      11      12            20          21
+    ///   spans    20 k    30 k    1             120 k       5
+    ///   windows  [10         12) [12     13)   [20 | | 21) [21 22)
+    /// ```
+    #[test]
+    fn windows_are_small_however_many_spans_a_second_has() {
+        let seconds = BTreeMap::from([(10, 20_000), (11, 30_000), (12, 1), (20, 120_000), (21, 5)]);
+        let second = UnixNanos::SECOND;
+        let ends: Vec<(i64, i64)> = windows(&seconds).iter().map(|window| (window.start.0, window.end.0)).collect();
+        let third = 20 * second + second / 3;
+        let two_thirds = 20 * second + second * 2 / 3;
+        let expected = [
+            (10 * second, 12 * second),
+            (12 * second, 13 * second),
+            (20 * second, third),
+            (third, two_thirds),
+            (two_thirds, 21 * second),
+            (21 * second, 22 * second),
+        ];
+        assert_eq!(ends, expected);
+    }
 }

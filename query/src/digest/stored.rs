@@ -246,12 +246,22 @@ impl Stored {
         Ok((found, is_cut))
     }
 
-    /// Spans that arrived in a range, with the moment of arrival.
-    pub(crate) async fn spans_arrived(&self, arrived: TimeRange) -> Result<Vec<(Span, i64)>> {
+    /// Hands over the spans that arrived in a range, a batch at a time, each with the moment of its arrival.
+    pub(crate) async fn each_arrived(
+        &self,
+        arrived: TimeRange,
+        mut each: impl FnMut(&mut Vec<(Span, i64)>),
+    ) -> Result<()> {
         if self.snapshot.table(&SPANS).is_none() {
-            return Ok(Vec::new());
+            return Ok(());
         }
-        self.spans(self.table(&SPANS)?.filter(within("arrival_time", arrived))?, usize::MAX).await
+        let mut reader = plain::Reader::default();
+        let frame = self.table(&SPANS)?.filter(within("arrival_time", arrived))?.select(columns())?;
+        self.fold(frame, |batch| {
+            each(&mut with_arrival(&mut reader, batch));
+            ControlFlow::Continue(())
+        })
+        .await
     }
 
     /// All spans of some traces, up to a bound.
@@ -263,10 +273,8 @@ impl Stored {
     }
 
     async fn spans(&self, frame: DataFrame, spans_max: usize) -> Result<Vec<(Span, i64)>> {
-        let mut columns = plain::columns();
-        columns.push(ident("arrival_time"));
         let (mut reader, mut spans) = (plain::Reader::default(), Vec::new());
-        self.fold(frame.select(columns)?, |batch| {
+        self.fold(frame.select(columns())?, |batch| {
             spans.extend(with_arrival(&mut reader, batch));
             if spans.len() > spans_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
@@ -317,6 +325,11 @@ impl Stored {
         .await?;
         Ok(parts)
     }
+}
+
+/// What is read of a span.
+fn columns() -> Vec<Expr> {
+    plain::columns().into_iter().chain([ident("arrival_time")]).collect()
 }
 
 /// Spans of a batch that has the columns of [`plain::columns`] and `arrival_time`.
