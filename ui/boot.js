@@ -15,7 +15,8 @@
     known(remembered) ||
     (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
 
-  const program = script.dataset.pages.split(" ").includes(location.pathname.split("/")[1]) ? "desk" : "trail";
+  const first = location.pathname.split("/")[1];
+  const program = first === "" || script.dataset.pages.split(" ").includes(first) ? "desk" : "trail";
   const [glue, wasm] = script.dataset[program].split(" ");
   root.dataset.program = program;
   const want = (rel, href, as) => {

@@ -112,7 +112,7 @@ async function main() {
 async function explore(page) {
   step = 'explore lists traces';
   const begun = Date.now();
-  await page.goto(`${config.url}/explore`);
+  await page.goto(`${config.url}/explore?unit=traces`);
   await at.rows(page).first().waitFor();
   figures.explore_rows_ms = Date.now() - begun;
   assert((await at.rows(page).count()) >= 10, 'the fixtures hold more than ten traces');
@@ -284,7 +284,7 @@ async function themes(page) {
   await page.waitForFunction((old) => document.documentElement.getAttribute('data-theme') !== old, before);
   assert((await background()) !== dark, 'the background changed');
   await picture(page, 'inspector-light');
-  await page.goto(`${config.url}/explore`);
+  await page.goto(`${config.url}/explore?unit=traces`);
   await at.rows(page).first().waitFor();
   assert((await theme()) !== before, 'the choice survives a reload');
   await picture(page, 'explore-light');
@@ -307,7 +307,7 @@ async function restore(browser, complaints, link) {
 // The search box takes a trace id.
 async function jump(page) {
   step = 'the search box opens a trace by its id';
-  await page.goto(`${config.url}/explore`);
+  await page.goto(`${config.url}/explore?unit=traces`);
   await at.search(page).fill(config.journey.trace_id);
   await at.search(page).press('Enter');
   await page.waitForURL((url) => url.pathname.startsWith(`/t/${config.journey.trace_id}`));
@@ -328,7 +328,7 @@ async function hostile(page) {
   const links = await page.locator('a[href^="javascript:" i], a[href^="data:" i]').count();
   assert(links === 0, 'an attribute became a link that runs');
   await picture(page, 'hostile-dark');
-  await page.goto(`${config.url}/explore`);
+  await page.goto(`${config.url}/explore?unit=traces`);
   await at.rows(page).filter({ hasText: marker }).first().waitFor();
   await page.waitForTimeout(300);
   const executed = await page.evaluate(() => window.executed ?? 0);
@@ -339,7 +339,7 @@ async function hostile(page) {
 async function big(page) {
   step = 'a big trace shows its first rows';
   const { trace_id, n_spans } = config.big;
-  await page.goto(`${config.url}/explore`);
+  await page.goto(`${config.url}/explore?unit=traces`);
   await at.rows(page).first().waitFor();
   const begun = Date.now();
   await at.search(page).fill(trace_id);
@@ -381,7 +381,7 @@ async function big(page) {
 async function bundle(browser, complaints) {
   step = 'the first load is small';
   figures.programs = {};
-  for (const [program, place] of [['trail', '/explore'], ['desk', '/services']]) {
+  for (const [program, place] of [['trail', '/explore?unit=traces'], ['desk', '/services']]) {
     const page = await open(browser, complaints);
     await page.goto(`${config.url}${place}`);
     await page.locator('main table, main .onboard, main .empty').first().waitFor();

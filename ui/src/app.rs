@@ -7,9 +7,11 @@ use leptos_router::path;
 use crate::components::frame::Frame;
 use crate::pages::compare::ComparePage;
 use crate::pages::explore::ExplorePage;
+use crate::pages::home::HomePage;
 use crate::pages::journey::JourneyPage;
 use crate::pages::map::MapPage;
 use crate::pages::not_found::NotFoundPage;
+use crate::pages::service::ServicePage;
 use crate::pages::services::ServicesPage;
 use crate::pages::sql::SqlPage;
 use crate::pages::system::SystemPage;
@@ -111,12 +113,13 @@ fn storage() -> Option<web_sys::Storage> {
     window().local_storage().ok().flatten()
 }
 
-fn remembered(key: &str) -> Option<String> {
+/// What this browser keeps under a key.
+pub(crate) fn remembered(key: &str) -> Option<String> {
     storage()?.get_item(key).ok().flatten()
 }
 
-/// Storage may be full or forbidden: then nothing is remembered, and that is all.
-fn remember(key: &str, value: &str) {
+/// Keeps a text in this browser. Storage may be full or forbidden: then nothing is remembered, and that is all.
+pub(crate) fn remember(key: &str, value: &str) {
     if let Some(storage) = storage() {
         let _ = storage.set_item(key, value);
     }
@@ -153,8 +156,10 @@ pub(crate) fn trail_routes() -> AnyView {
 pub(crate) fn desk_routes() -> AnyView {
     view! {
         <FlatRoutes fallback=elsewhere>
+            <Route path=path!("/") view=HomePage/>
             <Route path=path!("/map") view=MapPage/>
             <Route path=path!("/services") view=ServicesPage/>
+            <Route path=path!("/services/:name") view=ServicePage/>
             <Route path=path!("/sql") view=SqlPage/>
             <Route path=path!("/system") view=SystemPage/>
         </FlatRoutes>

@@ -5,7 +5,8 @@
 
 use api::{
     CompareAnswer, DiffersAnswer, DiffersRequest, FacetsAnswer, FindAnswer, HistogramAnswer, JourneyAnswer, MapAnswer,
-    Problem, SearchAnswer, ServicesAnswer, SpanDetail, SqlAnswer, SqlRequest, StatusAnswer, TablesAnswer, Timeline,
+    Problem, SearchAnswer, ServiceAnswer, ServicesAnswer, SpanDetail, SqlAnswer, SqlRequest, StatusAnswer,
+    TablesAnswer, Timeline,
 };
 use gloo_net::http::{Request, Response};
 use model::{SpanId, TraceId};
@@ -102,6 +103,25 @@ pub(crate) async fn sql(request: &SqlRequest) -> Result<SqlAnswer, Problem> {
     post("/api/sql", request).await
 }
 
+/// Runs one statement; the answer as text in another format, e.g. `text/csv`.
+pub(crate) async fn sql_as(request: &SqlRequest, accept: &str) -> Result<String, Problem> {
+    let sent = match Request::post("/api/sql").header("Accept", accept).json(request) {
+        Ok(request) => request.send().await,
+        Err(error) => Err(error),
+    };
+    let response = sent.map_err(unreachable)?;
+    let status = response.status();
+    let body = response.text().await.map_err(|error| unexpected(status, &error.to_string()))?;
+    if response.ok() { Ok(body) } else { Err(serde_json::from_str(&body).unwrap_or_else(|_| unexpected(status, ""))) }
+}
+
+/// One service in the range.
+pub(crate) async fn service(name: &str, range: &RangeText) -> Result<ServiceAnswer, Problem> {
+    let name = url::encode(name).replace('+', "%20");
+    let query = url::query_string([("from", range.from.as_str()), ("to", range.to.as_str())]);
+    get(&format!("/api/services/{name}{query}")).await
+}
+
 async fn post<B: serde::Serialize, T: DeserializeOwned>(path: &str, body: &B) -> Result<T, Problem> {
     let sent = match Request::post(path).header("Accept", "application/json").json(body) {
         Ok(request) => request.send().await,
@@ -115,18 +135,22 @@ async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
 }
 
 async fn answer<T: DeserializeOwned>(sent: Result<Response, gloo_net::Error>) -> Result<T, Problem> {
-    let response = sent.map_err(|error| Problem {
-        kind: "unreachable".to_owned(),
-        title: "The server does not answer".to_owned(),
-        detail: format!("Is it still running? The browser says: {error}"),
-        ..Problem::default()
-    })?;
+    let response = sent.map_err(unreachable)?;
     let status = response.status();
     let body = response.text().await.map_err(|error| unexpected(status, &error.to_string()))?;
     if response.ok() {
         serde_json::from_str(&body).map_err(|error| unexpected(status, &error.to_string()))
     } else {
         Err(serde_json::from_str(&body).unwrap_or_else(|_| unexpected(status, body.get(..300).unwrap_or(&body))))
+    }
+}
+
+fn unreachable(error: gloo_net::Error) -> Problem {
+    Problem {
+        kind: "unreachable".to_owned(),
+        title: "The server does not answer".to_owned(),
+        detail: format!("Is it still running? The browser says: {error}"),
+        ..Problem::default()
     }
 }
 

@@ -9,6 +9,8 @@
 //! | `icon.rs`         | line icons                                                       |
 //! | `keys.rs`         | single-letter keys, ignored while typing                         |
 //! | `states.rs`       | loading, empty and error faces                                   |
+//! | `onboarding.rs`   | how to send the first span                                       |
+//! | `spark.rs`        | lines over time                                                  |
 //! | `shape_strip.rs`  | the true-scale picture of a trace in a table row                 |
 //! | `token_bar.rs`    | the filter as conditions                                         |
 //! | `virtual_table.rs`| a long table of which only rows on screen are nodes              |
@@ -23,7 +25,9 @@ pub(crate) mod icon;
 pub(crate) mod inspector;
 pub(crate) mod journey;
 pub(crate) mod keys;
+pub(crate) mod onboarding;
 pub(crate) mod shape_strip;
+pub(crate) mod spark;
 pub(crate) mod states;
 pub(crate) mod time_range;
 pub(crate) mod token_bar;

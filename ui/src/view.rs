@@ -16,7 +16,9 @@
 //! | `journey.rs`    | the Journey tab: lanes, waits, critical path, hops, breakdown       |
 //! | `heatmap.rs`    | time and duration to pixels and back                                |
 //! | `map.rs`        | the service map in layers                                          |
+//! | `plot.rs`       | lines over time as paths                                            |
 //! | `names.rs`      | names of protocols and products as people write them               |
+//! | `sql_text.rs`   | SQL in pieces, and what may be completed                            |
 //! | `snippets.rs`   | how to point an SDK at this server                                 |
 //!
 //! Nothing here touches the browser, so all of it is tested natively.
@@ -32,8 +34,10 @@ pub(crate) mod journey;
 pub(crate) mod jump;
 pub(crate) mod map;
 pub(crate) mod names;
+pub(crate) mod plot;
 pub(crate) mod shape;
 pub(crate) mod snippets;
 pub(crate) mod span_tree;
+pub(crate) mod sql_text;
 pub(crate) mod timeline;
 pub(crate) mod url;

@@ -13,7 +13,8 @@ use crate::view::jump::{Jump, jump};
 use crate::view::url::{self, ExploreState, RangeText, Unit};
 
 /// Pages of the rail: path, name, icon, the key after `G`.
-const PAGES: [(&str, &str, Icon, &str); 4] = [
+const PAGES: [(&str, &str, Icon, &str); 5] = [
+    ("/", "Home", Icon::Home, "h"),
     ("/explore", "Explore", Icon::Search, "e"),
     ("/map", "Map", Icon::Map, "m"),
     ("/services", "Services", Icon::Services, "x"),
@@ -21,14 +22,20 @@ const PAGES: [(&str, &str, Icon, &str); 4] = [
 ];
 
 /// Keys that work everywhere or on one page, for the sheet: keys, what they do.
-const KEYS: [(&str, &str, &str); 28] = [
+const KEYS: [(&str, &str, &str); 46] = [
     ("Everywhere", "Ctrl K", "search box"),
     ("Everywhere", "/", "filter or find on this page"),
-    ("Everywhere", "G then E, M, X, Q", "Explore, Map, Services, SQL"),
+    ("Everywhere", "G then H, E, M, X, Q, S", "Home, Explore, Map, Services, SQL, System"),
     ("Everywhere", "?", "this sheet"),
     ("Everywhere", "Esc", "close what is on top"),
+    ("Home", "1 – 9", "open a card"),
+    ("Home", "R", "look again"),
     ("Explore", "J K", "next, previous row"),
     ("Explore", "Enter", "open the row"),
+    ("Explore", "X, then C", "mark two rows, compare them"),
+    ("Explore", "B, arrows", "select in the picture, move it"),
+    ("Explore", "Shift + arrows", "move the corner of the selection"),
+    ("Explore", "L", "live on or off"),
     ("Explore", "R", "look again"),
     ("Journey", "J K", "next, previous hop"),
     ("Journey", "[ ]", "follow the message back, on"),
@@ -40,6 +47,11 @@ const KEYS: [(&str, &str, &str); 28] = [
     ("Journey", "Z, O", "zoom to the hop, zoom out"),
     ("Journey", "Y", "copy a link to this view"),
     ("Journey", ".", "inspector on or off"),
+    ("Flame", "arrows", "walk"),
+    ("Flame", "Enter", "open the slowest span"),
+    ("Flame", "Shift Enter, Esc", "make it the root, whole journey"),
+    ("Table, Logs", "J K", "next, previous row"),
+    ("Table, Logs", "Enter", "open the span in the waterfall"),
     ("Waterfall", "↑ ↓", "row"),
     ("Waterfall", "← →", "shut, open, go to parent"),
     ("Waterfall", "Enter", "details"),
@@ -50,6 +62,13 @@ const KEYS: [(&str, &str, &str); 28] = [
     ("Waterfall", "Z, O", "zoom to the span, zoom out"),
     ("Waterfall", "Y", "copy a link to the span"),
     ("Waterfall", ".", "inspector on or off"),
+    ("Map", "Tab, Enter", "next node, select it"),
+    ("Map", "F", "only its neighbours"),
+    ("Map", "T", "the table"),
+    ("SQL", "Ctrl Enter", "run"),
+    ("SQL", "Ctrl Space", "complete"),
+    ("SQL", "Ctrl S", "save in this browser"),
+    ("SQL", "Alt ↑", "earlier run"),
 ];
 
 /// Rail and top bar around a page.
@@ -67,7 +86,8 @@ pub(crate) fn Frame(children: Children) -> impl IntoView {
         let now = js_sys::Date::now();
         if now - went.get_value() < 1_500.0 {
             went.set_value(0.0);
-            if let Some((path, ..)) = PAGES.iter().find(|(.., letter)| *letter == key) {
+            let path = PAGES.iter().find(|(.., letter)| *letter == key).map(|(path, ..)| *path);
+            if let Some(path) = path.or((key == "s").then_some("/system")) {
                 go(&format!("{path}{}", url::shared(&search.get_untracked())), NavigateOptions::default());
                 return true;
             }
@@ -123,9 +143,11 @@ fn Rail() -> impl IntoView {
     let (path, search) = (location.pathname, location.search);
     let is_here = move |page: &str| {
         let path = path.get();
+        if page == "/" {
+            return path == "/";
+        }
         path.starts_with(page)
-            || (page == "/explore"
-                && (path == "/" || path.starts_with("/t/") || path.starts_with("/j/") || path == "/compare"))
+            || (page == "/explore" && (path.starts_with("/t/") || path.starts_with("/j/") || path == "/compare"))
     };
     let entry = move |page: &'static str, name: &'static str, image: Icon| {
         view! {
@@ -169,11 +191,17 @@ fn Crumb() -> impl IntoView {
             {move || {
                 let path = path.get();
                 let here = match path.as_str() {
-                    "/" | "/explore" => "Explore",
+                    "/" => "Home",
+                    "/explore" => "Explore",
                     "/map" => "Service map",
                     "/services" => "Services",
                     "/sql" => "SQL",
                     "/system" => "System",
+                    path if path.starts_with("/services/") => {
+                        let link = format!("/services{}", url::shared(&search.get()));
+                        let name = url::decode(path.trim_start_matches("/services/"));
+                        return view! { <a href=link>"Services"</a> <span>"/"</span> <b class="ell">{name}</b> }.into_any();
+                    }
                     path if path.starts_with("/t/") || path.starts_with("/j/") || path == "/compare" => {
                         let link = format!("/explore{}", url::shared(&search.get()));
                         let here = match path.as_bytes()[1] {
@@ -280,10 +308,7 @@ fn KeySheet() -> impl IntoView {
                         {icon(Icon::Close, false)}
                     </button>
                 </div>
-                {section("Everywhere")}
-                {section("Explore")}
-                {section("Journey")}
-                {section("Waterfall")}
+                {["Everywhere", "Home", "Explore", "Journey", "Flame", "Table, Logs", "Waterfall", "Map", "SQL"].map(section)}
             </div>
         </div>
     }

@@ -43,16 +43,15 @@ pub(crate) fn journey_strip(shared: Shared, item: &JourneyItem, scale_nanos: u64
     let longest = item.settled_nanos.max(item.response_nanos);
     let is_cut = longest > scale_nanos;
     let scale = WIDTH / (scale_nanos.max(longest).max(1) as f64);
-    let length = |nanos: u64| format!("{:.1}", (nanos as f64 * scale).max(1.5));
+    let length = |nanos: u64| format!("{:.1}px", (nanos as f64 * scale).max(1.5));
     let color = if item.error { "err".to_owned() } else { shared.color_class(&item.service) };
     let waits = item.wait_nanos > 0;
     let hot = item.wait_nanos.saturating_mul(4) >= item.settled_nanos.max(1);
     view! {
-        <svg class="strip" width=WIDTH height=HEIGHT aria-hidden="true">
-            <rect class=color x="0" y="4" width=length(item.response_nanos) height="4" rx="1"/>
-            {waits.then(|| view! { <rect class=if hot { "wait hot" } else { "wait" } x="0" y="10" width=length(item.wait_nanos) height="5" rx="1"/> })}
-            <rect class="whole" x="0" y="17" width=length(item.settled_nanos) height="1"/>
-            {is_cut.then(|| view! { <path class="cut" d="M0 19.5h230"/> })}
-        </svg>
+        <span class="lengths" class:cut=is_cut aria-hidden="true">
+            <i class=format!("own {color}") style:width=length(item.response_nanos)></i>
+            {waits.then(|| view! { <i class=if hot { "hatch hot" } else { "hatch" } style:width=length(item.wait_nanos)></i> })}
+            <i class="whole" style:width=length(item.settled_nanos)></i>
+        </span>
     }
 }

@@ -1,15 +1,31 @@
 //! SQL: one read-only statement over everything that was received.
 //!
-//! The statement is in the URL (`sql`), so a link shows the same. Keys: `Ctrl Enter` runs.
+//! URL: `sql` (the statement), `view` (`plot`), `x`, `y`, `by` (columns of the plot). A link shows the same.
+//! Keys: `Ctrl Enter` run, `Ctrl Space` complete, `Ctrl S` save, `Alt ↑` earlier run.
+//!
+//! | file         | draws                                                       |
+//! |--------------|-------------------------------------------------------------|
+//! | `editor.rs`  | the statement with colours and completion                   |
+//! | `answer.rs`  | the answer as table and plot                                |
+//! | `saved.rs`   | queries kept in this browser, and a few to begin with       |
 
-use api::{Problem, SqlAnswer, SqlRequest, TableInfo};
+mod answer;
+mod editor;
+mod saved;
+
+use api::{Problem, SqlAnswer, SqlRequest, TablesAnswer};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
 use serde_json::Value as Json;
 
+use self::answer::{plot, table};
+use self::editor::Editor;
+use self::saved::{Saved, SavedList};
+use crate::app::shared;
 use crate::client;
+use crate::components::download::download;
 use crate::components::states::{ErrorBox, LoadingBar};
 use crate::view::format;
 use crate::view::url::{self, RangeText};
@@ -18,22 +34,42 @@ use crate::view::url::{self, RangeText};
 const FIRST: &str = "SELECT service_name, count(*) AS spans, max(duration_nanos) / 1e6 AS slowest_ms\nFROM spans\nWHERE start_time >= $from AND start_time < $to\nGROUP BY service_name\nORDER BY spans DESC";
 /// Rows asked for.
 const ROWS: usize = 1_000;
+/// Earlier runs kept.
+const HISTORY_MAX: usize = 50;
+
+/// A request for a statement over the range of the page.
+fn request(sql: &str, search: &str, limit: usize) -> SqlRequest {
+    let range = RangeText::read(search);
+    // The server refuses parameters that the statement does not name.
+    let named = |name: &str, value: String| sql.contains(name).then_some(Json::String(value));
+    SqlRequest {
+        from: named("$from", range.from),
+        to: named("$to", range.to),
+        sql: sql.to_owned(),
+        limit: Some(limit),
+        ..SqlRequest::default()
+    }
+}
 
 /// Editor above, answer below, tables at the side.
 #[component]
 pub(crate) fn SqlPage() -> impl IntoView {
+    let shared = shared();
     let search = use_location().search;
     let navigate = use_navigate();
-    let in_url =
-        Memo::new(move |_| url::pairs(&search.get()).into_iter().find(|(key, _)| key == "sql").map(|(_, sql)| sql));
+    let parameter = move |name: &'static str| {
+        url::pairs(&search.get()).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+    };
+    let in_url = Memo::new(move |_| parameter("sql"));
     let text = RwSignal::new(in_url.get_untracked().unwrap_or_else(|| FIRST.to_owned()));
     let answer = RwSignal::new(None::<Result<SqlAnswer, Problem>>);
     let ran = RwSignal::new(String::new());
     let loading = RwSignal::new(false);
-    let tables = RwSignal::new(Vec::<TableInfo>::new());
+    let tables = RwSignal::new(TablesAnswer::default());
+    let history = StoredValue::new((Vec::<String>::new(), 0usize));
     spawn_local(async move {
         if let Ok(answer) = client::tables().await {
-            tables.try_set(answer.tables);
+            tables.try_set(answer);
         }
     });
     let question = StoredValue::new(0u32);
@@ -41,16 +77,16 @@ pub(crate) fn SqlPage() -> impl IntoView {
         let number = question.get_value().wrapping_add(1);
         question.set_value(number);
         loading.set(true);
-        let range = RangeText::read(&search.get_untracked());
-        // The server refuses parameters that the statement does not name.
-        let named = |name: &str, value: String| sql.contains(name).then_some(Json::String(value));
-        let request = SqlRequest {
-            from: named("$from", range.from),
-            to: named("$to", range.to),
-            sql: sql.clone(),
-            limit: Some(ROWS),
-            ..SqlRequest::default()
-        };
+        history.update_value(|(past, at)| {
+            if past.last() != Some(&sql) {
+                past.push(sql.clone());
+            }
+            if past.len() > HISTORY_MAX {
+                past.remove(0);
+            }
+            *at = past.len();
+        });
+        let request = request(&sql, &search.get_untracked(), ROWS);
         spawn_local(async move {
             let found = client::sql(&request).await;
             if question.try_get_value() == Some(number) {
@@ -67,19 +103,79 @@ pub(crate) fn SqlPage() -> impl IntoView {
             execute(sql);
         }
     });
+    let change = {
+        let navigate = navigate.clone();
+        move |changes: &[(&str, Option<&str>)]| {
+            let link = format!("/sql{}", url::with_parameters(&search.get_untracked(), changes));
+            navigate(&link, NavigateOptions { scroll: false, ..NavigateOptions::default() });
+        }
+    };
+    let change_sql = change.clone();
     let run = Callback::new(move |()| {
         let sql = text.get_untracked();
         if in_url.get_untracked().as_deref() == Some(&sql) {
             execute(sql);
         } else {
-            let link = format!("/sql{}", url::with_parameters(&search.get_untracked(), &[("sql", Some(&sql))]));
-            navigate(&link, NavigateOptions { scroll: false, ..NavigateOptions::default() });
+            change_sql(&[("sql", Some(&sql)), ("x", None), ("y", None), ("by", None)]);
         }
+    });
+    let earlier = Callback::new(move |()| {
+        let past = history.try_update_value(|(past, at)| {
+            *at = at.saturating_sub(1);
+            past.get(*at).cloned()
+        });
+        if let Some(past) = past.flatten() {
+            text.set(past);
+        }
+    });
+    let saved = Saved::load();
+    let save = Callback::new(move |()| {
+        saved.add(&text.get_untracked());
+        shared.say("Saved in this browser");
+    });
+    let is_plot = move || parameter("view").as_deref() == Some("plot");
+    let view_button = {
+        let change = change.clone();
+        move |wanted: &'static str, name: &'static str| {
+            let change = change.clone();
+            view! { <button aria-pressed=move || (is_plot() == (wanted == "plot")).to_string() on:click=move |_| change(&[("view", Some(wanted).filter(|view| *view == "plot"))])>{name}</button> }
+        }
+    };
+    let chosen = Callback::new(move |(name, value): (&'static str, String)| {
+        change(&[(name, Some(value.as_str()).filter(|value| !value.is_empty()))])
+    });
+    let explain = move |_| {
+        let sql = text.get_untracked();
+        text.set(if sql.trim_start().to_ascii_uppercase().starts_with("EXPLAIN") {
+            sql
+        } else {
+            format!("EXPLAIN {sql}")
+        });
+        run.run(());
+    };
+    let export = move |kind: &'static str, accept: &'static str| {
+        let sql = ran.get_untracked();
+        let request = request(&sql, &search.get_untracked(), 100_000);
+        spawn_local(async move {
+            match client::sql_as(&request, accept).await {
+                Ok(text) => {
+                    if !download(&format!("answer.{kind}"), accept, &text) {
+                        shared.say("The browser did not allow saving");
+                    }
+                }
+                Err(problem) => shared.say(problem.detail),
+            }
+        });
+    };
+    let pick = Callback::new(move |sql: String| {
+        text.set(sql);
+        run.run(());
     });
     view! {
         <div class="sql">
-            <aside class="facets" aria-label="Tables">
-                {move || tables.get().into_iter().map(|table| view! {
+            <aside class="facets" aria-label="Tables and saved queries">
+                <h2 class="h side-h">"Tables"</h2>
+                {move || tables.get().tables.into_iter().map(|table| view! {
                     <details class="tbl">
                         <summary><span class="mono">{table.name.clone()}</span><span class="grow"></span><span class="faint">{table.rows.map(format::short_count)}</span></summary>
                         <p class="faint">{table.help.clone()}</p>
@@ -90,29 +186,21 @@ pub(crate) fn SqlPage() -> impl IntoView {
                         </ul>
                     </details>
                 }).collect_view()}
+                <SavedList saved pick/>
             </aside>
             <div class="col">
-                <div class="editor">
-                    <textarea
-                        class="mono"
-                        aria-label="SQL statement"
-                        spellcheck="false"
-                        prop:value=text
-                        on:input=move |event| text.set(event_target_value(&event))
-                        on:keydown=move |event| {
-                            if event.key() == "Enter" && (event.ctrl_key() || event.meta_key()) {
-                                event.prevent_default();
-                                run.run(());
-                            }
-                        }
-                    ></textarea>
-                    <div class="row">
-                        <button class="btn s primary" on:click=move |_| run.run(())>"Run"</button>
-                        <kbd>"Ctrl Enter"</kbd>
-                        <span class="faint"><span class="mono">"$from"</span>" and "<span class="mono">"$to"</span>" are the time range above"</span>
-                        <span class="grow"></span>
-                        <Show when=move || { answer.with(Option::is_some) && text.get() != ran.get() }><span class="chip hot">"edited since this run"</span></Show>
-                    </div>
+                <Editor text tables run save earlier/>
+                <div class="row sql-bar">
+                    <button class="btn s primary" on:click=move |_| run.run(())>"Run"</button>
+                    <kbd>"Ctrl Enter"</kbd>
+                    <button class="btn s" on:click=explain title="How the server would answer it">"Explain"</button>
+                    <button class="btn s" on:click=move |_| save.run(()) title="Keep it in this browser (Ctrl S)">"Save"</button>
+                    <span class="faint"><span class="mono">"$from"</span>" and "<span class="mono">"$to"</span>" are the time range above"</span>
+                    <span class="grow"></span>
+                    <Show when=move || { answer.with(Option::is_some) && text.get() != ran.get() }><span class="chip hot">"edited since this run"</span></Show>
+                    <div class="seg" role="group" aria-label="Show the answer as">{view_button("table", "Table")}{view_button("plot", "Plot and table")}</div>
+                    <button class="btn s" disabled=move || !matches!(answer.get(), Some(Ok(_))) on:click=move |_| export("csv", "text/csv")>"CSV"</button>
+                    <button class="btn s" disabled=move || !matches!(answer.get(), Some(Ok(_))) on:click=move |_| export("ndjson", "application/x-ndjson")>"NDJSON"</button>
                 </div>
                 <div class="lst">
                     <LoadingBar active=loading/>
@@ -122,10 +210,17 @@ pub(crate) fn SqlPage() -> impl IntoView {
                             let retry = Callback::new(move |()| execute(text.get_untracked()));
                             view! { <ErrorBox problem query=ran.get_untracked() retry/> }.into_any()
                         }
-                        Some(Ok(found)) => table(found, loading).into_any(),
+                        Some(Ok(found)) => {
+                            let picture = is_plot().then(|| plot(&found, parameter("x"), parameter("y"), parameter("by"), chosen, shared));
+                            view! { {picture} {table(found, loading)} }.into_any()
+                        }
                     }}
                 </div>
                 <div class="status">
+                    <span><kbd>"Ctrl"</kbd><kbd>"Space"</kbd> "complete"</span>
+                    <span><kbd>"Ctrl"</kbd><kbd>"S"</kbd> "save"</span>
+                    <span><kbd>"Alt"</kbd><kbd>"↑"</kbd> "earlier run"</span>
+                    <span class="grow"></span>
                     {move || match answer.get() {
                         Some(Ok(found)) => {
                             let cut = if found.incomplete { format!(" · incomplete: {}", found.incomplete_reason.unwrap_or_default()) } else { String::new() };
@@ -138,41 +233,10 @@ pub(crate) fn SqlPage() -> impl IntoView {
                             );
                             view! { <span>{line}</span> }.into_any()
                         }
-                        _ => ().into_any(),
+                        _ => view! { <span>"Read only; limits stand in System"</span> }.into_any(),
                     }}
                 </div>
             </div>
         </div>
-    }
-}
-
-fn table(found: SqlAnswer, loading: RwSignal<bool>) -> impl IntoView {
-    // Integers of 64 bits travel as text, so the type decides.
-    let is_number = |name: &str| {
-        ["int", "double", "float", "real", "decimal"].iter().any(|word| name.to_lowercase().contains(word))
-    };
-    let numeric: Vec<bool> = found.columns.iter().map(|column| is_number(&column.data_type)).collect();
-    let class = |index: usize| if numeric.get(index).copied().unwrap_or(false) { "num" } else { "" };
-    let head = found.columns.iter().enumerate().map(|(index, column)| {
-        view! { <th class=class(index) title=column.data_type.clone()>{column.name.clone()}</th> }
-    });
-    let rows = found.rows.iter().map(|row| {
-        let cells = row.iter().enumerate().map(|(index, value)| {
-            let text = match value {
-                Json::Null => String::new(),
-                Json::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            let class = if value.is_null() { "faint" } else { class(index) };
-            view! { <td class=class title=text.clone()>{if value.is_null() { "null".to_owned() } else { text.clone() }}</td> }
-        });
-        view! { <tr>{cells.collect_view()}</tr> }
-    });
-    view! {
-        <table class="answer" class:old=loading>
-            <caption class="sr">"Answer"</caption>
-            <thead><tr>{head.collect_view()}</tr></thead>
-            <tbody>{rows.collect_view()}</tbody>
-        </table>
     }
 }

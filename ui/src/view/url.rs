@@ -6,14 +6,14 @@
 
 use std::fmt::Write as _;
 
-/// First parts of the addresses that the program `desk` shows; all others belong to `trail`. `index.html` says the
+/// First parts of the addresses that the program `desk` shows, beside the empty one of Home; all others belong to `trail`. `index.html` says the
 /// same to `boot.js`, which chooses before wasm is there.
 const DESK: &str = "map services sql system";
 
 /// The program that shows a path: `desk` or `trail`.
 pub(crate) fn program(path: &str) -> &'static str {
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    if DESK.split(' ').any(|name| name == first) { "desk" } else { "trail" }
+    if first.is_empty() || DESK.split(' ').any(|name| name == first) { "desk" } else { "trail" }
 }
 
 /// Pairs of a query string, decoded, in order.
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn the_shell_chooses_the_same_program() {
         assert!(include_str!("../../index.html").contains(&format!("data-pages=\"{DESK}\"")));
-        assert_eq!((program("/sql/7"), program("/j/5b8e"), program("/mapper")), ("desk", "trail", "trail"));
+        assert_eq!((program("/sql/7"), program("/"), program("/mapper")), ("desk", "desk", "trail"));
     }
 
     #[test]

@@ -4,11 +4,9 @@ use api::StatusAnswer;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::app::{now_nanos, shared};
 use crate::client;
-use crate::components::icon::{Icon, icon};
+use crate::components::onboarding::{Onboarding, is_without_spans};
 use crate::components::states::{EmptyState, Skeleton};
-use crate::view::snippets::snippets;
 use crate::view::url::{ExploreState, RangeText, Unit};
 use crate::view::{condition, format};
 
@@ -109,11 +107,6 @@ pub(super) fn Nothing(
     }
 }
 
-fn is_without_spans(status: &StatusAnswer) -> bool {
-    let received: u64 = status.ingest.accepted.get("traces").copied().unwrap_or(0);
-    received == 0 && status.storage.buffer_rows == 0 && status.storage.segment_rows == 0
-}
-
 /// Asks every two seconds until the first trace is there, then shows it. Ends with the component.
 async fn wait_for_the_first(
     alive: StoredValue<()>,
@@ -146,41 +139,5 @@ async fn wait_for_the_first(
             go.run(ExploreState { unit: Unit::Traces, filter: String::new(), ..state });
         }
         return;
-    }
-}
-
-/// Nothing was ever received: how to send, and a line that turns into the first trace by itself.
-#[component]
-fn Onboarding(status: StatusAnswer) -> impl IntoView {
-    let shared = shared();
-    let random = |bytes: usize| -> String {
-        (0..bytes).map(|_| format!("{:02x}", (js_sys::Math::random() * 255.0) as u8 + 1)).collect()
-    };
-    let all = snippets(&status.otlp_grpc, &status.otlp_http, &random(16), &random(8), now_nanos());
-    view! {
-        <div class="onboard">
-            <svg width="64" height="40" viewBox="0 0 64 40" aria-hidden="true">
-                <g class="posts"><path d="M14 4v32M32 4v32M50 4v32"/></g>
-                <path class="track" d="M4 33C16 31 20 22 32 20S46 16 60 8"/>
-            </svg>
-            <b>"Waiting for the first span"</b>
-            <p class="dim" role="status"><i class="live"></i>"Listening on " <span class="mono">{status.otlp_grpc.clone()}</span> " (gRPC) and " <span class="mono">{status.otlp_http.clone()}</span> " (HTTP). This page turns into the list as soon as a trace arrives."</p>
-            <div class="snippets">
-                {all.into_iter()
-                    .map(|snippet| {
-                        let text = snippet.text.clone();
-                        view! {
-                            <section class="card">
-                                <div class="row">
-                                    <span class="h grow">{snippet.title}</span>
-                                    <button class="btn s" on:click=move |_| shared.copy(text.clone(), "Snippet")>{icon(Icon::Copy, false)} "Copy"</button>
-                                </div>
-                                <pre>{snippet.text.clone()}</pre>
-                            </section>
-                        }
-                    })
-                    .collect_view()}
-            </div>
-        </div>
     }
 }

@@ -1,0 +1,516 @@
+//! Home: services by how much they changed, hops that got slower, the slowest journeys now.
+//!
+//! URL: `sort` (`change`, `rate`, `errors`, `slowest`), `view=table` (cards as a table). Keys: `1` to `9` open a card.
+
+use std::collections::HashMap;
+
+use api::{MapAnswer, Problem, SearchItem, ServiceAnswer, ServiceItem, StatusAnswer};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos_router::NavigateOptions;
+use leptos_router::hooks::{use_location, use_navigate};
+
+use crate::app::{Shared, now_nanos, shared};
+use crate::client;
+use crate::components::keys::on_key;
+use crate::components::onboarding::{Onboarding, is_without_spans};
+use crate::components::shape_strip::journey_strip;
+use crate::components::spark::spark;
+use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
+use crate::view::journey::facts::{Family, label};
+use crate::view::map::{slow_nanos, slower};
+use crate::view::shape::common_scale;
+use crate::view::url::{self, ExploreState, RangeText, Sort};
+use crate::view::{clock, format, names};
+
+/// Cards shown; further services stand in the Services page.
+const CARDS_MAX: usize = 12;
+/// Rows of the two lists.
+const ROWS: usize = 7;
+/// What is compared with: the same hours a day earlier.
+const DAY_NANOS: i64 = 86_400_000_000_000;
+
+/// One service, now and a day earlier.
+#[derive(Clone, Debug, PartialEq)]
+struct Card {
+    now: ServiceItem,
+    before: Option<ServiceItem>,
+    /// 95th percentile of waits of messages on their way to it; `None` without a queue.
+    wait: Option<i64>,
+    /// Waits are known: the map has come.
+    has_waits: bool,
+}
+
+impl Card {
+    /// How much it changed: factors of p95 and errors, larger first.
+    fn change(&self) -> f64 {
+        let Some(before) = &self.before else { return 0.0 };
+        let factor = |now: Option<u64>, before: Option<u64>| match (now, before) {
+            (Some(now), Some(before)) if now > 0 && before > 0 => (now as f64 / before as f64).ln().abs(),
+            _ => 0.0,
+        };
+        let share = |item: &ServiceItem| item.errors as f64 / item.requests.max(1) as f64;
+        factor(self.now.p95_nanos, before.p95_nanos) + (share(&self.now) - share(before)).abs() * 10.0
+    }
+
+    fn share(&self) -> f64 {
+        self.now.errors as f64 / self.now.requests.max(1) as f64
+    }
+}
+
+/// The start page.
+#[component]
+pub(crate) fn HomePage() -> impl IntoView {
+    let shared = shared();
+    let search = use_location().search;
+    let navigate = use_navigate();
+    let range = Memo::new(move |_| RangeText::read(&search.get()));
+    let sort = Memo::new(move |_| parameter(&search.get(), "sort").unwrap_or_else(|| "change".to_owned()));
+    let as_table = Memo::new(move |_| parameter(&search.get(), "view").as_deref() == Some("table"));
+    let services = RwSignal::new(None::<Result<(Vec<ServiceItem>, Vec<ServiceItem>), Problem>>);
+    let map = RwSignal::new(None::<Result<MapAnswer, Problem>>);
+    let slowest = RwSignal::new(None::<Result<Vec<SearchItem>, Problem>>);
+    let status = RwSignal::new(None::<StatusAnswer>);
+    let loading = RwSignal::new(true);
+    let reload = RwSignal::new(0u32);
+    let question = StoredValue::new(0u32);
+    Effect::new(move |_| {
+        let range = range.get();
+        reload.track();
+        let number = question.get_value().wrapping_add(1);
+        question.set_value(number);
+        loading.set(true);
+        let earlier = earlier(&range);
+        let asked = range.clone();
+        let is_current = move || question.try_get_value() == Some(number);
+        spawn_local(async move {
+            let now = client::services(&asked).await;
+            let before = match &earlier {
+                Some(earlier) => client::services(earlier).await.map(|answer| answer.services).unwrap_or_default(),
+                None => Vec::new(),
+            };
+            if is_current() {
+                loading.set(false);
+                services.set(Some(now.map(|answer| {
+                    shared.see_services(answer.services.iter().map(|service| service.name.as_str()));
+                    (answer.services, before)
+                })));
+            }
+        });
+        let asked = range.clone();
+        spawn_local(async move {
+            let vs = self::earlier(&asked).map(|earlier| earlier.from);
+            let answer = client::map(&asked, vs.as_deref()).await;
+            if is_current() {
+                map.set(Some(answer));
+            }
+        });
+        spawn_local(async move {
+            let view = ExploreState { sort: Sort::Slowest, range, ..ExploreState::default() };
+            let answer = client::search(&view, ROWS, None).await.map(|answer| answer.items);
+            if is_current() {
+                slowest.set(Some(answer));
+            }
+        });
+        spawn_local(async move {
+            if let Ok(found) = client::status().await
+                && is_current()
+            {
+                status.set(Some(found));
+            }
+        });
+    });
+    // Until the first span: look every two seconds.
+    if let Ok(timer) = set_interval_with_handle(
+        move || {
+            if status.try_with_untracked(|status| status.as_ref().is_some_and(is_without_spans)) == Some(true) {
+                reload.update(|count| *count += 1);
+            }
+        },
+        std::time::Duration::from_secs(2),
+    ) {
+        on_cleanup(move || timer.clear());
+    }
+    let cards = Memo::new(move |_| {
+        let services = services.read();
+        let Some(Ok((now, before))) = &*services else { return Vec::new() };
+        let before: HashMap<&str, &ServiceItem> = before.iter().map(|item| (item.name.as_str(), item)).collect();
+        let map = map.read();
+        let waits = map.as_ref().and_then(|answer| answer.as_ref().ok());
+        let wait = |name: &str| {
+            let edges = waits?.edges.iter().filter(|edge| edge.style == "async");
+            edges
+                .filter(|edge| Family::of(&edge.target) == Family::Service && label(&edge.target) == name)
+                .filter_map(|edge| edge.now.lag_p95_nanos)
+                .max()
+        };
+        let mut cards: Vec<Card> = now
+            .iter()
+            .map(|item| Card {
+                now: item.clone(),
+                before: before.get(item.name.as_str()).map(|item| (*item).clone()),
+                wait: wait(&item.name),
+                has_waits: waits.is_some(),
+            })
+            .collect();
+        let sort = sort.get();
+        let weight = |card: &Card| match sort.as_str() {
+            "rate" => card.now.requests as f64,
+            "errors" => card.share(),
+            "slowest" => card.now.p95_nanos.unwrap_or_default() as f64,
+            _ => card.change() * 1e6 + card.share() * 1e3 + (card.now.requests as f64).ln_1p(),
+        };
+        cards.sort_by(|a, b| weight(b).total_cmp(&weight(a)).then_with(|| a.now.name.cmp(&b.now.name)));
+        cards
+    });
+    // The lines of the cards come one after the other: they are decoration, not the answer.
+    let lines = RwSignal::new(HashMap::<String, ServiceAnswer>::new());
+    Effect::new(move |_| {
+        let wanted: Vec<String> =
+            cards.with(|cards| cards.iter().take(CARDS_MAX).map(|card| card.now.name.clone()).collect());
+        let number = question.get_value();
+        let range = range.get_untracked();
+        spawn_local(async move {
+            for name in wanted {
+                if question.try_get_value() != Some(number)
+                    || lines.try_with_untracked(|lines| lines.contains_key(&name)) != Some(false)
+                {
+                    continue;
+                }
+                if let Ok(answer) = client::service(&name, &range).await {
+                    lines.try_update(|lines| lines.insert(name, answer));
+                }
+            }
+        });
+    });
+    let open = Callback::new(move |at: usize| {
+        let name = cards.with_untracked(|cards| cards.get(at).map(|card| card.now.name.clone()));
+        if let Some(name) = name {
+            navigate(&service_link(&name, &search.get_untracked()), NavigateOptions::default());
+        }
+    });
+    on_key(move |_, key| match key.parse::<usize>() {
+        Ok(digit @ 1..=9) if cards.with_untracked(|cards| digit <= cards.len()) => {
+            open.run(digit - 1);
+            true
+        }
+        _ => {
+            key == "r" && {
+                reload.update(|count| *count += 1);
+                true
+            }
+        }
+    });
+    let seconds = move || {
+        let (range, now) = (range.get(), now_nanos());
+        clock::parse(&range.from, now)
+            .zip(clock::parse(&range.to, now))
+            .map_or(3_600.0, |(from, to)| (to - from) as f64 / 1e9)
+            .max(1.0)
+    };
+    let sorted = move |name: &'static str, title: &'static str| {
+        let link = move || {
+            format!(
+                "/{}",
+                url::with_parameters(&search.get(), &[("sort", Some(name).filter(|name| *name != "change"))])
+            )
+        };
+        view! { <a class="seg-link" href=link aria-current=move || (sort.get() == name).then_some("true")>{title}</a> }
+    };
+    let shown = move |is: bool, title: &'static str| {
+        let link = move || format!("/{}", url::with_parameters(&search.get(), &[("view", is.then_some("table"))]));
+        view! { <a class="seg-link" href=link aria-current=move || (as_table.get() == is).then_some("true")>{title}</a> }
+    };
+    let retry = Callback::new(move |()| reload.update(|count| *count += 1));
+    let body = move || match &*services.read() {
+        None => view! { <Skeleton rows=12/> }.into_any(),
+        Some(Err(problem)) => view! { <ErrorBox problem=problem.clone() retry/> }.into_any(),
+        Some(Ok((services, _))) if services.is_empty() => match status.get() {
+            Some(status) if is_without_spans(&status) => view! { <Onboarding status/> }.into_any(),
+            _ => view! {
+                <EmptyState title="No service sent a span in this time range">
+                    <span class="dim">"Choose a longer range above."</span>
+                </EmptyState>
+            }
+            .into_any(),
+        },
+        Some(Ok((services, _))) => {
+            let count = services.len();
+            view! {
+                <div class="home-head">
+                    <h2>"Services"</h2> <span class="faint">{format::count(count as u64)}</span>
+                    <span class="grow"></span>
+                    <span class="faint n">"against the same hours yesterday"</span>
+                    <nav class="seg" aria-label="Order">{sorted("change", "Change")}{sorted("rate", "Rate")}{sorted("errors", "Errors")}{sorted("slowest", "Slowest")}</nav>
+                    <nav class="seg" aria-label="Show as">{shown(false, "Cards")}{shown(true, "Table")}</nav>
+                </div>
+                {move || if as_table.get() {
+                    table(&cards.get(), seconds(), &search.get(), shared).into_any()
+                } else {
+                    let cards = cards.get();
+                    let more = cards.len().saturating_sub(CARDS_MAX);
+                    let shown = cards.into_iter().take(CARDS_MAX).enumerate().map(|(at, card)| one(at, card, seconds(), lines, &search.get(), shared));
+                    view! {
+                        <ul class="home-cards">{shown.collect_view()}</ul>
+                        {(more > 0).then(|| view! { <p class="home-more"><a class="acc" href="/services">{format!("{more} more services")}</a></p> })}
+                    }.into_any()
+                }}
+                <div class="home-lists">
+                    <section aria-label="Hops that got slower">
+                        <div class="home-head"><h2>"Hops that got slower"</h2> <span class="faint">"against yesterday, else slowest"</span> <span class="grow"></span> <a class="acc" href=move || format!("/map{}", url::shared(&search.get()))>"Map"</a></div>
+                        {move || match &*map.read() {
+                            None => view! { <Skeleton rows=7/> }.into_any(),
+                            Some(Err(problem)) => view! { <ErrorBox problem=problem.clone() retry/> }.into_any(),
+                            Some(Ok(map)) => hops(map, shared).into_any(),
+                        }}
+                    </section>
+                    <section aria-label="Slowest journeys now">
+                        <div class="home-head"><h2>"Slowest journeys"</h2> <span class="grow"></span> <a class="acc" href=move || ExploreState { sort: Sort::Slowest, range: range.get(), ..ExploreState::default() }.link()>"Explore"</a></div>
+                        {move || match &*slowest.read() {
+                            None => view! { <Skeleton rows=7/> }.into_any(),
+                            Some(Err(problem)) => view! { <ErrorBox problem=problem.clone() retry/> }.into_any(),
+                            Some(Ok(items)) => journeys(items, &search.get_untracked(), shared).into_any(),
+                        }}
+                    </section>
+                </div>
+            }
+            .into_any()
+        }
+    };
+    let foot = move || {
+        status.get().map(|status| {
+            let refused: u64 = status.ingest.rejected.values().sum();
+            let spans = status.ingest.accepted.get("traces").copied().unwrap_or_default();
+            let refused =
+                if refused == 0 { "none refused".to_owned() } else { format!("{} refused", format::count(refused)) };
+            let disk = status
+                .storage
+                .disk_free_bytes
+                .map(|free| format!(", {} of disk free", format::bytes(free)))
+                .unwrap_or_default();
+            format!("{} spans taken since the start, {refused}{disk}", format::count(spans))
+        })
+    };
+    view! {
+        <div class="page home">
+            <LoadingBar active=loading/>
+            {body}
+        </div>
+        <div class="status">
+            <span><kbd>"1"</kbd>" – "<kbd>"9"</kbd> "open a card"</span>
+            <span><kbd>"G"</kbd><kbd>"E"</kbd> "explore"</span>
+            <span><kbd>"?"</kbd> "all keys"</span>
+            <span class="grow"></span>
+            <span>{foot}</span>
+        </div>
+    }
+}
+
+fn parameter(search: &str, name: &str) -> Option<String> {
+    url::pairs(search).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
+}
+
+/// The same hours a day earlier.
+fn earlier(range: &RangeText) -> Option<RangeText> {
+    let now = now_nanos();
+    let (from, to) = (clock::parse(&range.from, now)?, clock::parse(&range.to, now)?);
+    Some(RangeText {
+        from: clock::rfc3339(from.checked_sub(DAY_NANOS)?),
+        to: clock::rfc3339(to.checked_sub(DAY_NANOS)?),
+    })
+}
+
+/// Address of a service's page.
+pub(crate) fn service_link(name: &str, search: &str) -> String {
+    format!("/services/{}{}", url::encode(name).replace('+', "%20"), url::shared(search))
+}
+
+/// Requests per second of a service, as text.
+pub(crate) fn per_second(requests: u64, seconds: f64) -> String {
+    let rate = requests as f64 / seconds;
+    match rate {
+        rate if rate >= 10.0 => format!("{}/s", format::short_count(rate.round() as u64)),
+        rate if rate >= 0.1 => format!("{rate:.1}/s"),
+        rate => format!("{:.1}/min", rate * 60.0),
+    }
+}
+
+fn one(
+    at: usize,
+    card: Card,
+    seconds: f64,
+    lines: RwSignal<HashMap<String, ServiceAnswer>>,
+    search: &str,
+    shared: Shared,
+) -> impl IntoView + use<> {
+    let bad = card.now.errors > 0 && card.share() >= 0.01;
+    let hot = card.wait.is_some_and(|wait| wait >= 1_000_000_000);
+    let tone = if bad {
+        "bad"
+    } else if hot {
+        "hot"
+    } else {
+        ""
+    };
+    let name = card.now.name.clone();
+    let line = move || {
+        lines.with(|lines| {
+            let answer = lines.get(&name)?;
+            let values = steps(answer, |point| Some(point.requests as f64));
+            Some(spark(&values, 300.0, 38.0, tone))
+        })
+    };
+    let p95 = card.now.p95_nanos.map_or_else(|| "–".to_owned(), format::duration);
+    let wait = card.wait.map(|wait| format::duration(wait.unsigned_abs()));
+    let change = card
+        .before
+        .as_ref()
+        .and_then(|before| Some(card.now.p95_nanos? as f64 / before.p95_nanos.filter(|nanos| *nanos > 0)? as f64));
+    let change = change.filter(|times| !(0.8..=1.25).contains(times)).map(|times| {
+        let text = if times > 1.0 {
+            format!("▲ {}×", format::factor(times))
+        } else {
+            format!("▼ {}×", format::factor(1.0 / times))
+        };
+        let hot = times >= 2.0;
+        view! { <em class:hot=hot>{text}</em> }
+    });
+    view! {
+        <li class=format!("card tone-{tone}")>
+            <a href=service_link(&card.now.name, search)>
+                <span class="row"><b class=format!("svc {}", shared.color_class(&card.now.name))><span class="ell">{card.now.name.clone()}</span></b><span class="grow"></span>{(at < 9).then(|| view! { <kbd>{at + 1}</kbd> })}</span>
+                <span class="figures">
+                    <span><i>"Rate"</i><b>{per_second(card.now.requests, seconds)}</b></span>
+                    <span><i>"Errors"</i><b class:bad=bad>{format::percent(card.now.errors, card.now.requests)}</b></span>
+                    <span><i>"p95"</i><b>{p95}</b>{change}</span>
+                    <span><i>"p95 wait in"</i>{match wait { Some(wait) => view! { <b class:hot=hot>{wait}</b> }.into_any(), None => view! { <b class="faint">{if card.has_waits { "no queue" } else { "…" }}</b> }.into_any() }}</span>
+                </span>
+                <span class="line">{line}</span>
+            </a>
+        </li>
+    }
+}
+
+/// Values of a service over the whole range, one a step; steps without requests are zero or nothing.
+pub(crate) fn steps(answer: &ServiceAnswer, value: impl Fn(&api::ServicePoint) -> Option<f64>) -> Vec<Option<f64>> {
+    let nanos = |text: &str| text.parse::<i64>().unwrap_or_default();
+    let (from, to, step) = (nanos(&answer.from_unix_nano), nanos(&answer.to_unix_nano), answer.step_nanos.max(1));
+    let count = usize::try_from((to - from) / step).unwrap_or_default().clamp(1, 2_000);
+    let mut values: Vec<Option<f64>> = vec![None; count];
+    for point in &answer.points {
+        let at = usize::try_from((nanos(&point.start_unix_nano) - from) / step).unwrap_or(usize::MAX);
+        if let Some(slot) = values.get_mut(at) {
+            *slot = value(point);
+        }
+    }
+    values
+}
+
+fn table(cards: &[Card], seconds: f64, search: &str, shared: Shared) -> impl IntoView + use<> {
+    let rows = cards.iter().map(|card| {
+        let bad = card.share() >= 0.01 && card.now.errors > 0;
+        let duration = |nanos: Option<u64>| nanos.map_or_else(|| "–".to_owned(), format::duration);
+        view! {
+            <tr>
+                <td><a href=service_link(&card.now.name, search)><span class=format!("svc {}", shared.color_class(&card.now.name))>{card.now.name.clone()}</span></a></td>
+                <td class="num">{per_second(card.now.requests, seconds)}</td>
+                <td class="num" class:bad=bad>{format::percent(card.now.errors, card.now.requests)}</td>
+                <td class="num semi">{duration(card.now.p95_nanos)}</td>
+                <td class="num dim">{duration(card.before.as_ref().and_then(|before| before.p95_nanos))}</td>
+                <td class="num">{card.wait.map_or_else(|| "no queue".to_owned(), |wait| format::duration(wait.unsigned_abs()))}</td>
+            </tr>
+        }
+    });
+    view! {
+        <table>
+            <caption class="sr">"Services"</caption>
+            <thead><tr><th>"Service"</th><th class="num">"Rate"</th><th class="num">"Errors"</th><th class="num">"p95"</th><th class="num">"p95 yesterday"</th><th class="num">"p95 wait in"</th></tr></thead>
+            <tbody>{rows.collect_view()}</tbody>
+        </table>
+    }
+}
+
+fn hops(map: &MapAnswer, shared: Shared) -> impl IntoView + use<> {
+    let class = |node: &str| match Family::of(node) {
+        Family::Service => shared.color_class(label(node)),
+        Family::Broker => "broker mono".to_owned(),
+        _ => "ext".to_owned(),
+    };
+    let mut edges: Vec<(&api::MapEdge, f64, i64)> = map
+        .edges
+        .iter()
+        .filter(|edge| !matches!(Family::of(&edge.target), Family::Store) && edge.protocol != "route")
+        .filter_map(|edge| Some((edge, slower(edge).unwrap_or(1.0), slow_nanos(edge, &edge.now)?)))
+        .collect();
+    edges.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| b.2.cmp(&a.2)));
+    edges.truncate(ROWS);
+    let longest = edges.iter().map(|(.., nanos)| *nanos).max().unwrap_or(1).max(1) as f64;
+    let none = edges.is_empty();
+    let rows: Vec<_> = edges
+        .into_iter()
+        .map(|(edge, times, nanos)| {
+            let is_async = edge.style == "async";
+            let hot = times >= 2.0;
+            let before = edge.before.as_ref().and_then(|before| slow_nanos(edge, before));
+            let bar = format!("{:.0}px", (nanos as f64 / longest).sqrt() * 100.0);
+            let bar_class = match (is_async, hot) {
+                (true, true) => "hatch hot",
+                (true, false) => "hatch",
+                (false, true) => "solid hot",
+                (false, false) => "solid",
+            };
+            let link = format!("/map?sel={}", url::encode(&format!("{}>{}", edge.source, edge.target)));
+            view! {
+                <tr>
+                    <td><span class=format!("svc {}", class(&edge.source))><span class="ell">{label(&edge.source).to_owned()}</span></span></td>
+                    <td><a href=link><span class=format!("svc {}", class(&edge.target))><span class="ell">{label(&edge.target).to_owned()}</span></span></a></td>
+                    <td><span class="proto" class:async=is_async>{names::badge(&edge.protocol, &edge.system)}</span></td>
+                    <td class="num semi" class:hot=hot>{format::duration(nanos.unsigned_abs())}</td>
+                    <td class="num dim">{before.map_or_else(|| "–".to_owned(), |before| format::duration(before.unsigned_abs()))}</td>
+                    <td class="num" class:hot=hot class:dim=!hot>{before.map_or_else(|| "–".to_owned(), |_| format::factor(times))}</td>
+                    <td class="bars"><i class=bar_class style:width=bar></i></td>
+                </tr>
+            }
+        })
+        .collect();
+    view! {
+        <table>
+            <caption class="sr">"Hops that got slower"</caption>
+            <thead><tr><th>"From"</th><th>"To"</th><th>"Via"</th><th class="num">"p95 now"</th><th class="num">"before"</th><th class="num">"×"</th><th><span class="sr">"Size"</span></th></tr></thead>
+            <tbody>{rows}</tbody>
+        </table>
+        {none.then(|| view! { <p class="hint faint">"No call or message between services in this range. Edges are made of spans of kind client, server, producer and consumer."</p> })}
+    }
+}
+
+fn journeys(items: &[SearchItem], search: &str, shared: Shared) -> impl IntoView + use<> {
+    let all: Vec<_> = items
+        .iter()
+        .filter_map(|item| if let SearchItem::Journey(item) = item { Some(item.clone()) } else { None })
+        .collect();
+    let scale = common_scale(&mut all.iter().map(|item| item.settled_nanos).collect::<Vec<_>>());
+    let none = all.is_empty();
+    let carried = url::shared(search);
+    let rows: Vec<_> = all
+        .into_iter()
+        .map(|item| {
+            let link = format!("/j/{}{carried}", item.id);
+            view! {
+                <tr>
+                    <td class="what"><a href=link><span class=format!("svc {}", shared.color_class(&item.service))>{item.service.clone()}</span><span class="name">{item.name.clone()}</span></a></td>
+                    <td>{journey_strip(shared, &item, scale)}</td>
+                    <td class="num semi">{format::duration(item.settled_nanos)}</td>
+                    <td class="num dim">{format::duration(item.response_nanos)}</td>
+                </tr>
+            }
+        })
+        .collect();
+    view! {
+        <table>
+            <caption class="sr">"Slowest journeys"</caption>
+            <thead><tr><th>"Entry"</th><th class="shape">"Shape"</th><th class="num">"To last effect"</th><th class="num">"To answer"</th></tr></thead>
+            <tbody>{rows}</tbody>
+        </table>
+        {none.then(|| view! { <p class="hint faint">"No journey has settled in this range: they stand here half a minute after their last span."</p> })}
+    }
+}

@@ -1,0 +1,207 @@
+//! One service: rate, errors and durations over time, what it is asked to do, who it talks to, its versions.
+
+use std::sync::Arc;
+
+use api::{Problem, ServiceAnswer, ServiceDependency};
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use leptos_router::hooks::{use_location, use_params_map};
+
+use super::home::{per_second, steps};
+use crate::app::{Shared, shared};
+use crate::client;
+use crate::components::spark::spark;
+use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
+use crate::view::journey::facts::{Family, label};
+use crate::view::url::{ExploreState, RangeText, Sort, Unit};
+use crate::view::{clock, condition, format, names};
+
+/// Loads the service of the URL and shows it.
+#[component]
+pub(crate) fn ServicePage() -> impl IntoView {
+    let shared = shared();
+    let params = use_params_map();
+    let search = use_location().search;
+    let asked = Memo::new(move |_| {
+        (params.with(|params| params.get("name").unwrap_or_default()), RangeText::read(&search.get()))
+    });
+    let found = RwSignal::new(None::<Result<Arc<ServiceAnswer>, Problem>>);
+    let loading = RwSignal::new(true);
+    let reload = RwSignal::new(0u32);
+    let question = StoredValue::new(0u32);
+    Effect::new(move |_| {
+        let (name, range) = asked.get();
+        reload.track();
+        let number = question.get_value().wrapping_add(1);
+        question.set_value(number);
+        loading.set(true);
+        spawn_local(async move {
+            let answer = client::service(&name, &range).await;
+            if question.try_get_value() == Some(number) {
+                loading.set(false);
+                shared.see_services([name.as_str()]);
+                found.set(Some(answer.map(Arc::new)));
+            }
+        });
+    });
+    view! {
+        <div class="page">
+            <LoadingBar active=loading/>
+            {move || match found.get() {
+                None => view! { <Skeleton rows=12/> }.into_any(),
+                Some(Err(problem)) => {
+                    let retry = Callback::new(move |()| reload.update(|count| *count += 1));
+                    view! { <ErrorBox problem retry/> }.into_any()
+                }
+                Some(Ok(answer)) if answer.total.spans == 0 => view! {
+                    <EmptyState title="This service sent no span in this time range">
+                        <span class="mono dim">{answer.name.clone()}</span>
+                        <span class="dim">"Choose a longer range above."</span>
+                        <a class="btn s primary" href="/services">"All services"</a>
+                    </EmptyState>
+                }.into_any(),
+                Some(Ok(answer)) => whole(&answer, asked.get_untracked().1, shared).into_any(),
+            }}
+        </div>
+    }
+}
+
+fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoView + use<> {
+    let nanos = |text: &str| text.parse::<i64>().unwrap_or_default();
+    let seconds = ((nanos(&answer.to_unix_nano) - nanos(&answer.from_unix_nano)) as f64 / 1e9).max(1.0);
+    let total = &answer.total;
+    let bad = total.errors > 0 && total.errors.saturating_mul(100) >= total.requests;
+    let duration = |nanos: Option<u64>| nanos.map_or_else(|| "–".to_owned(), format::duration);
+    let filter = condition::write("service", "=", &answer.name);
+    let view = ExploreState { filter, range, ..ExploreState::default() };
+    let slowest = ExploreState { sort: Sort::Slowest, ..view.clone() }.link();
+    let failed =
+        ExploreState { filter: condition::with(&view.filter, "status=error"), unit: Unit::Traces, ..view.clone() }
+            .link();
+    let charts = [
+        ("Rate", per_second(total.requests, seconds), steps(answer, |point| Some(point.requests as f64)), ""),
+        ("Errors", format::percent(total.errors, total.requests), steps(answer, |point| Some(point.errors as f64)), if bad { "bad" } else { "" }),
+        ("p95", duration(total.p95_nanos), steps(answer, |point| point.p95_nanos.map(|nanos| nanos as f64)), ""),
+    ]
+    .map(|(name, value, values, tone)| {
+        view! { <section class="card chart"><div class="row"><h2 class="h">{name}</h2><span class="grow"></span><b class:bad=tone == "bad">{value}</b></div>{spark(&values, 400.0, 64.0, tone)}</section> }
+    });
+    let operations = answer.operations.iter().map(|operation| {
+        let bad = operation.errors > 0 && operation.errors.saturating_mul(100) >= operation.requests;
+        let link = ExploreState {
+            unit: Unit::Spans,
+            filter: condition::with(&view.filter, &condition::write("name", "=", &operation.name)),
+            sort: Sort::Slowest,
+            ..view.clone()
+        };
+        view! {
+            <tr>
+                <td class="what"><a href=link.link()><span class="name">{operation.name.clone()}</span></a></td>
+                <td class="dim">{operation.kind.clone()}</td>
+                <td class="num">{per_second(operation.requests, seconds)}</td>
+                <td class="num" class:bad=bad>{format::percent(operation.errors, operation.requests)}</td>
+                <td class="num dim">{duration(operation.p50_nanos)}</td>
+                <td class="num semi">{duration(operation.p95_nanos)}</td>
+                <td class="num dim">{duration(operation.p99_nanos)}</td>
+            </tr>
+        }
+    });
+    let versions = answer.versions.iter().map(|version| {
+        let bad = version.errors > 0 && version.errors.saturating_mul(100) >= version.requests;
+        let name = if version.version.is_empty() { "not said".to_owned() } else { version.version.clone() };
+        view! {
+            <tr>
+                <td class="mono">{name}</td>
+                <td class="mono dim">{clock::day_and_time(nanos(&version.first_seen_unix_nano))}</td>
+                <td class="mono dim">{clock::day_and_time(nanos(&version.last_seen_unix_nano))}</td>
+                <td class="num">{format::count(version.requests)}</td>
+                <td class="num" class:bad=bad>{format::percent(version.errors, version.requests)}</td>
+                <td class="num semi">{duration(version.p95_nanos)}</td>
+            </tr>
+        }
+    });
+    let unversioned = answer.versions.iter().all(|version| version.version.is_empty());
+    view! {
+        <div class="home-head big-head">
+            <h1 class=format!("svc {}", shared.color_class(&answer.name))>{answer.name.clone()}</h1>
+            <span class="faint">{format::counted(total.spans, "span")}</span>
+            <span class="grow"></span>
+            <a class="btn s" href=slowest>"Slow journeys"</a>
+            <a class="btn s" href=failed>"Failed traces"</a>
+            <a class="btn s" href=format!("/map?sel={}&focus=1", crate::view::url::encode(&format!("service:{}", answer.name)))>"On the map"</a>
+        </div>
+        {answer.incomplete_reason.clone().map(|why| view! { <p class="notice">{why}</p> })}
+        <div class="charts">{charts}</div>
+        <section aria-label="Operations">
+            <div class="home-head"><h2>"What it is asked to do"</h2></div>
+            <table>
+                <caption class="sr">"Operations"</caption>
+                <thead><tr><th>"Operation"</th><th>"Kind"</th><th class="num">"Rate"</th><th class="num">"Errors"</th><th class="num">"p50"</th><th class="num">"p95"</th><th class="num">"p99"</th></tr></thead>
+                <tbody>{operations.collect_view()}</tbody>
+            </table>
+            {answer.operations.is_empty().then(|| view! { <p class="hint faint">"Nobody asked it for anything: it sent no span of kind server or consumer."</p> })}
+        </section>
+        <div class="home-lists">
+            {neighbours("Who calls it", "No caller was seen. Callers appear when their client spans carry the context to this service.", &answer.upstream, shared)}
+            {neighbours("What it calls", "It calls nobody, as far as its spans tell.", &answer.downstream, shared)}
+        </div>
+        <section aria-label="Versions">
+            <div class="home-head"><h2>"Versions"</h2></div>
+            <table>
+                <caption class="sr">"Versions"</caption>
+                <thead><tr><th>"Version"</th><th>"First span"</th><th>"Last span"</th><th class="num">"Requests"</th><th class="num">"Errors"</th><th class="num">"p95"</th></tr></thead>
+                <tbody>{versions.collect_view()}</tbody>
+            </table>
+            {unversioned.then(|| view! { <p class="hint faint">"The service does not say its version: set the resource attribute service.version (OTEL_RESOURCE_ATTRIBUTES=service.version=1.2.3)."</p> })}
+        </section>
+    }
+}
+
+fn neighbours(
+    title: &'static str,
+    none: &'static str,
+    all: &[ServiceDependency],
+    shared: Shared,
+) -> impl IntoView + use<> {
+    let is_empty = all.is_empty();
+    let rows: Vec<_> = all
+        .iter()
+        .map(|neighbour| {
+            let is_async = neighbour.style == "async";
+            let figures = &neighbour.figures;
+            let name = label(&neighbour.node).to_owned();
+            let shown = match Family::of(&neighbour.node) {
+                Family::Service => {
+                    let link = super::home::service_link(&name, "");
+                    view! { <a href=link><span class=format!("svc {}", shared.color_class(&name))>{name.clone()}</span></a> }.into_any()
+                }
+                Family::Broker => view! { <span class="svc broker mono">{name}</span> }.into_any(),
+                _ => view! { <span class="svc ext">{name}</span> }.into_any(),
+            };
+            let bad = figures.errors > 0 && figures.errors.saturating_mul(100) >= figures.calls;
+            let slow = figures.p95_nanos.or(figures.lag_p95_nanos).map_or_else(|| "–".to_owned(), |nanos| format::duration(nanos.unsigned_abs()));
+            let wait = figures.lag_p95_nanos.map_or_else(|| "–".to_owned(), |nanos| format::duration(nanos.unsigned_abs()));
+            view! {
+                <tr>
+                    <td>{shown}</td>
+                    <td><span class="proto" class:async=is_async>{names::badge(&neighbour.protocol, &neighbour.system)}</span></td>
+                    <td class="num">{crate::view::map::rate(figures.per_minute)}</td>
+                    <td class="num" class:bad=bad>{format::percent(figures.errors, figures.calls)}</td>
+                    <td class="num semi">{slow}</td>
+                    <td class="num dim">{wait}</td>
+                </tr>
+            }
+        })
+        .collect();
+    view! {
+        <section aria-label=title>
+            <div class="home-head"><h2>{title}</h2></div>
+            <table>
+                <caption class="sr">{title}</caption>
+                <thead><tr><th>"Who"</th><th>"Via"</th><th class="num">"Rate"</th><th class="num">"Errors"</th><th class="num">"p95"</th><th class="num">"p95 wait"</th></tr></thead>
+                <tbody>{rows}</tbody>
+            </table>
+            {is_empty.then(|| view! { <p class="hint faint">{none}</p> })}
+        </section>
+    }
+}
