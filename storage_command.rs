@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use model::{TenantId, TimeRange, UnixNanos};
 use serde::Serialize;
 use storage::Config;
-use storage::inspect::{Export, Exported, Files, Inspector, Listing, Problem, Rebuilt, Verification};
+use storage::inspect::{
+    Compacted, Export, Exported, Files, Inspector, Listing, Problem, Rebuilt, TableListing, Verification,
+};
 use storage::table::Table;
 
 use crate::config::command_line::{ExportArgs, Storage, StorageAction};
@@ -48,8 +50,8 @@ fn refuse(error: &str) -> ExitCode {
 async fn answer(action: &StorageAction, config: &Config) -> Result<Answer, String> {
     let text = |error: storage::Error| error.to_string();
     match action {
-        StorageAction::Ls => {
-            let listing = Inspector::look(config).await.map_err(text)?.list().await.map_err(text)?;
+        StorageAction::Ls(args) => {
+            let listing = Inspector::look(config).await.map_err(text)?.list(args.columns).await.map_err(text)?;
             made(list(&listing), &listing, false)
         }
         StorageAction::Verify => {
@@ -60,6 +62,10 @@ async fn answer(action: &StorageAction, config: &Config) -> Result<Answer, Strin
             let export = export(args)?;
             let done = Inspector::look(config).await.map_err(text)?.export(&export).await.map_err(text)?;
             made(exported(&done, &export), &done, false)
+        }
+        StorageAction::Compact => {
+            let done = Inspector::compact(config).await.map_err(text)?;
+            made(compacted(&done), &done, !done.problems.is_empty())
         }
         StorageAction::RebuildIndex => {
             let done = Inspector::own(config).await.map_err(text)?.rebuild_index().await.map_err(text)?;
@@ -131,8 +137,28 @@ fn list(listing: &Listing) -> String {
                 size(day.bytes)
             );
         }
+        list_columns(&mut text, table);
     }
     text
+}
+
+fn list_columns(text: &mut String, table: &TableListing) {
+    if table.columns.is_empty() {
+        return;
+    }
+    let per_row = |bytes: u64| bytes as f64 / table.rows.max(1) as f64;
+    let _ = writeln!(text, "  column                          bytes/row   share  before zstd");
+    for column in &table.columns {
+        let _ = writeln!(
+            text,
+            "  {:<30}  {:>9.2}  {:>5.1} %  {:>11.2}",
+            column.column,
+            per_row(column.bytes),
+            100.0 * column.bytes as f64 / table.bytes.max(1) as f64,
+            per_row(column.encoded_bytes)
+        );
+    }
+    let _ = writeln!(text, "  {:<30}  {:>9.2}", "indexes, beside them", per_row(table.index_bytes));
 }
 
 fn verification(seen: &Verification) -> String {
@@ -177,6 +203,21 @@ fn exported(done: &Exported, export: &Export) -> String {
         number(done.rows),
         size(done.bytes),
         export.to.display()
+    )
+}
+
+fn compacted(done: &Compacted) -> String {
+    format!(
+        "{} segments with {} became {} with {}, {} rows; {} merges wrote {} rows, {} old files were removed\n{}",
+        number(done.segments[0]),
+        size(done.bytes[0]),
+        number(done.segments[1]),
+        size(done.bytes[1]),
+        number(done.rows),
+        number(done.merges),
+        number(done.merged_rows),
+        number(done.vacuumed_files),
+        problems(&done.problems)
     )
 }
 

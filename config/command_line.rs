@@ -73,13 +73,23 @@ pub(crate) struct Storage {
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum StorageAction {
     /// List tenants, tables and days with their segments, rows and sizes
-    Ls,
+    Ls(LsArgs),
     /// Read everything: WAL checksums, table logs, every row of every segment, every index
     Verify,
     /// Copy the segments of a table into a directory, as plain Parquet files
     Export(ExportArgs),
+    /// Merge everything that can be merged, now; the collector must be stopped
+    Compact,
     /// Build the indexes that are missing or wrong; the collector must be stopped
     RebuildIndex,
+}
+
+/// What to list.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct LsArgs {
+    /// Also say how many bytes each column takes; reads the end of every segment
+    #[arg(long)]
+    pub(crate) columns: bool,
 }
 
 /// What to copy.
@@ -189,10 +199,11 @@ one line: the file, its line, and what to do.
   hodoscope rules test rules/tests/*.yml";
 
 const STORAGE_NOTES: &str = "\
-`ls`, `verify` and `export` need no lock and touch nothing: they work while the collector runs. `rebuild-index` writes
-and says so when a collector holds the directory.
+`ls`, `verify` and `export` need no lock and touch nothing: they work while the collector runs. `compact` and
+`rebuild-index` write and say so when a collector holds the directory (a running collector merges by itself).
 
-Exit codes: 0 all is well; 1 the data cannot be looked at or changed; 2 `verify` or `rebuild-index` found problems.
+Exit codes: 0 all is well; 1 the data cannot be looked at or changed; 2 `verify`, `compact` or `rebuild-index` found
+problems.
 
   hodoscope storage --data /var/lib/hodoscope ls
   hodoscope storage --data /var/lib/hodoscope verify --json

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::harness::otlp::{Client, Refused};
-use crate::harness::{Collector, Request, Server, Transport, generate, sql, tools, wait_for};
+use crate::harness::{Collector, Request, Server, Stopped, Transport, generate, sql, tools, wait_for};
 
 /// A process that cannot work says so within this time.
 const SOON: Duration = Duration::from_secs(10);
@@ -83,6 +83,123 @@ fn a_directory_that_cannot_be_one() {
     assert_refuses(&with_args(&["--data", "/proc/hodoscope"]), &["/proc/hodoscope", "--data"]);
 }
 
+/// Names, sizes and contents below a folder.
+fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut dirs = vec![folder.to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).expect("a directory").flatten() {
+            if entry.path().is_dir() {
+                dirs.push(entry.path());
+                found.push((entry.path(), Vec::new()));
+            } else {
+                found.push((entry.path(), std::fs::read(entry.path()).expect("readable")));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// A stopped collector's directory with some rows in it.
+async fn filled() -> Stopped {
+    let server = Server::start();
+    Client::new(&server).send_all(Transport::HttpProtobuf, &spans(1)).await;
+    server.stop(Duration::from_secs(25)).1
+}
+
+/// Written by a newer release (D10), by another product, or copied without its beginning: the cause and the setting are
+/// named, and not a byte is touched.
+#[tokio::test]
+async fn d10_a_directory_of_somebody_else_is_left_alone() {
+    let stopped = filled().await;
+    let data = stopped.data();
+    let format = data.join("hodoscope.json");
+    let ours = std::fs::read_to_string(&format).expect("it is there");
+    assert!(ours.contains("\"format\": 1"), "{ours}");
+    let cases = [
+        (Some(ours.replace("\"format\": 1", "\"format\": 99")), "format 99"),
+        (Some(ours.replace("\"hodoscope\"", "\"somebody\"")), "somebody"),
+        (Some("{".to_owned()), "hodoscope.json"),
+        // The copy is not finished, or left something out.
+        (None, "no hodoscope.json"),
+    ];
+    for (text, told) in cases {
+        match &text {
+            Some(text) => std::fs::write(&format, text).expect("writable"),
+            None => std::fs::remove_file(&format).expect("removable"),
+        }
+        let before = contents(&data);
+        let shown = data.display().to_string();
+        assert_refuses(&with_args(&["--data", &shown]), &[&shown, told]);
+        assert_eq!(contents(&data), before, "{told}: nothing is touched");
+    }
+}
+
+/// Copied without some of its files: it starts, says what is missing, shows the rest, and removes nothing.
+#[tokio::test]
+async fn a_half_copied_directory_shows_what_is_there() {
+    let stopped = filled().await;
+    let table = stopped.data().join("tenants/default/spans");
+    let files = || contents(&table).into_iter().map(|(path, _)| path);
+    let is_segment = |path: &PathBuf| path.to_string_lossy().contains("date=") && path.is_file();
+    for segment in files().filter(is_segment) {
+        std::fs::remove_file(segment).expect("removable");
+    }
+    let server = stopped.start();
+    let (code, answer) = sql::ask(&server, "SELECT count(DISTINCT trace_id) AS n, min(name) FROM spans").await;
+    assert!(code == 200 && answer.contains("\"incomplete\":true") && answer.contains("damaged segments"), "{answer}");
+    let stopped = server.kill();
+
+    // Without the log, nobody knows which segments are alive: the table begins anew, and takes new rows.
+    std::fs::remove_dir_all(table.join("_delta_log")).expect("removable");
+    let mut server = stopped.start();
+    Client::new(&server).send_all(Transport::HttpProtobuf, &spans(2)).await;
+    assert_eq!(sql::number(&server, "SELECT count(*) FROM spans").await, 10);
+    server.assert_alive();
+}
+
+/// A directory of another user: who must be changed is said. Root may do everything, so root becomes somebody else.
+#[tokio::test]
+async fn a_directory_without_permissions() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).expect("writable");
+    let closed: std::fs::Permissions = std::os::unix::fs::PermissionsExt::from_mode(0o555);
+    std::fs::set_permissions(&data, closed).expect("it is ours");
+    let shown = data.display().to_string();
+    let args = vec!["--data".to_owned(), shown.clone()];
+    let is_root = std::fs::File::create(data.join("probe")).is_ok();
+    let mut wrapper = Vec::new();
+    if is_root {
+        std::fs::remove_file(data.join("probe")).expect("removable");
+        // Without the right to pass over permissions, root is like others here.
+        let words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--"];
+        let works = Command::new(words[0]).args(&words[1..]).args(["touch", &format!("{shown}/probe")]).output();
+        if works.is_ok_and(|output| output.status.success() || output.status.code().is_none()) {
+            return tools::cannot::<()>("a user without rights", "setpriv does not take root's away").unwrap_or(());
+        }
+        wrapper = words.map(str::to_owned).to_vec();
+    }
+    assert_refuses(&Collector { wrapper, args, ..Collector::default() }, &[&shown, "may not write", "--data"]);
+    assert_eq!(std::fs::read_dir(&data).expect("readable").count(), 0);
+}
+
+/// A disk that is full from the beginning.
+#[test]
+fn a_full_disk_at_the_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let place = folder.path().display().to_string();
+    let script = format!(
+        "mount -t tmpfs -o size=64k tmpfs {place} && (cat /dev/zero > {place}/lost 2>/dev/null; \
+                          mkdir {place}/data)"
+    );
+    let Some(wrapper) = behind(&script) else { return };
+    let data = format!("{place}/data");
+    let args = vec!["--data".to_owned(), data.clone()];
+    assert_refuses(&Collector { wrapper, args, ..Collector::default() }, &[&data, "full", "--data"]);
+}
+
 /// Runs the collector behind mounts of its own: no privileges are needed where user namespaces are allowed.
 fn behind(script: &str) -> Option<Vec<String>> {
     // Root may also have namespaces of its own where others may not.
@@ -119,10 +236,10 @@ fn spans(number: u64) -> Request {
     Request::Traces(generate::request("full disk", (1..=10).map(span).collect()))
 }
 
-/// The disk gets full, writes are refused with a wish to try again, space comes back, writes are taken again: without
+/// F6: the disk gets full, writes are refused with a wish to try again, space comes back, writes are taken again: without
 /// a restart, three times, and nothing that was acknowledged is lost.
 #[tokio::test]
-async fn a_full_disk_refuses_and_heals() {
+async fn f06_a_full_disk_refuses_and_heals() {
     let place = tempfile::tempdir().expect("a temporary folder");
     let shown = place.path().display().to_string();
     let Some(wrapper) = behind(&format!("mount -t tmpfs -o size=64m tmpfs {shown}")) else { return };

@@ -2,7 +2,7 @@
 //!
 //! Senders over every transport write into a ledger after each acknowledgement and send again what was not
 //! acknowledged, as SDKs do. The collector is killed at random moments and started again on the same data, with a
-//! write buffer so young that flushes, commits and replays happen in every cycle. Afterwards:
+//! write buffer so young that flushes, commits, merges and replays happen in every cycle (F1 and F23). Afterwards:
 //!
 //! - acknowledged minus stored is empty, stored minus sent is empty;
 //! - a request is there whole or not at all, and not more often than it was sent.
@@ -149,7 +149,7 @@ fn check(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn acknowledged_survives_kill_9_under_load() {
+async fn f01_acknowledged_survives_kill_9_under_load() {
     let cycles = std::env::var("HODOSCOPE_KILL_CYCLES").map_or(CYCLES, |text| text.parse().expect("a number of kills"));
     let begun = Instant::now();
     // So small a buffer that it is written to segments several times in each cycle.
@@ -221,7 +221,7 @@ async fn acknowledged_survives_kill_9_under_load() {
 
 /// SIGTERM finishes what was begun: exit code 0, and every row is there after the next start.
 #[tokio::test]
-async fn a_polite_stop_leaves_with_0_and_loses_nothing() {
+async fn d11_a_polite_stop_leaves_with_0_and_loses_nothing() {
     let server = Server::start();
     let client = Client::new(&server);
     for (number, transport) in (1_u128..).zip(SENDERS) {

@@ -312,6 +312,67 @@ async fn f25_sigterm_under_load_loses_nothing() {
     assert!(slowest < Duration::from_secs(25));
 }
 
+/// F10: no descriptors are left for connections: it lives, what was acknowledged stays, and it recovers soon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f10_without_descriptors_it_lives_and_recovers() {
+    if tools::program("prlimit", "-V").is_none() {
+        return;
+    }
+    let wrapper = ["prlimit", "--nofile=64:64"].map(str::to_owned).to_vec();
+    let mut server = Collector { wrapper, ..quick() }.start();
+    let mut ledger = Ledger::default();
+    assert!(ledger.send(&Client::new(&server), Transport::Grpc).await);
+    let address: std::net::SocketAddr = server.otlp_http.parse().expect("an address");
+    let connecting = move || {
+        let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_millis(50)).ok();
+        (0..500).filter_map(connect).collect::<Vec<_>>()
+    };
+    let held = tokio::task::spawn_blocking(connecting).await.expect("no panic");
+    assert!(held.len() > 64, "{} connections", held.len());
+    // Flushes go on meanwhile, or wait.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    server.assert_alive();
+    drop(held);
+    let begun = Instant::now();
+    let client = Client::new(&server);
+    while !ledger.send(&client, Transport::HttpProtobuf).await {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not recover:\n{}", server.stderr());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    println!("descriptors: normal {:?} after they were given back", begun.elapsed());
+    for transport in Transport::ALL {
+        assert!(ledger.send(&Client::new(&server), transport).await);
+    }
+    ledger.check(&server, "after descriptors were short").await;
+}
+
+/// F16: a trace of very many spans: taken, counted, opened, searched; memory stays within what the settings say.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f16_a_trace_of_very_many_spans() {
+    let (n_requests, n_spans): (u64, u64) = if is_long() { (1_000, 1_000) } else { (40, 500) };
+    let server = Collector::default().start();
+    let client = Client::new(&server);
+    for request in 0..n_requests {
+        let span = |n| generate::span(77, request * n_spans + n + 1, "many");
+        let spans = (0..n_spans).map(span).collect();
+        client.send_all(Transport::Grpc, &Request::Traces(generate::request("many", spans))).await;
+    }
+    let total = n_requests * n_spans;
+    assert_eq!(sql::number(&server, "SELECT count(*) FROM spans").await, i64::try_from(total).expect("few"));
+    let begun = Instant::now();
+    let answer = reqwest::get(server.api(&format!("/api/traces/{:032x}/timeline", 77))).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    let bytes = answer.bytes().await.expect("a body").len();
+    let took = begun.elapsed();
+    let search = reqwest::get(server.api("/api/search")).await.expect("an answer");
+    assert_eq!(search.status(), 200);
+    let usage = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).expect("alive");
+    let peak = usage.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
+    let mib: u64 = peak.trim().trim_end_matches(" kB").trim().parse::<u64>().expect("a number") >> 10;
+    println!("many spans: {total} in one trace, its timeline is {bytes} bytes after {took:?}, {mib} MiB at most");
+    assert!(mib < 1_200, "{mib} MiB");
+}
+
 /// F26: killed again and again while a long WAL is replayed: ingest is open soon each time, and nothing is doubled.
 #[tokio::test]
 async fn f26_kills_during_replay_double_nothing() {

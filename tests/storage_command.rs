@@ -73,8 +73,10 @@ async fn people_look_into_the_data() {
     let (code, _, error) = run(&data, &["export", "--table", "span", "--to", &to]);
     assert!(code == Some(1) && error.contains("spans"), "{error}");
 
-    let (code, _, error) = run(&data, &["rebuild-index"]);
-    assert!(code == Some(1) && error.contains("in use"), "a collector runs: {error}");
+    for words in ["rebuild-index", "compact"] {
+        let (code, _, error) = run(&data, &[words]);
+        assert!(code == Some(1) && error.contains("in use"), "a collector runs: {error}");
+    }
     let stopped = server.kill();
     let index_dir = stopped.data().join("tenants/default/spans/_idx");
     let index = std::fs::read_dir(&index_dir).expect("indexes").flatten().next().expect("one").path();
@@ -84,23 +86,33 @@ async fn people_look_into_the_data() {
     assert_eq!((code, &done["built"]), (Some(0), &Json::from(1)), "{done}");
     assert!(index.exists());
 
+    // What the WAL holds and what was flushed become one segment, with the same rows.
+    let (code, done) = json(&data, &["compact"]);
+    assert_eq!((code, &done["segments"], &done["rows"]), (Some(0), &Json::from([2, 1]), &Json::from(42)), "{done}");
+    let (_, text, _) = run(&data, &["ls", "--columns"]);
+    assert!(text.contains("42 rows in 1 segments") && text.contains("trace_id") && text.contains("indexes"), "{text}");
+    assert_eq!(json(&data, &["compact"]).1["merges"], 0, "nothing is left to merge");
+
     // One flipped byte anywhere in the rows is found, and its file is named.
     let day = std::fs::read_dir(stopped.data().join("tenants/default/spans")).expect("a table").flatten();
     let day = day.map(|entry| entry.path()).find(|path| path.to_string_lossy().contains("date=")).expect("a day");
-    let segment = std::fs::read_dir(day).expect("a day").flatten().next().expect("one").path();
+    let segments = std::fs::read_dir(day).expect("a day").flatten().map(|entry| entry.path());
+    // What was merged stays for a while.
+    let mut merged = segments.filter(|path| path.to_string_lossy().contains("-L"));
+    let segment = merged.next().expect("one");
     let mut bytes = std::fs::read(&segment).expect("readable");
     bytes.truncate(bytes.len() - 1);
     std::fs::write(&segment, bytes).expect("writable");
     let (code, text, _) = run(&data, &["verify"]);
     let name = segment.file_name().expect("a name").to_string_lossy().into_owned();
-    assert!(code == Some(2) && text.contains(&name) && text.contains("40 rows"), "{text}");
+    assert!(code == Some(2) && text.contains(&name) && text.contains("42 rows"), "{text}");
 }
 
 /// Looking at what is no data directory says so and makes nothing.
 #[test]
 fn nothing_is_made_by_looking() {
     let folder = tempfile::tempdir().expect("a folder");
-    for words in [&["ls"][..], &["verify"], &["rebuild-index"]] {
+    for words in [&["ls"][..], &["verify"], &["compact"], &["rebuild-index"]] {
         let (code, _, error) = run(folder.path(), words);
         assert!(code == Some(1) && error.contains("--data") && error.contains("no data directory"), "{error}");
         let (code, _, error) = run(&folder.path().join("nowhere"), words);

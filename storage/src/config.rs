@@ -67,6 +67,10 @@ pub struct Config {
     /// Free bytes on the disk that merges leave to ingest. A merge needs as much space as its segments take; it is not
     /// begun, or given up, when less than this would be left.
     pub disk_reserve_bytes: u64,
+    /// How long rows that were erased stay hidden at least, in seconds, although their segments are rewritten within
+    /// minutes: what the digest computed from them before may still arrive. Rows like them that arrive meanwhile are
+    /// erased too. Larger than the time that traces take to settle.
+    pub erasure_hold_s: u64,
     /// How often retention and the removal of files that are no longer needed look around, in seconds.
     pub maintenance_every_s: u64,
     /// How long a segment stays on disk after it was replaced or dropped, in seconds: programs that read the tables
@@ -97,6 +101,7 @@ impl Default for Config {
             compaction_wait_s: 600,
             compaction_memory_bytes_max: 96 << 20,
             disk_reserve_bytes: 512 << 20,
+            erasure_hold_s: 600,
             maintenance_every_s: 60,
             vacuum_grace_s: 300,
         }

@@ -6,8 +6,9 @@
 //! quarantine/tables/<tenant>.<table>.<id>/  a table whose log could not be read, as it was
 //! ```
 //!
-//! Answers say `incomplete` as long as something lies there. Whoever has restored or given up the data removes it, and
-//! the next start is whole again. Nothing is ever deleted from there by us.
+//! Answers say `incomplete` as long as something lies there, for segments as long as they are part of their table: what
+//! has expired is not missed. Whoever has restored or given up the data removes it, and the next start is whole again.
+//! Nothing is ever deleted from there by us.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -124,20 +125,16 @@ impl Known {
         self.segments.is_empty()
     }
 
-    /// Why answers to this tenant may miss rows.
-    pub(crate) fn reason(&self, tenant: &TenantId) -> Option<String> {
-        if self.n_wal_files == 0 && self.segments.is_empty() && self.tables.is_empty() {
-            return None;
-        }
+    /// Why answers to this tenant may miss rows, when so many damaged segments with so many rows are left out of them.
+    pub(crate) fn reason(&self, tenant: &TenantId, n_segments: usize, n_rows: u64) -> Option<String> {
         let mut reasons = Vec::new();
         if self.n_wal_files > 0 {
             reasons.push(format!("{} damaged WAL files are in quarantine/", self.n_wal_files));
         }
-        let prefix = format!("{}/{tenant}/", paths::TENANTS_DIR);
-        let segments = self.segments.iter().filter(|(path, _)| path.as_ref().starts_with(&prefix));
-        let (n, rows) = segments.fold((0, 0), |(n, rows), (_, note)| (n + 1, rows + note.rows));
-        if n > 0 {
-            reasons.push(format!("{n} damaged segments with {rows} rows are left out; see quarantine/segments/"));
+        if n_segments > 0 {
+            reasons.push(format!(
+                "{n_segments} damaged segments with {n_rows} rows are left out; see quarantine/segments/"
+            ));
         }
         let tables = self.tables.iter().filter(|(owner, _)| owner == tenant.as_str());
         let tables: Vec<&str> = tables.map(|(_, name)| name.as_str()).collect();

@@ -70,7 +70,10 @@ enum Test {
 }
 
 /// Columns that hold a trace id, in whatever table.
-const TRACE_COLUMNS: &[&str] = &["trace_id", "trace", "journey"];
+const TRACE_COLUMNS: &[&str] = &["trace_id", "trace", "journey", "send_trace"];
+/// Columns of derived tables whose text may name traces, as hexadecimal digits: the members of a journey, and the
+/// message of a hop.
+const MENTION_COLUMNS: &[&str] = &["members", "message"];
 
 impl Erase {
     /// Rows of a trace.
@@ -149,7 +152,7 @@ impl Erasures {
         let columns = table.columns().iter().enumerate();
         let is_needed = |name: &str, kind: Kind| {
             self.0.iter().any(|mark| match &mark.test {
-                Test::Trace(_) => TRACE_COLUMNS.contains(&name),
+                Test::Trace(_) => TRACE_COLUMNS.contains(&name) || mentions_traces(table, name, kind),
                 Test::Attribute { column, .. } => *column == Some(name) || may_hold_attributes(kind),
             })
         };
@@ -182,6 +185,11 @@ impl Erasures {
     }
 }
 
+/// Columns in whose text traces may be named.
+fn mentions_traces(table: &Table, name: &str, kind: Kind) -> bool {
+    table.is_derived && MENTION_COLUMNS.contains(&name) && matches!(kind, Kind::Text | Kind::JsonText)
+}
+
 /// Kinds of columns in which any attribute may stand.
 const fn may_hold_attributes(kind: Kind) -> bool {
     matches!(kind, Kind::Attributes | Kind::Events | Kind::Links | Kind::Json | Kind::JsonText)
@@ -193,6 +201,11 @@ impl Test {
             Self::Trace(id) => {
                 if let Some(ids) = column.as_binary_opt::<i32>().filter(|_| TRACE_COLUMNS.contains(&name)) {
                     mark(ids.iter().map(|other| other == Some(id.as_bytes())), hidden);
+                }
+                // No other table has columns of these names that are text.
+                if let Some(texts) = column.as_string_opt::<i32>().filter(|_| MENTION_COLUMNS.contains(&name)) {
+                    let hex = id.to_hex();
+                    mark(texts.iter().map(|text| text.is_some_and(|text| text.contains(&hex))), hidden);
                 }
             }
             Self::Attribute { names, column: own, value } => {

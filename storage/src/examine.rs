@@ -72,16 +72,17 @@ pub(crate) fn read_whole(
     match std::panic::catch_unwind(reading) {
         Ok(Ok((n_rows, index))) if n_rows == segment.n_rows => Ok(index),
         Ok(Ok((n_rows, _))) => Err(Fault::Damaged(format!("{n_rows} rows instead of {}", segment.n_rows))),
-        Ok(Err(error)) => Err(classify(store, runtime, segment, &error)),
+        Ok(Err(error)) => Err(classify(&error)),
         Err(_) => Err(Fault::Damaged("its decoder panicked".to_owned())),
     }
 }
 
-/// Damaged when the bytes can be read and the error stays; unreadable when they cannot.
-fn classify(store: &Arc<dyn ObjectStore>, runtime: &Handle, segment: &SegmentMeta, error: &Error) -> Fault {
-    match runtime.block_on(async { store.get(&segment.path).await?.bytes().await }) {
-        Ok(_) => Fault::Damaged(error.to_string()),
-        Err(error) => unreadable(&error),
+/// Unreadable when the store did not give the bytes: nothing is known about them then. A disk that fails once and not
+/// again must not cost the segment.
+fn classify(error: &Error) -> Fault {
+    match error {
+        Error::ObjectStore(error) => unreadable(error),
+        error => Fault::Damaged(error.to_string()),
     }
 }
 

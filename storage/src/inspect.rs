@@ -1,11 +1,12 @@
-//! Looking into a place from outside, for people: `hodoscope storage verify`, `ls`, `export`, `rebuild-index`.
+//! Looking into a place from outside, for people: `hodoscope storage verify`, `ls`, `export`, `rebuild-index`, `compact`.
 //!
 //! Looking needs no lock and touches nothing, so it works while a collector runs: files that come and go meanwhile are
-//! no problems. Building indexes needs the right to write, as the collector does.
+//! no problems. Building indexes and merging needs the right to write, as the collector does.
 
 use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::TryStreamExt;
 use model::{TenantId, TimeRange};
@@ -21,12 +22,17 @@ use crate::examine::{Fault, read_whole};
 use crate::paths;
 use crate::place::{self, Owned, Place};
 use crate::recovery;
+use crate::segment::column_bytes;
 use crate::snapshot::SegmentMeta;
 use crate::table::Table;
 use crate::table_log::TableLog;
 use crate::wal::payload::{Schemas, decode_append};
 use crate::wal::record::RecordKind;
 use crate::wal::{Found, WalReader};
+use crate::{Storage, SystemClock};
+
+/// Pause between looks whether the WAL was replayed.
+const REPLAY_LOOK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A place that is looked at.
 #[derive(Debug)]
@@ -77,6 +83,41 @@ pub struct TableListing {
     pub bytes: u64,
     /// By UTC day, oldest first.
     pub days: Vec<DayListing>,
+    /// Bytes of the segments by column, largest first; empty when nobody asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub columns: Vec<ColumnListing>,
+    /// Bytes of the indexes beside the segments; 0 when nobody asked for columns.
+    pub index_bytes: u64,
+}
+
+/// One column of a table over all its live segments.
+#[derive(Clone, Debug, Serialize)]
+pub struct ColumnListing {
+    /// Its name; what belongs to no column (footers, page indexes, bloom filters) comes as `(footers)`.
+    pub column: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    /// Bytes after encoding, before compression.
+    pub encoded_bytes: u64,
+}
+
+/// What merging everything did.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Compacted {
+    /// Live segments before and after.
+    pub segments: [u64; 2],
+    /// Their bytes before and after.
+    pub bytes: [u64; 2],
+    /// Their rows.
+    pub rows: u64,
+    /// Merges made.
+    pub merges: u64,
+    /// Rows written by them; a row can be merged more than once.
+    pub merged_rows: u64,
+    /// Files that nobody needs any more, removed.
+    pub vacuumed_files: u64,
+    /// Why not everything was merged; empty when it was.
+    pub problems: Vec<Problem>,
 }
 
 /// One day of a table.
@@ -190,11 +231,11 @@ impl Inspector {
         Ok(Self { place, hold: Some(hold) })
     }
 
-    /// What lies there, by the table logs.
+    /// What lies there, by the table logs; with `columns` also by the footers of all segments.
     ///
     /// # Errors
-    /// When a table log cannot be read.
-    pub async fn list(&self) -> Result<Listing> {
+    /// When a table log, or a footer, cannot be read.
+    pub async fn list(&self, columns: bool) -> Result<Listing> {
         let wal = self.wal_entries().await?;
         let quarantine: Vec<_> = self.place.store.list(Some(&paths::quarantine())).try_collect().await?;
         let mut listing = Listing {
@@ -227,9 +268,48 @@ impl Inspector {
                 rows: days.iter().map(|day| day.rows).sum(),
                 bytes: days.iter().map(|day| day.bytes).sum(),
                 days,
+                columns: if columns { self.list_columns(&log.segments).await? } else { Vec::new() },
+                index_bytes: if columns { self.index_bytes(&log.segments).await? } else { 0 },
             });
         }
         Ok(listing)
+    }
+
+    async fn list_columns(&self, segments: &Arc<[Arc<SegmentMeta>]>) -> Result<Vec<ColumnListing>> {
+        let (store, runtime, segments) = (Arc::clone(&self.place.store), Handle::current(), Arc::clone(segments));
+        let reading = tokio::task::spawn_blocking(move || -> Result<Vec<ColumnListing>> {
+            let mut all: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+            for segment in segments.iter() {
+                let columns = column_bytes(&store, &runtime, segment)?;
+                let in_columns: u64 = columns.iter().map(|(_, bytes, _)| bytes).sum();
+                let rest = segment.size_bytes.saturating_sub(in_columns);
+                for (name, bytes, encoded) in columns.into_iter().chain([("(footers)".to_owned(), rest, rest)]) {
+                    let sums = all.entry(name).or_default();
+                    *sums = (sums.0 + bytes, sums.1 + encoded);
+                }
+            }
+            let listed =
+                all.into_iter().map(|(column, (bytes, encoded_bytes))| ColumnListing { column, bytes, encoded_bytes });
+            let mut listed: Vec<_> = listed.collect();
+            listed.sort_by_key(|column| std::cmp::Reverse(column.bytes));
+            Ok(listed)
+        });
+        let failed =
+            |error: tokio::task::JoinError| Error::Open { path: self.place.name.clone(), detail: error.to_string() };
+        reading.await.unwrap_or_else(|error| Err(failed(error)))
+    }
+
+    async fn index_bytes(&self, segments: &[Arc<SegmentMeta>]) -> Result<u64> {
+        let mut bytes = 0;
+        for segment in segments {
+            match self.place.store.head(&paths::index(&segment.path)).await {
+                Ok(found) => bytes += found.size,
+                // It is built when it is asked for.
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(bytes)
     }
 
     /// Reads everything: WAL records with their checksums, table logs, every row of every segment, every index.
@@ -374,6 +454,57 @@ impl Inspector {
             }
         }
         Ok(rebuilt)
+    }
+
+    /// Opens the place as a collector does, puts what the WAL holds into segments, and merges everything that can be
+    /// merged, however short it has waited. Nothing expires. Files that were replaced stay for `vacuum_grace_s`.
+    ///
+    /// # Errors
+    /// [`Error::InUse`] while a collector runs, [`Error::Open`] with what to do, and what closing said.
+    pub async fn compact(config: &Config) -> Result<Compacted> {
+        // An empty place is made by a collector.
+        drop(Self::look(config).await?);
+        let open = async |config: Config| {
+            let storage = Storage::open(config, Arc::new(SystemClock)).await?;
+            while storage.reader().status().replaying {
+                tokio::time::sleep(REPLAY_LOOK_PAUSE).await;
+            }
+            Ok::<_, Error>(storage)
+        };
+        open(Config { compaction: false, ..config.clone() }).await?.close().await?;
+        let for_ever = u32::MAX;
+        let storage = open(Config {
+            retention_days: for_ever,
+            retention_days_traces: for_ever,
+            retention_days_logs: for_ever,
+            retention_days_metrics: for_ever,
+            retention_table_bytes_max: 0,
+            ..config.clone()
+        })
+        .await?;
+        let before = storage.reader().status();
+        let maintainer = storage.maintainer();
+        maintainer.compact().await;
+        maintainer.look_around().await;
+        let after = storage.reader().status();
+        storage.close().await?;
+        let mut problems: Vec<Problem> = Vec::new();
+        let mut tell = |detail: String| problems.push(Problem { path: config.data.display().to_string(), detail });
+        if let Some(why) = after.maintenance.merges_waiting {
+            tell(why);
+        }
+        if after.counts.merge_failures > 0 {
+            tell(format!("{} merges failed; the log says why", after.counts.merge_failures));
+        }
+        Ok(Compacted {
+            segments: [before.segments, after.segments],
+            bytes: [before.segment_bytes, after.segment_bytes],
+            rows: after.segment_rows,
+            merges: after.counts.merges,
+            merged_rows: after.counts.merged_rows,
+            vacuumed_files: after.counts.vacuumed_files,
+            problems,
+        })
     }
 
     async fn tables(&self) -> Result<Vec<(TenantId, &'static Table)>> {

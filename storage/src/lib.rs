@@ -85,10 +85,10 @@ pub use metrics::Counts;
 pub use snapshot::{BufferedRows, SegmentMeta, Snapshot, TableSnapshot};
 pub use table::TABLES;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -224,8 +224,19 @@ impl Maintainer {
     pub async fn compact(&self) {
         let wanted = &self.published.upkeep.compact_all;
         wanted.store(true, Ordering::Release);
+        self.wait_for(wanted).await;
+    }
+
+    /// Drops what has expired and removes files that nobody needs, now. Returns when that was done, or storage closes.
+    pub async fn look_around(&self) {
+        let wanted = &self.published.upkeep.look_now;
+        wanted.store(true, Ordering::Release);
+        self.wait_for(wanted).await;
+    }
+
+    async fn wait_for(&self, wanted: &AtomicBool) {
         while wanted.load(Ordering::Acquire) && !self.published.is_closed.load(Ordering::Acquire) {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 }
@@ -273,8 +284,8 @@ impl Storage {
 
         let next_sequence = covered.values().fold(old.next_sequence, |next, covered| next.max(covered + 1));
         published.accepted_sequence.store(next_sequence - 1, Ordering::Release);
-        let tenants: HashSet<TenantId> = covered.keys().map(|(tenant, _)| tenant.clone()).collect();
-        for tenant in tenants {
+        // Also those whose rows are in the WAL only.
+        for tenant in runtime.block_on(recovery::tenants(&published.place))? {
             let found = runtime.block_on(erasure::load(&*published.place.store, &tenant))?;
             published.change_erasures(&tenant, |list| list.extend(found));
         }

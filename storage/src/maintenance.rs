@@ -60,6 +60,10 @@ const MERGE_INPUT_BYTES: u64 = 3 << 20;
 const MERGE_INPUTS_MAX: u64 = 64;
 /// Rows read at once while looking for erased ones.
 const LOOK_ROWS: usize = 8 << 10;
+/// A log may be begun so long after its first segments were written; segments before that are from another one.
+const LOG_SLACK_NANOS: i64 = 3600 * UnixNanos::SECOND;
+/// A segment that the disk did not give is left alone for so long, so that others get their turn.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(600);
 
 /// What maintenance says about itself, and what it is asked.
 #[derive(Debug, Default)]
@@ -68,6 +72,8 @@ pub(crate) struct Upkeep {
     pub backlog: AtomicU64,
     /// Everything that can be merged should be, now.
     pub compact_all: AtomicBool,
+    /// Retention and vacuum should look around, now.
+    pub look_now: AtomicBool,
     /// When it last ended, in nanoseconds since 1970; 0 when never.
     pub merged_at: AtomicI64,
     pub expired_at: AtomicI64,
@@ -79,6 +85,15 @@ pub(crate) struct Upkeep {
 /// A table of a tenant and its live segments.
 type LiveTable = (TenantId, &'static Table, Arc<[Arc<SegmentMeta>]>);
 
+/// What is known about the erasures of a tenant.
+#[derive(Debug, Default)]
+struct Erasing {
+    /// Their names, and when each was first seen here.
+    seen: HashMap<String, Instant>,
+    /// Segments that hold no row of any of them.
+    clean: HashSet<Path>,
+}
+
 /// The thread's state.
 #[derive(Debug)]
 pub(crate) struct Maintenance {
@@ -89,8 +104,10 @@ pub(crate) struct Maintenance {
     started: Instant,
     guard: ClockGuard,
     vacuum: Vacuum,
-    /// Per tenant with erasures: their names, and segments known to hold no such rows.
-    clean: HashMap<TenantId, (Vec<String>, HashSet<Path>)>,
+    /// Per tenant with erasures: what is known about them.
+    erasing: HashMap<TenantId, Erasing>,
+    /// Segments that the disk did not give, and when.
+    unreadable: HashMap<Path, Instant>,
     merge_from: Instant,
     next_look_around: Instant,
 }
@@ -113,7 +130,8 @@ impl Maintenance {
             started: now,
             guard: ClockGuard::default(),
             vacuum: Vacuum::default(),
-            clean: HashMap::new(),
+            erasing: HashMap::new(),
+            unreadable: HashMap::new(),
             merge_from: now,
             next_look_around: now,
         })
@@ -126,11 +144,15 @@ impl Maintenance {
                 tracing::warn!(%error, "erased rows could not be rewritten; they stay hidden, and it is tried again");
                 self.rest(FAILURE_PAUSE.min(LOOK_PAUSE * 4));
             }
-            if self.next_look_around <= Instant::now() {
+            let is_asked = self.published.upkeep.look_now.load(Ordering::Acquire);
+            if is_asked || self.next_look_around <= Instant::now() {
                 let every = Duration::from_secs(self.published.config.maintenance_every_s);
                 self.next_look_around = Instant::now() + every;
                 self.expire();
                 self.vacuum();
+            }
+            if is_asked {
+                self.published.upkeep.look_now.store(false, Ordering::Release);
             }
             if !self.compact() {
                 self.rest(LOOK_PAUSE);
@@ -142,10 +164,17 @@ impl Maintenance {
         self.stop.is_cancelled() || self.published.is_closed.load(Ordering::Acquire)
     }
 
-    /// Sleeps, but not when storage closes.
+    /// True when someone waits for something that can be done now.
+    fn is_asked(&self) -> bool {
+        let (upkeep, is_replaying) = (&self.published.upkeep, &self.published.is_replaying);
+        upkeep.look_now.load(Ordering::Acquire)
+            || (upkeep.compact_all.load(Ordering::Acquire) && !is_replaying.load(Ordering::Acquire))
+    }
+
+    /// Sleeps, but not when storage closes or someone waits.
     fn rest(&self, pause: Duration) {
         let until = Instant::now() + pause;
-        while Instant::now() < until && !self.is_ending() {
+        while Instant::now() < until && !self.is_ending() && !self.is_asked() {
             std::thread::sleep(Duration::from_millis(10).min(until.saturating_duration_since(Instant::now())));
         }
     }
@@ -187,16 +216,16 @@ impl Maintenance {
 
     /// Does the most urgent merge. False when there was nothing to do, or it could not be done.
     fn compact(&mut self) -> bool {
-        let upkeep = &self.published.upkeep;
-        let is_wanted = self.published.config.compaction || upkeep.compact_all.load(Ordering::Acquire);
-        if !is_wanted || self.merge_from > Instant::now() || self.published.is_replaying.load(Ordering::Acquire) {
+        let is_asked = self.published.upkeep.compact_all.load(Ordering::Acquire);
+        let is_due = self.published.config.compaction && self.merge_from <= Instant::now();
+        if !(is_asked || is_due) || self.published.is_replaying.load(Ordering::Acquire) {
             return false;
         }
         let (policy, now) = (self.policy(), self.published.clock.now());
         let mut due: Vec<(TenantId, &'static Table, Merge)> = Vec::new();
-        let damaged = self.published.damage.known().segments();
+        let skip = self.left_alone();
         for (tenant, table, segments) in self.tables() {
-            let merges = plan::plan(&segments, now, &policy, &damaged);
+            let merges = plan::plan(&segments, now, &policy, &skip);
             due.extend(merges.into_iter().map(|merge| (tenant.clone(), table, merge)));
         }
         let backlog = due.iter().map(|(.., merge)| merge.inputs.len() as u64).sum();
@@ -223,8 +252,8 @@ impl Maintenance {
             Err(_) if self.is_ending() => false,
             Err(error) => {
                 self.published.counters.merge_failures.add(1);
-                if is_damage(&error) {
-                    self.find_damaged(table, &merge);
+                if may_be_in_a_file(&error) {
+                    self.examine(table, &merge.inputs);
                 }
                 tracing::warn!(%tenant, table = table.name, %error, "a merge failed; nothing was changed");
                 self.merge_from = Instant::now() + FAILURE_PAUSE;
@@ -300,7 +329,13 @@ impl Maintenance {
         let replacement = Replacement { tenant: tenant.clone(), table, removed: removed.clone(), added, change, reply };
         self.jobs.send(Job::Replace(replacement)).map_err(|_| Error::Closed)?;
         // Without an answer nobody knows: the outputs stay until vacuum sees whether a version names them.
-        let is_done = answer.recv().map_err(|_| Error::Closed)??;
+        let answer = answer.recv().map_err(|_| Error::Closed)?;
+        if let Err(error @ Error::TakenOver { .. }) = answer {
+            // Found out before anything was committed.
+            crate::segment::remove(&self.target(tenant, table), outputs.into_iter());
+            return Err(error);
+        }
+        let is_done = answer?;
         drop(flights);
         if !is_done {
             crate::segment::remove(&self.target(tenant, table), outputs.into_iter());
@@ -336,72 +371,132 @@ impl Maintenance {
         }
     }
 
-    /// Reads the inputs of a failed merge one by one: those that are damaged are left out from now on.
-    fn find_damaged(&self, table: &'static Table, merge: &Merge) {
-        for segment in &merge.inputs {
-            let read = examine::read_whole(&self.published.place.store, self.runtime.handle(), table, segment);
-            if let Err(fault @ (Fault::Missing | Fault::Damaged(_))) = read {
-                let is_new = self.runtime.block_on(self.published.damage.add(segment, fault.to_string()));
-                self.published.counters.damaged_segments.add(u64::from(is_new));
+    /// Segments that nobody reads for now: damaged ones, and those that the disk did not give a while ago.
+    fn left_alone(&mut self) -> HashSet<Path> {
+        self.unreadable.retain(|_, since| since.elapsed() < UNREADABLE_PAUSE);
+        let mut segments = self.published.damage.known().segments();
+        segments.extend(self.unreadable.keys().cloned());
+        segments
+    }
+
+    /// Reads segments one by one after something with them failed: those that are damaged or missing are left out of
+    /// snapshots from now on, those that the disk does not give are left alone for a while.
+    fn examine(&mut self, table: &'static Table, segments: &[Arc<SegmentMeta>]) {
+        for segment in segments {
+            match examine::read_whole(&self.published.place.store, self.runtime.handle(), table, segment) {
+                Ok(_) => {}
+                Err(fault @ (Fault::Missing | Fault::Damaged(_))) => {
+                    let is_new = self.runtime.block_on(self.published.damage.add(segment, fault.to_string()));
+                    self.published.counters.damaged_segments.add(u64::from(is_new));
+                }
+                Err(Fault::Unreadable(error)) => {
+                    tracing::error!(segment = %segment.path, error, "a segment cannot be read; it is left alone for a while");
+                    self.unreadable.insert(segment.path.clone(), Instant::now());
+                }
             }
         }
     }
 
     // Erasure.
 
-    /// Rewrites what is erased, a segment at a time; a mark goes when nothing holds its rows.
+    /// Rewrites what is erased, a segment at a time; a mark goes when nothing holds its rows, and not before
+    /// `erasure_hold_s`: what was computed from them before may still be on its way.
     fn erase(&mut self) -> Result<()> {
         let tenants = self.published.erasing_tenants();
-        self.clean.retain(|tenant, _| tenants.contains(tenant));
+        self.erasing.retain(|tenant, _| tenants.contains(tenant));
         for tenant in tenants {
             let erasures = self.published.erasures(&tenant);
             let names: Vec<String> = erasures.list().map(|erasure| erasure.id.clone()).collect();
             if !self.published.is_flushed_since(&names) {
                 continue;
             }
-            let clean = self.clean.entry(tenant.clone()).or_default();
-            if clean.0 != names {
-                *clean = (names.clone(), HashSet::new());
+            let erasing = self.erasing.entry(tenant.clone()).or_default();
+            if names.iter().any(|name| !erasing.seen.contains_key(name)) {
+                erasing.clean.clear();
             }
-            while let Some((table, segment)) = self.next_unclean(&tenant) {
-                if self.is_ending() {
-                    return Err(Error::Closed);
-                }
-                if self.holds_erased(table, &segment, &erasures)? {
-                    let (day, level) = (segment.day, segment.level);
-                    let rewrite = Merge { day, level, inputs: vec![Arc::clone(&segment)] };
-                    self.merge(&tenant, table, &rewrite, BACKLOG_MAX)?;
-                } else if let Some((_, clean)) = self.clean.get_mut(&tenant) {
-                    clean.insert(segment.path.clone());
-                }
-            }
+            erasing.seen.retain(|name, _| names.contains(name));
             for name in &names {
+                erasing.seen.entry(name.clone()).or_insert_with(Instant::now);
+            }
+            if !self.rewrite(&tenant, &erasures)? {
+                continue;
+            }
+            let hold = Duration::from_secs(self.published.config.erasure_hold_s);
+            let Some(erasing) = self.erasing.get(&tenant) else { continue };
+            let is_over = |name: &String| erasing.seen.get(name).is_some_and(|seen| seen.elapsed() >= hold);
+            let done: Vec<String> = names.into_iter().filter(is_over).collect();
+            if done.is_empty() {
+                continue;
+            }
+            for name in &done {
                 self.runtime.block_on(erasure::remove(&*self.published.place.store, &tenant, name))?;
             }
-            self.published.change_erasures(&tenant, |list| list.retain(|erasure| !names.contains(&erasure.id)));
-            tracing::info!(%tenant, erasures = names.len(), "what was erased is in no segment any more");
+            self.published.change_erasures(&tenant, |list| list.retain(|erasure| !done.contains(&erasure.id)));
+            tracing::info!(%tenant, erasures = done.len(), "what was erased is in no segment any more");
         }
         Ok(())
     }
 
-    /// A live segment that nobody has looked at for the marks at hand.
-    fn next_unclean(&self, tenant: &TenantId) -> Option<(&'static Table, Arc<SegmentMeta>)> {
-        let (_, clean) = self.clean.get(tenant)?;
-        let view = self.published.view(tenant)?;
-        let mut unclean = TABLES.iter().copied().flat_map(|table| {
+    /// Rewrites the segments of a tenant that hold erased rows. False when some cannot be read: their rows could come
+    /// back when the files are restored, so the marks stay until they are, or until the segments expire.
+    fn rewrite(&mut self, tenant: &TenantId, erasures: &Erasures) -> Result<bool> {
+        loop {
+            let skip = self.left_alone();
+            let (next, n_skipped) = self.next_unclean(tenant, &skip);
+            let Some((table, segment)) = next else { return Ok(n_skipped == 0) };
+            if self.is_ending() {
+                return Err(Error::Closed);
+            }
+            let (day, level) = (segment.day, segment.level);
+            let rewritten = match self.holds_erased(table, &segment, erasures) {
+                Ok(true) => {
+                    let rewrite = Merge { day, level, inputs: vec![Arc::clone(&segment)] };
+                    self.merge(tenant, table, &rewrite, BACKLOG_MAX)
+                }
+                Ok(false) => {
+                    if let Some(erasing) = self.erasing.get_mut(tenant) {
+                        erasing.clean.insert(segment.path.clone());
+                    }
+                    Ok(())
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = rewritten {
+                if may_be_in_a_file(&error) {
+                    self.examine(table, std::slice::from_ref(&segment));
+                }
+                if !self.left_alone().contains(&segment.path) {
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// A live segment that nobody has looked at for the marks at hand, and how many had to be skipped.
+    fn next_unclean(
+        &self,
+        tenant: &TenantId,
+        skip: &HashSet<Path>,
+    ) -> (Option<(&'static Table, Arc<SegmentMeta>)>, usize) {
+        let (Some(erasing), Some(view)) = (self.erasing.get(tenant), self.published.view(tenant)) else {
+            return (None, 0);
+        };
+        let live = TABLES.iter().copied().flat_map(|table| {
             let segments = view.tables[table.index()].segments.iter();
-            segments.filter(|segment| !clean.contains(&segment.path)).map(move |segment| (table, Arc::clone(segment)))
+            segments.map(move |segment| (table, Arc::clone(segment)))
         });
-        unclean.next()
+        let (skipped, readable): (Vec<_>, Vec<_>) = live.partition(|(_, segment)| skip.contains(&segment.path));
+        (readable.into_iter().find(|(_, segment)| !erasing.clean.contains(&segment.path)), skipped.len())
     }
 
     fn holds_erased(&self, table: &'static Table, segment: &Arc<SegmentMeta>, erasures: &Erasures) -> Result<bool> {
         let columns = erasures.columns(table);
-        if columns.is_empty() || self.published.damage.known().holds(&segment.path) {
+        if columns.is_empty() {
             return Ok(false);
         }
-        // Whole traces: mostly the index can say no.
-        if let (Some(traces), Some(_)) = (erasures.traces(), table.column(By::Trace.column())) {
+        // Whole traces: mostly the index can say no. Derived rows name traces in further columns.
+        if let (Some(traces), Some(_), false) = (erasures.traces(), table.column(By::Trace.column()), table.is_derived)
+        {
             let segments = [Arc::clone(segment)];
             let mut may_hold = false;
             for trace in traces {
@@ -413,13 +508,20 @@ impl Maintenance {
             }
         }
         let (store, runtime) = (&self.published.place.store, self.runtime.handle());
-        let mut scan = SegmentScan::open(store, runtime, table, segment, columns, LOOK_ROWS)?;
-        while let Some(rows) = scan.next()? {
-            if erasures.visible(&rows).is_some() {
-                return Ok(true);
+        let looking = std::panic::AssertUnwindSafe(|| {
+            let mut scan = SegmentScan::open(store, runtime, table, segment, columns, LOOK_ROWS)?;
+            while let Some(rows) = scan.next()? {
+                if erasures.visible(&rows).is_some() {
+                    return Ok(true);
+                }
             }
-        }
-        Ok(false)
+            Ok(false)
+        });
+        // A damaged file can make a decoder panic (arrow-rs#9742): a failure like any other.
+        std::panic::catch_unwind(looking).unwrap_or_else(|_| {
+            let (path, detail) = (segment.path.to_string().into(), "the decoder panicked".to_owned());
+            Err(Error::Damaged { path, detail })
+        })
     }
 
     // Retention and vacuum.
@@ -488,6 +590,9 @@ impl Maintenance {
             // What the log says, not only what this process believes.
             let log = self.runtime.block_on(TableLog::open(place, tenant, table))?;
             named.extend(log.segments.iter().map(|segment| segment.path.clone()));
+            // What is older than the log is not known to be needless: the log was lost, or not copied with it.
+            let first = log.begun.0.saturating_sub(LOG_SLACK_NANOS);
+            listed.retain(|file| paths::parse_segment(file).0.0 >= first);
         }
         let grace = Duration::from_secs(self.published.config.vacuum_grace_s);
         let due = self.vacuum.due(&prefix, &listed, &in_flight, &named, self.started.elapsed(), grace);
@@ -505,7 +610,7 @@ impl Maintenance {
     }
 }
 
-/// Errors that come from what stands in a file.
-const fn is_damage(error: &Error) -> bool {
-    matches!(error, Error::Damaged { .. } | Error::Parquet(_) | Error::Arrow(_))
+/// Errors that may come from what stands in a file, or from a file that is not there.
+const fn may_be_in_a_file(error: &Error) -> bool {
+    matches!(error, Error::Damaged { .. } | Error::Parquet(_) | Error::Arrow(_) | Error::ObjectStore(_))
 }

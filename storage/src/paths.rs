@@ -85,9 +85,10 @@ pub(crate) fn new_segment(day: i32, level: u8) -> String {
     if level == 0 { format!("{partition}/{id}.parquet") } else { format!("{partition}/{id}-L{level}.parquet") }
 }
 
-/// When a segment was made and its level, by its name; the beginning of time and 0 for other names.
+/// When a segment, or the segment of an index, was made and its level, by its name; the beginning of time and 0 for other names.
 pub(crate) fn parse_segment(segment: &Path) -> (UnixNanos, u8) {
-    let name = segment.filename().and_then(|name| name.strip_suffix(".parquet")).unwrap_or_default();
+    let name = segment.filename().unwrap_or_default();
+    let name = name.strip_suffix(".parquet").or_else(|| name.strip_suffix(".tix")).unwrap_or_default();
     let (id, level) = name.split_once("-L").unwrap_or((name, "0"));
     let made = uuid::Uuid::parse_str(id).ok().and_then(|id| id.get_timestamp()).map(|made| made.to_unix());
     let nanos =

@@ -19,7 +19,7 @@ use crate::maintenance::Upkeep;
 use crate::metrics::Counters;
 use crate::place::Place;
 use crate::segment::InFlight;
-use crate::snapshot::{Snapshot, TableSnapshot};
+use crate::snapshot::{SegmentMeta, Snapshot, TableSnapshot};
 use crate::table::Table;
 
 /// State shared by the handles and the tasks of storage. Views are stored by the writer only.
@@ -196,17 +196,21 @@ impl Published {
         let damage = self.damage.known();
         // First what is hidden, then the rows: a mark goes only after the rows without it were published.
         let erasures = self.erasures(tenant);
-        let reasons: Vec<String> = replay.into_iter().chain(damage.reason(tenant)).collect();
         let tables = self
             .view(tenant)
             .map(|view| view.tables.iter().filter_map(|table| table.snapshot(&self.indexes, &erasures)).collect());
         let mut tables: Vec<TableSnapshot> = tables.unwrap_or_default();
+        let (mut n_damaged, mut n_missing) = (0, 0);
         if !damage.has_no_segments() {
             for table in &mut tables {
-                table.segments =
-                    table.segments.iter().filter(|segment| !damage.holds(&segment.path)).cloned().collect();
+                let is_damaged = |segment: &&Arc<SegmentMeta>| damage.holds(&segment.path);
+                let (damaged, whole): (Vec<_>, Vec<_>) = table.segments.iter().partition(is_damaged);
+                n_damaged += damaged.len();
+                n_missing += damaged.iter().map(|segment| segment.n_rows).sum::<u64>();
+                table.segments = whole.into_iter().cloned().collect();
             }
         }
+        let reasons: Vec<String> = replay.into_iter().chain(damage.reason(tenant, n_damaged, n_missing)).collect();
         let incomplete = (!reasons.is_empty()).then(|| reasons.join("; "));
         Snapshot { tables, store: Arc::clone(&self.place.store), incomplete }
     }

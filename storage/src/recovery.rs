@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt};
 use model::TenantId;
 use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -149,24 +150,33 @@ pub(crate) fn insist_on_whole(place: &Place) -> Result<()> {
     Ok(())
 }
 
+/// Tenants that have a directory: tables, or something that was erased before the first of them was written.
+///
+/// # Errors
+/// [`Error::Open`] when the place cannot be listed.
+pub(crate) async fn tenants(place: &Place) -> Result<Vec<TenantId>> {
+    let found = place.store.list_with_delimiter(Some(&paths::tenants())).await;
+    let dirs = found.map_err(|error| not_listed(place, &error))?.common_prefixes;
+    Ok(dirs.iter().filter_map(|dir| TenantId::new(dir.filename()?)).collect())
+}
+
 /// Tables that tenants have, by the names of their directories.
 ///
 /// # Errors
 /// [`Error::Open`] when the place cannot be listed.
 pub(crate) async fn tables(place: &Place) -> Result<Vec<(TenantId, &'static Table)>> {
-    let refuse = |error: object_store::Error| Error::Open {
-        path: place.name.clone(),
-        detail: format!("cannot list its tables: {error}"),
-    };
     let mut found = Vec::new();
-    let tenants = place.store.list_with_delimiter(Some(&paths::tenants())).await.map_err(refuse)?;
-    for dir in tenants.common_prefixes {
-        let Some(tenant) = dir.filename().and_then(TenantId::new) else { continue };
-        let tables = place.store.list_with_delimiter(Some(&dir)).await.map_err(refuse)?;
+    for tenant in tenants(place).await? {
+        let dir = Path::from(format!("{}/{tenant}", paths::TENANTS_DIR));
+        let tables = place.store.list_with_delimiter(Some(&dir)).await.map_err(|error| not_listed(place, &error))?;
         let names = tables.common_prefixes.iter().filter_map(|table| Table::by_name(table.filename()?));
         found.extend(names.map(|table| (tenant.clone(), table)));
     }
     Ok(found)
+}
+
+fn not_listed(place: &Place, error: &object_store::Error) -> Error {
+    Error::Open { path: place.name.clone(), detail: format!("cannot list its tables: {error}") }
 }
 
 /// Replays old files in order and hands their rows to the writer.

@@ -19,7 +19,7 @@ mod writer;
 pub(crate) use gather::{Run, gather_runs};
 pub(crate) use layout::ROW_GROUP_ROWS;
 pub(crate) use order::sorted;
-pub(crate) use scan::SegmentScan;
+pub(crate) use scan::{SegmentScan, column_bytes};
 pub(crate) use writer::{InFlight, SegmentWriter, Target, Written, remove, write};
 
 #[cfg(test)]

@@ -64,6 +64,8 @@ pub(crate) struct TableLog {
     pub segments: Arc<[Arc<SegmentMeta>]>,
     /// Rows of WAL records up to this sequence are in segments.
     pub covered: u64,
+    /// When the log was begun; the end of time while it was not, or when it does not say.
+    pub begun: UnixNanos,
     /// The state in memory may be behind the disk: a commit failed half-way.
     is_stale: bool,
     /// Asked before each commit, where another process can take over.
@@ -87,6 +89,7 @@ impl TableLog {
             version: -1,
             segments: Arc::from([]),
             covered: 0,
+            begun: UnixNanos(i64::MAX),
             is_stale: false,
             ownership: place.ownership.clone(),
         };
@@ -134,6 +137,8 @@ impl TableLog {
             .await
             .map_err(failed)?;
         self.version = i64::try_from(state.version()).unwrap_or(i64::MAX);
+        let begun_ms = state.metadata().created_time().unwrap_or(i64::MAX);
+        self.begun = UnixNanos(begun_ms.saturating_mul(UnixNanos::SECOND / 1000));
         self.covered = covered.and_then(|covered| u64::try_from(covered).ok()).unwrap_or_default();
         self.segments = segments.into();
         self.is_stale = false;

@@ -29,7 +29,14 @@ pub(crate) fn place_in(dir: &TempDir) -> place::Place {
 }
 
 async fn open(config: &Config) -> Storage {
-    Storage::open(config.clone(), Arc::new(SystemClock)).await.expect("the directory can be opened")
+    loop {
+        match Storage::open(config.clone(), Arc::new(SystemClock)).await {
+            Ok(storage) => return storage,
+            // The threads of one that was dropped are about to end: it was this process, so the system keeps its lock.
+            Err(Error::InUse { .. }) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(error) => panic!("the directory can be opened: {error}"),
+        }
+    }
 }
 
 /// Waits until replay has ended.

@@ -51,9 +51,12 @@ pub struct Ended {
 }
 
 impl Collector {
-    /// A collector whose buffer becomes segments every second, so that a short test sees commits and replays.
+    /// A collector whose buffer becomes segments every second, which are merged and vacuumed at once, so that a short
+    /// test sees commits, merges and replays.
     pub fn with_fast_flush() -> Self {
-        Self { config: "[storage]\nbuffer_age_max_s = 1\nwal_file_bytes = 1048576\n".to_owned(), ..Self::default() }
+        let config = "[storage]\nbuffer_age_max_s = 1\nwal_file_bytes = 1048576\ncompaction_wait_s = 1\n\
+                      maintenance_every_s = 1\nvacuum_grace_s = 2\n";
+        Self { config: config.to_owned(), ..Self::default() }
     }
 
     /// Starts it in a new folder and waits until it is ready.

@@ -218,6 +218,57 @@ async fn d9_a_commit_prepared_before_the_takeover_is_refused() {
     assert_eq!(visible(&newer).await, (0..10).collect::<Vec<_>>());
 }
 
+/// Merges, erasure and vacuum work without a disk. A writer that was taken over merges nothing and removes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d9_maintenance_of_a_bucket_ends_with_the_right_to_write() {
+    let store = Faulty::default();
+    let config = Config {
+        compaction: false,
+        vacuum_grace_s: 0,
+        erasure_hold_s: 0,
+        maintenance_every_s: 1000,
+        retention_days: 20_000,
+        ..config()
+    };
+    let parquet = async || {
+        let names = names(&store, "tenants").await;
+        names.into_iter().filter(|name| name.ends_with(".parquet") && !name.contains("_delta_log")).count()
+    };
+    for n in 0..5 {
+        let storage = open_with(&store, config.clone()).await;
+        append(&storage, n * 10..n * 10 + 10).await.expect("it is taken");
+        storage.close().await.expect("it closes");
+    }
+    let storage = open_with(&store, config.clone()).await;
+    assert_eq!(storage.reader().status().segments_by_level, [5, 0, 0]);
+    storage.maintainer().compact().await;
+    assert_eq!(storage.reader().status().segments_by_level, [0, 1, 0]);
+    storage.maintainer().look_around().await;
+    assert_eq!((visible(&storage).await, parquet().await), ((0..50).collect::<Vec<_>>(), 1));
+    let trace = model::TraceId::from_bytes(&crate::tests::rows::trace_id(3)).expect("not zero");
+    storage.maintainer().erase(&tenant(), crate::Erase::trace(trace)).await.expect("it is marked");
+    while storage.reader().status().maintenance.erasures > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let left: Vec<u64> = (0..30).chain(40..50).collect();
+    assert_eq!(visible(&storage).await, left);
+    storage.close().await.expect("it closes");
+
+    for n in 5..8 {
+        let storage = open_with(&store, config.clone()).await;
+        append(&storage, n * 10..n * 10 + 10).await.expect("it is taken");
+        storage.close().await.expect("it closes");
+    }
+    let paused = open_with(&store, config.clone()).await;
+    let newer = open_with(&store, config.clone()).await;
+    let before = names(&store, "tenants").await;
+    paused.maintainer().compact().await;
+    paused.maintainer().look_around().await;
+    assert_eq!(paused.reader().status().counts.merges, 0);
+    assert_eq!(names(&store, "tenants").await, before, "nothing was committed, left or removed");
+    assert_eq!(visible(&newer).await, left.into_iter().chain(50..80).collect::<Vec<_>>());
+}
+
 /// A refusal is tried again, a lost answer is found out: one acknowledgement, one copy of the rows.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f21_lost_answers_and_refusals_are_sorted_out() {

@@ -20,7 +20,7 @@ use parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
 
 use super::layout::sorting;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::snapshot::SegmentMeta;
 use crate::table::{Need, Table};
 
@@ -34,6 +34,7 @@ pub(crate) struct SegmentScan {
     table: &'static Table,
     /// Positions in the table of the columns that are read.
     columns: Vec<usize>,
+    file: Arc<File>,
     rows: ParquetRecordBatchReader,
     is_sorted: bool,
 }
@@ -48,7 +49,7 @@ impl SegmentScan {
     /// Opens a segment for these columns of its table, by position, in batches of at most `batch_rows` rows.
     ///
     /// # Errors
-    /// When the file cannot be read or is no Parquet.
+    /// [`Error::ObjectStore`] when the file cannot be read, others when it is no Parquet.
     pub(crate) fn open(
         store: &Arc<dyn ObjectStore>,
         runtime: &Handle,
@@ -63,10 +64,15 @@ impl SegmentScan {
             path: segment.path.clone(),
             size: segment.size_bytes,
             pieces: Mutex::default(),
+            refused: Mutex::default(),
         });
-        let chunks = Chunks(Arc::clone(&file));
-        let tail = file.size.saturating_sub(TAIL_BYTES)..file.size;
-        file.plan(vec![vec![tail]]);
+        let opened = Self::open_file(&file, table, columns, batch_rows);
+        opened.map_err(|error| file.refused().unwrap_or(error))
+    }
+
+    fn open_file(file: &Arc<File>, table: &'static Table, columns: Vec<usize>, batch_rows: usize) -> Result<Self> {
+        let chunks = Chunks(Arc::clone(file));
+        file.plan_tail();
         let metadata = ArrowReaderMetadata::load(&chunks, Default::default())?;
         let names = columns.iter().map(|column| table.columns()[*column].name);
         let mask = ProjectionMask::columns(metadata.parquet_schema(), names);
@@ -76,7 +82,7 @@ impl SegmentScan {
             .with_projection(mask)
             .with_batch_size(batch_rows)
             .build()?;
-        Ok(Self { table, columns, rows, is_sorted })
+        Ok(Self { table, columns, file: Arc::clone(file), rows, is_sorted })
     }
 
     /// Whether the file says that it has the table's sort order.
@@ -87,10 +93,11 @@ impl SegmentScan {
     /// The next rows, with the asked columns in the table's types: columns that the file does not have are null.
     ///
     /// # Errors
-    /// When the file cannot be read or is damaged.
+    /// [`Error::ObjectStore`] when the file cannot be read, others when it is damaged.
     pub(crate) fn next(&mut self) -> Result<Option<RecordBatch>> {
         let Some(rows) = self.rows.next() else { return Ok(None) };
-        let rows = rows?;
+        // Decoders wrap what the store said in words of their own.
+        let rows = rows.map_err(|error| self.file.refused().unwrap_or(error.into()))?;
         let schema = Arc::new(self.table.schema().project(&self.columns)?);
         let arrays = self.columns.iter().zip(schema.fields()).map(|(column, field)| {
             let declared = &self.table.columns()[*column];
@@ -105,6 +112,41 @@ impl SegmentScan {
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
         Ok(Some(RecordBatch::try_new_with_options(schema, arrays, &options)?))
     }
+}
+
+/// Bytes of a segment by top-level column, compressed and not, in the order of the file.
+///
+/// # Errors
+/// As [`SegmentScan::open`].
+pub(crate) fn column_bytes(
+    store: &Arc<dyn ObjectStore>,
+    runtime: &Handle,
+    segment: &SegmentMeta,
+) -> Result<Vec<(String, u64, u64)>> {
+    let file = Arc::new(File {
+        store: Arc::clone(store),
+        runtime: runtime.clone(),
+        path: segment.path.clone(),
+        size: segment.size_bytes,
+        pieces: Mutex::default(),
+        refused: Mutex::default(),
+    });
+    file.plan_tail();
+    let loaded = ArrowReaderMetadata::load(&Chunks(Arc::clone(&file)), Default::default());
+    let metadata = loaded.map_err(|error| file.refused().unwrap_or(error.into()))?;
+    let mut columns: Vec<(String, u64, u64)> = Vec::new();
+    for leaf in metadata.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+        let name = leaf.column_path().parts().first().cloned().unwrap_or_default();
+        let bytes = [leaf.compressed_size(), leaf.uncompressed_size()].map(|n| u64::try_from(n).unwrap_or_default());
+        match columns.iter_mut().find(|(other, ..)| *other == name) {
+            Some((_, compressed, plain)) => {
+                *compressed += bytes[0];
+                *plain += bytes[1];
+            }
+            None => columns.push((name, bytes[0], bytes[1])),
+        }
+    }
+    Ok(columns)
 }
 
 fn is_sorted(table: &'static Table, metadata: &ParquetMetaData) -> bool {
@@ -150,6 +192,8 @@ struct File {
     path: Path,
     size: u64,
     pieces: Mutex<Pieces>,
+    /// What the store said when it did not give bytes: then nothing is known about the file.
+    refused: Mutex<Option<object_store::Error>>,
 }
 
 /// Pieces by row group, and those in memory.
@@ -167,6 +211,11 @@ impl File {
         *self.pieces() = Pieces { planned, read: Vec::new() };
     }
 
+    /// The footer comes first.
+    fn plan_tail(&self) {
+        self.plan(vec![vec![self.size.saturating_sub(TAIL_BYTES)..self.size]]);
+    }
+
     /// The piece around `start`, from there on: at least `length` bytes, more when there are.
     fn from(&self, start: u64, length: u64) -> Result<Bytes, ParquetError> {
         let covers = |range: &Range<u64>| range.start <= start && start + length <= range.end;
@@ -179,7 +228,11 @@ impl File {
         };
         let range = planned.as_ref().map_or(start..start + length, |(_, range)| range.clone());
         let reading = self.store.get_ranges(&self.path, std::slice::from_ref(&range));
-        let read = self.runtime.block_on(reading).map_err(|error| ParquetError::External(Box::new(error)))?;
+        let read = self.runtime.block_on(reading).map_err(|error| {
+            let told = ParquetError::General(error.to_string());
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            told
+        })?;
         let bytes = read.into_iter().next().unwrap_or_default();
         if (bytes.len() as u64) < range.end - range.start {
             return Err(ParquetError::EOF(format!("{}: fewer bytes than expected", self.path)));
@@ -190,6 +243,11 @@ impl File {
             pieces.read.push((group, range.clone(), bytes.clone()));
         }
         Ok(bytes.slice((start - range.start) as usize..))
+    }
+
+    /// The error of the store that made reading fail; `None` when the store gave everything.
+    fn refused(&self) -> Option<Error> {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).take().map(Error::ObjectStore)
     }
 
     /// Held for list accesses, never across reads.

@@ -2,8 +2,16 @@
 //! must be there once, whatever happened.
 //!
 //! Each seed runs several processes on one [`SimulatedDisk`]. A process opens storage, must show everything that was
-//! acknowledged before, takes appends of several tenants and tables while the buffer is flushed again and again, and
-//! is ended by a crash at a random call of the disk, or in order. In some processes the disk also fails or is full.
+//! acknowledged before, takes appends of several tenants and tables while the buffer is flushed, segments are merged,
+//! old days expire, traces are erased and files vacuumed again and again, and is ended by a crash at a random call of the
+//! disk, or in order. In some processes the disk also fails or is full.
+//!
+//! | rows                | must be there                                                          |
+//! |---------------------|------------------------------------------------------------------------|
+//! | acknowledged        | whole and once                                                         |
+//! | not acknowledged    | whole and once, or not at all                                          |
+//! | of an expired day   | the same, or gone for good                                             |
+//! | of an erased trace  | hidden from the moment that erasing was acknowledged, and never back   |
 //!
 //! The threads of storage are real, so that a seed decides what happens at which call of the disk, not which thread
 //! makes the call: a failure prints the seed and the last calls. `HODOSCOPE_SEEDS` sets the number of seeds,
@@ -12,6 +20,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use arrow::array::{ArrayRef, Int64Array};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -25,7 +34,12 @@ const SEEDS: u64 = 60;
 /// Distance between the first numbers of two batches.
 const BATCH: u64 = 1000;
 /// An append that takes so long has been forgotten.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The first rows of an append, which are one trace and can be erased.
+const TRACE: u64 = 10;
+/// Days after which rows expire.
+const RETENTION_DAYS: u32 = 30;
 
 /// One append: rows of both tables, or of one.
 #[derive(Clone, Debug)]
@@ -34,6 +48,43 @@ struct Entry {
     n_spans: u64,
     n_logs: u64,
     is_acknowledged: bool,
+    /// Its spans are of a day that may expire.
+    is_old: bool,
+    /// They were seen to have expired.
+    is_expired: bool,
+    erased: Erased,
+}
+
+/// Whether the spans of an append's first trace are erased.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Erased {
+    No,
+    /// The answer never came.
+    Perhaps,
+    Yes,
+}
+
+impl Entry {
+    /// Rows that may be found in a table; `None` for no rows at all when `rows` is empty.
+    fn may_be(&self, table: &table::Table, rows: &[u64]) -> bool {
+        let n = if table == &SPANS { self.n_spans } else { self.n_logs };
+        let is_from = |first: u64| rows.iter().copied().eq(first.min(n)..n);
+        if table != &SPANS {
+            return is_from(0);
+        }
+        match self.erased {
+            Erased::No => is_from(0),
+            Erased::Perhaps => is_from(0) || is_from(TRACE),
+            Erased::Yes => is_from(TRACE),
+        }
+    }
+
+    /// True when rows must be found in a table.
+    fn must_be(&self, table: &table::Table) -> bool {
+        let n = if table == &SPANS { self.n_spans } else { self.n_logs };
+        let may_be_gone = table == &SPANS && (self.is_old || (self.erased != Erased::No && n <= TRACE));
+        self.is_acknowledged && n > 0 && !may_be_gone
+    }
 }
 
 /// Appends by number.
@@ -48,6 +99,10 @@ struct World {
     /// Most worlds are small, so that there can be many.
     has_other_tenant: bool,
     n_crashes: u64,
+    n_merges: u64,
+    n_expired: u64,
+    n_erased: u64,
+    n_vacuumed: u64,
 }
 
 fn setting(name: &str) -> Option<u64> {
@@ -59,7 +114,19 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let has_other_tenant = rng.random_bool(0.25);
         let disk = SimulatedDisk::new(seed);
-        Self { seed, rng, disk, ledger: Ledger::new(), next: 1, has_other_tenant, n_crashes: 0 }
+        Self {
+            seed,
+            rng,
+            disk,
+            ledger: Ledger::new(),
+            next: 1,
+            has_other_tenant,
+            n_crashes: 0,
+            n_merges: 0,
+            n_expired: 0,
+            n_erased: 0,
+            n_vacuumed: 0,
+        }
     }
 
     /// Small limits, so that a process sees flushes, many WAL files and refused appends.
@@ -69,6 +136,11 @@ impl World {
             group_commit_ms: 0,
             wal_file_bytes: [3_000, 20_000, 128 << 20][self.rng.random_range(0..3)],
             buffer_bytes_max: [10_000, 40_000, 400_000][self.rng.random_range(0..3)],
+            retention_days: RETENTION_DAYS,
+            compaction_wait_s: 0,
+            vacuum_grace_s: 0,
+            erasure_hold_s: 0,
+            disk_reserve_bytes: [0, 0, 20_000][self.rng.random_range(0..3)],
             ..Config::default()
         }
     }
@@ -117,7 +189,19 @@ impl World {
         self.disk.pause(false);
         self.disk.set_faults(faults);
         let n_appends = self.rng.random_range(1..25);
+        let stop = CancellationToken::new();
+        let upkeep = tokio::spawn(keep_up(storage.maintainer(), self.rng.random(), stop.clone()));
         self.load(&storage, n_appends).await;
+        stop.cancel();
+        // Also after a crash: who waits for maintenance hears from it.
+        if tokio::time::timeout(PATIENCE, upkeep).await.is_err() {
+            self.fail("maintenance does not answer");
+        }
+        let counts = storage.reader().status().counts;
+        self.n_merges += counts.merges;
+        self.n_expired += counts.expired_segments;
+        self.n_erased += counts.erased_rows;
+        self.n_vacuumed += counts.vacuumed_files;
         if self.rng.random_bool(0.3) {
             self.disk.pause(true);
             self.check(&storage).await;
@@ -189,6 +273,9 @@ impl World {
         while left > 0 && !self.disk.is_crashed() {
             let n_at_once = self.rng.random_range(1..=left.min(6));
             left -= n_at_once;
+            if self.rng.random_bool(0.15) {
+                self.erase(storage).await;
+            }
             let appends: Vec<_> = (0..n_at_once).map(|_| self.append(storage)).collect();
             for (number, result) in futures::future::join_all(appends).await {
                 let entry = self.ledger.get_mut(&number).expect("it was written down");
@@ -198,6 +285,26 @@ impl World {
                     Err(_) => self.fail(&format!("append {number} is never answered")),
                 }
             }
+        }
+    }
+
+    /// Erases the first trace of an append that was acknowledged.
+    async fn erase(&mut self, storage: &Storage) {
+        let known: Vec<u64> = self
+            .ledger
+            .iter()
+            .filter(|(_, entry)| entry.is_acknowledged && entry.n_spans > 0 && entry.erased == Erased::No)
+            .map(|(number, _)| *number)
+            .collect();
+        if known.is_empty() {
+            return;
+        }
+        let number = known[self.rng.random_range(0..known.len())];
+        let entry = self.ledger.get_mut(&number).expect("it was chosen from there");
+        entry.erased = Erased::Perhaps;
+        let trace = model::TraceId::from_bytes(&rows::trace_id(number * BATCH / TRACE)).expect("not zero");
+        if storage.maintainer().erase(&entry.tenant, Erase::trace(trace)).await.is_ok() {
+            entry.erased = Erased::Yes;
         }
     }
 
@@ -214,10 +321,22 @@ impl World {
         let n_spans = self.rng.random_range(0..if large { 300 } else { 12 });
         let n_logs = if n_spans == 0 { 3 } else { self.rng.random_range(0_u64..8).saturating_sub(4) };
         let first = number * BATCH;
-        // Some rows of yesterday: another partition.
-        let day = rows::DAY_START - i64::from(self.rng.random_bool(0.05)) * UnixNanos::DAY;
-        let batches = vec![rows::spans_at(first..first + n_spans, day), rows::numbered_logs(first..first + n_logs)];
-        self.ledger.insert(number, Entry { tenant: tenant.clone(), n_spans, n_logs, is_acknowledged: false });
+        // Some rows of yesterday, some of a day that expires: other partitions.
+        let days_ago = match self.rng.random_range(0..20) {
+            0 => 1,
+            1 | 2 => i64::from(RETENTION_DAYS) + 10,
+            _ => 0,
+        };
+        let today = i64::from(SystemClock.now().day()) * UnixNanos::DAY;
+        // An append's spans are of one day: they are there together, or not.
+        let day = today - days_ago * UnixNanos::DAY;
+        let spans = rows::spans_at(first..first + n_spans, day);
+        let logs = rows::numbered_logs(first..first + n_logs);
+        let batches = vec![at(&SPANS, &spans, day), at(&LOGS, &logs, today)];
+        let is_old = days_ago > i64::from(RETENTION_DAYS);
+        let (erased, is_expired, is_acknowledged) = (Erased::No, false, false);
+        let entry = Entry { tenant: tenant.clone(), n_spans, n_logs, is_acknowledged, is_old, is_expired, erased };
+        self.ledger.insert(number, entry);
         let appender = storage.appender();
         async move { (number, tokio::time::timeout(PATIENCE, appender.append(&tenant, batches)).await) }
     }
@@ -232,7 +351,7 @@ impl World {
             if let Some(reason) = &snapshot.incomplete {
                 self.fail(&format!("a snapshot is incomplete, and nothing was damaged: {reason}"));
             }
-            for (table, n) in [(&SPANS, (|entry| entry.n_spans) as fn(&Entry) -> u64), (&LOGS, |entry| entry.n_logs)] {
+            for table in [&SPANS, &LOGS] {
                 let ids = match self.stored(&snapshot, table).await {
                     Ok(ids) => ids,
                     Err(error) => self.fail(&format!("{} of {tenant} cannot be read: {error}", table.name)),
@@ -244,13 +363,26 @@ impl World {
                     let Some(entry) = self.ledger.get(number).filter(|entry| entry.tenant == tenant) else {
                         self.fail(&format!("{} of append {number} were never sent by {tenant}", table.name));
                     };
-                    if *rows != (0..n(entry)).collect::<Vec<_>>() {
+                    if !entry.may_be(table, rows) {
                         self.fail(&format!("{} of append {number}: {entry:?} and stored {rows:?}", table.name));
                     }
+                    if entry.is_expired && table == &SPANS {
+                        self.fail(&format!("{} of append {number} had expired and are back: {entry:?}", table.name));
+                    }
                 }
-                let wanted = self.ledger.iter().filter(|(_, entry)| entry.tenant == tenant && n(entry) > 0);
-                for (number, entry) in wanted.filter(|(_, entry)| entry.is_acknowledged) {
-                    if !found.contains_key(number) {
+                let missing: Vec<u64> = self
+                    .ledger
+                    .iter()
+                    .filter(|(number, entry)| entry.tenant == tenant && !found.contains_key(*number))
+                    .map(|(number, _)| *number)
+                    .collect();
+                for number in missing {
+                    let Some(entry) = self.ledger.get_mut(&number) else { continue };
+                    // Gone for good: before, what was acknowledged was there.
+                    let is_plain = entry.is_acknowledged && entry.erased == Erased::No && entry.n_spans > 0;
+                    entry.is_expired |= table == &SPANS && entry.is_old && is_plain;
+                    if entry.must_be(table) {
+                        let entry = entry.clone();
                         self.fail(&format!("{} of append {number} are lost: {entry:?}", table.name));
                     }
                 }
@@ -262,24 +394,54 @@ impl World {
     /// Numbers of all rows of a table.
     async fn stored(&self, snapshot: &Snapshot, table: &'static table::Table) -> Result<Vec<u64>> {
         let Some(entry) = snapshot.table(table) else { return Ok(Vec::new()) };
-        let mut ids: Vec<u64> = entry.buffer.iter().flat_map(|rows| span_ids(&rows.records)).collect();
+        let erasures = entry.erasures.clone();
+        let buffered = entry.buffer.iter().filter_map(|rows| erasures.keep(rows.records.clone()));
+        let mut ids: Vec<u64> = buffered.flat_map(|rows| span_ids(&rows)).collect();
         let (store, segments, runtime) = (Arc::clone(&snapshot.store), Arc::clone(&entry.segments), Handle::current());
-        let (column, _) = table.column("span_id").expect("both tables have it");
+        let columns = ["trace_id", "span_id"].map(|name| table.column(name).expect("both tables have it").0);
         let reading = tokio::task::spawn_blocking(move || {
             let mut ids = Vec::new();
             for segment in segments.iter() {
-                let before = ids.len();
-                let mut scan = SegmentScan::open(&store, &runtime, table, segment, vec![column], 10_000)?;
+                let mut n_rows = 0;
+                let mut scan = SegmentScan::open(&store, &runtime, table, segment, columns.to_vec(), 10_000)?;
                 while let Some(rows) = scan.next()? {
-                    ids.extend(span_ids(&rows));
+                    n_rows += rows.num_rows() as u64;
+                    ids.extend(erasures.keep(rows).iter().flat_map(span_ids));
                 }
-                assert_eq!((ids.len() - before) as u64, segment.n_rows, "{}", segment.path);
+                assert_eq!(n_rows, segment.n_rows, "{}", segment.path);
             }
             Ok::<_, Error>(ids)
         });
         ids.extend(reading.await.expect("reading does not panic")?);
         Ok(ids)
     }
+}
+
+/// Gives orders to maintenance, as fast as it follows them, or with pauses.
+async fn keep_up(maintainer: Maintainer, seed: u64, stop: CancellationToken) {
+    let mut rng = StdRng::seed_from_u64(seed);
+    while !stop.is_cancelled() {
+        match rng.random_range(0..4) {
+            0 => {
+                // Nothing expires before two readings of the clock agree.
+                maintainer.look_around().await;
+                maintainer.look_around().await;
+            }
+            1 | 2 => maintainer.compact().await,
+            _ => tokio::time::sleep(Duration::from_millis(rng.random_range(0..8))).await,
+        }
+    }
+}
+
+/// The same rows, a millisecond apart from this moment on, each arrived when it was made: then its day is that of its
+/// time.
+fn at(table: &'static table::Table, batch: &Batch, start: i64) -> Batch {
+    let times = (0..batch.n_rows() as i64).map(|n| start + n * 1_000_000);
+    let times: ArrayRef = Arc::new(times.collect::<Int64Array>());
+    rows::batch(table, batch.n_rows(), |column| {
+        let is_time = column.name == table.time || column.name == "arrival_time";
+        if is_time { Some(Arc::clone(&times)) } else { batch.records().column_by_name(column.name).cloned() }
+    })
 }
 
 /// F2: see above.
@@ -289,19 +451,32 @@ async fn f02_power_cuts_lose_nothing_that_was_acknowledged() {
     let n_seeds = setting("HODOSCOPE_SEEDS").unwrap_or(SEEDS);
     let begun = std::time::Instant::now();
     let (mut n_crashes, mut n_acknowledged) = (0, 0);
+    let (mut n_merges, mut n_expired, mut n_erased, mut n_vacuumed) = (0, 0, 0, 0);
     for seed in first..first + n_seeds {
         let mut world = World::new(seed);
         world.run().await;
         n_crashes += world.n_crashes;
         n_acknowledged += world.ledger.values().filter(|entry| entry.is_acknowledged).count();
+        n_merges += world.n_merges;
+        n_expired += world.n_expired;
+        n_erased += world.n_erased;
+        n_vacuumed += world.n_vacuumed;
         if n_seeds > SEEDS && seed % 100 == 0 {
-            println!("power cuts: seed {seed}, {n_crashes} crashes, {n_acknowledged} appends, {:?}", begun.elapsed());
+            println!(
+                "power cuts: seed {seed}, {n_crashes} crashes, {n_acknowledged} appends, {n_merges} merges, {n_expired} \
+                 segments expired, {n_erased} rows erased, {n_vacuumed} files vacuumed, {:?}",
+                begun.elapsed()
+            );
         }
     }
     println!(
-        "power cuts: {n_seeds} seeds, {n_crashes} crashes, {n_acknowledged} acknowledged appends, 0 lost, 0 failed \
-         starts, {:?}",
+        "power cuts: {n_seeds} seeds, {n_crashes} crashes, {n_acknowledged} acknowledged appends, {n_merges} merges, \
+         {n_expired} segments expired, {n_erased} rows erased, {n_vacuumed} files vacuumed, 0 lost, 0 failed starts, {:?}",
         begun.elapsed()
     );
     assert!(n_acknowledged as u64 > n_seeds, "the worlds did too little to prove anything");
+    if n_seeds >= SEEDS {
+        let done = [n_merges, n_expired, n_erased, n_vacuumed];
+        assert!(done.iter().all(|n| *n > 0), "maintenance did too little to prove anything: {done:?}");
+    }
 }

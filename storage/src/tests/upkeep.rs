@@ -13,10 +13,11 @@ use super::*;
 /// Flushes every few hundred rows, merges at once, keeps files of the past for a moment only.
 fn busy(dir: &TempDir) -> Config {
     Config {
-        buffer_bytes_max: 60_000,
+        buffer_bytes_max: 20_000,
         compaction_wait_s: 0,
         maintenance_every_s: 1,
         vacuum_grace_s: 0,
+        erasure_hold_s: 0,
         disk_reserve_bytes: 0,
         // Test rows lie wherever their test needs them.
         retention_days: 20_000,
@@ -134,7 +135,7 @@ async fn f23_ended_during_merges() {
 
 /// F7: a merge that would take ingest's reserve is not begun; sources stay, nothing is left, and it says so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn f7_merges_leave_the_reserve_alone() {
+async fn f07_merges_leave_the_reserve_alone() {
     let dir = TempDir::new().expect("a folder");
     let config = Config { disk_reserve_bytes: u64::MAX / 2, ..busy(&dir) };
     let storage = open(&config).await;
@@ -193,6 +194,161 @@ async fn erased_rows_are_hidden_at_once_and_rewritten() {
     until("the old files go", || files(&config, ".parquet") == snapshot.table(&SPANS).expect("spans").segments.len())
         .await;
     assert!(!listing(&config.data).iter().any(|(path, _)| path.parent().is_some_and(|dir| dir.ends_with("_erasures"))));
+}
+
+/// Segments of the spans, oldest first.
+fn segments(storage: &Storage) -> Vec<Arc<SegmentMeta>> {
+    let mut segments = storage.reader().snapshot(&tenant()).table(&SPANS).expect("spans").segments.to_vec();
+    segments.sort_by(|a, b| a.path.cmp(&b.path));
+    segments
+}
+
+/// Rows that are erased and lie in a damaged segment do not come back with its file: the mark stays as long as nobody
+/// can know, others are rewritten meanwhile, and the restored file is rewritten too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d7_an_erasure_outlives_a_damaged_segment() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { compaction: false, ..busy(&dir) };
+    let storage = open(&config).await;
+    append_and_flush(&storage, 0).await;
+    append_and_flush(&storage, 1).await;
+    let lost = config.data.join(segments(&storage)[0].path.as_ref());
+    storage.close().await.expect("closes");
+    let kept_elsewhere = dir.path().join("backup");
+    std::fs::rename(&lost, &kept_elsewhere).expect("movable");
+
+    let storage = open(&config).await;
+    for n in [3, 13] {
+        let id = TraceId::from_bytes(&trace_id(n)).expect("not zero");
+        storage.maintainer().erase(&tenant(), Erase::trace(id)).await.expect("it is marked");
+    }
+    let left: Vec<u64> = (100..130).chain(140..200).collect();
+    until("the other one is rewritten", || storage.reader().status().counts.erased_rows == 10).await;
+    until("the lost one is noticed", || storage.reader().status().counts.damaged_segments == 1).await;
+    let snapshot = storage.reader().snapshot(&tenant());
+    assert_eq!(shown(&snapshot, &config), left);
+    let why = snapshot.incomplete.clone().expect("rows are missing");
+    assert!(why.contains("1 damaged segments with 100 rows"), "{why}");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(storage.reader().status().maintenance.erasures, 2, "the lost rows may come back");
+    drop(snapshot);
+    storage.close().await.expect("closes");
+
+    std::fs::rename(&kept_elsewhere, &lost).expect("movable");
+    std::fs::remove_dir_all(config.data.join("quarantine/segments")).expect("the note");
+    let storage = open(&config).await;
+    let left: Vec<u64> = (0..30).chain(40..130).chain(140..200).collect();
+    let snapshot = storage.reader().snapshot(&tenant());
+    assert_eq!(snapshot.incomplete, None, "whole again");
+    assert_eq!(shown(&snapshot, &config), left, "and still hidden");
+    until("the rewrite", || storage.reader().status().maintenance.erasures == 0).await;
+    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), left, "no segment holds them");
+}
+
+/// A segment that is gone costs its own rows: the others are merged, and when its day has expired, nothing is missing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d7_a_missing_segment_does_not_stop_merges() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { compaction: false, ..busy(&dir) };
+    let storage = open(&config).await;
+    for n in 0..6 {
+        append_and_flush(&storage, n).await;
+    }
+    std::fs::remove_file(config.data.join(segments(&storage)[2].path.as_ref())).expect("removable");
+    storage.maintainer().compact().await;
+    let status = storage.reader().status();
+    assert_eq!((status.counts.merge_failures, status.counts.damaged_segments, status.counts.merges), (1, 1, 0));
+    storage.maintainer().compact().await;
+    assert_eq!(storage.reader().status().segments_by_level, [1, 1, 0], "the missing one and the merged one");
+    let left: Vec<u64> = (0..200).chain(300..600).collect();
+    let snapshot = storage.reader().snapshot(&tenant());
+    assert_eq!(shown(&snapshot, &config), left);
+    assert!(snapshot.incomplete.is_some());
+    storage.close().await.expect("closes");
+
+    let storage = open(&Config { retention_table_bytes_max: 1, ..config.clone() }).await;
+    until("everything expires", || storage.reader().status().segments == 0).await;
+    assert_eq!(storage.reader().snapshot(&tenant()).incomplete, None, "what has expired is not missed");
+}
+
+/// A table whose log was not copied along loses no file to vacuum.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_older_than_their_log_stay() {
+    let dir = TempDir::new().expect("a folder");
+    let config = busy(&dir);
+    let storage = open(&config).await;
+    append_and_flush(&storage, 0).await;
+    storage.close().await.expect("closes");
+    std::fs::remove_dir_all(config.data.join("tenants/default/spans/_delta_log")).expect("removable");
+    // Made long ago, as its name says.
+    for (path, _) in listing(&config.data) {
+        let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
+        if ["parquet", "tix"].contains(&ending.as_str()) {
+            let old = format!("0190a000-0000-7000-8000-000000000000.{ending}");
+            std::fs::rename(&path, path.with_file_name(old)).expect("movable");
+        }
+    }
+    let storage = open(&config).await;
+    for _ in 0..3 {
+        storage.maintainer().look_around().await;
+    }
+    append_and_flush(&storage, 1).await;
+    for _ in 0..3 {
+        storage.maintainer().look_around().await;
+    }
+    assert_eq!(
+        (files(&config, ".parquet"), files(&config, ".tix")),
+        (2, 2),
+        "the old one can still be saved by people"
+    );
+}
+
+/// Rows derived from a trace go with it, also those that only name it, and those that come while it is being erased.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn derived_rows_of_an_erased_trace_go_too() {
+    use crate::table::{HOPS, JOURNEYS};
+    let dir = TempDir::new().expect("a folder");
+    let config =
+        Config { compaction: false, erasure_hold_s: 3, buffer_bytes_max: 1 << 20, buffer_age_max_s: 1, ..busy(&dir) };
+    let storage = open(&config).await;
+    let id = TraceId::from_bytes(&trace_id(3)).expect("not zero");
+    let hex = id.to_hex();
+    let ids = |own: bool| Arc::new(BinaryArray::from_iter_values([if own { trace_id(3) } else { trace_id(9) }]));
+    let derived = || {
+        let journey = |own: bool, members: &str| {
+            batch(&JOURNEYS, 1, |column| match column.name {
+                "journey" => Some(ids(own)),
+                "members" => Some(Arc::new(StringArray::from(vec![members]))),
+                _ => None,
+            })
+        };
+        let hop = |own: bool| {
+            batch(&HOPS, 1, |column| match column.name {
+                "send_trace" => Some(ids(own)),
+                "journey" | "trace" => Some(ids(false)),
+                _ => None,
+            })
+        };
+        let named = format!("[\"aa\",\"{hex}\"]");
+        vec![journey(true, "[]"), journey(false, &named), journey(false, "[]"), hop(true), hop(false)]
+    };
+    let rows = |table: &'static table::Table| {
+        let snapshot = storage.reader().snapshot(&tenant());
+        let Some(entry) = snapshot.table(table) else { return 0 };
+        let buffered = entry.buffer.iter().filter_map(|rows| entry.erasures.keep(rows.records.clone()));
+        let stored = entry.segments.iter().flat_map(|segment| read_segment(segment, &config));
+        buffered.chain(stored.filter_map(|rows| entry.erasures.keep(rows))).map(|rows| rows.num_rows()).sum::<usize>()
+    };
+    let writer = storage.derived_writer();
+    writer.append(&tenant(), derived()).await.expect("they are taken");
+    assert_eq!((rows(&JOURNEYS), rows(&HOPS)), (3, 2));
+    storage.maintainer().erase(&tenant(), Erase::trace(id)).await.expect("it is marked");
+    assert_eq!((rows(&JOURNEYS), rows(&HOPS)), (1, 1), "hidden at once");
+    writer.append(&tenant(), derived()).await.expect("what is left of them is taken");
+    assert_eq!((rows(&JOURNEYS), rows(&HOPS)), (2, 2));
+    until("the flush", || storage.reader().status().buffer_rows == 0).await;
+    until("the mark goes", || storage.reader().status().maintenance.erasures == 0).await;
+    assert_eq!((rows(&JOURNEYS), rows(&HOPS)), (2, 2), "they are in no segment");
 }
 
 /// Too many bytes: the oldest go, a few at a time, and stay gone.
