@@ -13,6 +13,7 @@
 //! | `storage_command.rs` | `hodoscope storage` shows, checks, copies and mends what is stored            |
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
+//! | `sql.rs`          | SQL reads and nothing else; work stops with its reader; long answers come in pieces    |
 //! | `search.rs`       | filters, histogram, facets, what differs and the live stream agree with what was sent |
 //! | `bucket.rs`       | a bucket alone keeps what was acknowledged, whatever the store does             |
 //! | `open_data.rs`    | DuckDB, delta-rs and Polars find in the live tables what our SQL finds            |
@@ -49,5 +50,6 @@ mod journeys;
 mod open_data;
 mod sdks;
 mod search;
+mod sql;
 mod storage_command;
 mod visible;

@@ -125,7 +125,7 @@ async fn what_was_sent_is_found_and_counted() {
 }
 
 /// A stream tells what comes after it was opened, and nothing else.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_live_stream_tells_what_comes() {
     let server = Server::start();
     let client = Client::new(&server);

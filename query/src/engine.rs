@@ -5,11 +5,13 @@
 //! | `runtime.rs`   | threads of their own for query plans                                     |
 //! | `session.rs`   | DataFusion over one snapshot: settings, catalog, limits on answers       |
 //! | `read_only.rs` | what a statement may be                                                  |
+//! | `growth.rs`    | expressions that make values much longer than what is stored             |
 //!
 //! Every question takes one snapshot and sees each row exactly once, whatever the writer does meanwhile.
 //! It runs on the query threads under four limits: places (`concurrent_max`, others wait), memory of all
 //! queries together, time, and the size of its answer. When the caller goes away, the work stops.
 
+pub(crate) mod growth;
 pub(crate) mod read_only;
 pub(crate) mod runtime;
 pub(crate) mod session;
@@ -58,7 +60,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     cpu: CpuRuntime,
     live: Arc<Semaphore>,
-    places: Semaphore,
+    places: Arc<Semaphore>,
     waiting: AtomicUsize,
 }
 
@@ -110,7 +112,7 @@ impl Engine {
         config.validate().map_err(Error::invalid)?;
         let inner = Inner {
             cpu: CpuRuntime::start(config.threads)?,
-            places: Semaphore::new(config.concurrent_max),
+            places: Arc::new(Semaphore::new(config.concurrent_max)),
             waiting: AtomicUsize::new(0),
             shared: Shared::new(Arc::new(config))?,
             snapshots,
@@ -173,9 +175,26 @@ impl Engine {
         Work: FnOnce(Session) -> Answer + Clone + Send + 'static,
         Answer: Future<Output = Result<T>> + Send + 'static,
     {
+        self.run_keeping(tenant, work).await.map(|(answer, _)| answer)
+    }
+
+    /// As [`Self::run`], and gives the place among the running queries too: work goes on as long as it is kept.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub(crate) async fn run_keeping<T, Work, Answer>(
+        &self,
+        tenant: &TenantId,
+        work: Work,
+    ) -> Result<(T, OwnedSemaphorePermit)>
+    where
+        T: Send + 'static,
+        Work: FnOnce(Session) -> Answer + Clone + Send + 'static,
+        Answer: Future<Output = Result<T>> + Send + 'static,
+    {
         let seconds = self.config().seconds_max;
         let answer = async {
-            let _place = self.place().await?;
+            let place = self.place().await?;
             let inner = Arc::clone(&self.inner);
             let tenant = tenant.clone();
             let running = self.inner.cpu.spawn(async move {
@@ -194,20 +213,23 @@ impl Engine {
                 let session = inner.shared.session((inner.snapshots)(&tenant), inner.clock.now())?;
                 again(session).await
             });
-            running.await?
+            Ok((running.await??, place))
         };
         tokio::time::timeout(Duration::from_secs(seconds), answer).await.unwrap_or(Err(Error::Timeout { seconds }))
     }
 
-    async fn place(&self) -> Result<tokio::sync::SemaphorePermit<'_>> {
-        if let Ok(place) = self.inner.places.try_acquire() {
+    async fn place(&self) -> Result<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.inner.places).try_acquire_owned() {
             return Ok(place);
         }
         let waiting = Waiting::new(&self.inner.waiting);
         if waiting.before >= self.config().waiting_max {
             return Err(Error::Busy { waiting: waiting.before });
         }
-        self.inner.places.acquire().await.map_err(|_| Error::Internal("the engine has stopped".to_owned()))
+        Arc::clone(&self.inner.places)
+            .acquire_owned()
+            .await
+            .map_err(|_| Error::Internal("the engine has stopped".to_owned()))
     }
 }
 

@@ -3,30 +3,40 @@
 //! | file              | knows                                                              |
 //! |-------------------|--------------------------------------------------------------------|
 //! | `attr.rs`         | `attr('key')`, `attr_number('key')`, `resource_attr('key')`: rewritten to columns and lists |
+//! | `allowed.rs`      | functions of DataFusion that may be called                          |
 //! | `listed.rs`       | look-up in a typed attribute list                                  |
 //! | `json.rs`         | `event_attr(text, 'key')`: look-up in OTLP/JSON text               |
 //! | `nested.rs`       | whether an event or link of a span passes a test                    |
 //! | `hex.rs`          | `hex(binary)`                                                      |
 //! | `hex_literal.rs`  | `trace_id = '4bf9...'`: hex text compared with binary              |
+//! | `json_path.rs`    | `json_text(json, path)`, `json_number(json, path)`                  |
+//! | `bucket.rs`       | `time_bucket('5m', time)`, `duration_bucket(nanos)`                 |
+//! | `counter.rs`      | `increase(value, time)`, `rate(value, time)`: counters with resets  |
+//! | `quantile.rs`     | quantiles of histograms                                             |
 //! | `duration.rs`     | `duration_ms(nanos)`, `format_duration(nanos)`                     |
 //! | `words.rs`        | `span_kind(kind)`, `status(code)`                                  |
 //! | `unary.rs`        | the shape shared by functions of one argument                      |
 
+pub(crate) mod allowed;
 mod attr;
+mod bucket;
+mod counter;
 mod duration;
 mod hex;
 mod hex_literal;
 mod json;
+mod json_path;
 mod listed;
 pub(crate) mod nested;
+mod quantile;
 mod unary;
 mod words;
 
 use std::sync::Arc;
 
 use api::FunctionInfo;
-use datafusion::logical_expr::ScalarUDF;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
+use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 pub(crate) use attr::{
     attribute_column, attribute_number, attribute_text, names_of, resource_number, resource_text, scope_number,
@@ -40,13 +50,15 @@ pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {
     functions.extend([listed::text(), listed::number(), json::text(), json::number(), hex::hex()]);
     functions.extend([duration::duration_ms(), duration::format_duration_function()]);
     functions.extend([words::span_kind(), words::status()]);
+    functions.extend([bucket::time_bucket(), bucket::duration_bucket(), json_path::text(), json_path::number()]);
+    functions.extend([quantile::histogram_quantile(), quantile::exp_histogram_quantile()]);
     functions
 }
 
-/// Functions of DataFusion that make text or lists as long as a number in the query says, past the memory
-/// limit, before anybody can stop them. Table functions of these names stream and stay.
-pub(crate) const REFUSED: &[&str] =
-    &["repeat", "lpad", "rpad", "array_repeat", "array_resize", "range", "generate_series"];
+/// Every aggregate function of ours.
+pub(crate) fn aggregates() -> Vec<Arc<AggregateUDF>> {
+    vec![counter::increase(), counter::rate()]
+}
 
 /// What is rewritten before a plan is made.
 pub(crate) fn rewrites() -> Vec<Arc<dyn FunctionRewrite + Send + Sync>> {
@@ -116,6 +128,68 @@ pub(crate) fn describe() -> Vec<FunctionInfo> {
             "status(status_code int) -> text",
             "unset, ok or error.",
             "SELECT status(status_code), count(*) FROM spans GROUP BY 1",
+        ),
+        info(
+            "time_bucket",
+            "time_bucket(width text, time timestamp) -> timestamp",
+            "The beginning of the bucket a moment lies in; a width such as 30s, 5m, 1h, counted from 1970 in UTC.",
+            "SELECT time_bucket('5m', start_time) AS t, count(*) FROM spans GROUP BY 1 ORDER BY 1",
+        ),
+        info(
+            "duration_bucket",
+            "duration_bucket(nanos bigint) -> bigint",
+            "The lower edge of a duration's bucket on a logarithmic scale, four to a doubling, for histograms.",
+            "SELECT duration_bucket(duration_nanos) AS b, count(*) FROM spans GROUP BY 1 ORDER BY 1",
+        ),
+        info(
+            "percentile_cont",
+            "percentile_cont(p double) WITHIN GROUP (ORDER BY value) -> double",
+            "A percentile, exact: every value is kept in memory.",
+            "SELECT percentile_cont(0.95) WITHIN GROUP (ORDER BY duration_nanos) FROM spans",
+        ),
+        info(
+            "approx_percentile_cont",
+            "approx_percentile_cont(p double) WITHIN GROUP (ORDER BY value) -> value, approx_percentile_cont(value, p)",
+            "A percentile, about 1 % off, in fixed memory.",
+            "SELECT service_name, approx_percentile_cont(duration_nanos, 0.99) FROM spans GROUP BY 1",
+        ),
+        info(
+            "increase",
+            "increase(value double, time timestamp) -> double",
+            "What a cumulative counter grew by, resets included; group by series_id. Delta points are summed with sum(value).",
+            "SELECT metric_name, series_id, increase(value, time) FROM metrics WHERE temporality = 2 GROUP BY 1, 2",
+        ),
+        info(
+            "rate",
+            "rate(value double, time timestamp) -> double",
+            "increase per second between the first and the last point; group by series_id.",
+            "SELECT time_bucket('1m', time), series_id, rate(value, time) FROM metrics WHERE is_monotonic GROUP BY 1, 2",
+        ),
+        info(
+            "histogram_quantile",
+            "histogram_quantile(q double, bucket_counts bigint[], bounds double[]) -> double",
+            "A quantile of a histogram with explicit buckets, interpolated inside the bucket.",
+            "SELECT metric_name, time, histogram_quantile(0.95, bucket_counts, bounds) FROM histograms LIMIT 10",
+        ),
+        info(
+            "exp_histogram_quantile",
+            "exp_histogram_quantile(q double, scale int, zero_count bigint, positive_offset int, positive_counts bigint[]) -> \
+             double",
+            "A quantile of the values from zero on of an exponential histogram.",
+            "SELECT metric_name, time, exp_histogram_quantile(0.95, scale, zero_count, positive_offset, positive_counts) \
+             FROM exp_histogram_points LIMIT 10",
+        ),
+        info(
+            "json_text",
+            "json_text(json text, path text) -> text",
+            "A value inside of JSON text by a path such as user.id or items[0].name; null when it is not there.",
+            "SELECT json_text('{\"user\":{\"id\":\"7\"}}', 'user.id')",
+        ),
+        info(
+            "json_number",
+            "json_number(json text, path text) -> double",
+            "As json_text, for numbers and numbers written as text.",
+            "SELECT json_number(numbers, 'calls') FROM findings LIMIT 10",
         ),
     ]
 }

@@ -53,5 +53,5 @@ pub use engine::Engine;
 pub use error::{Error, Result};
 pub use live::{Live, LiveQuestion};
 pub use search::{DiffersQuestion, FacetsQuestion, Picture, Question};
-pub use sql::SqlRows;
+pub use sql::{Format, SqlBody};
 pub use trace::{Encoding, TraceDocument};

@@ -2,58 +2,50 @@
 //!
 //! | file        | knows                                                                       |
 //! |-------------|-----------------------------------------------------------------------------|
-//! | `encode.rs` | rows as JSON, CSV, newline-delimited JSON and Arrow IPC                     |
+//! | `encode.rs` | rows as JSON, CSV, newline-delimited JSON and Arrow IPC, piece by piece     |
+//! | `body.rs`   | an answer on its way: limits, the end, readers that go away                 |
 
+pub(crate) mod body;
 pub(crate) mod encode;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use api::{SqlRequest, TablesAnswer};
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
 use model::{TenantId, UnixNanos};
 use serde_json::Value as Json;
 
-use crate::engine::session::{Collected, Cost, Session, incomplete};
-use crate::engine::{Engine, read_only};
+use crate::engine::session::Session;
+use crate::engine::{Engine, growth, read_only};
 use crate::error::{Error, Result, nearest};
 use crate::tables::{UTC, relation_names};
 use crate::{functions, tables, times};
-
-/// Rows of a statement and what they cost.
-#[derive(Debug)]
-pub struct SqlRows {
-    pub(crate) schema: SchemaRef,
-    pub(crate) batches: Vec<RecordBatch>,
-    pub(crate) cost: Cost,
-    pub(crate) incomplete: (bool, Option<String>),
-    pub(crate) elapsed_ms: f64,
-}
+pub use body::SqlBody;
+use body::{Head, Pending};
+pub use encode::Format;
 
 impl Engine {
-    /// Runs one read-only statement over the tenant's tables.
+    /// Starts one read-only statement over the tenant's tables. What is wrong with it, and what happens until its
+    /// first rows, is answered here; the rest while the body is read.
     ///
     /// # Errors
     /// [`Error::Invalid`] for texts that are not one query, with a position where the parser knows it; the
     /// limits of the configuration otherwise.
-    pub async fn sql(&self, tenant: &TenantId, request: SqlRequest) -> Result<SqlRows> {
+    pub async fn sql(&self, tenant: &TenantId, request: SqlRequest, format: Format) -> Result<SqlBody> {
         let started = Instant::now();
-        let rows = self.run(tenant, move |session| async move {
+        let head = self.run_keeping(tenant, move |session| async move {
             let sql = request.sql.clone();
-            let collected = run(&session, request).await.map_err(|error| explain(&sql, error))?;
-            let Collected { schema, batches, cost, cut } = collected;
-            let cut = session
-                .noted(cut.into_iter().chain(session.derived.reason()).reduce(|a, b| format!("{a}; {b}")).as_deref());
-            Ok(SqlRows { schema, batches, cost, incomplete: incomplete(&session.snapshot, cut), elapsed_ms: 0.0 })
+            begin(session, request, format, started).await.map_err(|error| explain(&sql, error))
         });
-        let rows = rows.await?;
-        Ok(SqlRows { elapsed_ms: started.elapsed().as_secs_f64() * 1e3, ..rows })
+        let (head, place) = head.await?;
+        Ok(head.into_body(self, place))
     }
 
     /// Everything that can be named in SQL.
@@ -70,19 +62,25 @@ impl Engine {
     }
 }
 
-async fn run(session: &Session, request: SqlRequest) -> Result<Collected> {
-    let params = params(&request, session.now)?;
+async fn begin(session: Session, request: SqlRequest, format: Format, started: Instant) -> Result<Head> {
+    let rows_max = request.limit.map_or(u64::MAX, |limit| limit as u64);
+    let plan = planned(&session, &request).await?;
+    Pending::start(session, plan, format, rows_max, started).await
+}
+
+/// The plan of a statement that may run.
+async fn planned(session: &Session, request: &SqlRequest) -> Result<Arc<dyn ExecutionPlan>> {
+    let params = params(request, session.now)?;
     let statement = read_only::parse(&request.sql)?;
     let plan = session.context.state().statement_to_plan(statement).await?;
     read_only::verify(&plan)?;
     let plan = plan.with_param_values(params)?;
-    let rows_max = request.limit.map_or(u64::MAX, |limit| limit as u64);
+    growth::verify(&plan)?;
     let plan = match (&plan, request.limit) {
         (LogicalPlan::Explain(_), _) | (_, None) => plan,
         (_, Some(limit)) => LogicalPlanBuilder::from(plan).limit(0, Some(limit))?.build()?,
     };
-    let plan = session.plan(&plan).await?;
-    session.collect_plan(plan, rows_max).await
+    session.plan(&plan).await
 }
 
 fn params(request: &SqlRequest, now: UnixNanos) -> Result<ParamValues> {
@@ -127,6 +125,14 @@ pub(crate) fn explain(sql: &str, error: Error) -> Error {
             nearest(table, names.iter().copied()).map(|name| format!("did you mean {name}? ")).unwrap_or_default();
         let detail = format!("there is no table {table}; {meant}tables are: {}", names.join(", "));
         return Error::Invalid { detail, position: position.or_else(|| place_of(sql, table)) };
+    }
+    // "Invalid function 'x'.\nDid you mean 'y'?"
+    if let Some((name, meant)) = detail.strip_prefix("Invalid function '").and_then(|rest| rest.split_once("'.")) {
+        let meant = meant.trim().trim_start_matches("Did you mean '").trim_end_matches("'?");
+        let ours = functions::describe().into_iter().map(|function| function.name).collect::<Vec<_>>();
+        let meant = nearest(name, ours.iter().map(String::as_str)).unwrap_or(meant);
+        let detail = format!("there is no function {name}; did you mean {meant}? GET /api/tables lists ours");
+        return Error::Invalid { position: position.or_else(|| place_of(sql, name)), detail };
     }
     let position = position.or_else(|| {
         let column = detail.strip_prefix("there is no column ")?;

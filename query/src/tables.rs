@@ -5,6 +5,7 @@
 //! | `provider.rs` | one table of a snapshot: segments and buffer in one scan         |
 //! | `readers.rs`  | readers of segments that know where pages begin                  |
 //! | `prune.rs`    | which segments a query can need: pure                            |
+//! | `pruned.rs`   | the view of traces, over the asked time range                    |
 //! | `by_id.rs`    | table functions of one id                                        |
 //! | `visible.rs`  | leaves out what was erased                                       |
 //! | `views.rs`    | relations written in SQL over the tables                         |
@@ -16,6 +17,7 @@
 pub(crate) mod by_id;
 mod provider;
 mod prune;
+mod pruned;
 mod readers;
 mod relations;
 #[cfg(test)]
@@ -39,6 +41,7 @@ use storage::{Snapshot, TABLES};
 use crate::digest::on_demand::Derived;
 pub(crate) use provider::{Located, STORE_URL, SnapshotTable, UTC, as_sql, sql_schema};
 pub(crate) use prune::Bounds;
+use pruned::PrunedView;
 use storage::table::Table;
 
 /// Name of the only catalog.
@@ -103,6 +106,9 @@ impl SchemaProvider for PublicSchema {
         let statement = DFParser::parse_sql(view.sql)?.pop_front();
         let statement = statement.ok_or_else(|| DataFusionError::Internal(format!("view {name} is empty")))?;
         let plan = self.planner.statement_to_plan(statement).await?;
+        if view.is_pruned {
+            return Ok(Some(Arc::new(PrunedView::new(plan))));
+        }
         Ok(Some(Arc::new(ViewTable::new(plan, None))))
     }
 

@@ -193,8 +193,10 @@ impl World {
 
     async fn sql(&self, sql: &str) -> Vec<Vec<Json>> {
         let request = SqlRequest { sql: sql.to_owned(), ..SqlRequest::default() };
-        let rows = self.task.engine.sql(&tenant(), request).await.unwrap_or_else(|error| panic!("{sql}: {error}"));
-        let answer = rows.to_answer().expect("rows as JSON");
+        let body = self.task.engine.sql(&tenant(), request, crate::Format::Json).await;
+        let body = body.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let (document, _) = body.collect().await.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        let answer: api::SqlAnswer = serde_json::from_slice(&document).expect("JSON");
         assert!(!answer.incomplete, "{sql}: {:?}", answer.incomplete_reason);
         answer
             .rows

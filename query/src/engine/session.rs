@@ -5,7 +5,6 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -54,6 +53,7 @@ impl Shared {
         let pool = TrackConsumersPool::new(FairSpillPool::new(bytes(config.memory_bytes_max)), top);
         let spill = match config.spill_bytes_max {
             0 => DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+            // A folder of its own in the system's folder for temporary files, made when it is first needed.
             n => DiskManagerBuilder::default().with_max_temp_directory_size(n),
         };
         let runtime = RuntimeEnvBuilder::new()
@@ -66,11 +66,12 @@ impl Shared {
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
             .build();
-        for name in functions::REFUSED {
-            state.deregister_udf(name)?;
-        }
+        only_allowed(&mut state)?;
         for function in functions::all() {
             state.register_udf(function)?;
+        }
+        for function in functions::aggregates() {
+            state.register_udaf(function)?;
         }
         for rewrite in functions::rewrites() {
             state.register_function_rewrite(rewrite)?;
@@ -113,6 +114,27 @@ impl Shared {
         }
         Ok(Session { context: SessionContext::new_with_state(state), ..session })
     }
+}
+
+/// Takes every function out that is not on the list.
+fn only_allowed(state: &mut SessionState) -> Result<()> {
+    use crate::functions::allowed::{AGGREGATE, SCALAR, TABLE, WINDOW};
+    let others = |names: Vec<String>, allowed: &[&str]| -> Vec<String> {
+        names.into_iter().filter(|name| !allowed.contains(&name.as_str())).collect()
+    };
+    for name in others(state.scalar_functions().keys().cloned().collect(), SCALAR) {
+        state.deregister_udf(&name)?;
+    }
+    for name in others(state.aggregate_functions().keys().cloned().collect(), AGGREGATE) {
+        state.deregister_udaf(&name)?;
+    }
+    for name in others(state.window_functions().keys().cloned().collect(), WINDOW) {
+        state.deregister_udwf(&name)?;
+    }
+    for name in others(state.table_functions().keys().cloned().collect(), TABLE) {
+        state.deregister_udtf(&name)?;
+    }
+    Ok(())
 }
 
 fn catalogs(
@@ -183,7 +205,6 @@ impl std::ops::AddAssign for Cost {
 /// Rows of an answer.
 #[derive(Debug)]
 pub(crate) struct Collected {
-    pub(crate) schema: SchemaRef,
     pub(crate) batches: Vec<RecordBatch>,
     pub(crate) cost: Cost,
     /// Why rows are missing; `None` when all are there.
@@ -279,7 +300,6 @@ impl Session {
     }
 
     async fn collect_within(&self, plan: Arc<dyn ExecutionPlan>, rows_max: u64, bytes_max: u64) -> Result<Collected> {
-        let schema = plan.schema();
         let (mut batches, mut n_rows, mut n_bytes, mut cut) = (Vec::new(), 0u64, 0u64, None);
         let cost = self
             .fold(plan, |batch| {
@@ -301,7 +321,7 @@ impl Session {
                 Ok(ControlFlow::Continue(()))
             })
             .await?;
-        Ok(Collected { schema, batches, cost, cut })
+        Ok(Collected { batches, cost, cut })
     }
 
     /// Hands every batch of a plan to `each` until it breaks or the rows end.
@@ -368,13 +388,13 @@ impl Session {
 }
 
 /// Bytes of the rows in a batch; shared buffers count in proportion to the rows.
-fn sliced_bytes(batch: &RecordBatch) -> u64 {
+pub(crate) fn sliced_bytes(batch: &RecordBatch) -> u64 {
     let column = |column: &arrow::array::ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(0) as u64;
     batch.columns().iter().map(column).sum()
 }
 
 /// Adds up what the leaves of a plan that ran have read.
-fn cost(plan: &Arc<dyn ExecutionPlan>) -> Cost {
+pub(crate) fn cost(plan: &Arc<dyn ExecutionPlan>) -> Cost {
     let mut total = Cost::default();
     let mut waiting = vec![Arc::clone(plan)];
     while let Some(plan) = waiting.pop() {

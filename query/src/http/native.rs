@@ -3,11 +3,15 @@
 use std::collections::BTreeMap;
 
 use api::{ErasureAnswer, ErasureAttribute, ErasureRequest, ErasuresAnswer, SqlRequest};
+use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Extension, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use futures::{StreamExt as _, stream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use model::{Identity, SpanId, TenantId, TimeRange, TraceId};
 use serde::Serialize;
 use storage::{Erase, Erasure};
@@ -17,6 +21,8 @@ use super::problem::Refusal;
 use crate::compare::{By, Other, missing};
 use crate::error::{Error, Result};
 use crate::map::parse_vs;
+use crate::sql::body::Piece;
+use crate::sql::{Format, SqlBody};
 use crate::times::parse_range;
 use crate::trace::Encoding;
 
@@ -98,15 +104,41 @@ pub(super) async fn sql(
     let request: SqlRequest = serde_json::from_slice(&body).map_err(|error| {
         Refusal::invalid(format!("the body must be JSON such as {{\"sql\": \"SELECT 1\"}}: {error}"))
     })?;
-    let rows = app.engine.sql(&tenant(who), request).await?;
-    match accepted(&headers, &[JSON, CSV, NDJSON, ARROW]) {
-        CSV => {
-            Ok(with_reason(typed("text/csv; charset=utf-8; header=present", rows.to_csv()?), rows.incomplete_reason()))
+    let (media_type, format) = match accepted(&headers, &[JSON, CSV, NDJSON, ARROW]) {
+        CSV => ("text/csv; charset=utf-8; header=present", Format::Csv),
+        NDJSON => (NDJSON, Format::Ndjson),
+        ARROW => (ARROW, Format::Arrow),
+        _ => (JSON, Format::Json),
+    };
+    Ok(streamed(media_type, app.engine.sql(&tenant(who), request, format).await?))
+}
+
+/// An answer that is read while it is made. Why rows are missing stands in a header when it is known in time, in a
+/// trailer otherwise; JSON says it itself.
+fn streamed(media_type: &'static str, body: SqlBody) -> Response {
+    let SqlBody { head, incomplete_reason, rest } = body;
+    let Some(rest) = rest else {
+        return with_reason(typed(media_type, head.to_vec()), incomplete_reason.as_deref());
+    };
+    let head = stream::once(std::future::ready(Ok(Frame::data(head))));
+    let rest = stream::unfold(Some(rest), |rest| async {
+        let mut rest = rest?;
+        let broken = |error: Error| Err(std::io::Error::other(error));
+        match rest.pieces.recv().await {
+            Some(Ok(Piece::Bytes(bytes))) => Some((Ok(Frame::data(bytes)), Some(rest))),
+            Some(Ok(Piece::End(reason))) => {
+                let value = HeaderValue::from_str(&reason?).ok()?;
+                Some((Ok(Frame::trailers(HeaderMap::from_iter([(INCOMPLETE, value)]))), None))
+            }
+            Some(Err(error)) => Some((broken(error), None)),
+            // It ended without saying so: half an answer is none.
+            None => Some((broken(Error::Internal("the query ended without an answer".to_owned())), None)),
         }
-        NDJSON => Ok(with_reason(typed(NDJSON, rows.to_ndjson()?), rows.incomplete_reason())),
-        ARROW => Ok(with_reason(typed(ARROW, rows.to_arrow()?), rows.incomplete_reason())),
-        _ => json(&rows.to_answer()?),
-    }
+    });
+    let mut response = Response::new(Body::new(StreamBody::new(head.chain(rest))));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(header::TRAILER, HeaderValue::from_static("x-incomplete"));
+    response
 }
 
 pub(super) async fn tables(State(app): State<App>, who: Who) -> Result<Response, Refusal> {

@@ -52,12 +52,7 @@ pub(super) fn routes() -> Vec<Route> {
         read(Method::GET, "/api/search", "journeys, traces or spans by a filter text", get(native::search)),
         read(Method::GET, "/api/search/histogram", "hits over time and duration", get(explore::histogram)),
         read(Method::GET, "/api/search/facets", "attributes of the hits, with counts", get(explore::facets)),
-        read(
-            Method::POST,
-            "/api/search/differs",
-            "what differs between a selection and the rest",
-            post(explore::differs),
-        ),
+        read(Method::POST, "/api/search/differs", "what differs in a selection", post(explore::differs)),
         read(Method::GET, "/api/live", "server-sent events: hits as they come in", get(explore::live)),
         read(Method::GET, "/api/services", "services in a time range", get(native::services)),
         read(Method::GET, "/api/services/{name}", "one service in a time range", get(native::service)),

@@ -6,122 +6,175 @@
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{
-    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    DataType, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, SchemaRef, TimeUnit,
+    TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow::ipc::writer::StreamWriter;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use model::AttributeValue;
 use serde_json::{Map, Value as Json, json};
 
-use super::SqlRows;
 use crate::error::{Error, Result};
 use crate::tables::type_name;
 use crate::times::format_moment;
 
-impl SqlRows {
-    /// The answer as the API's JSON document.
-    ///
-    /// # Errors
-    /// When a value cannot be shown: a bug.
-    pub fn to_answer(&self) -> Result<api::SqlAnswer> {
-        let column = |field: &arrow::datatypes::FieldRef| api::SqlColumn {
-            name: field.name().clone(),
-            data_type: type_name(field.data_type()),
-        };
-        let mut rows = Vec::with_capacity(self.batches.iter().map(RecordBatch::num_rows).sum());
-        for columns in self.unpacked() {
-            let columns = columns?;
-            for row in 0..columns.first().map_or(0, |column| column.len()) {
-                rows.push(columns.iter().map(|column| to_json(column, row)).collect::<Result<Vec<_>>>()?);
-            }
-        }
-        Ok(api::SqlAnswer {
-            columns: self.schema.fields().iter().map(column).collect(),
-            rows,
-            elapsed_ms: self.elapsed_ms,
-            rows_read: self.cost.rows_read,
-            bytes_read: self.cost.bytes_read,
-            incomplete: self.incomplete.0,
-            incomplete_reason: self.incomplete.1.clone(),
-        })
-    }
-
-    /// One JSON object per line. Columns of the same name: the last one wins.
-    ///
-    /// # Errors
-    /// When a value cannot be shown: a bug.
-    pub fn to_ndjson(&self) -> Result<Vec<u8>> {
-        let mut text = Vec::new();
-        for columns in self.unpacked() {
-            let columns = columns?;
-            for row in 0..columns.first().map_or(0, |column| column.len()) {
-                let mut object = Map::new();
-                for (field, column) in self.schema.fields().iter().zip(&columns) {
-                    object.insert(field.name().clone(), to_json(column, row)?);
-                }
-                serde_json::to_writer(&mut text, &object).map_err(|error| Error::Internal(error.to_string()))?;
-                text.push(b'\n');
-            }
-        }
-        Ok(text)
-    }
-
+/// In which form an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One document: columns, rows, then what they cost.
+    Json,
+    /// One object per line. Columns of the same name: the last one wins.
+    Ndjson,
     /// A header line, then one line per row (RFC 4180); null is empty.
+    Csv,
+    /// An Arrow IPC stream; types as they are.
+    Arrow,
+}
+
+/// What a finished answer says about itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tail {
+    pub(crate) elapsed_ms: f64,
+    pub(crate) rows_read: u64,
+    pub(crate) bytes_read: u64,
+    pub(crate) incomplete_reason: Option<String>,
+}
+
+/// Writes an answer piece by piece.
+pub(crate) struct Encoder {
+    schema: SchemaRef,
+    form: Form,
+}
+
+enum Form {
+    Json { is_first_row: bool },
+    Ndjson,
+    Csv,
+    Arrow(StreamWriter<Vec<u8>>),
+}
+
+fn internal(error: impl std::fmt::Display) -> Error {
+    Error::Internal(error.to_string())
+}
+
+impl Encoder {
+    /// An encoder, and the first bytes of the answer.
+    ///
+    /// # Errors
+    /// When the schema cannot be encoded: a bug.
+    pub(crate) fn begin(format: Format, schema: SchemaRef) -> Result<(Self, Vec<u8>)> {
+        let (form, bytes) = match format {
+            Format::Json => {
+                let column = |field: &arrow::datatypes::FieldRef| api::SqlColumn {
+                    name: field.name().clone(),
+                    data_type: type_name(field.data_type()),
+                };
+                let columns: Vec<_> = schema.fields().iter().map(column).collect();
+                let columns = serde_json::to_string(&columns).map_err(internal)?;
+                (Form::Json { is_first_row: true }, format!("{{\"columns\":{columns},\"rows\":[").into_bytes())
+            }
+            Format::Ndjson => (Form::Ndjson, Vec::new()),
+            Format::Csv => {
+                let names: Vec<String> = schema.fields().iter().map(|field| csv_field(field.name())).collect();
+                (Form::Csv, format!("{}\r\n", names.join(",")).into_bytes())
+            }
+            Format::Arrow => {
+                let mut writer = StreamWriter::try_new(Vec::new(), &schema).map_err(internal)?;
+                let bytes = std::mem::take(writer.get_mut());
+                (Form::Arrow(writer), bytes)
+            }
+        };
+        Ok((Self { schema, form }, bytes))
+    }
+
+    /// The bytes of some rows.
     ///
     /// # Errors
     /// When a value cannot be shown: a bug.
-    pub fn to_csv(&self) -> Result<Vec<u8>> {
-        let mut text = String::new();
-        let names: Vec<String> = self.schema.fields().iter().map(|field| csv_field(field.name())).collect();
-        text.push_str(&names.join(","));
-        text.push_str("\r\n");
-        for columns in self.unpacked() {
-            let columns = columns?;
-            for row in 0..columns.first().map_or(0, |column| column.len()) {
-                for (index, column) in columns.iter().enumerate() {
-                    if index > 0 {
-                        text.push(',');
+    pub(crate) fn rows(&mut self, batch: &RecordBatch) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        let columns = || unpacked(batch);
+        match &mut self.form {
+            Form::Json { is_first_row } => {
+                let columns = columns()?;
+                for row in 0..batch.num_rows() {
+                    if !std::mem::take(is_first_row) {
+                        bytes.push(b',');
                     }
-                    match to_json(column, row)? {
-                        Json::Null => {}
-                        Json::String(value) => text.push_str(&csv_field(&value)),
-                        other => text.push_str(&csv_field(&other.to_string())),
-                    }
+                    let values = columns.iter().map(|column| to_json(column, row)).collect::<Result<Vec<_>>>()?;
+                    serde_json::to_writer(&mut bytes, &values).map_err(internal)?;
                 }
-                text.push_str("\r\n");
+            }
+            Form::Ndjson => {
+                let columns = columns()?;
+                for row in 0..batch.num_rows() {
+                    let mut object = Map::new();
+                    for (field, column) in self.schema.fields().iter().zip(&columns) {
+                        object.insert(field.name().clone(), to_json(column, row)?);
+                    }
+                    serde_json::to_writer(&mut bytes, &object).map_err(internal)?;
+                    bytes.push(b'\n');
+                }
+            }
+            Form::Csv => {
+                let columns = columns()?;
+                let mut text = String::new();
+                for row in 0..batch.num_rows() {
+                    for (index, column) in columns.iter().enumerate() {
+                        if index > 0 {
+                            text.push(',');
+                        }
+                        match to_json(column, row)? {
+                            Json::Null => {}
+                            Json::String(value) => text.push_str(&csv_field(&value)),
+                            other => text.push_str(&csv_field(&other.to_string())),
+                        }
+                    }
+                    text.push_str("\r\n");
+                }
+                bytes = text.into_bytes();
+            }
+            Form::Arrow(writer) => {
+                writer.write(batch).map_err(internal)?;
+                bytes = std::mem::take(writer.get_mut());
             }
         }
-        Ok(text.into_bytes())
+        Ok(bytes)
     }
 
-    /// An Arrow IPC stream; types as they are.
+    /// The last bytes.
     ///
     /// # Errors
-    /// When a batch cannot be encoded: a bug.
-    pub fn to_arrow(&self) -> Result<Vec<u8>> {
-        let internal = |error: arrow::error::ArrowError| Error::Internal(error.to_string());
-        let mut writer = StreamWriter::try_new(Vec::new(), &self.schema).map_err(internal)?;
-        for batch in &self.batches {
-            writer.write(batch).map_err(internal)?;
+    /// When the end cannot be encoded: a bug.
+    pub(crate) fn end(self, tail: &Tail) -> Result<Vec<u8>> {
+        match self.form {
+            Form::Json { .. } => {
+                let mut rest = json!({
+                    "elapsed_ms": tail.elapsed_ms,
+                    "rows_read": tail.rows_read,
+                    "bytes_read": tail.bytes_read,
+                    "incomplete": tail.incomplete_reason.is_some(),
+                });
+                if let (Some(reason), Some(members)) = (&tail.incomplete_reason, rest.as_object_mut()) {
+                    members.insert("incomplete_reason".to_owned(), json!(reason));
+                }
+                let rest = rest.to_string();
+                Ok(format!("],{}", &rest[1..]).into_bytes())
+            }
+            Form::Ndjson | Form::Csv => Ok(Vec::new()),
+            Form::Arrow(writer) => writer.into_inner().map_err(internal),
         }
-        writer.into_inner().map_err(internal)
     }
+}
 
-    /// Columns batch by batch, dictionaries unpacked.
-    fn unpacked(&self) -> impl Iterator<Item = Result<Vec<ArrayRef>>> {
-        let unpack = |column: &ArrayRef| match column.data_type() {
-            DataType::Dictionary(_, value) => cast(column, value).map_err(|error| Error::Internal(error.to_string())),
-            _ => Ok(ArrayRef::clone(column)),
-        };
-        self.batches.iter().map(move |batch| batch.columns().iter().map(unpack).collect())
-    }
-
-    /// Why rows are missing; `None` when all are there.
-    pub fn incomplete_reason(&self) -> Option<&str> {
-        self.incomplete.1.as_deref()
-    }
+/// The columns of a batch, dictionaries unpacked.
+fn unpacked(batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+    let unpack = |column: &ArrayRef| match column.data_type() {
+        DataType::Dictionary(_, value) => cast(column, value).map_err(internal),
+        _ => Ok(ArrayRef::clone(column)),
+    };
+    batch.columns().iter().map(unpack).collect()
 }
 
 fn csv_field(value: &str) -> String {

@@ -4,6 +4,7 @@ use api::SqlRequest;
 use model::AttributeValue;
 use serde_json::{Value as Json, json};
 
+use super::Format;
 use crate::error::Error;
 use crate::testing::{Fixture, TestSpan, span, spans_batch, tenant, trace_id};
 
@@ -43,6 +44,12 @@ fn shop() -> Vec<TestSpan> {
 /// The shop: a span in segments, two in the buffer.
 struct Shop(Fixture);
 
+/// The whole JSON document.
+async fn answer(fixture: &Fixture, request: SqlRequest) -> Result<api::SqlAnswer, Error> {
+    let (document, _) = fixture.engine.sql(&tenant(), request, Format::Json).await?.collect().await?;
+    Ok(serde_json::from_slice(&document).expect("the document is JSON"))
+}
+
 impl Shop {
     async fn open() -> Self {
         Self(Fixture::mixed(&shop()).await)
@@ -50,7 +57,7 @@ impl Shop {
 
     async fn answer(&self, sql: &str) -> Result<api::SqlAnswer, Error> {
         let request = SqlRequest { sql: sql.to_owned(), ..SqlRequest::default() };
-        self.0.engine.sql(&tenant(), request).await?.to_answer()
+        answer(&self.0, request).await
     }
 
     async fn check(&self, sql: &str, rows: Json) {
@@ -213,7 +220,8 @@ async fn mistakes_are_explained() {
         ("DROP TABLE spans", "only queries", None),
         ("SELECT * FROM 'x.csv'", "", None),
         ("SELECT * FROM information_schema.tables", "there is no table", None),
-        ("SELECT nothing(1)", "nothing", None),
+        ("SELECT nothing(1)", "there is no function nothing", Some(7)),
+        ("SELECT atr('x') FROM spans", "did you mean attr?", Some(7)),
         ("SELECT $a", "", None),
     ] {
         match shop.answer(sql).await {
@@ -267,14 +275,14 @@ async fn parameters_and_limits() {
         "params": {"service": "web", "id": trace_id(1).to_hex()}, "from": "now-2m", "to": "now", "limit": 1,
     }))
     .expect("a request");
-    let rows = shop.0.engine.sql(&tenant(), request).await.expect("rows").to_answer().expect("an answer");
+    let rows = answer(&shop.0, request).await.expect("an answer");
     assert_eq!(json!(rows.rows), json!([["GET /cart"]]));
     assert!(!rows.incomplete);
 
     let small = crate::Config { rows_max: 2, ..crate::Config::default() };
     let small = Fixture::with_config(small, vec![spans_batch(&self::shop())]).await;
     let request = SqlRequest { sql: "SELECT * FROM spans".to_owned(), ..SqlRequest::default() };
-    let rows = small.engine.sql(&tenant(), request).await.expect("rows").to_answer().expect("an answer");
+    let rows = answer(&small, request).await.expect("an answer");
     assert_eq!((rows.rows.len(), rows.incomplete), (2, true));
     assert!(rows.incomplete_reason.expect("a reason").contains("2 rows"));
 }
@@ -285,13 +293,160 @@ async fn other_encodings() {
         sql: "SELECT name, duration_nanos, trace_id, 'a,\"b' AS x FROM spans ORDER BY start_time LIMIT 1".to_owned(),
         ..SqlRequest::default()
     };
-    let rows = Shop::open().await.0.engine.sql(&tenant(), request).await.expect("rows");
-    let csv = String::from_utf8(rows.to_csv().expect("csv")).expect("text");
+    let shop = Shop::open().await;
+    let written = async |format| {
+        let body = shop.0.engine.sql(&tenant(), request.clone(), format).await.expect("an answer");
+        body.collect().await.expect("a whole one").0
+    };
+    let csv = String::from_utf8(written(Format::Csv).await).expect("text");
     assert_eq!(csv, format!("name,duration_nanos,trace_id,x\r\nGET /cart,100000000,{},\"a,\"\"b\"\r\n", trace_id(1)));
-    let lines = String::from_utf8(rows.to_ndjson().expect("ndjson")).expect("text");
+    let lines = String::from_utf8(written(Format::Ndjson).await).expect("text");
     let line: Json = serde_json::from_str(lines.trim()).expect("JSON");
     assert_eq!(line["duration_nanos"], json!("100000000"));
-    let arrow = rows.to_arrow().expect("arrow");
+    let arrow = written(Format::Arrow).await;
     let reader = arrow::ipc::reader::StreamReader::try_new(arrow.as_slice(), None).expect("a stream");
     assert_eq!(reader.map(|batch| batch.expect("a batch").num_rows()).sum::<usize>(), 1);
+}
+
+/// An answer of more than one piece is whole in every form, and says where it was cut.
+#[tokio::test]
+async fn long_answers_are_streamed() {
+    let shop = Shop::open().await;
+    let rows = |n: u64| SqlRequest {
+        sql: format!("SELECT value, 'some text of a row' AS text FROM generate_series(1, {n}) ORDER BY value"),
+        ..SqlRequest::default()
+    };
+    let whole = answer(&shop.0, rows(60_000)).await.expect("an answer");
+    assert_eq!((whole.rows.len(), whole.incomplete), (60_000, false));
+    assert_eq!(whole.rows[59_999][0], json!("60000"));
+    let cut = answer(&shop.0, rows(100_001)).await.expect("an answer");
+    assert_eq!((cut.rows.len(), cut.incomplete), (100_000, true));
+    let exact = answer(&shop.0, rows(100_000)).await.expect("an answer");
+    assert_eq!((exact.rows.len(), exact.incomplete), (100_000, false));
+    for format in [Format::Csv, Format::Ndjson, Format::Arrow] {
+        let body = shop.0.engine.sql(&tenant(), rows(150_000), format).await.expect("an answer");
+        assert!(body.rest.is_some(), "{format:?} is longer than its head");
+        let (bytes, reason) = body.collect().await.expect("a whole one");
+        assert!(reason.is_some_and(|reason| reason.contains("100000 rows")), "{format:?}");
+        let n_rows = match format {
+            Format::Arrow => {
+                let reader = arrow::ipc::reader::StreamReader::try_new(bytes.as_slice(), None).expect("a stream");
+                reader.map(|batch| batch.expect("a batch").num_rows()).sum()
+            }
+            Format::Csv => bytes.iter().filter(|byte| **byte == b'\n').count() - 1,
+            _ => bytes.iter().filter(|byte| **byte == b'\n').count(),
+        };
+        assert_eq!(n_rows, 100_000, "{format:?}");
+    }
+    // What goes wrong on the way breaks the answer off.
+    let late = SqlRequest {
+        sql: "SELECT 10 / (50000 - value), 'some text of a row' FROM generate_series(1, 90000)".to_owned(),
+        ..SqlRequest::default()
+    };
+    let ended = async { shop.0.engine.sql(&tenant(), late, Format::Csv).await?.collect().await };
+    assert!(matches!(ended.await, Err(Error::Invalid { .. })));
+}
+
+/// A reader that goes away frees its place; the next question is answered at once.
+#[tokio::test]
+async fn readers_that_go_away_free_their_place() {
+    let config = crate::Config { threads: 2, concurrent_max: 1, waiting_max: 1, ..crate::Config::default() };
+    let shop = Shop(Fixture::with_config(config, vec![spans_batch(&shop())]).await);
+    for _ in 0..5 {
+        let long = SqlRequest {
+            sql: "SELECT value, 'some text of a row' FROM generate_series(1, 100000)".to_owned(),
+            ..SqlRequest::default()
+        };
+        let body = shop.0.engine.sql(&tenant(), long, Format::Ndjson).await.expect("an answer");
+        assert!(body.rest.is_some());
+        drop(body);
+        shop.check("SELECT 1", json!([["1"]])).await;
+    }
+}
+
+/// Values that double with every level, or grow by what replaces them, are refused before they are made.
+#[tokio::test]
+async fn growing_values_are_refused() {
+    let shop = Shop::open().await;
+    let mut doubling = "SELECT name AS a FROM spans".to_owned();
+    for _ in 0..14 {
+        doubling = format!("SELECT a || a AS a FROM ({doubling})");
+    }
+    let long = "x".repeat(20_000);
+    for sql in [
+        doubling.clone(),
+        doubling.replace("a || a", "concat(a, a)"),
+        doubling.replace("a || a", "[a, a]"),
+        doubling.replace("a || a", "struct(a, a)"),
+        format!("SELECT replace(replace(name, 'a', '{long}'), 'x', '{long}') FROM spans"),
+        format!("SELECT regexp_replace(name, '.', '{long}', 'g') FROM spans"),
+        format!("SELECT count(*) FROM spans WHERE length(replace(name, 'a', '{long}')) > 1"),
+        "SELECT string_agg(s, ',') FROM (SELECT service_name, string_agg(s, ',') AS s FROM (SELECT service_name, name, string_agg(name, ',') AS s FROM spans GROUP BY 1, 2) GROUP BY 1)".to_owned(),
+    ] {
+        let refused = shop.answer(&sql).await.expect_err(&sql);
+        assert!(refused.to_string().contains("times as long"), "{sql}: {refused}");
+    }
+    shop.check(
+        "SELECT a || a FROM (SELECT name || '-' || name AS a FROM spans ORDER BY start_time LIMIT 1)",
+        json!([["GET /cart-GET /cartGET /cart-GET /cart"]]),
+    )
+    .await;
+    shop.check("SELECT replace(service_name, 'web', 'page') FROM spans ORDER BY start_time LIMIT 1", json!([["page"]]))
+        .await;
+}
+
+#[tokio::test]
+async fn functions_of_ours() {
+    let shop = Shop::open().await;
+    shop.check(
+        "SELECT time_bucket('1m', start_time), count(*) FROM spans GROUP BY 1",
+        json!([["2026-01-15T09:59:00.000000000Z", "3"]]),
+    )
+    .await;
+    shop.check("SELECT duration_bucket(duration_nanos) <= duration_nanos FROM spans LIMIT 1", json!([[true]])).await;
+    let points = "(VALUES (1, 10.0), (2, 14.0), (3, 3.0), (4, 5.0)) AS p(second, value)";
+    let time = "arrow_cast(second * 1000000000, 'Timestamp(ns, \"UTC\")')";
+    shop.check(&format!("SELECT increase(value, {time}), rate(value, {time}) FROM {points}"), json!([[9.0, 3.0]]))
+        .await;
+    shop.check(&format!("SELECT increase(value, {time}) FROM {points} WHERE second = 1"), json!([[null]])).await;
+    shop.check("SELECT histogram_quantile(0.5, [10, 10, 0], [1.0, 3.0])", json!([[1.0]])).await;
+    shop.check("SELECT exp_histogram_quantile(1.0, 0, 0, 0, [1, 0, 1])", json!([[8.0]])).await;
+    shop.check(
+        "SELECT json_text('{\"a\":[1,{\"b\":\"x\"}]}', 'a[1].b'), json_number('{\"a\":\"7\"}', 'a')",
+        json!([["x", 7.0]]),
+    )
+    .await;
+    for wrong in [
+        "SELECT time_bucket('5', start_time) FROM spans",
+        "SELECT rate(name, start_time) FROM spans",
+        "SELECT histogram_quantile(2.0, [1], [1.0])",
+        "SELECT json_text('{}', name) FROM spans",
+    ] {
+        assert!(matches!(shop.answer(wrong).await, Err(Error::Invalid { .. })), "{wrong}");
+    }
+}
+
+/// A release of DataFusion with other functions changes what can be called only when the list says so.
+#[tokio::test]
+async fn only_listed_functions_exist() {
+    use crate::functions::allowed;
+    let shop = Shop::open().await;
+    let state = shop.0.engine.session(shop.0.engine.snapshot(&tenant())).expect("a session").context.state();
+    for name in allowed::SCALAR {
+        assert!(state.scalar_functions().contains_key(*name), "{name} has gone");
+    }
+    for name in allowed::AGGREGATE {
+        assert!(state.aggregate_functions().contains_key(*name), "{name} has gone");
+    }
+    for name in allowed::WINDOW {
+        assert!(state.window_functions().contains_key(*name), "{name} has gone");
+    }
+    let tables: std::collections::BTreeSet<&str> = state.table_functions().keys().map(String::as_str).collect();
+    assert_eq!(
+        tables.into_iter().collect::<Vec<_>>(),
+        ["critical_path", "generate_series", "journey", "range", "trace"]
+    );
+    for refused in ["repeat", "lpad", "array_repeat", "list_repeat", "input_file_name", "levenshtein"] {
+        assert!(!state.scalar_functions().contains_key(refused), "{refused}");
+    }
 }

@@ -35,6 +35,10 @@ impl Bounds {
                 bounds.narrow_traces(traces);
                 continue;
             }
+            if let Some(services) = services(filter) {
+                bounds.narrow_services(services);
+                continue;
+            }
             match filter {
                 Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) => waiting.extend([&**left, &**right]),
                 Expr::Alias(alias) => waiting.push(&alias.expr),
@@ -47,11 +51,6 @@ impl Bounds {
                 Expr::Between(Between { expr, negated: false, low, high }) => {
                     bounds.compare(time_column, expr, Operator::GtEq, low);
                     bounds.compare(time_column, expr, Operator::LtEq, high);
-                }
-                Expr::InList(list) if !list.negated && is_column(&list.expr, "service_name") => {
-                    if let Some(services) = list.list.iter().map(text).collect::<Option<BTreeSet<_>>>() {
-                        bounds.narrow_services(services);
-                    }
                 }
                 _ => {}
             }
@@ -74,26 +73,22 @@ impl Bounds {
     }
 
     fn compare(&mut self, time_column: &str, left: &Expr, op: Operator, right: &Expr) {
-        if is_column(left, time_column) {
-            if let Some(moment) = moment(right) {
-                let after = moment.saturating_add(1);
-                match op {
-                    Operator::Gt => self.start_at(after),
-                    Operator::GtEq => self.start_at(moment),
-                    Operator::Lt => self.end_at(moment),
-                    Operator::LtEq => self.end_at(after),
-                    Operator::Eq => {
-                        self.start_at(moment);
-                        self.end_at(after);
-                    }
-                    _ => {}
+        if !is_column(left, time_column) {
+            return;
+        }
+        if let Some(moment) = moment(right) {
+            let after = moment.saturating_add(1);
+            match op {
+                Operator::Gt => self.start_at(after),
+                Operator::GtEq => self.start_at(moment),
+                Operator::Lt => self.end_at(moment),
+                Operator::LtEq => self.end_at(after),
+                Operator::Eq => {
+                    self.start_at(moment);
+                    self.end_at(after);
                 }
+                _ => {}
             }
-        } else if op == Operator::Eq
-            && is_column(left, "service_name")
-            && let Some(service) = text(right)
-        {
-            self.narrow_services(BTreeSet::from([service]));
         }
     }
 
@@ -148,6 +143,37 @@ fn traces(filter: &Expr) -> Option<BTreeSet<TraceId>> {
         }
         _ => None,
     }
+}
+
+/// Services that a filter on `service_name` allows; `None` for any other filter.
+fn services(filter: &Expr) -> Option<BTreeSet<String>> {
+    match filter {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            let literal = if is_column(left, "service_name") {
+                right
+            } else if is_column(right, "service_name") {
+                left
+            } else {
+                return None;
+            };
+            text(literal).map(|service| BTreeSet::from([service]))
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Or, right }) => {
+            let mut allowed = services(left)?;
+            allowed.append(&mut services(right)?);
+            Some(allowed)
+        }
+        Expr::InList(list) if !list.negated && is_column(&list.expr, "service_name") => {
+            list.list.iter().map(text).collect()
+        }
+        _ => None,
+    }
+}
+
+/// True when a filter asks about this column and no other.
+pub(crate) fn is_about(filter: &Expr, name: &str) -> bool {
+    let columns = filter.column_refs();
+    !columns.is_empty() && columns.iter().all(|column| column.name == name)
 }
 
 fn is_column(expr: &Expr, name: &str) -> bool {
@@ -220,6 +246,8 @@ mod tests {
         check(&[col("service_name").in_list(vec![lit("a"), lit("z")], false)], false);
         check(&[col("service_name").in_list(vec![lit("a"), lit("dns")], false)], true);
         check(&[col("service_name").in_list(vec![lit("a")], true)], true);
+        check(&[col("service_name").eq(lit("a")).or(lit("z").eq(col("service_name")))], false);
+        check(&[col("service_name").eq(lit("a")).or(col("service_name").eq(lit("checkout")))], true);
     }
 
     #[test]

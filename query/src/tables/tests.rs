@@ -13,7 +13,8 @@ async fn long_run() -> Fixture {
 
 async fn ask(fixture: &Fixture, sql: &str) -> SqlAnswer {
     let request = SqlRequest { sql: sql.to_owned(), ..SqlRequest::default() };
-    fixture.engine.sql(&tenant(), request).await.expect(sql).to_answer().expect("an answer")
+    let body = fixture.engine.sql(&tenant(), request, crate::Format::Json).await.expect(sql);
+    serde_json::from_slice(&body.collect().await.expect(sql).0).expect("JSON")
 }
 
 /// Moments are timestamps in SQL and integers at rest; pages are skipped all the same.
@@ -67,4 +68,98 @@ async fn buffered_rows_count_as_read() {
     let fixture = Fixture::new(vec![spans_batch(&[span(1, 1, None, "x", 0, 1), span(1, 2, Some(1), "y", 0, 1)])]).await;
     let answer = ask(&fixture, "SELECT name FROM spans WHERE name = 'x'").await;
     assert_eq!((answer.rows.len(), answer.rows_read), (1, 2));
+}
+
+/// Six segments: services a, b and c, each yesterday and today; trace 1 in one of them only. Nothing in the buffer.
+async fn six_segments() -> Fixture {
+    const DAY: i64 = 86_400_000;
+    let mut fixture = Fixture::new(Vec::new()).await;
+    for (index, service) in ["a", "b", "c", "a", "b", "c"].into_iter().enumerate() {
+        let day = if index < 3 { -DAY } else { 0 };
+        let trace = if index == 4 { 1 } else { 2_000 + index as u64 };
+        let spans: Vec<TestSpan> = (0..50)
+            .map(|n| TestSpan {
+                service,
+                kind: 2,
+                ..span(trace, 10_000 * (index as u64 + 1) + n, None, "work", day + n as i64, 1 + n as i64 % 7)
+            })
+            .collect();
+        fixture.append(spans_batch(&spans)).await;
+        fixture = fixture.flushed().await;
+    }
+    fixture
+}
+
+/// The physical plan of a statement, and how many segments it names.
+async fn explained(fixture: &Fixture, sql: &str) -> (String, usize) {
+    let answer = ask(fixture, &format!("EXPLAIN {sql}")).await;
+    let physical = answer.rows.iter().find(|row| row[0] == "physical_plan").expect("a physical plan");
+    let plan = physical[1].as_str().expect("text").to_owned();
+    // A file stands in as many groups as it has parts that are read.
+    let files: std::collections::BTreeSet<&str> = plan
+        .split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}'))
+        .map(|word| word.split(':').next().unwrap_or_default())
+        .filter(|word| word.ends_with(".parquet"))
+        .collect();
+    (plan.clone(), files.len())
+}
+
+/// Plans stay as they are: a question reads the segments that it must, and no others.
+#[tokio::test]
+async fn plans_name_the_segments_that_are_read() {
+    let fixture = six_segments().await;
+    let today = "start_time >= '2026-01-15T00:00:00Z'";
+    for (sql, n_files) in [
+        ("SELECT * FROM spans".to_owned(), 6),
+        (format!("SELECT name FROM spans WHERE {today}"), 3),
+        ("SELECT name FROM spans WHERE service_name = 'b'".to_owned(), 2),
+        (format!("SELECT name FROM spans WHERE service_name = 'b' AND {today}"), 1),
+        (format!("SELECT name FROM spans WHERE (service_name = 'b' OR service_name = 'c') AND {today}"), 2),
+        (
+            format!(
+                "SELECT name FROM spans WHERE service_name IN ('b', 'x') AND NOT (start_time < '2026-01-15T00:00:00Z')"
+            ),
+            1,
+        ),
+        (
+            "SELECT name FROM spans WHERE start_time < timestamp '2026-01-15T09:00:00Z' - interval '12 hours'"
+                .to_owned(),
+            3,
+        ),
+        (format!("SELECT name FROM spans WHERE trace_id = '{}'", trace_id(1).to_hex()), 1),
+        (format!("SELECT name FROM traces WHERE {today}"), 3),
+        (format!("SELECT count(*) FROM traces WHERE {today} AND duration_nanos > 5"), 3),
+        (format!("SELECT * FROM traces WHERE trace_id = '{}'", trace_id(1).to_hex()), 1),
+        ("SELECT * FROM traces".to_owned(), 6),
+        (format!("SELECT count(*) FROM events WHERE span_start_time >= '2026-01-15T00:00:00Z'"), 3),
+    ] {
+        let (plan, found) = explained(&fixture, &sql).await;
+        assert_eq!(found, n_files, "{sql}\n{plan}");
+    }
+    // The first of an order: a heap of as many rows, whose bound skips what cannot be among them while it runs.
+    let (plan, _) = explained(&fixture, "SELECT name, start_time FROM spans ORDER BY start_time DESC LIMIT 20").await;
+    assert!(plan.contains("TopK(fetch=20)"), "{plan}");
+    assert!(plan.contains("DynamicFilter"), "the scan learns the bound: {plan}");
+    let (plan, _) = explained(&fixture, &format!("SELECT name FROM spans WHERE service_name = 'b' AND {today}")).await;
+    for needed in ["service_name", "predicate=", "pruning_predicate="] {
+        assert!(plan.contains(needed), "{needed} in {plan}");
+    }
+    assert!(!plan.contains("attributes"), "only the columns that are needed: {plan}");
+}
+
+/// The view of traces gives the same rows whether or not a range narrows what is read.
+#[tokio::test]
+async fn pruned_traces_are_the_same_traces() {
+    let fixture = six_segments().await;
+    let columns = "hex(trace_id), service_name, spans, errors, duration_nanos, start_time";
+    let all = ask(&fixture, &format!("SELECT {columns} FROM traces ORDER BY 1")).await;
+    assert_eq!(all.rows.len(), 6);
+    let from = "start_time >= '2026-01-15T00:00:00Z'";
+    let today = ask(&fixture, &format!("SELECT {columns} FROM traces WHERE {from} ORDER BY 1")).await;
+    let expected: Vec<_> =
+        all.rows.iter().filter(|row| row[5].as_str().is_some_and(|start| start >= "2026-01-15")).cloned().collect();
+    assert_eq!((today.rows.len(), &today.rows), (3, &expected));
+    let count = ask(&fixture, &format!("SELECT count(*) FROM traces WHERE {from}")).await;
+    assert_eq!(count.rows[0][0], "3");
+    assert_eq!(ask(&fixture, "SELECT count(*) FROM traces").await.rows[0][0], "6");
 }

@@ -13,6 +13,8 @@ pub(crate) struct View {
     pub(crate) columns: &'static [(&'static str, &'static str)],
     /// Shown as a table, because it only adds columns to the table of the same name.
     pub(crate) is_table: bool,
+    /// Grouped by trace: a filter on its start narrows what is read.
+    pub(crate) is_pruned: bool,
 }
 
 /// Every view, in the order in which they are listed for people.
@@ -24,6 +26,7 @@ pub(crate) const VIEWS: &[View] = &[
               FROM raw.spans",
         columns: &[("end_time", "start_time plus duration_nanos")],
         is_table: true,
+        is_pruned: false,
     },
     View {
         name: "events",
@@ -43,6 +46,7 @@ pub(crate) const VIEWS: &[View] = &[
             ("span_start_time", "start of the span; filter by it to read fewer segments"),
         ],
         is_table: false,
+        is_pruned: false,
     },
     View {
         name: "links",
@@ -64,6 +68,7 @@ pub(crate) const VIEWS: &[View] = &[
             ("span_start_time", "start of the span; filter by it to read fewer segments"),
         ],
         is_table: false,
+        is_pruned: false,
     },
     View {
         name: "metrics",
@@ -71,6 +76,7 @@ pub(crate) const VIEWS: &[View] = &[
         sql: "SELECT *, coalesce(value_double, arrow_cast(value_int, 'Float64')) AS value FROM raw.number_points",
         columns: &[("value", "the value as a double; exact for integers up to 2^53")],
         is_table: false,
+        is_pruned: false,
     },
     View {
         name: "histograms",
@@ -78,10 +84,12 @@ pub(crate) const VIEWS: &[View] = &[
         sql: "SELECT * FROM raw.histogram_points",
         columns: &[],
         is_table: false,
+        is_pruned: false,
     },
     View {
         name: "traces",
-        help: "one row per trace, computed from its spans; filter spans first when the time range is wide",
+        help: "one row per trace, computed from its spans; filter by start_time to read fewer segments: then spans more than \
+               an hour outside the range are not counted",
         sql: "SELECT trace_id, \
                      first_value(service_name ORDER BY parent_span_id IS NOT NULL, start_time, span_id) AS service_name, \
                      first_value(name ORDER BY parent_span_id IS NOT NULL, start_time, span_id) AS name, \
@@ -103,6 +111,7 @@ pub(crate) const VIEWS: &[View] = &[
             ("services", "distinct services"),
         ],
         is_table: false,
+        is_pruned: true,
     },
     View {
         name: "services",
@@ -120,6 +129,7 @@ pub(crate) const VIEWS: &[View] = &[
             ("last_time", "start of its latest span"),
         ],
         is_table: false,
+        is_pruned: false,
     },
 ];
 
