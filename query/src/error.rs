@@ -111,6 +111,10 @@ impl Error {
             | DataFusionError::Configuration(_)
             | DataFusionError::Execution(_)
             | DataFusionError::ArrowError(..) => Self::invalid(plain_text(error)),
+            DataFusionError::Internal(text) if text.contains("Regular expression did not compile") => Self::invalid(
+                "a regular expression of the query is not valid or too large; repeat less, or look for a part of it"
+                    .to_owned(),
+            ),
             DataFusionError::ResourcesExhausted(_) => Self::TooLarge(
                 "the query needs more memory than query.memory_bytes_max allows; narrow the time range, group by fewer \
                  values or add a LIMIT"

@@ -51,7 +51,7 @@ enum Form {
     Json { is_first_row: bool },
     Ndjson,
     Csv,
-    Arrow(StreamWriter<Vec<u8>>),
+    Arrow(Box<StreamWriter<Vec<u8>>>),
 }
 
 fn internal(error: impl std::fmt::Display) -> Error {
@@ -82,7 +82,7 @@ impl Encoder {
             Format::Arrow => {
                 let mut writer = StreamWriter::try_new(Vec::new(), &schema).map_err(internal)?;
                 let bytes = std::mem::take(writer.get_mut());
-                (Form::Arrow(writer), bytes)
+                (Form::Arrow(Box::new(writer)), bytes)
             }
         };
         Ok((Self { schema, form }, bytes))
