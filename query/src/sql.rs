@@ -75,6 +75,7 @@ async fn planned(session: &Session, request: &SqlRequest) -> Result<Arc<dyn Exec
     let plan = session.context.state().statement_to_plan(statement).await?;
     read_only::verify(&plan)?;
     let plan = plan.with_param_values(params)?;
+    // Once more, with what the parameters are.
     growth::verify(&plan)?;
     let plan = match (&plan, request.limit) {
         (LogicalPlan::Explain(_), _) | (_, None) => plan,

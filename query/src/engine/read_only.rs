@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::ast::{SetExpr, Statement as SqlStatement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
+use super::growth;
 use crate::error::{Error, Result};
 
 /// Longest statement, in bytes.
@@ -80,7 +81,7 @@ pub(crate) fn verify(plan: &LogicalPlan) -> Result<()> {
         );
         Ok(if refused { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
-    if refused { Err(not_a_query()) } else { Ok(()) }
+    if refused { Err(not_a_query()) } else { growth::verify(plan) }
 }
 
 fn not_a_query() -> Error {
