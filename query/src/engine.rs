@@ -32,6 +32,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::map::remembered::Remembered;
 use runtime::{CpuRuntime, Running};
 use session::{Session, Shared};
 
@@ -62,6 +63,7 @@ struct Inner {
     live: Arc<Semaphore>,
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
+    remembered: Remembered,
 }
 
 impl fmt::Debug for Engine {
@@ -114,6 +116,7 @@ impl Engine {
             cpu: CpuRuntime::start(config.threads)?,
             places: Arc::new(Semaphore::new(config.concurrent_max)),
             waiting: AtomicUsize::new(0),
+            remembered: Remembered::default(),
             shared: Shared::new(Arc::new(config))?,
             snapshots,
             find_damage,
@@ -122,6 +125,11 @@ impl Engine {
             clock,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Sums of the service map that were asked for before.
+    pub(crate) fn remembered(&self) -> &Remembered {
+        &self.inner.remembered
     }
 
     /// The settings in force.

@@ -3,7 +3,9 @@
 //! | file        | knows                                                     |
 //! |-------------|-----------------------------------------------------------|
 //! | `totals.rs` | sums of edges over a range                                |
+//! | `remembered.rs` | sums of half hours that were asked for before         |
 
+pub(crate) mod remembered;
 pub(crate) mod totals;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +21,7 @@ use crate::engine::Engine;
 use crate::engine::session::incomplete;
 use crate::error::{Error, Result};
 use crate::times::parse_moment;
-use totals::{Edge, MINUTE, Totals, totals};
+use totals::{Edge, MINUTE, Totals};
 
 /// Edges in an answer; a store with more has node names made of ids.
 const EDGES_MAX: usize = 10_000;
@@ -153,10 +155,11 @@ impl Engine {
     pub async fn map(&self, tenant: &TenantId, range: TimeRange, vs: Option<TimeRange>) -> Result<MapAnswer> {
         let started = Instant::now();
         let (range, vs) = (whole_minutes(range), vs.map(whole_minutes));
+        let (remembered, own) = (self.remembered().clone(), tenant.clone());
         let answer = self.run(tenant, move |session| async move {
-            let now = totals(&session, range).await?;
+            let now = remembered.totals(&own, &session, range).await?;
             let before = match vs {
-                Some(range) => Some((totals(&session, range).await?, range)),
+                Some(range) => Some((remembered.totals(&own, &session, range).await?, range)),
                 None => None,
             };
             let (nodes, edges) = map(&now, range, before.as_ref().map(|(before, range)| (before, *range)));
@@ -186,12 +189,7 @@ mod tests {
     use super::*;
 
     fn edge(source: &str, target: &str, protocol: &str) -> Edge {
-        Edge {
-            source: source.to_owned(),
-            target: target.to_owned(),
-            protocol: protocol.to_owned(),
-            system: String::new(),
-        }
+        Edge { source: source.to_owned(), target: target.to_owned(), protocol: protocol.to_owned(), ..Edge::default() }
     }
 
     fn calls(count: i64, errors: i64) -> Totals {

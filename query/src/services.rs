@@ -9,6 +9,8 @@ use api::{
 };
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Expr;
+use datafusion::prelude::ident;
 use model::semconv::key;
 use model::{SpanKind, TenantId, TimeRange, UnixNanos};
 
@@ -16,7 +18,7 @@ use crate::analysis::node::Node;
 use crate::engine::Engine;
 use crate::engine::session::{Session, incomplete};
 use crate::error::{Error, Result};
-use crate::map::totals::{Edge, Totals, totals};
+use crate::map::totals::{By, Edge, Totals, totals};
 use crate::map::{figures, style_of, whole_minutes};
 use crate::rows::{Ints, Texts, column_of};
 
@@ -170,8 +172,9 @@ async fn service(session: &Session, name: String, range: TimeRange) -> Result<Se
         )));
     };
     let minutes = whole_minutes(range);
-    let edges = totals(session, minutes).await?;
     let own = Node::service(&name);
+    let is_own = |end: &str| ident(end).eq(Expr::Literal(ScalarValue::from(own.as_str()), None));
+    let edges = totals(session, minutes, By::Edge, Some(is_own("src").or(is_own("dst")))).await?;
     let neighbours = |is_neighbour: &dyn Fn(&Edge) -> Option<String>| {
         let mut found: BTreeMap<(String, &Edge), &Totals> = BTreeMap::new();
         for (edge, totals) in &edges {

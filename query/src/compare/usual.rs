@@ -7,13 +7,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use api::{CompareSide, CompareTimes};
 use datafusion::common::ScalarValue;
-use model::TimeRange;
+use datafusion::logical_expr::Expr;
+use datafusion::prelude::ident;
+use model::{TimeRange, UnixNanos};
 
 use super::sides::{StepKey, steps};
-use crate::digest::rollup::Sums;
 use crate::engine::session::Session;
 use crate::error::Result;
 use crate::journey::Found;
+use crate::map::totals::{By, MINUTE, Totals, totals};
+use crate::map::whole_minutes;
 use crate::rows::Ints;
 
 /// Medians of a range.
@@ -47,17 +50,26 @@ pub(super) async fn usual(session: &Session, found: &Found, range: TimeRange) ->
 
     // Sums of the edges that the journey uses, all minutes together.
     let wanted: BTreeSet<StepKey> = steps(found).into_iter().map(|(key, ..)| key).collect();
-    let parts = session.derived.parts(range).await?;
-    let mut sums: BTreeMap<(&str, &str, &str, &str), Sums> = BTreeMap::new();
-    let mut of_queue: BTreeMap<(&str, &str), Sums> = BTreeMap::new();
-    for (key, part) in &parts.0 {
-        sums.entry((&key.src, &key.dst, &key.protocol, &key.op)).or_default().add(part);
-        of_queue.entry((&key.src, &key.dst)).or_default().add(part);
+    let sources = wanted.iter().map(|key| if key.is_message { &key.op } else { &key.from });
+    let ends = |names: BTreeSet<&String>| -> Vec<Expr> {
+        names.into_iter().map(|name| Expr::Literal(ScalarValue::from(name.as_str()), None)).collect()
+    };
+    let filter = ident("src")
+        .in_list(ends(sources.collect()), false)
+        .and(ident("dst").in_list(ends(wanted.iter().map(|key| &key.to).collect()), false));
+    // The minute in which the journey begins holds the journey itself.
+    let end = UnixNanos(range.end.0.div_euclid(MINUTE).saturating_mul(MINUTE).max(range.start.0));
+    let minutes = whole_minutes(TimeRange::new(range.start, end));
+    let mut sums: BTreeMap<(String, String, String, String), Totals> = BTreeMap::new();
+    let mut of_queue: BTreeMap<(String, String), Totals> = BTreeMap::new();
+    for (edge, part) in totals(session, minutes, By::Operation, Some(filter)).await? {
+        of_queue.entry((edge.source.clone(), edge.target.clone())).or_default().add(&part);
+        sums.entry((edge.source, edge.target, edge.protocol, edge.op)).or_default().add(&part);
     }
     let times = |key: StepKey| {
         let sums = match key.is_message {
-            true => of_queue.get(&(key.op.as_str(), key.to.as_str())),
-            false => sums.get(&(key.from.as_str(), key.to.as_str(), key.protocol.as_str(), key.op.as_str())),
+            true => of_queue.get(&(key.op.clone(), key.to.clone())),
+            false => sums.get(&(key.from.clone(), key.to.clone(), key.protocol.clone(), key.op.clone())),
         };
         let sums = sums.filter(|sums| sums.count > 0)?;
         let (durations, lags) = (sums.durations.sketch(), sums.lags.sketch());

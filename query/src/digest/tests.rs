@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use api::SqlRequest;
 use arrow::array::{ArrayRef, BinaryArray, Int32Array, Int64Array, StringArray};
 use model::semconv::{self, On, ValueKind};
-use model::{Attribute, AttributeValue, TraceId, UnixNanos, attributes_to_json};
+use model::{Attribute, AttributeValue, TimeRange, TraceId, UnixNanos, attributes_to_json};
 use serde_json::Value as Json;
 use storage::table::SPANS;
 use storage::{Batch, Clock, Storage};
@@ -334,6 +334,57 @@ async fn arrival_makes_no_difference() {
             difference(&format!("{name}, round {round}: {history:?}"), &world.relations().await, &expected);
         }
     }
+}
+
+/// The map says the same on demand, half-way and at rest, from memory and read anew: nothing is counted twice, and late
+/// spans correct what is remembered.
+#[tokio::test]
+async fn the_map_is_the_same_wherever_its_sums_come_from() {
+    let range = TimeRange::new(UnixNanos(BEGIN - 3_600 * SECOND), UnixNanos(BEGIN + 3_600 * SECOND));
+    for (name, spans) in fixtures() {
+        let mut reference = World::new().await;
+        reference.arrive(&spans).await;
+        let expected = edges(&reference.task.engine, range).await;
+        assert!(!expected.is_empty(), "{name}");
+        reference.pass(200 * SECOND).await;
+        assert_eq!(edges(&reference.task.engine, range).await, expected, "{name} at rest");
+
+        let mut world = World::new().await;
+        let (early, late) = spans.split_at(spans.len() / 2);
+        world.arrive(early).await;
+        world.pass(200 * SECOND).await;
+        assert!(!edges(&world.task.engine, range).await.is_empty(), "{name} is remembered half");
+        world.arrive(late).await;
+        world.pass(200 * SECOND).await;
+        let remembering = edges(&world.task.engine, range).await;
+        let anew = Engine::new(
+            world.task.engine.config().clone(),
+            world.storage.reader(),
+            Arc::<MovedClock>::clone(&world.clock),
+        );
+        assert_eq!(remembering, edges(&anew.expect("an engine"), range).await, "{name} read anew");
+        // Exemplars and moments are not taken away by corrections.
+        let figures = |edges: &[api::MapEdge]| -> Vec<String> {
+            let figures =
+                |edge: &api::MapEdge| format!("{} {} {} {:?}", edge.source, edge.target, edge.protocol, edge.now);
+            edges.iter().map(figures).collect()
+        };
+        assert_eq!(figures(&remembering), figures(&expected), "{name} corrected");
+        // The ends of a range that are no half hours are read as they stand.
+        let inner = TimeRange::new(UnixNanos(BEGIN - 2_460 * SECOND), UnixNanos(BEGIN + 2_460 * SECOND));
+        assert_eq!(figures(&edges(&world.task.engine, inner).await).len(), figures(&expected).len(), "{name}, ends");
+    }
+}
+
+async fn edges(engine: &Engine, range: TimeRange) -> Vec<api::MapEdge> {
+    let answer = engine.map(&tenant(), range, None).await.expect("a map");
+    assert!(!answer.incomplete, "{:?}", answer.incomplete_reason);
+    // Rates are per minute of the range.
+    let without_rate = |mut edge: api::MapEdge| {
+        edge.now.per_minute = 0.0;
+        edge
+    };
+    answer.edges.into_iter().map(without_rate).collect()
 }
 
 /// The SQL that finds the like of a finding, and the sketches of the specification of journeys (section 6), in the form

@@ -17,21 +17,32 @@ use storage::table::EDGE_MINUTE_PARTS;
 
 use crate::analysis::statistics::Sketch;
 use crate::digest::rollup::{Counts, Sums};
+use crate::digest::stored::within;
 use crate::engine::session::Session;
 use crate::error::{Error, Result};
 use crate::rows::{Bytes, Ints, Texts};
-use crate::trace::moment;
 
 /// Nanoseconds of a minute.
 pub(crate) const MINUTE: i64 = 60 * UnixNanos::SECOND;
 
 /// Who, whom, over what; nodes and words as they stand at rest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Edge {
     pub(crate) source: String,
     pub(crate) target: String,
     pub(crate) protocol: String,
     pub(crate) system: String,
+    /// What was asked for; empty when all operations are together.
+    pub(crate) op: String,
+}
+
+/// What is summed up together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// All operations of an edge.
+    Edge,
+    /// Each operation for itself.
+    Operation,
 }
 
 /// What went over an edge. Parts that correct others are negative.
@@ -147,37 +158,35 @@ impl Histogram {
     }
 }
 
-/// Sums of every edge over the minutes of a range.
+/// Sums of the edges over the minutes of a range; of those that `filter` picks among the rows at rest, and all of those
+/// that are not at rest yet.
 ///
 /// # Errors
 /// What went wrong while reading.
-pub(crate) async fn totals(session: &Session, range: TimeRange) -> Result<BTreeMap<Edge, Totals>> {
-    let mut totals: BTreeMap<Edge, Totals> = BTreeMap::new();
-    if session.snapshot.table(&EDGE_MINUTE_PARTS).is_some() {
-        let filter = ident("time").gt_eq(moment(range.start.0)).and(ident("time").lt(moment(range.end.0)));
-        let columns: Vec<Expr> = COLUMNS.iter().map(|name| ident(*name)).collect();
-        let frame = session.table(&EDGE_MINUTE_PARTS)?.filter(filter)?.select(columns)?;
-        let plan = session.plan(frame.logical_plan()).await?;
-        // Each part of the plan on a thread of its own.
-        let parts: Vec<_> = execute_stream_partitioned(plan, session.context.task_ctx())?
-            .into_iter()
-            .map(|mut stream| {
-                tokio::spawn(async move {
-                    let mut totals = BTreeMap::new();
-                    while let Some(batch) = stream.next().await {
-                        add_rows(&mut totals, &batch?);
-                    }
-                    Ok::<_, Error>(totals)
-                })
-            })
-            .collect();
-        for part in parts {
-            let part = part.await.map_err(|error| Error::Internal(error.to_string()))??;
-            for (edge, sums) in part {
-                totals.entry(edge).or_default().add(&sums);
-            }
-        }
-    }
+pub(crate) async fn totals(
+    session: &Session,
+    range: TimeRange,
+    by: By,
+    filter: Option<Expr>,
+) -> Result<BTreeMap<Edge, Totals>> {
+    let rows = within("time", range);
+    let rows = filter.into_iter().fold(rows, Expr::and);
+    let found = read(session, rows, by, i64::MAX).await?;
+    let mut totals: BTreeMap<Edge, Totals> = found.into_iter().map(|((_, edge), sums)| (edge, sums)).collect();
+    add_on_demand(session, range, by, &mut totals).await?;
+    Ok(totals)
+}
+
+/// Adds what is not at rest, and leaves out edges of which nothing is left.
+///
+/// # Errors
+/// What went wrong while reading.
+pub(super) async fn add_on_demand(
+    session: &Session,
+    range: TimeRange,
+    by: By,
+    totals: &mut BTreeMap<Edge, Totals>,
+) -> Result<()> {
     let inside = |minute: i64| range.contains(UnixNanos(minute.saturating_mul(MINUTE)));
     let on_demand = session.derived.on_demand(range).await?;
     for (key, sums) in on_demand.parts.0.iter().filter(|(key, _)| inside(key.minute)) {
@@ -186,18 +195,58 @@ pub(crate) async fn totals(session: &Session, range: TimeRange) -> Result<BTreeM
             target: key.dst.clone(),
             protocol: key.protocol.clone(),
             system: key.system.clone(),
+            op: if by == By::Operation { key.op.clone() } else { String::new() },
         };
         totals.entry(edge).or_default().add_sums(sums);
     }
     totals.retain(|_, totals| totals.count > 0);
+    Ok(())
+}
+
+/// Sums of the rows at rest that `filter` picks, by edge and by span of time: `span_nanos` long, numbered from 1970.
+///
+/// # Errors
+/// What went wrong while reading.
+pub(super) async fn read(session: &Session, filter: Expr, by: By, span_nanos: i64) -> Result<BySpan> {
+    let mut totals = BySpan::new();
+    if session.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
+        return Ok(totals);
+    }
+    let columns: Vec<Expr> = COLUMNS.iter().map(|name| ident(*name)).collect();
+    let frame = session.table(&EDGE_MINUTE_PARTS)?.filter(filter)?.select(columns)?;
+    let plan = session.plan(frame.logical_plan()).await?;
+    // Each part of the plan on a thread of its own.
+    let parts: Vec<_> = execute_stream_partitioned(plan, session.context.task_ctx())?
+        .into_iter()
+        .map(|mut stream| {
+            tokio::spawn(async move {
+                let mut totals = BySpan::new();
+                while let Some(batch) = stream.next().await {
+                    add_rows(&mut totals, &batch?, by, span_nanos);
+                }
+                Ok::<_, Error>(totals)
+            })
+        })
+        .collect();
+    for part in parts {
+        let part = part.await.map_err(|error| Error::Internal(error.to_string()))??;
+        for (key, sums) in part {
+            totals.entry(key).or_default().add(&sums);
+        }
+    }
     Ok(totals)
 }
 
-const COLUMNS: [&str; 18] = [
+/// Sums by number of the span of time, and edge.
+pub(super) type BySpan = BTreeMap<(i64, Edge), Totals>;
+
+const COLUMNS: [&str; 20] = [
+    "time",
     "src",
     "dst",
     "protocol",
     "system",
+    "op",
     "count",
     "errors",
     "faults",
@@ -214,22 +263,28 @@ const COLUMNS: [&str; 18] = [
     "failed_journey",
 ];
 
-fn add_rows(totals: &mut BTreeMap<Edge, Totals>, batch: &RecordBatch) {
+fn add_rows(totals: &mut BySpan, batch: &RecordBatch, by: By, span_nanos: i64) {
     let [source, target, protocol, system] = ["src", "dst", "protocol", "system"].map(|name| Texts::of(batch, name));
+    let (op, time) = (Texts::of(batch, "op"), Ints::of(batch, "time"));
     let [count, errors, faults, request_bytes, response_bytes] =
         ["count", "errors", "faults", "request_bytes", "response_bytes"].map(|name| Ints::of(batch, name));
     let [first_seen, last_seen, slowest, failed] =
         ["first_seen", "last_seen", "slowest", "failed"].map(|name| Ints::of(batch, name));
     let [slowest_journey, failed_journey] = ["slowest_journey", "failed_journey"].map(|name| Bytes::of(batch, name));
     let [durations, networks, lags] = ["durations", "networks", "lags"].map(|name| Lists::of(batch, name));
-    let edge_of = |row: usize| [&source, &target, &protocol, &system].map(|texts| texts.text(row));
+    let key_of = |row: usize| {
+        let op = if by == By::Operation { op.text(row) } else { "" };
+        let texts = [&source, &target, &protocol, &system].map(|texts| texts.text(row));
+        (texts, op, time.int(row).div_euclid(span_nanos))
+    };
     let mut row = 0;
     while row < batch.num_rows() {
-        // Rows are sorted by edge: a run of one edge is added at once.
-        let edge = edge_of(row);
-        let end = (row + 1..batch.num_rows()).find(|next| edge_of(*next) != edge).unwrap_or(batch.num_rows());
-        let [source, target, protocol, system] = edge.map(str::to_owned);
-        let sums = totals.entry(Edge { source, target, protocol, system }).or_default();
+        // Rows are sorted by edge and time: a run of one edge is added at once.
+        let key = key_of(row);
+        let end = (row + 1..batch.num_rows()).find(|next| key_of(*next) != key).unwrap_or(batch.num_rows());
+        let ([source, target, protocol, system], op, span) = key;
+        let [source, target, protocol, system, op] = [source, target, protocol, system, op].map(str::to_owned);
+        let sums = totals.entry((span, Edge { source, target, protocol, system, op })).or_default();
         for row in row..end {
             sums.count += count.int(row);
             sums.errors += errors.int(row);
