@@ -1,6 +1,6 @@
 //! Generated pages: written from the tables they describe, so that they cannot grow stale.
 //!
-//! The SQL of the README is asked for real.
+//! The SQL of the README and of the page on journeys is asked for real.
 //!
 //! `make docs` (`UPDATE_DOCS=1`) writes them anew; without it a page that differs fails the test.
 
@@ -9,6 +9,8 @@ use std::path::Path;
 
 use model::Repairs;
 use model::semconv::{CONVENTIONS, On, ValueKind};
+use query::analysis::findings::FindingName;
+use query::analysis::thresholds::Thresholds;
 use storage::TABLES;
 use storage::table::{Kind, Need, attributes_fields, events_fields, links_fields};
 
@@ -107,15 +109,42 @@ fn attributes_page_is_fresh() {
     check("docs/attributes.md", &page);
 }
 
-/// Every SQL example of the README is answered by a running collector.
+/// `docs/journeys.md` lists every finding with its SQL, and every threshold with its default.
+#[test]
+fn journeys_page_is_fresh() {
+    let stands = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/journeys.md"));
+    let mut page = stands.expect("the page is here");
+    let mut put = |mark: &str, table: &str| {
+        let (before, rest) = page.split_once(&format!("<!-- {mark} -->\n")).expect("the page marks where it begins");
+        let (_, after) = rest.split_once(&format!("<!-- /{mark} -->")).expect("the page marks where it ends");
+        page = format!("{before}<!-- {mark} -->\n{table}<!-- /{mark} -->{after}");
+    };
+    let mut table = String::from("| finding | usually | means | finds its like |\n|---|---|---|---|\n");
+    for name in FindingName::ALL {
+        let (severity, help, sql) = (name.severity().as_str(), name.help(), cell(name.sql()));
+        writeln!(table, "| `{name}` | {severity} | {help} | `{sql}` |").expect("text grows");
+    }
+    put("findings", &table);
+    let defaults = serde_json::to_value(Thresholds::default()).expect("numbers");
+    let mut table = String::from("| setting | default | meaning |\n|---|---|---|\n");
+    for (name, help) in Thresholds::HELP {
+        writeln!(table, "| `{name}` | `{}` | {help} |", defaults[*name]).expect("text grows");
+    }
+    put("thresholds", &table);
+    check("docs/journeys.md", &page);
+}
+
+/// Every SQL example of the README and of the page on journeys is answered by a running collector.
 #[tokio::test]
-async fn sql_examples_of_the_readme_run() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("it is here");
-    let examples: Vec<&str> = readme.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    assert!(examples.len() >= 3, "the README lost its examples");
+async fn sql_examples_run() {
     let server = Collector::default().start();
-    for example in examples {
-        sql::query(&server, example).await;
+    for page in ["README.md", "docs/journeys.md"] {
+        let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(page)).expect("it is here");
+        let examples: Vec<&str> = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+        assert!(examples.len() >= 3, "the page lost its examples");
+        for example in examples {
+            sql::query(&server, example).await;
+        }
     }
 }
 
@@ -127,7 +156,15 @@ fn api_page_lists_every_route() {
     };
     let (page, source) = (read("docs/api.md"), read("query/src/http/routes.rs"));
     let (mut served, mut told) = (Vec::new(), Vec::new());
-    for line in source.lines().map(str::trim) {
+    // A route may stand on several lines.
+    let words: Vec<&str> = source.split_whitespace().collect();
+    let flat = words.join(" ").replace("( ", "(");
+    let starts = ["read(Method::", "admin(Method::", "open(\""];
+    let mut places: Vec<usize> =
+        starts.iter().flat_map(|start| flat.match_indices(start).map(|(place, _)| place)).collect();
+    places.sort_unstable();
+    for line in places.iter().map(|place| &flat[*place..]) {
+        let line = &line[..line.find("),").unwrap_or(line.len())];
         let texts: Vec<&str> = line.split('"').skip(1).step_by(2).collect();
         match (line, texts.as_slice()) {
             (line, [path, help]) if line.starts_with("read(Method::") || line.starts_with("admin(Method::") => {
