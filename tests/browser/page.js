@@ -48,8 +48,22 @@ async function picture(page, name) {
 async function open(browser, complaints, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(config.is_debug ? 30_000 : 15_000);
   page.on('pageerror', (error) => complaints.push(`error on the page: ${error.message}`));
+  // When the frame's static shell gave way to the program, and how long keys took until they were painted.
+  await context.addInitScript(() => {
+    window.keyTimes = [];
+    const watch = new MutationObserver(() => {
+      if (!document.getElementById('shell') && document.body?.firstElementChild) {
+        window.interactiveAt ??= performance.now();
+        watch.disconnect();
+      }
+    });
+    watch.observe(document, { childList: true, subtree: true });
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) if (entry.name === 'keydown') window.keyTimes.push(entry.duration);
+    }).observe({ type: 'event', durationThreshold: 16, buffered: true });
+  });
   // Run by the driver, not by the page: its policy stays as strict as it is.
   await context.addInitScript({ path: require.resolve('axe-core/axe.min.js') });
   page.on('console', (message) => {
@@ -87,6 +101,10 @@ async function main() {
       const way = await journey(page);
       await clocks(page);
       await restoreJourney(browser, complaints, way);
+      await tabs(page);
+      await selection(page);
+      await pages(page);
+      await statement(page);
       await waterfall(page);
       await find(page);
       const link = await inspect(page);
@@ -96,6 +114,7 @@ async function main() {
       await hostile(page);
       await big(page);
       await bundle(browser, complaints);
+      await story(page);
     } catch (error) {
       await page.onFailure();
       throw error;
@@ -197,6 +216,172 @@ async function journey(page) {
   await picture(page, 'journey-light');
   await at.theme(page).click();
   return link;
+}
+
+// Flame, Table, Logs & events: the same journey, each by keyboard and without serious findings.
+async function tabs(page) {
+  const { trace_id } = config.journey;
+  step = 'the flame holds the journey';
+  await page.goto(`${config.url}/j/${trace_id}?tab=flame`);
+  await page.locator('svg .slab').first().waitFor();
+  assert((await page.locator('svg .slab').count()) >= 8, 'frames of several services');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  await page.locator('.about b').first().waitFor();
+  await accessible(page, 'flame');
+  await picture(page, 'flame-dark');
+  step = 'the table lists, groups and sorts spans';
+  await page.goto(`${config.url}/j/${trace_id}?tab=table`);
+  const lines = page.locator('#lines tbody tr[id^=line-]');
+  await lines.first().waitFor();
+  const spans = await lines.count();
+  await page.getByRole('button', { name: 'Services', exact: true }).click();
+  await page.waitForFunction((n) => document.querySelectorAll('#lines tbody tr[id^=line-]').length < n, spans);
+  await page.getByRole('button', { name: 'Total' }).click();
+  await page.locator('#lines th[aria-sort=descending]').waitFor();
+  await page.waitForURL((url) => url.searchParams.get('group') === 'service' && url.searchParams.get('sort') === '-total');
+  await page.reload();
+  await page.locator('#lines th[aria-sort=descending]').waitFor();
+  await accessible(page, 'table');
+  await picture(page, 'table-dark');
+  step = 'a span is opened from the table by keyboard';
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.waitForURL((url) => url.pathname.startsWith('/t/'));
+  step = 'logs and events stand in one list by time';
+  await page.goto(`${config.url}/j/${trace_id}?tab=logs`);
+  await page.locator('.tb .n').nth(1).waitFor();
+  await page.locator('#moments').waitFor();
+  await accessible(page, 'logs and events');
+  await picture(page, 'logs-dark');
+}
+
+// A rectangle in the heatmap selects, by keyboard too; what differs is ranked beside it; Escape drops it.
+async function selection(page) {
+  step = 'the heatmap takes a selection by keyboard';
+  await page.goto(`${config.url}/explore?unit=spans`);
+  await page.locator('#heatmap canvas').waitFor();
+  await page.locator('.facets input[type=checkbox]').first().waitFor();
+  await accessible(page, 'explore, dark');
+  await page.keyboard.press('b');
+  await page.waitForURL((url) => url.searchParams.has('brush'));
+  await page.locator('.differs .df, .differs .hint').first().waitFor();
+  const brush = new URL(page.url()).searchParams.get('brush');
+  await page.keyboard.press('ArrowLeft');
+  await page.waitForURL((url) => url.searchParams.get('brush') !== brush);
+  await page.locator('.differs .df, .differs .hint').first().waitFor();
+  await accessible(page, 'what differs');
+  await picture(page, 'differs-dark');
+  step = 'a pointer draws a selection, which never filters by itself';
+  const rows = await at.rows(page).count();
+  const box = await page.locator('#heatmap').boundingBox();
+  await page.mouse.move(box.x + box.width * 0.3, box.y + 20);
+  await page.mouse.down();
+  await page.mouse.move(box.x + box.width * 0.98, box.y + 190, { steps: 8 });
+  await page.mouse.up();
+  await page.locator('.differs .df').first().waitFor();
+  assert((await at.rows(page).count()) === rows, 'the list stays');
+  await page.getByRole('button', { name: 'Keep selected only' }).click();
+  await page.waitForURL((url) => !url.searchParams.has('brush') && url.searchParams.has('from'));
+  step = 'live is switched by key and stands in the URL';
+  await page.keyboard.press('l');
+  await page.waitForURL((url) => url.searchParams.get('live') === '1');
+  await page.keyboard.press('l');
+  await page.waitForURL((url) => !url.searchParams.has('live'));
+}
+
+// Every other page, in both themes.
+async function pages(page) {
+  const { trace_id } = config.journey;
+  const all = [
+    ['home', '/', '.home-cards li, .home table'],
+    ['services', '/services', 'main table'],
+    ['service', '/services/order', '.charts'],
+    ['map', '/map', 'svg.map .card-node, .empty'],
+    ['map-matrix', '/map?view=matrix', '.matrix table, .empty'],
+    ['map-table', '/map?view=table', 'main table, .empty'],
+    ['compare', `/compare?a=${trace_id}&b=${config.skewed.trace_id}`, '.compare .cards'],
+    ['system', '/system', '.cards .card'],
+    ['not-found', '/nowhere', '.empty'],
+  ];
+  for (const [name, place, wanted] of all) {
+    step = `the page ${name}`;
+    await page.goto(`${config.url}${place}`);
+    await page.locator(wanted).first().waitFor();
+    await page.waitForTimeout(300);
+    await accessible(page, `${name}, dark`);
+    await picture(page, `${name}-dark`);
+    await at.theme(page).click();
+    await page.waitForTimeout(150);
+    await accessible(page, `${name}, light`);
+    await picture(page, `${name}-light`);
+    await at.theme(page).click();
+  }
+  step = 'the key sheet opens and closes by key';
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', { name: 'Keys' }).waitFor();
+  await accessible(page, 'key sheet');
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog', { name: 'Keys' }).waitFor({ state: 'detached' });
+}
+
+// A statement is completed, run, plotted; its link runs it again.
+async function statement(page) {
+  step = 'SQL completes columns and runs by key';
+  await page.goto(`${config.url}/sql`);
+  const field = page.getByLabel('SQL statement');
+  await page.locator('.tbl').first().waitFor();
+  await field.fill('SELECT service_name, count(*) AS n FROM spans GROUP BY ser');
+  await field.press('Control+ ');
+  await page.getByRole('option').filter({ hasText: 'service_name' }).first().waitFor();
+  await accessible(page, 'SQL with completions');
+  await field.press('Enter');
+  await field.press('Control+Enter');
+  await page.locator('.answer tbody tr').first().waitFor();
+  await page.waitForURL((url) => (url.searchParams.get('sql') ?? '').endsWith('GROUP BY service_name'));
+  await page.getByRole('button', { name: 'Plot and table' }).click();
+  await page.locator('svg.plot, .lst .hint').first().waitFor();
+  await accessible(page, 'SQL with plot');
+  await picture(page, 'sql-dark');
+  await page.reload();
+  await page.locator('.answer tbody tr').first().waitFor();
+  step = 'a statement that is wrong says where';
+  await field.fill('SELECT nothing_like_it FROM spans');
+  await field.press('Control+Enter');
+  await page.getByRole('alert').first().waitFor();
+  await picture(page, 'sql-error-dark');
+}
+
+// The story: from the list of settled journeys to the delivery that waited and the partition it came from, by keyboard.
+async function story(page) {
+  step = 'settled journeys stand in Explore';
+  await page.goto(`${config.url}/explore?q=${encodeURIComponent(`journey:name="${config.journey.name}"`)}`);
+  for (let tries = 0; tries < 40 && (await at.rows(page).count()) === 0; tries++) {
+    await page.waitForTimeout(3_000);
+    await page.keyboard.press('r');
+  }
+  await at.rows(page).first().waitFor();
+  await page.locator('#heatmap canvas').waitFor();
+  await picture(page, 'journeys-dark');
+  step = 'the journey is opened, its bottleneck followed into the waterfall, by keyboard';
+  await page.keyboard.press('j');
+  await page.keyboard.press('Enter');
+  await page.waitForURL((url) => url.pathname.startsWith('/j/'));
+  await at.lanes(page).first().waitFor();
+  const async = () => page.locator('#hops tr[aria-selected=true] .proto.async').count();
+  for (let hop = 0; hop < 12 && (await async()) === 0; hop++) await page.keyboard.press('j');
+  assert((await async()) === 1, 'J leads to a hop through a broker');
+  const inspector = page.getByRole('complementary', { name: 'Journey details' });
+  await inspector.getByText('Selected hop').waitFor();
+  await inspector.getByText('destination.name').first().waitFor();
+  await page.keyboard.press('Enter');
+  await page.waitForURL((url) => url.pathname.startsWith('/t/'));
+  await at.inspector(page).locator('dt[title^="messaging."]').first().waitFor();
+  await picture(page, 'story-end-dark');
+  figures.key_to_paint_ms = await page.evaluate(() => {
+    const times = [...window.keyTimes].sort((a, b) => a - b);
+    return { keys: times.length, p95: times[Math.floor(times.length * 0.95)] ?? 0, max: times.at(-1) ?? 0 };
+  });
 }
 
 // Raw times are drawn until the reader asks for corrected ones.
@@ -393,7 +578,11 @@ async function bundle(browser, complaints) {
     assert(names.length === 1, `one wasm file at first, found ${names}`);
     const chosen = await page.evaluate(() => document.documentElement.dataset.program);
     assert(chosen === program, `${place} is shown by ${chosen}`);
-    figures.programs[program] = { wasm_url: names[0], wasm_bytes: loaded[0][1] };
+    const times = await page.evaluate(() => ({
+      first_paint_ms: Math.round(performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1),
+      interactive_ms: Math.round(window.interactiveAt ?? -1),
+    }));
+    figures.programs[program] = { wasm_url: names[0], wasm_bytes: loaded[0][1], ...times };
     if (program === 'trail') {
       step = 'the other program takes over where the reader goes there';
       await page.getByRole('link', { name: 'Services' }).click();
