@@ -566,10 +566,10 @@ async function big(page) {
 async function bundle(browser, complaints) {
   step = 'the first load is small';
   figures.programs = {};
-  for (const [program, place] of [['trail', '/explore?unit=traces'], ['desk', '/services']]) {
+  for (const [program, place] of [['trail', `/t/${config.journey.trace_id}`], ['desk', '/explore?unit=traces']]) {
     const page = await open(browser, complaints);
     await page.goto(`${config.url}${place}`);
-    await page.locator('main table, main .onboard, main .empty').first().waitFor();
+    await page.locator('main table, main [role=treegrid]').first().waitFor();
     const loaded = await page.evaluate(() => {
       const entries = performance.getEntriesByType('resource').filter((entry) => entry.name.includes('.wasm'));
       return entries.map((entry) => [entry.name, entry.decodedBodySize]);
@@ -588,7 +588,7 @@ async function bundle(browser, complaints) {
       await page.getByRole('link', { name: 'Services' }).click();
       await page.locator('main table').first().waitFor();
       await page.goBack();
-      await at.rows(page).first().waitFor();
+      await at.spanRows(page).first().waitFor();
     }
     await page.context().close();
   }

@@ -139,11 +139,10 @@ pub(crate) fn start(routes: fn() -> AnyView) {
     mount_to_body(move || view! { <App routes/> });
 }
 
-/// Pages around requests.
+/// Pages of one request.
 pub(crate) fn trail_routes() -> AnyView {
     view! {
         <FlatRoutes fallback=elsewhere>
-            <Route path=path!("/explore") view=ExplorePage/>
             <Route path=path!("/j/:journey") view=JourneyPage/>
             <Route path=path!("/t/:trace/:span?") view=TracePage/>
             <Route path=path!("/compare") view=ComparePage/>
@@ -152,11 +151,12 @@ pub(crate) fn trail_routes() -> AnyView {
     .into_any()
 }
 
-/// Pages around services.
+/// Pages that list and add up.
 pub(crate) fn desk_routes() -> AnyView {
     view! {
         <FlatRoutes fallback=elsewhere>
             <Route path=path!("/") view=HomePage/>
+            <Route path=path!("/explore") view=ExplorePage/>
             <Route path=path!("/map") view=MapPage/>
             <Route path=path!("/services") view=ServicesPage/>
             <Route path=path!("/services/:name") view=ServicePage/>

@@ -25,13 +25,13 @@ mod components;
 mod pages;
 mod view;
 
-/// The page around requests: Explore, journeys, traces, comparisons. One of the two programs; a browser loads the
-/// one its address asks for (`boot.js` chooses) and changes over by loading the address again.
+/// The pages of one request: journeys, traces, comparisons. One of the two programs; a browser loads the one its
+/// address asks for (`boot.js` chooses) and changes over by loading the address again.
 pub fn trail() {
     app::start(app::trail_routes);
 }
 
-/// The page around services: Home, map, services, metrics, SQL, alerts, system. The other program.
+/// The pages that list and add up: Home, Explore, map, services, SQL, system. The other program.
 pub fn desk() {
     app::start(app::desk_routes);
 }

@@ -1,4 +1,4 @@
-//! The page around services.
+//! The pages that list and add up.
 
 fn main() {
     ui::desk();

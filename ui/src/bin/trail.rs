@@ -1,4 +1,4 @@
-//! The page around requests.
+//! The pages of one request.
 
 fn main() {
     ui::trail();

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// First parts of the addresses that the program `desk` shows, beside the empty one of Home; all others belong to `trail`. `index.html` says the
 /// same to `boot.js`, which chooses before wasm is there.
-const DESK: &str = "map services sql system";
+const DESK: &str = "explore map services sql system";
 
 /// The program that shows a path: `desk` or `trail`.
 pub(crate) fn program(path: &str) -> &'static str {
