@@ -518,6 +518,20 @@ async function hostile(page) {
   await page.waitForTimeout(300);
   const executed = await page.evaluate(() => window.executed ?? 0);
   assert(executed === 0, `${executed} payloads were executed`);
+  const places = [
+    `/j/${journey_id}?tab=flame`, `/j/${journey_id}?tab=table`, `/j/${journey_id}?tab=logs`, `/compare?a=${journey_id}&b=${trace_id}`,
+    '/', '/?view=table', '/services', `/services/${encodeURIComponent(`${marker} sender`)}`, '/map', '/map?view=matrix', '/map?view=table',
+    '/explore?unit=spans', `/sql?view=plot&sql=${encodeURIComponent('SELECT service_name, name, count(*) AS n FROM spans GROUP BY 1, 2')}`,
+    `/explore?unit=traces&q=${encodeURIComponent(`name~"${marker}"`)}`, '/system',
+  ];
+  for (const place of places) {
+    step = `markup in telemetry is text at ${place}`;
+    await page.goto(`${config.url}${place}`);
+    await page.locator('main :is(table, svg, .card, .empty, .charts)').first().waitFor();
+    await page.waitForTimeout(500);
+    const found = await page.evaluate(() => [window.executed ?? 0, document.querySelectorAll('main img').length]);
+    assert(found[0] === 0 && found[1] === 0, `${found} payloads became markup`);
+  }
 }
 
 // A trace of ten thousand spans: first rows soon, and scrolling without long frames.
