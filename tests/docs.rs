@@ -72,6 +72,88 @@ fn tables_page_is_fresh() {
     check("docs/tables.md", &page);
 }
 
+/// What can go wrong, by the ids of docs/spec/CONFORMANCE.md, sections 2 and 3.
+const FAULTS: &[(&str, &str)] = &[
+    ("d1", "an acknowledgement means that the record was synced, or that the PUT has succeeded"),
+    ("d2", "what was acknowledged survives a kill and a power cut at any instant"),
+    ("d3", "records of the WAL come back as they were written"),
+    ("d4", "damaged WAL files cost their damaged records only, counted"),
+    ("d5", "a failed sync is final for its file; the process goes on with another, or ends with 75"),
+    ("d6", "files appear whole; WAL files go after their rows were committed"),
+    ("d7", "damaged segments and table logs cost their own rows, and answers say so"),
+    ("d8", "each row is seen once while it moves"),
+    ("d9", "one writer per directory and per prefix"),
+    ("d10", "formats carry versions; newer ones are refused untouched"),
+    ("d11", "a polite end loses nothing"),
+    ("d12", "ingest opens at once, whatever the WAL's size"),
+    ("f1", "kill -9 under load"),
+    ("f2", "power cut during ingest, flush, merge, retention, erasure and vacuum"),
+    ("f3", "kill inside any call of the system"),
+    ("f4", "damaged WAL"),
+    ("f5", "damaged segment"),
+    ("f6", "disk full in ingest"),
+    ("f7", "disk full in a merge"),
+    ("f8", "errors of fsync, write and read"),
+    ("f9", "slow disk"),
+    ("f10", "no descriptors left"),
+    ("f11", "clock jumps"),
+    ("f16", "a trace of very many spans"),
+    ("f21", "a bad object store"),
+    ("f22", "two writers"),
+    ("f23", "kill during merges (f01 too: its collector merges all the time)"),
+    ("f24", "data of every format that was ever written"),
+    ("f25", "SIGTERM under load"),
+    ("f26", "kills during a long replay"),
+];
+
+/// Tests by rule: a test's name begins with the id, faults with two digits.
+fn tests_of(id: &str) -> Vec<String> {
+    let (letter, number) = id.split_at(1);
+    let prefix = if letter == "f" { format!("fn f{number:0>2}_") } else { format!("fn {id}_") };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut dirs = vec![root.join("tests"), root.join("storage/src")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).expect("a directory").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                dirs.push(path);
+                continue;
+            }
+            let Some("rs") = path.extension().and_then(|ending| ending.to_str()) else { continue };
+            let shown = path.strip_prefix(root).expect("below").display().to_string();
+            for line in std::fs::read_to_string(&path).expect("readable").lines() {
+                let line = line.trim_start();
+                let line = line.strip_prefix("async ").unwrap_or(line);
+                if let Some(rest) = line.strip_prefix(&prefix) {
+                    let name = rest.split('(').next().unwrap_or_default();
+                    found.push(format!("`{}{name}` in {shown}", &prefix[3..]));
+                }
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// `docs/faults.md` lists what storage withstands with the tests that prove it; each rule has one at least.
+#[test]
+fn faults_page_is_fresh() {
+    let mut page = String::from(
+        "# What storage withstands\n\n\
+         Written from the names of the tests by `make docs`; a test fails when this page is stale, or when a rule has no test.\n\
+         The ids are those of the specification's durability contract (D) and fault matrix (F). `make test` runs the short\n\
+         forms, `make test-long` the long ones (10,000 seeds of power cuts, 200 kills, every call of a cycle).\n\n\
+         | id | what | proof |\n|---|---|---|\n",
+    );
+    for (id, what) in FAULTS {
+        let tests = tests_of(id);
+        assert!(!tests.is_empty(), "no test proves {id}: {what}");
+        writeln!(page, "| {} | {what} | {} |", id.to_uppercase(), tests.join("; ")).expect("text grows");
+    }
+    check("docs/faults.md", &page);
+}
+
 /// `docs/attributes.md` lists every attribute key that the house knows by name.
 #[test]
 fn attributes_page_is_fresh() {

@@ -199,6 +199,11 @@ impl Replay {
             match step.run(file.first_sequence, is_covered) {
                 Ok(true) => {}
                 Ok(false) => file.fate = Fate::Quarantine,
+                // The process from which this one took over removed it after it was listed, as it may: its rows were
+                // committed before, and the logs were read after that.
+                Err(error) if wal.is_one_group_per_file() && error.kind() == std::io::ErrorKind::NotFound => {
+                    tracing::info!(path = %wal.name(file.first_sequence).display(), "a former writer has removed it");
+                }
                 Err(error) => {
                     let path = wal.name(file.first_sequence);
                     tracing::error!(path = %path.display(), %error, "a WAL file cannot be read; it is kept");
