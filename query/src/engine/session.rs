@@ -18,7 +18,7 @@ use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::registry::FunctionRegistry;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::joins::{CrossJoinExec, NestedLoopJoinExec};
+use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
@@ -279,6 +279,8 @@ impl Session {
         let pauses = |plan: Arc<dyn ExecutionPlan>| {
             let is_busy = plan.downcast_ref::<NestedLoopJoinExec>().is_some()
                 || plan.downcast_ref::<CrossJoinExec>().is_some()
+                || plan.downcast_ref::<HashJoinExec>().is_some()
+                || plan.downcast_ref::<SortMergeJoinExec>().is_some()
                 || plan.downcast_ref::<UnnestExec>().is_some();
             Ok(if is_busy {
                 Transformed::yes(Arc::new(CooperativeExec::new(plan)) as _)
