@@ -117,13 +117,13 @@ pub(crate) fn ExplorePage() -> impl IntoView {
             }
         });
     };
-    // What is listed: a selection or another plot changes the picture, not the rows.
+    // What is listed (read, not only tracked: a memo nobody reads is never computed): a selection or another plot changes the picture, not the rows.
     let listed = Memo::new(move |_| {
         let state = state.get();
         (state.unit, state.filter, state.sort, state.range)
     });
     Effect::new(move |_| {
-        listed.track();
+        let _ = listed.get();
         reload.track();
         selected.set(None);
         marked.set(Vec::new());
@@ -136,7 +136,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     });
     let picture = StoredValue::new(0u32);
     Effect::new(move |_| {
-        pictured.track();
+        let _ = pictured.get();
         reload.track();
         let asked = state.get_untracked();
         let number = picture.get_value().wrapping_add(1);
@@ -157,7 +157,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
         (state.unit, state.filter, state.range)
     });
     Effect::new(move |_| {
-        counted.track();
+        let _ = counted.get();
         reload.track();
         let (asked, keys) = (state.get_untracked(), if every.get() { "*" } else { "" });
         let number = counting.get_value().wrapping_add(1);

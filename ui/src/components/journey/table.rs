@@ -129,7 +129,7 @@ pub(crate) fn TableTab(
             <span class="grow"></span>
             <button class="btn s" on:click=save>"CSV"</button>
         </div>
-        {move || { is_group.track(); untrack(table) }}
+        {move || { let _ = is_group.get(); untrack(table) }}
         {move || rows.with(Vec::is_empty).then(|| view! { <p class="hint faint">"No span holds this text in its name or service. The waterfall looks into attributes too."</p> })}
         <div class="status">
             <span><kbd>"J"</kbd><kbd>"K"</kbd> "row"</span>
