@@ -48,6 +48,7 @@ mod harness;
 mod in_out;
 mod journeys;
 mod open_data;
+mod over_many;
 mod sdks;
 mod search;
 mod sql;

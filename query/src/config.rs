@@ -42,9 +42,6 @@ pub struct Config {
     /// Memory for traces that have not settled, in bytes. With less than they need, traces are analysed before they
     /// have settled and again when more of their spans come.
     pub digest_memory_bytes_max: u64,
-    /// Join traces with equal conversation ids (16 characters or more) or request ids into one journey, with low
-    /// confidence. Right when these ids are made anew for each request; wrong when people reuse them.
-    pub join_by_keys: bool,
     /// JMS brokers that are really another product, as ADDRESS=activemq or ADDRESS=ibmmq, with the address as spans
     /// name it: the Java agent says jms whatever the broker.
     pub jms_brokers: Vec<String>,
@@ -68,7 +65,6 @@ impl Default for Config {
             digest: true,
             digest_settle_seconds: 30,
             digest_memory_bytes_max: 176 << 20,
-            join_by_keys: false,
             jms_brokers: Vec::new(),
             findings: Thresholds::default(),
         }
@@ -81,7 +77,7 @@ impl Config {
         let brokers = self.jms_brokers.iter().filter_map(|entry| entry.rsplit_once('='));
         let jms_brokers: BTreeMap<String, String> =
             brokers.map(|(address, system)| (address.trim().to_owned(), system.trim().to_owned())).collect();
-        Options { jms_brokers, join_by_keys: self.join_by_keys, ..Options::default() }
+        Options { jms_brokers, ..Options::default() }
     }
 
     /// Names the first setting that cannot work.
