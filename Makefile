@@ -53,7 +53,7 @@ test-long: tools ## the long forms of the fault tests: an hour or more; HODOSCOP
 	$(call stage,kills and faults,HODOSCOPE_LONG=1 HODOSCOPE_KILL_CYCLES=$${HODOSCOPE_KILL_CYCLES:-200} timeout 4h cargo test --workspace --locked --test tests -- crash:: faults:: bad_start:: --nocapture --test-threads 1)
 
 bench: ui ## measure every stage, ingest and look-up against the real binary, release build (about 5 minutes)
-	cargo bench --locked --workspace --bench decode --bench write_path --bench ingest --bench sustained --bench trace_by_id
+	cargo bench --locked --workspace --bench decode --bench write_path --bench ingest --bench sustained --bench trace_by_id --bench analysis --bench journey_by_id --bench map_day --bench digest
 
 fmt: ## format the code
 	cargo fmt --all

@@ -19,7 +19,7 @@ use storage::table::{SPANS, Table};
 use super::columns;
 use super::look::{Look, Owner, Told, extent};
 use super::rollup::Parts;
-use super::stored::{ARRIVAL_SLACK, Stored};
+use super::stored::{ARRIVAL_SLACK, PARTS_MAX, Stored};
 use crate::analysis::analyze;
 use crate::breakers::open_breakers;
 use crate::config::Config;
@@ -94,7 +94,11 @@ impl Derived {
     /// # Errors
     /// What went wrong while reading.
     pub(crate) async fn parts(&self, range: TimeRange) -> Result<Parts> {
-        let mut parts = self.stored.parts(range).await?;
+        let (mut parts, is_cut) = self.stored.parts(range).await?;
+        if is_cut {
+            let cut = format!("more than {PARTS_MAX} sums of a minute lie in the range; name a shorter range of time");
+            *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut);
+        }
         parts.add(&self.on_demand(range).await?.parts);
         Ok(parts)
     }

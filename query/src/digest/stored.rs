@@ -28,6 +28,9 @@ pub(crate) const ARRIVAL_SLACK: i64 = 10 * UnixNanos::SECOND;
 /// The newest row of the progress stands this close to the end of its table.
 const PROGRESS_NANOS: i64 = 3_600 * UnixNanos::SECOND;
 
+/// Sums of one edge, operation and minute that are held at once: about 600 bytes each, a day of a thousand edges.
+pub(crate) const PARTS_MAX: usize = 1_500_000;
+
 /// Reads one snapshot.
 #[derive(Clone)]
 pub(crate) struct Stored {
@@ -309,27 +312,25 @@ impl Stored {
         Ok(newest.1)
     }
 
-    /// Sums at rest of the minutes that touch a range.
-    pub(crate) async fn parts(&self, range: TimeRange) -> Result<Parts> {
+    /// Sums at rest of the minutes that touch a range, and whether there are more than fit in memory: some are missing
+    /// then, and others may be too small.
+    pub(crate) async fn parts(&self, range: TimeRange) -> Result<(Parts, bool)> {
         let mut parts = Parts::default();
         if self.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
-            return Ok(parts);
+            return Ok((parts, false));
         }
         let start = range.start.0.div_euclid(MINUTE).saturating_mul(MINUTE);
         let minutes = TimeRange::new(UnixNanos(start), range.end);
         let frame = self.table(&EDGE_MINUTE_PARTS)?.filter(within("time", minutes))?;
+        let mut is_cut = false;
         self.fold(frame, |batch| {
             add_parts(&mut parts, batch);
-            ControlFlow::Continue(())
+            is_cut = parts.0.len() > PARTS_MAX;
+            if is_cut { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
-        Ok(parts)
+        Ok((parts, is_cut))
     }
-}
-
-/// What is read of a span.
-fn columns() -> Vec<Expr> {
-    plain::columns().into_iter().chain([ident("arrival_time")]).collect()
 }
 
 /// Spans of a batch that has the columns of [`plain::columns`] and `arrival_time`.
