@@ -333,6 +333,11 @@ impl Stored {
     }
 }
 
+/// What is read of a span.
+fn columns() -> Vec<Expr> {
+    plain::columns().into_iter().chain([ident("arrival_time")]).collect()
+}
+
 /// Spans of a batch that has the columns of [`plain::columns`] and `arrival_time`.
 pub(crate) fn with_arrival(reader: &mut plain::Reader, batch: &RecordBatch) -> Vec<(Span, i64)> {
     let arrival = Ints::of(batch, "arrival_time");
