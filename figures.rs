@@ -33,6 +33,7 @@ pub(crate) fn sources(
         status: Arc::new(move || status(&fixed, &counts.snapshot(), reader.status(), digested.status())),
         metrics: Arc::new(move || open_metrics(&ingest.snapshot(), &storage.status(), &digest.status())),
         maintainer,
+        alerts: None,
         ready: Arc::new(move || if stop.is_cancelled() { Err("the collector is stopping".to_owned()) } else { Ok(()) }),
     }
 }

@@ -80,7 +80,10 @@ async fn serve(config: Config) -> Outcome {
     let http = door::open(&config.door, Listener::OtlpHttp, collector.http_routes()).await?;
     let (ingest, reader) = (collector.metrics(), storage.reader());
     let (maintainer, addresses) = (storage.maintainer(), (grpc.local_addr(), http.local_addr()));
-    let sources = figures::sources(&config, addresses, ingest, reader, digest.figures(), maintainer, stop.clone());
+    let mut sources = figures::sources(&config, addresses, ingest, reader, digest.figures(), maintainer, stop.clone());
+    let status = Arc::clone(&sources.status);
+    let alerts = engine.start_alerts(storage.reader(), storage.derived_writer(), storage.documents(), status)?;
+    sources.alerts = alerts.alerting();
     let routes = query::http::router(&engine, sources).fallback(page::serve).layer(map_response(page::guard));
     let desk = door::open(&config.door, Listener::Http, routes).await?;
 
@@ -104,6 +107,7 @@ async fn serve(config: Config) -> Outcome {
     collector.close();
     tokio::join!(grpc.close(), http.close());
     digest.close().await;
+    alerts.close().await;
     let closed = storage.close().await;
     desk.close().await;
     if let Some(why) = ended {

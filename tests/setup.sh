@@ -77,6 +77,13 @@ strace_tool() {
     missing "no strace: the tests of faults need it; on Debian: apt-get install strace"
 }
 
+# Alerts are delivered to the real thing.
+alertmanager() {
+    command -v prometheus-alertmanager >/dev/null && return
+    if is_debian_root; then debian_install prometheus-alertmanager && return; fi
+    missing "no prometheus-alertmanager: the test of alert delivery needs it; on Debian: apt-get install prometheus-alertmanager"
+}
+
 python_part python
 python_part open-data
 python_part s3
@@ -84,5 +91,6 @@ node_modules node "$here/clients/node"
 node_modules browser "$here/browser"
 chromium
 strace_tool
+alertmanager
 [ $failed = 0 ] && echo "tests/setup.sh: everything the tests need stands in $cache"
 exit $failed

@@ -42,6 +42,30 @@ pub struct Config {
     /// Memory for traces that have not settled, in bytes. With less than they need, traces are analysed before they
     /// have settled and again when more of their spans come.
     pub digest_memory_bytes_max: u64,
+    /// Evaluate alert rules, the built-in ones about this collector too.
+    pub alerts: bool,
+    /// Rule files; `*` in the last part of a path stands for any letters. Read again when they change.
+    pub alert_rule_files: Vec<String>,
+    /// Alertmanagers that are told, by their URLs; all of them are.
+    pub alert_managers: Vec<String>,
+    /// URLs that are told as webhooks, with the body of Alertmanager's (version 4).
+    pub alert_webhooks: Vec<String>,
+    /// Hosts, addresses and blocks such as `10.0.0.0/8` that may be told although they lie inside: loopback, private,
+    /// link-local and the like are refused otherwise, so that nobody reaches them through this collector.
+    pub alert_private_targets: Vec<String>,
+    /// Where people reach this collector: links in notifications begin with it.
+    pub alert_external_url: String,
+    /// How often rules are evaluated that do not say, in seconds.
+    pub alert_interval_seconds: u64,
+    /// How far behind the moment of an evaluation its rows end, in seconds, so that late ones count. Larger: fewer
+    /// alerts on half of the data, and later ones.
+    pub alert_offset_seconds: u64,
+    /// Rules that are evaluated at the same time; half as many more that take longer than a second.
+    pub alert_concurrent_max: usize,
+    /// How often Alertmanagers are told what fires, in seconds: they forget what they do not hear of.
+    pub alert_resend_seconds: u64,
+    /// How often webhooks are told what still fires, in seconds.
+    pub alert_repeat_seconds: u64,
     /// JMS brokers that are really another product, as ADDRESS=activemq or ADDRESS=ibmmq, with the address as spans
     /// name it: the Java agent says jms whatever the broker.
     pub jms_brokers: Vec<String>,
@@ -65,6 +89,17 @@ impl Default for Config {
             digest: true,
             digest_settle_seconds: 30,
             digest_memory_bytes_max: 176 << 20,
+            alerts: true,
+            alert_rule_files: Vec::new(),
+            alert_managers: Vec::new(),
+            alert_webhooks: Vec::new(),
+            alert_private_targets: Vec::new(),
+            alert_external_url: "http://127.0.0.1:4319".to_owned(),
+            alert_interval_seconds: 60,
+            alert_offset_seconds: 15,
+            alert_concurrent_max: 4,
+            alert_resend_seconds: 60,
+            alert_repeat_seconds: 14_400,
             jms_brokers: Vec::new(),
             findings: Thresholds::default(),
         }
@@ -94,6 +129,10 @@ impl Config {
             ("trace_spans_max", self.trace_spans_max),
             ("digest_settle_seconds", self.digest_settle_seconds),
             ("digest_memory_bytes_max", self.digest_memory_bytes_max),
+            ("alert_interval_seconds", self.alert_interval_seconds),
+            ("alert_concurrent_max", self.alert_concurrent_max as u64),
+            ("alert_resend_seconds", self.alert_resend_seconds),
+            ("alert_repeat_seconds", self.alert_repeat_seconds),
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("query.{name} must be greater than 0")),
@@ -101,7 +140,7 @@ impl Config {
                 Err("query.memory_bytes_max must be at least 67108864 (64 MiB): planning and scanning need that much"
                     .to_owned())
             }
-            None => self.validate_findings(),
+            None => self.validate_findings().and_then(|()| crate::alert::validate(self)),
         }
     }
 }
@@ -121,7 +160,7 @@ impl Config {
         let is_wrong = |(_, value): &(&String, &serde_json::Value)| value.as_f64().is_none_or(|value| value < 0.0);
         match numbers.as_object().into_iter().flatten().find(is_wrong) {
             Some((name, _)) => Err(format!("query.findings.{name} must not be negative")),
-            None => Ok(()),
+            None => crate::alert::validate(self),
         }
     }
 }

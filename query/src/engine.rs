@@ -203,6 +203,23 @@ impl Engine {
         let seconds = self.config().seconds_max;
         let answer = async {
             let place = self.place().await?;
+            Ok((self.run_aside(tenant, work).await?, place))
+        };
+        tokio::time::timeout(Duration::from_secs(seconds), answer).await.unwrap_or(Err(Error::Timeout { seconds }))
+    }
+
+    /// As [`Self::run`], for work that has places of its own.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] from the limits, else what `work` answers.
+    pub(crate) async fn run_aside<T, Work, Answer>(&self, tenant: &TenantId, work: Work) -> Result<T>
+    where
+        T: Send + 'static,
+        Work: FnOnce(Session) -> Answer + Clone + Send + 'static,
+        Answer: Future<Output = Result<T>> + Send + 'static,
+    {
+        let seconds = self.config().seconds_max;
+        let answer = async {
             let inner = Arc::clone(&self.inner);
             let tenant = tenant.clone();
             let running = self.inner.cpu.spawn(async move {
@@ -221,7 +238,7 @@ impl Engine {
                 let session = inner.shared.session((inner.snapshots)(&tenant), inner.clock.now())?;
                 again(session).await
             });
-            Ok((running.await??, place))
+            running.await?
         };
         tokio::time::timeout(Duration::from_secs(seconds), answer).await.unwrap_or(Err(Error::Timeout { seconds }))
     }

@@ -46,6 +46,9 @@ pub enum Error {
         /// Streams open.
         open: usize,
     },
+    /// Something could not be kept or read at the moment; try again after a pause.
+    #[error("{0}")]
+    Unavailable(String),
     /// A segment or the object store could not be read.
     #[error("stored data could not be read: {0}")]
     Damaged(String),
@@ -72,7 +75,7 @@ impl Error {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::TooLarge(_) => ErrorKind::TooLarge,
             Self::Timeout { .. } => ErrorKind::Timeout,
-            Self::Busy { .. } | Self::Streams { .. } => ErrorKind::Overloaded,
+            Self::Busy { .. } | Self::Streams { .. } | Self::Unavailable(_) => ErrorKind::Overloaded,
             Self::Damaged(_) => ErrorKind::Damaged,
             Self::Internal(_) => ErrorKind::Internal,
         }

@@ -4,8 +4,10 @@
 //! |--------------|--------------------------------------------------------------------|
 //! | `routes.rs`  | THE table of routes with method, scope and one line each           |
 //! | `native.rs`  | requests of the native API to engine calls and back                |
+//! | `alerts.rs`  | rules and alerts: Prometheus' two routes, and our own              |
 //! | `problem.rs` | every error as a problem document                                  |
 
+mod alerts;
 mod explore;
 mod native;
 mod problem;
@@ -40,6 +42,8 @@ pub struct Sources {
     pub ready: ReadySource,
     /// For `/api/erasures`.
     pub maintainer: storage::Maintainer,
+    /// For rules, alerts and silences; `None` when alerts are off.
+    pub alerts: Option<crate::Alerting>,
 }
 
 impl fmt::Debug for Sources {

@@ -45,7 +45,7 @@ mod testing;
 mod times;
 mod trace;
 
-pub use alert::{Report, check_rules, test_rules};
+pub use alert::{Alerting, Alerts, Report, check_rules, test_rules};
 pub use compare::{By, Other};
 pub use config::Config;
 pub use digest::{Digest, Figured};

@@ -1,4 +1,6 @@
-//! The write side of the digest: rows of derived tables, all of one batch or none.
+//! The write side of the digest and of alert rules: rows of derived tables, all of one batch or none.
+//!
+//! Recording rules also write points of numbers, which are metrics like those that are sent.
 //!
 //! They take the way of any append (one WAL record, one sync, then visible), so a batch of the digest is atomic
 //! and survives a crash like telemetry does. Nothing else can be written through this handle. Rows about a trace that was

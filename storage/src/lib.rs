@@ -13,6 +13,7 @@
 //! | `place.rs`     | where the data lives: objects, WAL, the right to write                   |
 //! | `bucket.rs`    | a prefix of a bucket as that place                                       |
 //! | `directory.rs` | whose data directory it is, its format, the lock                         |
+//! | `documents.rs` | small documents that people keep here: alert rules, silences             |
 //! | `disk.rs`      | the few things storage asks of a disk                                    |
 //! | `wal.rs`       | the log that makes an acknowledgement true                               |
 //! | `writer.rs`    | the only task that changes anything                                      |
@@ -49,6 +50,7 @@ mod damage;
 mod derived;
 mod directory;
 mod disk;
+mod documents;
 mod durable_local;
 mod erasure;
 mod error;
@@ -77,6 +79,7 @@ pub use batch::Batch;
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
 pub use derived::DerivedWriter;
+pub use documents::{Documents, Shelf};
 pub use erasure::{Erase, Erasure, Erasures};
 pub use error::{Error, Result};
 pub use follow::{Followed, Follower};
@@ -346,6 +349,11 @@ impl Storage {
         DerivedWriter::new(self.appender())
     }
 
+    /// A handle for small documents.
+    pub fn documents(&self) -> Documents {
+        Documents::new(Arc::clone(&self.published))
+    }
+
     /// A handle for orders to maintenance.
     pub fn maintainer(&self) -> Maintainer {
         Maintainer { published: Arc::clone(&self.published) }
@@ -497,10 +505,13 @@ impl Appender {
 
 /// Refuses rows of tables that are (or are not) derived.
 fn only(batches: &[Batch], derived: bool) -> Result<()> {
-    match batches.iter().find(|batch| batch.table().is_derived != derived) {
+    // Recording rules make points that are metrics like any other.
+    let may =
+        |batch: &&Batch| batch.table().is_derived == derived || (derived && *batch.table() == table::NUMBER_POINTS);
+    match batches.iter().find(|batch| !may(batch)) {
         None => Ok(()),
         Some(batch) => {
-            let who = if derived { "telemetry" } else { "the digest" };
+            let who = if derived { "telemetry" } else { "what is derived here" };
             Err(Error::BatchMismatch { table: batch.table().name, detail: format!("only {who} writes this table") })
         }
     }

@@ -12,6 +12,7 @@
 //!     date=2026-11-20/<uuid>-L1.parquet  segments that were merged, with their level
 //!     _idx/<uuid>.tix                  index of a segment; may be missing
 //!   tenants/<tenant>/_erasures/<uuid>.json  what is hidden until it is rewritten
+//!   tenants/<tenant>/_documents/<shelf>/<name>.json  alert rules, silences, how far notifications are
 //! ```
 
 use model::{TenantId, UnixNanos};
@@ -112,6 +113,16 @@ pub(crate) fn erasures(tenant: &TenantId) -> Path {
 /// One erasure of a tenant.
 pub(crate) fn erasure(tenant: &TenantId, id: &str) -> Path {
     erasures(tenant).join(format!("{id}.json"))
+}
+
+/// Documents of one kind of a tenant.
+pub(crate) fn documents(tenant: &TenantId, shelf: &str) -> Path {
+    Path::from(format!("{TENANTS_DIR}/{tenant}/_documents/{shelf}"))
+}
+
+/// One document of a tenant.
+pub(crate) fn document(tenant: &TenantId, shelf: &str, name: &str) -> Path {
+    documents(tenant, shelf).join(format!("{name}.json"))
 }
 
 /// Name of the partition column of every table.

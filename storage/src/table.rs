@@ -9,10 +9,12 @@
 //! | `spans.rs`    | one row per span, events and links nested                                 |
 //! | `logs.rs`     | one row per log record                                                    |
 //! | `points.rs`   | one row per data point: numbers, histograms, exponential histograms, summaries; exemplars |
+//! | `alerts.rs`   | what became of alerts; written by the rules only                          |
 //! | `derived.rs`  | settled journeys and their parts; written by the digest only              |
 //!
 //! Columns are added, never renamed or retyped; a reader fills a missing column with null.
 
+mod alerts;
 mod column;
 mod derived;
 mod logs;
@@ -25,6 +27,7 @@ use std::sync::{Arc, OnceLock};
 use arrow::datatypes::{Schema, SchemaRef};
 use model::semconv::{self, On, ValueKind};
 
+pub use alerts::ALERTS;
 pub use column::{
     Column, Kind, Need, attributes_fields, attributes_item, events_fields, events_item, floats_item, ints_item,
     links_fields, links_item,
@@ -45,7 +48,7 @@ pub struct Table {
     pub time: &'static str,
     /// Sort order of a fresh segment.
     pub sort: &'static [&'static str],
-    /// Its rows are made from those of other tables, by the digest, and can be made again.
+    /// Its rows are made here from those of other tables, not sent: by the digest, or by alert rules.
     pub is_derived: bool,
     /// Columns of the table's own.
     own: &'static [Column],
@@ -78,6 +81,7 @@ pub const TABLES: &[&Table] = &[
     &EDGE_MINUTE_PARTS,
     &DIGEST_TRACES,
     &DIGEST_PROGRESS,
+    &ALERTS,
 ];
 
 impl Table {

@@ -14,11 +14,13 @@
 //! | `map.rs`      | `GET /api/map`                                                             |
 //! | `services.rs` | `GET /api/services`, `/api/services/{name}`                                |
 //! | `erasure.rs`  | `POST /api/erasures`, `GET /api/erasures`                                  |
+//! | `alerts.rs`   | `/api/alert-rules`, `/api/alerts`, `/api/silences`                         |
 //! | `status.rs`   | `GET /api/status`                                                          |
 //!
 //! Nanosecond moments and other 64-bit integers are decimal text, durations (`*_nanos`) are numbers, ids
 //! are lower-case hex. Plain data: no logic, no IO; compiles to wasm.
 
+mod alerts;
 mod compare;
 mod erasure;
 mod explore;
@@ -33,6 +35,11 @@ mod sql;
 mod status;
 mod trace;
 
+pub use alerts::{
+    AlertAnswer, AlertHistoryAnswer, AlertRuleAnswer, AlertRuleKept, AlertRulesAnswer, AlertTarget, AlertTransition,
+    AlertsAnswer, PreviewAlert, PreviewAnswer, PreviewRequest, ProposedRule, ProposedRulesAnswer, SilenceAnswer,
+    SilenceMatcher, SilenceRequest, SilencesAnswer,
+};
 pub use compare::{
     CompareAnswer, CompareAttribute, ComparePart, CompareSide, CompareStep, CompareTimes, StyleRow, StylesAnswer,
 };

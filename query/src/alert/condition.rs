@@ -32,6 +32,8 @@ pub(crate) type Labels = BTreeMap<String, String>;
 pub(crate) const EXAMPLES_MAX: usize = 3;
 /// Longest label, in bytes; longer ones are cut.
 const LABEL_BYTES_MAX: usize = 1_024;
+/// Messages of a finding's journey are looked for so far around it.
+const NEAR_NANOS: i64 = 3_600 * UnixNanos::SECOND;
 /// Findings that are counted at once.
 const FINDINGS_MAX: u64 = 100_000;
 
@@ -55,6 +57,7 @@ pub(crate) async fn ask(session: &Session, condition: &Condition, at: UnixNanos,
     let samples = match condition {
         Condition::Sql(sql) => ask_sql(session, sql, range, limit).await?,
         Condition::Finding(finding) => ask_finding(session, finding, range, limit).await?,
+        Condition::Own(_) => Vec::new(),
     };
     let mut known = std::collections::BTreeSet::new();
     match samples.iter().find(|sample| !known.insert(&sample.labels)) {
@@ -222,9 +225,10 @@ async fn ask_finding(session: &Session, finding: &Finding, range: TimeRange, lim
     if let Some(queue) = &finding.queue {
         // A journey lasts up to a day, but its messages are near: an hour around finds them and reads little.
         sql.push_str(
-            " AND journey IN (SELECT journey FROM hops WHERE time >= $from - INTERVAL '1 hour' \
-               AND time < $to + INTERVAL '1 hour' AND (queue = $queue OR sent_queue = $queue OR ends_with(queue, $suffix)))",
+            " AND journey IN (SELECT journey FROM hops WHERE time >= $before AND time < $after AND (queue = $queue OR sent_queue = $queue OR ends_with(queue, $suffix)))",
         );
+        let moment = |at: UnixNanos| ScalarValue::TimestampNanosecond(Some(at.0), Some(UTC.into()));
+        params.extend([("before", moment(range.start - NEAR_NANOS)), ("after", moment(range.end + NEAR_NANOS))]);
         params.extend([("queue", text(queue)), ("suffix", text(&format!("/{queue}")))]);
     }
     sql.push_str(" ORDER BY time DESC");

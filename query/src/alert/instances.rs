@@ -24,6 +24,12 @@ pub(crate) struct Alert {
     pub(crate) standing: Standing,
     /// Leads to the newest example.
     pub(crate) trace: Option<TraceId>,
+    /// A silence holds it back.
+    pub(crate) is_silenced: bool,
+    /// Targets know that it fires.
+    pub(crate) is_told: bool,
+    /// When its newest row was written.
+    pub(crate) written_at: UnixNanos,
 }
 
 /// What happened to an alert; it is as it stands afterwards, or as it stood when it ended.
@@ -92,10 +98,18 @@ pub(crate) fn evaluate(
                 "two instances have the same labels {shown}; a label of the rule hides one of the rows"
             ));
         }
-        let standing = known.get(&labels).map(|alert| alert.standing);
-        let (standing, change) = step(hold, standing, Some(sample.value), now);
+        let before = known.get(&labels);
+        let (standing, change) = step(hold, before.map(|alert| alert.standing), Some(sample.value), now);
         let Some(standing) = standing else { continue };
-        let alert = Alert { labels: labels.clone(), annotations, standing, trace: sample.traces.first().copied() };
+        let alert = Alert {
+            labels: labels.clone(),
+            annotations,
+            standing,
+            trace: sample.traces.first().copied(),
+            is_silenced: before.is_some_and(|alert| alert.is_silenced),
+            is_told: before.is_some_and(|alert| alert.is_told),
+            written_at: before.map_or(now, |alert| alert.written_at),
+        };
         outcome.changes.extend(change.map(|change| Change { change, alert: alert.clone() }));
         outcome.alerts.insert(labels, alert);
     }

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::duration;
+use super::own::Own;
 use super::state::Hold;
 use super::template::Template;
 use super::yaml::{Node, Value, Wrong};
@@ -78,6 +79,8 @@ pub(crate) struct Text {
 pub(crate) enum Condition {
     Sql(Sql),
     Finding(Finding),
+    /// The collector's own health; only built-in rules have it.
+    Own(Own),
 }
 
 /// A query, with `$from` and `$to` filled in at each evaluation.
@@ -125,11 +128,11 @@ impl Condition {
         match self {
             Self::Sql(sql) => sql.range_nanos,
             Self::Finding(finding) => finding.within_nanos,
+            Self::Own(_) => 0,
         }
     }
 
     /// The condition in one text, for people and for `query` in Prometheus' answers.
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked by the API"))]
     pub(crate) fn query(&self) -> String {
         match self {
             Self::Sql(sql) => sql.text.trim().to_owned(),
@@ -141,6 +144,7 @@ impl Condition {
                 let within = duration::format(finding.within_nanos);
                 format!("finding {}{filters} >= {} within {within}", finding.id.as_str(), finding.at_least)
             }
+            Self::Own(own) => format!("own {}", own.as_str()),
         }
     }
 }
@@ -224,7 +228,6 @@ fn group_settings(node: &Node, name: String) -> Result<Group, Wrong> {
 ///
 /// # Errors
 /// The first thing that is wrong.
-#[cfg_attr(not(test), expect(dead_code, reason = "asked by the API"))]
 pub(crate) fn read_single(text: &str, name: &str) -> Result<Group, Wrong> {
     let node = Node::read(text)?;
     let mut group = group_settings(&node, name.to_owned())?;

@@ -56,7 +56,6 @@ impl Standing {
     /// Moves the moments that waiting is counted from: time that was not lived through (a clock that jumped, a process
     /// that was down) counts neither towards `for` nor towards `keep_firing_for`.
     #[must_use]
-    #[cfg_attr(not(test), expect(dead_code, reason = "asked by the evaluation"))]
     pub(crate) fn shifted(self, nanos: i64) -> Self {
         let active_at = if self.is_firing() { self.active_at } else { self.active_at + nanos };
         Self { active_at, kept_since: self.kept_since.map(|since| since + nanos), ..self }

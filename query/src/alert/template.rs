@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use functions::Function;
 use numbers::go_float;
+pub(crate) use numbers::go_scientific;
 
 /// Longest text a template makes, in bytes (S13).
 const OUTPUT_BYTES_MAX: usize = 16 << 10;

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, any, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post, put};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
 use tower::ServiceBuilder;
 use tower_http::CompressionLevel;
@@ -12,7 +12,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use super::problem::Refusal;
-use super::{App, explore, native};
+use super::{App, alerts, explore, native};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +67,19 @@ pub(super) fn routes() -> Vec<Route> {
         read(Method::GET, "/api/journeys/{trace_id}", "the journey that holds a trace", get(native::journey)),
         read(Method::GET, "/api/erasures", "what is erased and not rewritten yet", get(native::erasures)),
         admin(Method::POST, "/api/erasures", "erase a trace, or rows with an attribute", post(native::erase)),
+        read(Method::GET, "/api/v1/rules", "alert rules as Prometheus answers them", get(alerts::prometheus_rules)),
+        read(Method::GET, "/api/v1/alerts", "alerts as Prometheus answers them", get(alerts::prometheus_alerts)),
+        read(Method::GET, "/api/alert-rules", "every rule in force, with how it fares", get(alerts::list_rules)),
+        read(Method::GET, "/api/alert-rules/proposed", "rules proposed from data seen", get(alerts::proposed)),
+        read(Method::POST, "/api/alert-rules/preview", "what a rule would have done", post(alerts::preview)),
+        read(Method::GET, "/api/alert-rules/{name}", "a rule kept by the API", get(alerts::get_rule)),
+        admin(Method::PUT, "/api/alert-rules/{name}", "check a rule and keep it", put(alerts::put_rule)),
+        admin(Method::DELETE, "/api/alert-rules/{name}", "delete a kept rule", delete(alerts::delete_rule)),
+        read(Method::GET, "/api/alerts", "what is pending or firing, and who is told", get(alerts::list_alerts)),
+        read(Method::GET, "/api/alerts/history", "past transitions of alerts", get(alerts::history)),
+        read(Method::GET, "/api/silences", "silences", get(alerts::list_silences)),
+        admin(Method::POST, "/api/silences", "hold back alerts by their labels", post(alerts::silence)),
+        admin(Method::DELETE, "/api/silences/{id}", "end a silence", delete(alerts::end_silence)),
         read(Method::GET, "/api/status", "state of the collector", get(native::status)),
         open("/healthz", "the process lives", get(native::healthz)),
         open("/readyz", "requests are welcome", get(native::readyz)),

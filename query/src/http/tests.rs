@@ -24,6 +24,7 @@ async fn open_as(ready: Result<(), String>) -> (Fixture, Router) {
         metrics: Arc::new(|| "# EOF\n".to_owned()),
         ready: Arc::new(move || ready.clone()),
         maintainer: fixture.storage.maintainer(),
+        alerts: None,
     };
     let router = router(&fixture.engine, sources);
     (fixture, router)

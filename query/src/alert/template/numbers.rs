@@ -10,7 +10,6 @@ pub(super) fn go_float(value: f64) -> String {
 }
 
 /// `%e` with the shortest mantissa, as Prometheus writes values of alerts: `1e+00`.
-#[cfg_attr(not(test), expect(dead_code, reason = "asked by the API"))]
 pub(crate) fn go_scientific(value: f64) -> String {
     special(value).unwrap_or_else(|| scientific(&format!("{value:e}")))
 }

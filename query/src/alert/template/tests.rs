@@ -2,7 +2,6 @@
 
 use proptest::prelude::*;
 
-use super::numbers::go_scientific;
 use super::*;
 
 fn fill(text: &str, value: f64) -> Result<String, String> {

@@ -1,0 +1,528 @@
+//! Alerts as on-call people meet them: rules from files and by API, Alertmanager, webhooks, silences, kills, dead targets.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use opentelemetry_proto::tonic::trace::v1::{Span, Status};
+use serde_json::{Value as Json, json};
+
+use crate::harness::otlp::Client;
+use crate::harness::tools::program;
+use crate::harness::{Collector, Request, Server, Stopped, Transport, fixtures, generate, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A webhook that remembers what it was told, and refuses while it is told to.
+#[derive(Clone, Default)]
+struct Hook {
+    told: Arc<Mutex<Vec<Json>>>,
+    is_down: Arc<Mutex<bool>>,
+}
+
+impl Hook {
+    async fn open(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let routes = axum::Router::new().route("/hook", post(Self::take)).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        format!("http://{address}/hook")
+    }
+
+    async fn take(State(hook): State<Self>, body: String) -> StatusCode {
+        if *hook.is_down.lock().expect("no panic") {
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
+        hook.told.lock().expect("no panic").push(serde_json::from_str(&body).expect("JSON"));
+        StatusCode::OK
+    }
+
+    fn set_down(&self, is_down: bool) {
+        *self.is_down.lock().expect("no panic") = is_down;
+    }
+
+    /// Alerts told of one name, in order: status and labels.
+    fn alerts(&self, name: &str) -> Vec<Json> {
+        let told = self.told.lock().expect("no panic");
+        let alerts = told.iter().flat_map(|body| body["alerts"].as_array().cloned().unwrap_or_default());
+        alerts.filter(|alert| alert["labels"]["alertname"] == name).collect()
+    }
+
+    fn statuses(&self, name: &str) -> Vec<String> {
+        self.alerts(name).iter().map(|alert| alert["status"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+/// A collector that evaluates every second and tells `targets`; `rules` is the text of its rule file.
+fn collector(folder: &Path, rules: &str, managers: &[String], webhooks: &[String]) -> Collector {
+    std::fs::write(folder.join("rules.yml"), rules).expect("the rules can be written");
+    let config = format!(
+        "[query]\nalert_rule_files = [{:?}]\nalert_managers = {managers:?}\nalert_webhooks = {webhooks:?}\n\
+         alert_private_targets = [\"127.0.0.0/8\"]\nalert_offset_seconds = 0\nalert_interval_seconds = 1\n\
+         alert_resend_seconds = 2\nalert_external_url = \"http://hodoscope.test:4319\"\n",
+        folder.join("*.yml").display().to_string(),
+    );
+    Collector { config, ..Collector::default() }
+}
+
+/// Fires while spans with status error started within the last seconds.
+const ERRORS: &str = "\
+groups:
+- name: shop
+  interval: 1s
+  rules:
+  - alert: Errors
+    sql: |
+      SELECT service_name AS service, count(*) AS value, min(trace_id) AS trace_id
+      FROM spans WHERE start_time >= $from AND start_time < $to AND status_code = 2 GROUP BY 1
+    range: 6s
+    labels: {severity: page}
+    annotations: {summary: '{{ $labels.service }} failed {{ $value }} times'}
+  - alert: Always
+    sql: SELECT 1 AS value
+  - alert: Waiting
+    sql: SELECT 1 AS value
+    for: 8s
+  - record: shop:spans
+    sql: SELECT count(*) AS value FROM spans
+";
+
+async fn get(server: &Server, path: &str) -> Json {
+    let response = reqwest::get(server.api(path)).await.expect("an answer");
+    let status = response.status();
+    let body = response.text().await.expect("a body");
+    assert!(status.is_success(), "{path}: {status} {body}");
+    serde_json::from_str(&body).expect("JSON")
+}
+
+async fn call(server: &Server, method: &str, path: &str, body: &str) -> (u16, String) {
+    let method = method.parse().expect("a method");
+    let request = reqwest::Client::new().request(method, server.api(path)).header("content-type", "application/json");
+    let response = request.body(body.to_owned()).send().await.expect("an answer");
+    (response.status().as_u16(), response.text().await.expect("a body"))
+}
+
+/// Alerts of a name, as Prometheus answers them.
+async fn alerts(server: &Server, name: &str) -> Vec<Json> {
+    let answer = get(server, "/api/v1/alerts").await;
+    assert_eq!(answer["status"], "success");
+    let alerts = answer["data"]["alerts"].as_array().expect("a list").clone();
+    alerts.into_iter().filter(|alert| alert["labels"]["alertname"] == name).collect()
+}
+
+async fn state(server: &Server, name: &str) -> Option<String> {
+    alerts(server, name).await.first().map(|alert| alert["state"].as_str().unwrap_or_default().to_owned())
+}
+
+async fn wait_state(server: &Server, name: &str, wanted: Option<&str>) {
+    wait_for(&format!("{name} to be {wanted:?}"), PATIENCE, || async {
+        (state(server, name).await.as_deref() == wanted).then_some(())
+    })
+    .await;
+}
+
+/// Sends one span that failed just now.
+async fn fail_once(server: &Server) {
+    let status = Some(Status { code: 2, ..Status::default() });
+    let span = Span { status, ..generate::span(u128::from(fixtures::now_nanos()), 1, "GET /") };
+    let request = Request::Traces(generate::request("shop", vec![span]));
+    Client::new(server).send_all(Transport::HttpProtobuf, &request).await;
+}
+
+/// A rule from a file fires over what is sent, with the journey in annotations and never in labels, resolves, and both are told
+/// to a webhook in Alertmanager's form; the table keeps the transitions.
+#[tokio::test]
+async fn alerts_fire_resolve_and_are_told() {
+    let (folder, hook) = (tempfile::tempdir().expect("a folder"), Hook::default());
+    let server = collector(folder.path(), ERRORS, &[], &[hook.open().await]).start();
+    fail_once(&server).await;
+    wait_state(&server, "Errors", Some("firing")).await;
+    let alert = alerts(&server, "Errors").await.remove(0);
+    let trace = alert["annotations"]["trace_id"].as_str().expect("an example").to_owned();
+    assert_eq!(alert["labels"]["severity"], "page");
+    assert!(alert["labels"].get("trace_id").is_none(), "{alert}");
+    assert_eq!(alert["annotations"]["journey_url"], format!("http://hodoscope.test:4319/j/{trace}"));
+    assert_eq!(alert["value"], "1e+00");
+    wait_state(&server, "Errors", None).await;
+    wait_for("both to be told", PATIENCE, || async { (hook.statuses("Errors").len() >= 2).then_some(()) }).await;
+    assert_eq!(hook.statuses("Errors"), ["firing", "resolved"]);
+    let body = hook.told.lock().expect("no panic")[0].clone();
+    assert_eq!((&body["version"], &body["receiver"]), (&json!("4"), &json!("hodoscope")));
+
+    let history = crate::harness::sql::query(
+        &server,
+        "SELECT before, state, reason FROM alerts WHERE alertname = 'Errors' ORDER BY seq",
+    )
+    .await;
+    assert_eq!(history.to_texts(), [["inactive", "firing", "condition"], ["firing", "inactive", "condition"]]);
+    let answered = get(&server, "/api/alerts/history?name=Errors").await;
+    assert_eq!(answered["transitions"].as_array().map(Vec::len), Some(2));
+    let recorded = "SELECT count(*) FROM metrics WHERE metric_name = 'shop:spans' AND value >= 1";
+    assert!(crate::harness::sql::number(&server, recorded).await > 0, "recording rules write samples");
+
+    let rules = get(&server, "/api/v1/rules?rule_group[]=shop").await;
+    let group = &rules["data"]["groups"][0];
+    assert_eq!((&group["name"], &group["interval"]), (&json!("shop"), &json!(1)));
+    let rule = &group["rules"][2];
+    assert_eq!(
+        (&rule["name"], &rule["duration"], &rule["type"], &rule["health"]),
+        (&json!("Waiting"), &json!(8), &json!("alerting"), &json!("ok"))
+    );
+    assert_eq!(get(&server, "/api/v1/rules?type=record").await["data"]["groups"][0]["rules"][0]["name"], "shop:spans");
+    assert_eq!(call(&server, "GET", "/api/v1/rules?type=x", "").await.0, 400);
+}
+
+/// Killed while pending, while firing and after it was over: nothing is lost, pending goes on waiting, nothing fires anew.
+#[tokio::test]
+async fn kills_lose_no_state() {
+    let (folder, hook) = (tempfile::tempdir().expect("a folder"), Hook::default());
+    let server = collector(folder.path(), ERRORS, &[], &[hook.open().await]).start();
+    wait_state(&server, "Waiting", Some("pending")).await;
+    wait_state(&server, "Always", Some("firing")).await;
+    let since = |alerts: Vec<Json>| alerts[0]["activeAt"].as_str().expect("a moment").to_owned();
+    let firing_since = since(alerts(&server, "Always").await);
+    let server = server.kill().start();
+    wait_state(&server, "Always", Some("firing")).await;
+    assert_eq!(since(alerts(&server, "Always").await), firing_since, "it fires since it began");
+    wait_state(&server, "Waiting", Some("firing")).await;
+    fail_once(&server).await;
+    wait_state(&server, "Errors", Some("firing")).await;
+    let server = server.kill().start();
+    wait_state(&server, "Errors", None).await;
+    wait_for("the end to be told", PATIENCE, || async {
+        (hook.statuses("Errors").last().map(String::as_str) == Some("resolved")).then_some(())
+    })
+    .await;
+    let server = server.kill().start();
+    wait_state(&server, "Always", Some("firing")).await;
+    let sql = "SELECT count(*) FROM alerts WHERE alertname = 'Always' AND before <> state";
+    assert_eq!(crate::harness::sql::number(&server, sql).await, 1, "three processes, one transition");
+    assert_eq!(state(&server, "Errors").await, None);
+}
+
+/// A target that is down, over a kill too: everything is told as soon as it is up, in order.
+#[tokio::test]
+async fn dead_targets_hear_everything_later() {
+    let (folder, hook) = (tempfile::tempdir().expect("a folder"), Hook::default());
+    let url = hook.open().await;
+    hook.set_down(true);
+    let server = collector(folder.path(), ERRORS, &[], &[url]).start();
+    fail_once(&server).await;
+    wait_state(&server, "Errors", Some("firing")).await;
+    wait_state(&server, "Errors", None).await;
+    let target = get(&server, "/api/alerts").await["targets"][0].clone();
+    assert!(target["waiting"].as_u64() > Some(1) && target["failures"].as_u64() > Some(0), "{target}");
+    assert!(target["last_error"].as_str().expect("a reason").contains("503"), "{target}");
+    let server = server.kill().start();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    hook.set_down(false);
+    wait_for("what happened meanwhile", PATIENCE, || async { (hook.statuses("Errors").len() >= 2).then_some(()) })
+        .await;
+    assert_eq!(hook.statuses("Errors"), ["firing", "resolved"]);
+    wait_for("the queue to empty", PATIENCE, || async {
+        (get(&server, "/api/alerts").await["targets"][0]["waiting"] == 0).then_some(())
+    })
+    .await;
+}
+
+/// Silenced alerts fire and are not told; when the silence ends they are.
+#[tokio::test]
+async fn silences_hold_back() {
+    let (folder, hook) = (tempfile::tempdir().expect("a folder"), Hook::default());
+    let server = collector(folder.path(), "groups: []\n", &[], &[hook.open().await]).start();
+    let silence = json!({"matchers": [{"name": "alertname", "value": "Qu.*", "isRegex": true}], "endsAt": "now+1h", "comment": "deploy"});
+    let (status, body) = call(&server, "POST", "/api/silences", &silence.to_string()).await;
+    assert_eq!(status, 200, "{body}");
+    let id = serde_json::from_str::<Json>(&body).expect("JSON")["id"].as_str().expect("an id").to_owned();
+    let rule = json!({"alert": "Quiet", "interval": "1s", "sql": "SELECT 1 AS value"});
+    assert_eq!(call(&server, "PUT", "/api/alert-rules/quiet", &rule.to_string()).await.0, 200);
+    wait_state(&server, "Quiet", Some("firing")).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(hook.statuses("Quiet"), [] as [&str; 0]);
+    assert_eq!(get(&server, "/api/alerts").await["alerts"][0]["silenced"], true);
+    // Silences and kept rules outlive the process.
+    let server = server.kill().start();
+    wait_state(&server, "Quiet", Some("firing")).await;
+    assert_eq!(get(&server, "/api/silences").await["silences"][0]["state"], "active");
+    assert_eq!(call(&server, "DELETE", &format!("/api/silences/{id}"), "").await.0, 200);
+    wait_for("it to be told", PATIENCE, || async { (!hook.statuses("Quiet").is_empty()).then_some(()) }).await;
+    assert_eq!(call(&server, "DELETE", "/api/alert-rules/quiet", "").await.0, 204);
+    wait_state(&server, "Quiet", None).await;
+    wait_for("the end to be told", PATIENCE, || async {
+        (hook.statuses("Quiet").last().map(String::as_str) == Some("resolved")).then_some(())
+    })
+    .await;
+    for (method, path, body, status) in [
+        ("POST", "/api/silences", "{\"matchers\": []}", 400),
+        ("POST", "/api/silences", "x", 400),
+        ("DELETE", "/api/silences/none", "", 404),
+        ("DELETE", "/api/alert-rules/none", "", 404),
+        ("GET", "/api/alert-rules/none", "", 404),
+    ] {
+        assert_eq!(call(&server, method, path, body).await.0, status, "{method} {path}");
+    }
+}
+
+/// Rules that cannot work are refused, or say so and disturb no other.
+#[tokio::test]
+async fn bad_rules_say_so_and_disturb_no_other() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut rules = "groups:\n- name: bad\n  interval: 1s\n  rules:\n".to_owned();
+    let digit = format!("(SELECT 0 AS d{})", (1..10).map(|n| format!(" UNION ALL SELECT {n}")).collect::<String>());
+    let many = format!(
+        "SELECT a.d * 10000 + b.d * 1000 + c.d * 100 + e.d * 10 + f.d AS n, 1.0 AS value FROM {digit} a, {digit} b, {digit} c, {digit} e, {digit} f"
+    );
+    for (name, sql) in [
+        ("Twice", "SELECT 'a' AS x, 1 AS value UNION ALL SELECT 'a' AS x, 2 AS value"),
+        ("Many", many.as_str()),
+        ("Zero", "SELECT count(*) / (count(*) - count(*)) AS value FROM spans"),
+        ("Infinite", "SELECT 1.0 / (count(*) - count(*)) AS value FROM spans"),
+        ("Good", "SELECT 1 AS value"),
+    ] {
+        rules += &format!("  - alert: {name}\n    sql: \"{sql}\"\n");
+    }
+    rules +=
+        "  - alert: Endless\n    sql: SELECT 1 AS value\n    annotations:\n      summary: '{{ reReplaceAll \"\" \"";
+    rules += &"x".repeat(10_000);
+    rules += "\" \"abc\" }}'\n";
+    let server = collector(folder.path(), &rules, &[], &[]).start();
+    wait_state(&server, "Good", Some("firing")).await;
+    for (name, told) in [
+        ("Twice", "same labels"),
+        ("Many", "more than 1000 instances"),
+        ("Zero", "ivide by zero"),
+        ("Infinite", "division by zero?"),
+        ("Endless", "longer than 16384 bytes"),
+    ] {
+        let rule = wait_for(&format!("{name} to be evaluated"), PATIENCE, || async {
+            let rules = get(&server, &format!("/api/v1/rules?rule_name[]={name}")).await;
+            let rule = rules["data"]["groups"][0]["rules"][0].clone();
+            (rule["health"] != "unknown").then_some(rule)
+        })
+        .await;
+        assert_eq!(rule["health"], "err", "{rule}");
+        assert!(rule["lastError"].as_str().expect("a reason").contains(told), "{rule}");
+    }
+    assert_eq!(state(&server, "Endless").await.as_deref(), Some("firing"), "an alert is not lost with its text");
+
+    // A file that is broken later keeps its rules, and an own rule says so.
+    std::fs::write(
+        folder.path().join("rules.yml"),
+        "groups:\n- name: bad\n  rules:\n  - alert: X\n    sql: SELECT x FROM spans\n",
+    )
+    .expect("written");
+    let answer = wait_for("the file to be read again", PATIENCE, || async {
+        let rules = get(&server, "/api/alert-rules").await;
+        rules["broken_files"].as_object().is_some_and(|broken| !broken.is_empty()).then_some(rules)
+    })
+    .await;
+    let reason =
+        answer["broken_files"].as_object().expect("a map").values().next().expect("one").as_str().expect("text");
+    assert!(reason.starts_with("line 5: there is no column x"), "{reason}");
+    assert_eq!(state(&server, "Good").await.as_deref(), Some("firing"));
+
+    for (rule, told) in [
+        ("{\"alert\": \"A\", \"expr\": \"up == 0\"}", "reserved for PromQL"),
+        ("{\"alert\": \"A\", \"sql\": \"SELECT nope AS value FROM spans\"}", "there is no column nope"),
+        ("{\"alert\": \"A\", \"sql\": \"DELETE FROM spans\"}", "line 1"),
+        ("alert: A\nfinding: poison_mesage\n", "did you mean poison_message?"),
+    ] {
+        let (status, body) = call(&server, "PUT", "/api/alert-rules/a", rule).await;
+        assert!(status == 400 && body.contains(told), "{rule}: {status} {body}");
+    }
+}
+
+/// What a rule would have done, and what the server proposes from what it saw.
+#[tokio::test]
+async fn rules_are_previewed_and_proposed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = collector(folder.path(), "groups: []\n", &[], &[]).start();
+    fail_once(&server).await;
+    let rule = "alert: A\ninterval: 1s\nsql: SELECT count(*) AS value FROM spans WHERE start_time >= $from AND start_time < $to HAVING count(*) > 0\nrange: 5s\n";
+    let request = json!({"rule": rule, "from": "now-60s", "to": "now+60s"});
+    let (status, body) = call(&server, "POST", "/api/alert-rules/preview", &request.to_string()).await;
+    let answer: Json = serde_json::from_str(&body).expect("JSON");
+    assert_eq!((status, &answer["fired"]), (200, &json!(1)), "{body}");
+    let moment = |name: &str| answer["alerts"][0][name].as_str().expect("a moment").parse::<i64>().expect("a number");
+    let seconds = (moment("resolved_unix_nano") - moment("fired_unix_nano")) / 1_000_000_000;
+    assert!((4..=6).contains(&seconds), "{body}");
+    let proposed = get(&server, "/api/alert-rules/proposed").await;
+    let proposed = proposed["rules"].as_array().expect("a list");
+    assert!(!proposed.is_empty());
+    for rule in proposed {
+        let (id, text) = (rule["id"].as_str().expect("an id"), rule["rule"].as_str().expect("a rule"));
+        let (status, body) = call(&server, "PUT", &format!("/api/alert-rules/{id}"), text).await;
+        assert_eq!(status, 200, "{body}\n{text}");
+    }
+}
+
+/// S12: a target inside that the settings do not name is not dialled.
+#[tokio::test]
+async fn s12_inside_targets_are_not_dialled() {
+    let (folder, hook) = (tempfile::tempdir().expect("a folder"), Hook::default());
+    let url = hook.open().await;
+    let port = url.split(':').nth(2).and_then(|rest| rest.split('/').next()).expect("a port").to_owned();
+    let targets = [url, format!("http://localhost:{port}/hook"), format!("http://[::ffff:127.0.0.1]:{port}/hook")];
+    let mut how = collector(folder.path(), ERRORS, &[], &targets);
+    how.config = how.config.replace("[\"127.0.0.0/8\"]", "[]");
+    let server = how.start();
+    wait_state(&server, "Always", Some("firing")).await;
+    for at in 0..targets.len() {
+        wait_for("the attempt", PATIENCE, || async {
+            let target = get(&server, "/api/alerts").await["targets"][at].clone();
+            target["last_error"].as_str().is_some_and(|error| error.contains("loopback")).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(hook.told.lock().expect("no panic").len(), 0);
+}
+
+/// Rules that stand on each other's shoulders in CI: `rules check` and `rules test` as commands.
+#[test]
+fn rules_are_checked_and_tested_by_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let run = |args: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_hodoscope")).arg("rules").args(args).output().expect("it runs");
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    std::fs::write(path("rules.yml"), ERRORS).expect("written");
+    std::fs::write(path("bad.yml"), ERRORS.replace("status_code", "status_cod")).expect("written");
+    let tests = "rule_files: [rules.yml]\ntests:\n- answers: [{alert: Waiting, values: 1x60}]\n  interval: 1s\n  alert_rule_test:\n  \
+                 - {eval_time: 7s, alertname: Waiting}\n  - {eval_time: 8s, alertname: Waiting, exp_alerts: [{}]}\n";
+    std::fs::write(path("tests.yml"), tests).expect("written");
+    assert_eq!(run(&["check", &path("rules.yml")]).0, Some(0));
+    let (code, said) = run(&["check", &path("rules.yml"), &path("bad.yml")]);
+    assert!(code == Some(2) && said.contains("bad.yml: line 8: there is no column status_cod"), "{said}");
+    assert_eq!(run(&["test", &path("tests.yml")]).0, Some(0), "{}", run(&["test", &path("tests.yml")]).1);
+    std::fs::write(path("tests.yml"), tests.replace("7s", "9s")).expect("written");
+    assert_eq!(run(&["test", &path("tests.yml")]).0, Some(2));
+    assert_eq!(run(&["check", &path("absent.yml")]).0, Some(1));
+}
+
+/// An Alertmanager of Debian's package on a port of its own; ends with the test.
+struct Alertmanager {
+    child: Child,
+    port: u16,
+}
+
+impl Alertmanager {
+    fn start(folder: &Path, port: u16) -> Option<Self> {
+        let name = program("prometheus-alertmanager", "--version")?;
+        std::fs::write(folder.join("am.yml"), "route: {receiver: none}\nreceivers: [{name: none}]\n").expect("written");
+        let log = std::fs::File::create(folder.join("am.log")).expect("a log");
+        let child = Command::new(name)
+            .arg(format!("--config.file={}", folder.join("am.yml").display()))
+            .arg(format!("--storage.path={}", folder.join("am").display()))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg("--cluster.listen-address=")
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("it starts");
+        Some(Self { child, port })
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    async fn alerts(&self, name: &str) -> Vec<Json> {
+        let asked = reqwest::get(format!("{}/api/v2/alerts?filter=alertname%3D{name}", self.url())).await;
+        let Ok(response) = asked else { return Vec::new() };
+        serde_json::from_str(&response.text().await.unwrap_or_default()).unwrap_or_default()
+    }
+}
+
+impl Drop for Alertmanager {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+/// Debian's Alertmanager gets what fires, with links, hears of it again after it was down, and forgets what is over.
+#[tokio::test]
+async fn alertmanager_takes_alerts() {
+    let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+    let Some(manager) = Alertmanager::start(folder.path(), port) else { return };
+    // The second one is dead: the first hears everything all the same.
+    let dead = format!("http://127.0.0.1:{}", free_port());
+    let server = collector(folder.path(), ERRORS, &[dead, manager.url()], &[]).start();
+    fail_once(&server).await;
+    let alert = wait_for("the alert", PATIENCE, || async { manager.alerts("Errors").await.into_iter().next() }).await;
+    assert_eq!(
+        (&alert["labels"]["severity"], &alert["status"]["state"]),
+        (&json!("page"), &json!("active")),
+        "{alert}"
+    );
+    let link = alert["annotations"]["journey_url"].as_str().expect("a link");
+    assert!(link.starts_with("http://hodoscope.test:4319/j/"), "{link}");
+    assert!(alert["generatorURL"].as_str().expect("a link").ends_with("/alerts?name=Errors"));
+    let ours = get(&server, "/api/alerts").await["alerts"].as_array().expect("a list").clone();
+    let ours = ours.into_iter().find(|alert| alert["labels"]["alertname"] == "Errors");
+    if let Some(ours) = ours {
+        assert_eq!(ours["fingerprint"], alert["fingerprint"], "hashes are the Alertmanager's");
+    }
+    wait_for("the end", PATIENCE, || async { manager.alerts("Errors").await.is_empty().then_some(()) }).await;
+    // Down and up again, with an empty memory: what fires is told again.
+    let url = manager.url();
+    drop(manager);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    std::fs::remove_dir_all(folder.path().join("am")).expect("its memory is gone");
+    let Some(manager) = Alertmanager::start(folder.path(), port) else { return };
+    assert_eq!(manager.url(), url);
+    wait_for("what still fires", PATIENCE * 2, || async { (!manager.alerts("Always").await.is_empty()).then_some(()) })
+        .await;
+}
+
+/// Evaluations are on time: transitions of a process belong to whole multiples of the interval, before a restart and after.
+#[tokio::test]
+async fn evaluations_keep_their_moments_over_restarts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = collector(
+        folder.path(),
+        "groups:\n- {name: g, interval: 3s, rules: [{alert: A, sql: SELECT 1 AS value}]}\n",
+        &[],
+        &[],
+    )
+    .start();
+    let last = |server: &Server| {
+        let url = server.api("/api/alert-rules");
+        async move {
+            let body = reqwest::get(url).await.expect("an answer").text().await.expect("a body");
+            let rules: Json = serde_json::from_str(&body).expect("JSON");
+            let rule = rules["rules"].as_array()?.iter().find(|rule| rule["name"] == "A")?.clone();
+            rule["last_evaluation_unix_nano"].as_str()?.parse::<i64>().ok()
+        }
+    };
+    let (mut moments, mut servers): (Vec<i64>, Vec<Stopped>) = (Vec::new(), Vec::new());
+    let mut running = Some(server);
+    for _ in 0..2 {
+        let server = running.take().expect("one runs");
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(10) {
+            if let Some(at) = last(&server).await
+                && !moments.contains(&at)
+            {
+                let late = i64::try_from(fixtures::now_nanos()).expect("before 2262") - at;
+                assert!((0..1_500_000_000).contains(&late), "{late} ns late");
+                moments.push(at);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        servers.push(server.kill());
+        running = servers.pop().map(Stopped::start);
+    }
+    assert!(moments.len() >= 5, "{moments:?}");
+    assert!(moments.windows(2).all(|pair| (pair[1] - pair[0]) % 3_000_000_000 == 0), "{moments:?}");
+}
