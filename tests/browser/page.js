@@ -413,6 +413,8 @@ async function restoreJourney(browser, complaints, link) {
 
 // Nothing serious for people who cannot see or point, as far as a program can tell.
 async function accessible(page, what) {
+  // What is being asked for anew is shown paler for a moment.
+  await page.waitForFunction(() => !document.querySelector('.old'));
   step = `accessibility of ${what}`;
   const found = await page.evaluate(async () => {
     const result = await window.axe.run(document, { resultTypes: ['violations'] });
