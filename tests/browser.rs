@@ -95,7 +95,7 @@ async fn a_person_finds_and_reads_a_trace() {
         },
         "skewed": { "trace_id": skewed["traces"]["t1"] },
         "big": { "trace_id": format!("{big_id:032x}"), "n_spans": BIG },
-        "hostile": { "trace_id": format!("{hostile_id:032x}"), "marker": "<img src=x", "journey_id": format!("{hostile_journey_id:032x}") },
+        "hostile": { "trace_id": format!("{hostile_id:032x}"), "marker": "<img src=x", "service": format!("{PAYLOAD} sender"), "journey_id": format!("{hostile_journey_id:032x}") },
     });
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/page.js");
     let output = Command::new(node).arg(script).arg(config.to_string()).env("NODE_PATH", modules).output();

@@ -15,8 +15,21 @@
     known(remembered) ||
     (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
 
-  const first = location.pathname.split("/")[1];
-  const program = first === "" || script.dataset.pages.split(" ").includes(first) ? "desk" : "trail";
+  const programOf = (path) => {
+    const first = path.split("/")[1];
+    return first === "" || script.dataset.pages.split(" ").includes(first) ? "desk" : "trail";
+  };
+  const program = programOf(location.pathname);
+  // A link to a page of the other program is a load, before the router sees it.
+  addEventListener("click", (event) => {
+    const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
+    const is_plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
+    if (!link || !is_plain || link.target || link.hasAttribute("download") || link.origin !== location.origin) return;
+    if (programOf(link.pathname) === program) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    location.assign(link.href);
+  }, true);
   const [glue, wasm] = script.dataset[program].split(" ");
   root.dataset.program = program;
   const want = (rel, href, as) => {

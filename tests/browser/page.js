@@ -166,6 +166,7 @@ async function journey(page) {
   const { trace_id, name, lanes, hop } = config.journey;
   await at.rows(page).filter({ hasText: name }).first().click();
   await page.waitForURL((url) => url.pathname.startsWith('/j/'));
+  await at.lanes(page).first().waitFor();
   const begun = Date.now();
   await page.goto(`${config.url}/j/${trace_id}`);
   await at.lanes(page).first().waitFor();
@@ -356,7 +357,7 @@ async function statement(page) {
 // The story: from the list of settled journeys to the delivery that waited and the partition it came from, by keyboard.
 async function story(page) {
   step = 'settled journeys stand in Explore';
-  await page.goto(`${config.url}/explore?q=${encodeURIComponent(`journey:name="${config.journey.name}"`)}`);
+  await page.goto(`${config.url}/explore?q=${encodeURIComponent(`journey:name="${config.journey.name}" service="${config.journey.hop.to}"`)}`);
   for (let tries = 0; tries < 40 && (await at.rows(page).count()) === 0; tries++) {
     await page.waitForTimeout(3_000);
     await page.keyboard.press('r');
@@ -505,7 +506,7 @@ async function jump(page) {
 // Markup in telemetry is text, in every view.
 async function hostile(page) {
   step = 'markup in telemetry is shown as text';
-  const { trace_id, marker, journey_id } = config.hostile;
+  const { trace_id, marker, service, journey_id } = config.hostile;
   await page.goto(`${config.url}/j/${journey_id}`);
   await at.lanes(page).filter({ hasText: marker }).first().waitFor();
   await at.hops(page).filter({ hasText: marker }).first().waitFor();
@@ -523,7 +524,7 @@ async function hostile(page) {
   assert(executed === 0, `${executed} payloads were executed`);
   const places = [
     `/j/${journey_id}?tab=flame`, `/j/${journey_id}?tab=table`, `/j/${journey_id}?tab=logs`, `/compare?a=${journey_id}&b=${trace_id}`,
-    '/', '/?view=table', '/services', `/services/${encodeURIComponent(`${marker} sender`)}`, '/map', '/map?view=matrix', '/map?view=table',
+    '/', '/?view=table', '/services', `/services/${encodeURIComponent(service)}`, '/map', '/map?view=matrix', '/map?view=table',
     '/explore?unit=spans', `/sql?view=plot&sql=${encodeURIComponent('SELECT service_name, name, count(*) AS n FROM spans GROUP BY 1, 2')}`,
     `/explore?unit=traces&q=${encodeURIComponent(`name~"${marker}"`)}`, '/system',
   ];

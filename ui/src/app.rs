@@ -1,7 +1,10 @@
 //! Routes, and what all pages share.
 
+use std::time::Duration;
+
 use leptos::prelude::*;
 use leptos_router::components::{FlatRoutes, Route, Router};
+use leptos_router::hooks::use_location;
 use leptos_router::path;
 
 use crate::components::frame::Frame;
@@ -88,7 +91,7 @@ impl Shared {
                     self.message.set(None);
                 }
             },
-            std::time::Duration::from_secs(2),
+            Duration::from_secs(2),
         );
     }
 
@@ -167,12 +170,30 @@ pub(crate) fn desk_routes() -> AnyView {
     .into_any()
 }
 
-/// A page of the other program is loaded by its address; anything else does not exist.
-fn elsewhere() -> AnyView {
-    let path = window().location().pathname().unwrap_or_default();
+/// The other program shows this path.
+fn is_elsewhere(path: &str) -> bool {
     let running = document().document_element().and_then(|root| root.get_attribute("data-program"));
-    if running.is_some_and(|running| running != url::program(&path)) {
-        let _ = window().location().reload();
+    running.is_some_and(|running| running != url::program(path))
+}
+
+/// Loads a link when the other program shows it. False when it is the router's.
+pub(crate) fn cross(link: &str) -> bool {
+    let path = link.split(['?', '#']).next().unwrap_or_default();
+    is_elsewhere(path) && window().location().assign(link).is_ok()
+}
+
+/// A page of the other program is loaded by its address; anything else does not exist. Links do not come here
+/// (`boot.js`), nor does what calls [`cross`]; steps through the history do.
+fn elsewhere() -> AnyView {
+    // The router writes the address of the browser only after it has chosen what to show.
+    let path = use_location().pathname.get_untracked();
+    if is_elsewhere(&path) {
+        let load = move || {
+            let location = window().location();
+            let is_there = location.pathname().is_ok_and(|shown| shown == path);
+            let _ = if is_there { location.reload() } else { location.assign(&path) };
+        };
+        set_timeout(load, Duration::from_millis(30));
         return ().into_any();
     }
     view! { <NotFoundPage/> }.into_any()

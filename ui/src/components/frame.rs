@@ -7,6 +7,7 @@ use leptos_router::hooks::{use_location, use_navigate};
 use super::icon::{Icon, icon};
 use super::keys::{focus_field, is_typing, on_key};
 use super::time_range::TimeRangeButton;
+use crate::app::cross;
 use crate::app::{now_nanos, shared};
 use crate::view::clock;
 use crate::view::jump::{Jump, jump};
@@ -242,7 +243,9 @@ fn SearchBox() -> impl IntoView {
             None => return,
         };
         text.set(String::new());
-        navigate(&link, NavigateOptions::default());
+        if !cross(&link) {
+            navigate(&link, NavigateOptions::default());
+        }
     };
     view! {
         <form class="search" role="search" on:submit=submit>

@@ -32,6 +32,7 @@ use self::facets::{Facets, Figures, toggled};
 use self::heatmap::Heatmap;
 use self::live::News;
 use self::rows::Rows;
+use crate::app::cross;
 use crate::app::shared;
 use crate::client;
 use crate::components::keys::{is_control, on_key};
@@ -236,13 +237,17 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     let compare = {
         let navigate = navigate.clone();
         move |marked: &[String]| {
-            navigate(&format!("/compare?a={}&b={}", marked[0], marked[1]), NavigateOptions::default());
+            let link = format!("/compare?a={}&b={}", marked[0], marked[1]);
+            if !cross(&link) {
+                navigate(&link, NavigateOptions::default());
+            }
         }
     };
     let compare_marked = compare.clone();
     let open = Callback::new(move |position: usize| {
         if let Some(link) =
             found.with_untracked(|found| found.items.get(position).map(|item| link(item, &search.get_untracked())))
+            && !cross(&link)
         {
             navigate(&link, NavigateOptions::default());
         }
