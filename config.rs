@@ -252,7 +252,7 @@ fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> String {
             let in_another_table = distance(&last(name), &last(&candidate)) + 1;
             (distance(name, &candidate).min(in_another_table), candidate)
         })
-        .filter(|(distance, candidate)| *distance * 3 <= last(candidate).len().max(last(name).len()))
+        .filter(|(distance, candidate)| *distance * 5 <= 2 * last(candidate).len().max(last(name).len()))
         .min()
         .map_or_else(String::new, |(_, candidate)| format!("; did you mean {candidate}?"))
 }
