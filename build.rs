@@ -18,15 +18,14 @@ use std::path::{Path, PathBuf};
 fn main() -> io::Result<()> {
     let root = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let dist = root.join("ui/dist");
-    let folder = if dist.join("index.html").is_file() {
+    let folder = if root.join("ui/dist/index.html").is_file() {
         println!("cargo::rerun-if-changed=ui/dist");
-        dist
+        "ui/dist"
     } else {
         println!("cargo::rerun-if-changed=ui");
-        root.join("ui/unbuilt")
+        "ui/unbuilt"
     };
-    fs::write(out.join("page_files.rs"), table(&folder)?)
+    fs::write(out.join("page_files.rs"), table(&root, folder)?)
 }
 
 fn variable(name: &str) -> io::Result<String> {
@@ -34,32 +33,33 @@ fn variable(name: &str) -> io::Result<String> {
 }
 
 /// The Rust text of the table. Names that begin with a dot are not served.
-fn table(folder: &Path) -> io::Result<String> {
-    let names: BTreeSet<String> = fs::read_dir(folder)?
+fn table(root: &Path, folder: &str) -> io::Result<String> {
+    let names: BTreeSet<String> = fs::read_dir(root.join(folder))?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<io::Result<_>>()?;
-    let policy = match fs::read_to_string(folder.join("csp.txt")) {
+    let policy = match fs::read_to_string(root.join(folder).join("csp.txt")) {
         Ok(text) => text.trim().to_owned(),
         Err(_) => "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'".to_owned(),
     };
     let mut text = format!("pub(crate) const POLICY: &str = {policy:?};\npub(crate) const FILES: &[File] = &[\n");
     for name in names.iter().filter(|name| is_served(name)) {
-        let path = folder.join(name);
+        let path = root.join(folder).join(name);
         let compressed = |ending: &str| {
             let twin = format!("{name}.{ending}");
             if names.contains(&twin) {
-                format!("Some(include_bytes!({:?}))", folder.join(twin))
+                format!("Some({})", included(folder, &twin))
             } else {
                 "None".to_owned()
             }
         };
         writeln!(
             text,
-            "    File {{ path: {:?}, content_type: {:?}, tag: {:?}, is_immutable: {}, plain: include_bytes!({path:?}), gzip: {}, brotli: {} }},",
+            "    File {{ path: {:?}, content_type: {:?}, tag: {:?}, is_immutable: {}, plain: {}, gzip: {}, brotli: {} }},",
             format!("/{name}"),
             content_type(name),
             format!("W/\"{:016x}\"", hash(&fs::read(&path)?)),
             is_hashed(name),
+            included(folder, name),
             compressed("gz"),
             compressed("br"),
         )
@@ -67,6 +67,12 @@ fn table(folder: &Path) -> io::Result<String> {
     }
     text.push_str("];\n");
     Ok(text)
+}
+
+/// The bytes of a file, found from the root of the package: a clone that shares its build output with another one must
+/// not look into that one's folder.
+fn included(folder: &str, name: &str) -> String {
+    format!("include_bytes!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {:?}))", format!("/{folder}/{name}"))
 }
 
 fn is_served(name: &str) -> bool {
