@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::columns::{self, Progress};
 use super::look::{Look, Owner, Told, extent};
 use super::rollup::Parts;
-use super::settled::{OpenTraces, Taken};
+use super::settled::{OpenTraces, RECENT_LEADS_MAX, Taken};
 use super::stored::{ARRIVAL_SLACK, AtRest, Stored, with_arrival};
 use crate::analysis::journey::{journey, origin};
 use crate::analysis::thresholds::Bounds;
@@ -61,6 +61,8 @@ const ROUNDS_MAX: usize = 3;
 const WINDOW_SPANS_MAX: usize = 50_000;
 /// Segments times traces looked up to find out whether traces were looked at before.
 const LOOK_UPS_MAX: usize = 10_000;
+/// Deliveries that are older than this when the digest begins are not corrected by a sender that comes later.
+const AWAITED_NANOS_MAX: i64 = 6 * 3_600 * UnixNanos::SECOND;
 /// Resources that the reader remembers before it begins anew.
 const READS_MAX: usize = 10_000;
 
@@ -290,6 +292,10 @@ impl Task {
         let low = progress.map_or(i64::MIN, |progress| progress.arrival_low.saturating_sub(ARRIVAL_SLACK));
         let counted = stored.looked_at_since(low).await?;
         counted.keys().for_each(|trace| desk.open.remember(*trace, now));
+        let since = now.saturating_sub(AWAITED_NANOS_MAX);
+        for (cause, by) in stored.awaited_since(since, RECENT_LEADS_MAX).await? {
+            desk.open.remember_awaited(cause, by);
+        }
         let windows = windows(&stored.arrivals(low).await?);
         drop(stored);
         for window in windows {

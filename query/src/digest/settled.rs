@@ -35,7 +35,7 @@ const TRACE_BYTES: usize = 400;
 /// Traces remembered as looked at; older ones are looked up at rest.
 const RECENT_MAX: usize = 300_000;
 /// Leads of such traces remembered.
-const RECENT_LEADS_MAX: usize = 300_000;
+pub(crate) const RECENT_LEADS_MAX: usize = 300_000;
 
 /// A trace that is open.
 #[derive(Clone, Debug, Default)]
@@ -268,15 +268,7 @@ impl OpenTraces {
             let other = self.recent_leads.get(&lead).copied();
             links.extend(other.filter(|other| *other != trace && !self.traces.contains_key(other)));
         }
-        for lead in open.leads {
-            if self.recent_leads.insert(lead, trace).is_none() {
-                self.recent_leads_order.push_back(lead);
-            }
-        }
-        while self.recent_leads_order.len() > RECENT_LEADS_MAX {
-            let oldest = self.recent_leads_order.pop_front();
-            oldest.map(|oldest| self.recent_leads.remove(&oldest));
-        }
+        open.leads.into_iter().for_each(|lead| self.remember_lead(lead, trace));
         let is_known = self.recent.contains(&trace);
         let spans = self.shared.unpack(trace, &open.packed);
         let is_whole = || {
@@ -307,6 +299,21 @@ impl OpenTraces {
             if let Some(open) = self.traces.get_mut(&trace.trace) {
                 open.arrival_min = open.arrival_min.min(trace.arrival_min);
             }
+        }
+    }
+
+    /// Remembers that a trace at rest waits for one it links to: when that comes, both are looked at again.
+    pub(crate) fn remember_awaited(&mut self, cause: TraceId, by: TraceId) {
+        self.remember_lead(self.hasher.hash_one(cause), by);
+    }
+
+    fn remember_lead(&mut self, lead: u64, trace: TraceId) {
+        if self.recent_leads.insert(lead, trace).is_none() {
+            self.recent_leads_order.push_back(lead);
+        }
+        while self.recent_leads_order.len() > RECENT_LEADS_MAX {
+            let oldest = self.recent_leads_order.pop_front();
+            oldest.map(|oldest| self.recent_leads.remove(&oldest));
         }
     }
 

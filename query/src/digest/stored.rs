@@ -12,7 +12,7 @@ use datafusion::prelude::{DataFrame, SessionContext, ident};
 use futures::StreamExt;
 use model::{TimeRange, TraceId, UnixNanos};
 use storage::Snapshot;
-use storage::table::{DIGEST_PROGRESS, DIGEST_TRACES, EDGE_MINUTE_PARTS, JOURNEYS, SPANS, Table};
+use storage::table::{DIGEST_PROGRESS, DIGEST_TRACES, EDGE_MINUTE_PARTS, HOPS, JOURNEYS, SPANS, Table};
 
 use super::columns::Progress;
 use super::rollup::{Counts, MINUTE, Parts, SumKey, Sums};
@@ -172,6 +172,24 @@ impl Stored {
                 }
             }
             ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Deliveries since a moment of which the sender was not known when they were looked at, up to a bound: the trace
+    /// that they wait for, and their own. Those that were corrected meanwhile may be among them.
+    pub(crate) async fn awaited_since(&self, since: i64, rows_max: usize) -> Result<Vec<(TraceId, TraceId)>> {
+        let mut found = Vec::new();
+        if self.snapshot.table(&HOPS).is_none() {
+            return Ok(found);
+        }
+        let frame = self.table(&HOPS)?.filter(ident("time").gt_eq(moment(since)).and(ident("send_span").is_null()))?;
+        self.fold(frame.select(vec![ident("send_trace"), ident("trace")])?, |batch| {
+            let (cause, trace) = (Bytes::of(batch, "send_trace"), Bytes::of(batch, "trace"));
+            let id = |column: &Bytes, row| column.get(row).and_then(TraceId::from_bytes);
+            found.extend((0..batch.num_rows()).filter_map(|row| Some((id(&cause, row)?, id(&trace, row)?))));
+            if found.len() >= rows_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
         Ok(found)
