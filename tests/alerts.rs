@@ -2,72 +2,15 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::post;
 use opentelemetry_proto::tonic::trace::v1::{Span, Status};
 use serde_json::{Value as Json, json};
 
+use crate::harness::alerts::{Hook, PATIENCE, alerts, call, collector, get, state, wait_state};
 use crate::harness::otlp::Client;
 use crate::harness::tools::program;
-use crate::harness::{Collector, Request, Server, Stopped, Transport, fixtures, generate, wait_for};
-
-const PATIENCE: Duration = Duration::from_secs(40);
-
-/// A webhook that remembers what it was told, and refuses while it is told to.
-#[derive(Clone, Default)]
-struct Hook {
-    told: Arc<Mutex<Vec<Json>>>,
-    is_down: Arc<Mutex<bool>>,
-}
-
-impl Hook {
-    async fn open(&self) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let routes = axum::Router::new().route("/hook", post(Self::take)).with_state(self.clone());
-        tokio::spawn(async move { axum::serve(listener, routes).await });
-        format!("http://{address}/hook")
-    }
-
-    async fn take(State(hook): State<Self>, body: String) -> StatusCode {
-        if *hook.is_down.lock().expect("no panic") {
-            return StatusCode::SERVICE_UNAVAILABLE;
-        }
-        hook.told.lock().expect("no panic").push(serde_json::from_str(&body).expect("JSON"));
-        StatusCode::OK
-    }
-
-    fn set_down(&self, is_down: bool) {
-        *self.is_down.lock().expect("no panic") = is_down;
-    }
-
-    /// Alerts told of one name, in order: status and labels.
-    fn alerts(&self, name: &str) -> Vec<Json> {
-        let told = self.told.lock().expect("no panic");
-        let alerts = told.iter().flat_map(|body| body["alerts"].as_array().cloned().unwrap_or_default());
-        alerts.filter(|alert| alert["labels"]["alertname"] == name).collect()
-    }
-
-    fn statuses(&self, name: &str) -> Vec<String> {
-        self.alerts(name).iter().map(|alert| alert["status"].as_str().unwrap_or_default().to_owned()).collect()
-    }
-}
-
-/// A collector that evaluates every second and tells `targets`; `rules` is the text of its rule file.
-fn collector(folder: &Path, rules: &str, managers: &[String], webhooks: &[String]) -> Collector {
-    std::fs::write(folder.join("rules.yml"), rules).expect("the rules can be written");
-    let config = format!(
-        "[query]\nalert_rule_files = [{:?}]\nalert_managers = {managers:?}\nalert_webhooks = {webhooks:?}\n\
-         alert_private_targets = [\"127.0.0.0/8\"]\nalert_offset_seconds = 0\nalert_interval_seconds = 1\n\
-         alert_resend_seconds = 2\nalert_external_url = \"http://hodoscope.test:4319\"\n",
-        folder.join("*.yml").display().to_string(),
-    );
-    Collector { config, ..Collector::default() }
-}
+use crate::harness::{Request, Server, Stopped, Transport, fixtures, generate, wait_for};
 
 /// Fires while spans with status error started within the last seconds.
 const ERRORS: &str = "\
@@ -90,40 +33,6 @@ groups:
   - record: shop:spans
     sql: SELECT count(*) AS value FROM spans
 ";
-
-async fn get(server: &Server, path: &str) -> Json {
-    let response = reqwest::get(server.api(path)).await.expect("an answer");
-    let status = response.status();
-    let body = response.text().await.expect("a body");
-    assert!(status.is_success(), "{path}: {status} {body}");
-    serde_json::from_str(&body).expect("JSON")
-}
-
-async fn call(server: &Server, method: &str, path: &str, body: &str) -> (u16, String) {
-    let method = method.parse().expect("a method");
-    let request = reqwest::Client::new().request(method, server.api(path)).header("content-type", "application/json");
-    let response = request.body(body.to_owned()).send().await.expect("an answer");
-    (response.status().as_u16(), response.text().await.expect("a body"))
-}
-
-/// Alerts of a name, as Prometheus answers them.
-async fn alerts(server: &Server, name: &str) -> Vec<Json> {
-    let answer = get(server, "/api/v1/alerts").await;
-    assert_eq!(answer["status"], "success");
-    let alerts = answer["data"]["alerts"].as_array().expect("a list").clone();
-    alerts.into_iter().filter(|alert| alert["labels"]["alertname"] == name).collect()
-}
-
-async fn state(server: &Server, name: &str) -> Option<String> {
-    alerts(server, name).await.first().map(|alert| alert["state"].as_str().unwrap_or_default().to_owned())
-}
-
-async fn wait_state(server: &Server, name: &str, wanted: Option<&str>) {
-    wait_for(&format!("{name} to be {wanted:?}"), PATIENCE, || async {
-        (state(server, name).await.as_deref() == wanted).then_some(())
-    })
-    .await;
-}
 
 /// Sends one span that failed just now.
 async fn fail_once(server: &Server) {
@@ -161,6 +70,14 @@ async fn alerts_fire_resolve_and_are_told() {
     assert_eq!(history.to_texts(), [["inactive", "firing", "condition"], ["firing", "inactive", "condition"]]);
     let answered = get(&server, "/api/alerts/history?name=Errors").await;
     assert_eq!(answered["transitions"].as_array().map(Vec::len), Some(2));
+    let series = "SELECT attr('alertstate') AS state, CAST(value AS BIGINT) AS value, flags FROM metrics \
+                  WHERE metric_name = 'ALERTS' AND attr('alertname') = 'Errors' ORDER BY time";
+    let series = crate::harness::sql::query(&server, series).await;
+    let first = (series.text(0, "state"), series.int(0, "value"));
+    let last = (series.text(series.len() - 1, "state"), series.get(series.len() - 1, "value"));
+    assert_eq!((first, last), (("firing", 1), ("firing", &Json::Null)), "the series of Prometheus begins and ends");
+    let since = "SELECT count(*) FROM metrics WHERE metric_name = 'ALERTS_FOR_STATE' AND value > 1000000000";
+    assert!(crate::harness::sql::number(&server, since).await > 0, "its value is a moment in seconds");
     let recorded = "SELECT count(*) FROM metrics WHERE metric_name = 'shop:spans' AND value >= 1";
     assert!(crate::harness::sql::number(&server, recorded).await > 0, "recording rules write samples");
 

@@ -11,8 +11,10 @@
 //! | `sql.rs`       | `POST /api/sql` and rows with typed reading                               |
 //! | `fixtures.rs`  | recorded requests, moved to just before now                               |
 //! | `generate.rs`  | made-up requests of any size                                              |
+//! | `alerts.rs`    | a webhook that remembers, a collector that tells it                       |
 //! | `tools.rs`     | what `tests/setup.sh` installed, and what to do when it is missing        |
 
+pub mod alerts;
 pub mod canonical;
 pub mod fixtures;
 pub mod generate;

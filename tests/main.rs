@@ -12,6 +12,7 @@
 //! | `faults.rs`       | crashes at any call of the system, failing and slow disks, damaged files, long replays |
 //! | `storage_command.rs` | `hodoscope storage` shows, checks, copies and mends what is stored            |
 //! | `alerts.rs`       | alerts fire, are told and resolve, whatever is killed or dead                    |
+//! | `alert_findings.rs` | rules over findings fire for real telemetry that holds the problem             |
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
 //! | `sql.rs`          | SQL reads and nothing else; work stops with its reader; long answers come in pieces    |
@@ -34,6 +35,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "json!(...) as an argument reads better without a mark")]
 #![allow(unreachable_pub, reason = "the harness is a library inside this binary")]
 
+mod alert_findings;
 mod alerts;
 mod architecture;
 mod bad_input;

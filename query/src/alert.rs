@@ -14,6 +14,7 @@
 //! | `own.rs`       | the collector's own health, and built-in rules                               |
 //! | `desk.rs`      | rules in force, their alerts, silences, targets: what all others share       |
 //! | `evaluate.rs`  | the task: every rule at its moments                                          |
+//! | `points.rs`    | samples that rules make, and the series `ALERTS`: pure                        |
 //! | `record.rs`    | transitions and recorded samples made durable                                |
 //! | `notify.rs`    | Alertmanagers and webhooks                                                   |
 //! | `answer.rs`    | what the API asks                                                            |
@@ -30,6 +31,7 @@ mod evaluate;
 mod instances;
 mod notify;
 mod own;
+mod points;
 mod proposed;
 mod record;
 mod rehearse;

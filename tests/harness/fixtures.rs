@@ -97,10 +97,14 @@ fn parse(name: &str, bytes: &[u8]) -> Request {
 
 /// The same request with every moment moved by one distance, so that the newest is a minute before now.
 /// Moments that were not said (0) stay so.
-pub fn to_now(mut request: Request) -> Request {
+pub fn to_now(request: Request) -> Request {
+    to_moment(request, now_nanos() - 60_000_000_000)
+}
+
+/// As [`to_now`], with the newest moment at `target`, nanoseconds since 1970.
+pub fn to_moment(mut request: Request, target: u64) -> Request {
     let mut newest = 0;
     for_each_moment(&mut request, &mut |moment| newest = newest.max(*moment));
-    let target = now_nanos() - 60_000_000_000;
     for_each_moment(&mut request, &mut |moment| {
         if *moment != 0 {
             *moment = target - (newest - *moment);

@@ -34,6 +34,11 @@ pub(crate) const EXAMPLES_MAX: usize = 3;
 const LABEL_BYTES_MAX: usize = 1_024;
 /// Messages of a finding's journey are looked for so far around it.
 const NEAR_NANOS: i64 = 3_600 * UnixNanos::SECOND;
+/// The spans of a finding sent or took a message of a queue: the whole node, its last part, or RabbitMQ's routing key.
+const OF_QUEUE: &str = " AND EXISTS (SELECT 1 FROM hops WHERE hops.journey = found.journey \
+     AND hops.time >= $before AND hops.time < $after \
+     AND (hops.queue = $queue OR hops.sent_queue = $queue OR ends_with(hops.queue, $name) OR ends_with(hops.queue, $key)) \
+     AND (strpos(found.spans, encode(hops.consumer_span, 'hex')) > 0 OR strpos(found.spans, encode(hops.send_span, 'hex')) > 0))";
 /// Findings that are counted at once.
 const FINDINGS_MAX: u64 = 100_000;
 
@@ -209,7 +214,7 @@ fn traces(batch: &RecordBatch, row: usize) -> Vec<TraceId> {
 }
 
 async fn ask_finding(session: &Session, finding: &Finding, range: TimeRange, limit: usize) -> Result<Vec<Sample>> {
-    let mut sql = "SELECT journey, service, op, summary FROM findings \
+    let mut sql = "SELECT journey, service, op, summary FROM findings AS found \
                    WHERE id = $id AND time >= $from AND time < $to"
         .to_owned();
     let text = |text: &str| ScalarValue::Utf8(Some(text.to_owned()));
@@ -224,12 +229,14 @@ async fn ask_finding(session: &Session, finding: &Finding, range: TimeRange, lim
     }
     if let Some(queue) = &finding.queue {
         // A journey lasts up to a day, but its messages are near: an hour around finds them and reads little.
-        sql.push_str(
-            " AND journey IN (SELECT journey FROM hops WHERE time >= $before AND time < $after AND (queue = $queue OR sent_queue = $queue OR ends_with(queue, $suffix)))",
-        );
+        sql.push_str(OF_QUEUE);
         let moment = |at: UnixNanos| ScalarValue::TimestampNanosecond(Some(at.0), Some(UTC.into()));
         params.extend([("before", moment(range.start - NEAR_NANOS)), ("after", moment(range.end + NEAR_NANOS))]);
-        params.extend([("queue", text(queue)), ("suffix", text(&format!("/{queue}")))]);
+        params.extend([
+            ("queue", text(queue)),
+            ("name", text(&format!("/{queue}"))),
+            ("key", text(&format!(":{queue}"))),
+        ]);
     }
     sql.push_str(" ORDER BY time DESC");
     let frame = session.query_with(&sql, range, params).await?;

@@ -22,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use super::condition::{self, Sample};
 use super::desk::{Desk, Loaded, Ruled, kept_wrongly};
 use super::instances::{Alert, evaluate, labels_of};
-use super::record::{self, Recorded};
+use super::points::Point;
+use super::record;
 use super::rule::{Condition, Kind};
 use super::state::Move;
 use super::transition::{Phase, Reason, Restored, Transition, hash, restore};
@@ -363,9 +364,9 @@ async fn keep(desk: &Desk, ruled: &Ruled, at: UnixNanos, samples: &[Sample]) -> 
         if let Some(complaint) = complaint {
             return Err(Error::invalid(complaint));
         }
-        recorded.push(Recorded { labels, value: sample.value });
+        recorded.push(Point { name: ruled.rule.name.clone(), at, labels, value: Some(sample.value) });
     }
-    record::samples(desk, &ruled.rule.name, at, &recorded).await
+    record::samples(desk, &recorded).await
 }
 
 /// Takes samples: alerts change at once, transitions are given back to be written and told.

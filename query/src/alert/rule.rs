@@ -98,7 +98,7 @@ pub(crate) struct Finding {
     pub(crate) id: FindingName,
     pub(crate) service: Option<String>,
     pub(crate) op: Option<String>,
-    /// Journeys that have a message of this queue, as a node such as `queue:kafka/orders` or its last part.
+    /// Only where its spans sent or took a message of this queue: a node such as `queue:kafka/orders`, or its last part.
     pub(crate) queue: Option<String>,
     pub(crate) at_least: u64,
     pub(crate) within_nanos: i64,
