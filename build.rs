@@ -46,11 +46,7 @@ fn table(root: &Path, folder: &str) -> io::Result<String> {
         let path = root.join(folder).join(name);
         let compressed = |ending: &str| {
             let twin = format!("{name}.{ending}");
-            if names.contains(&twin) {
-                format!("Some({})", included(folder, &twin))
-            } else {
-                "None".to_owned()
-            }
+            if names.contains(&twin) { format!("Some({})", included(folder, &twin)) } else { "None".to_owned() }
         };
         writeln!(
             text,

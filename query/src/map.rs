@@ -3,8 +3,10 @@
 //! | file        | knows                                                     |
 //! |-------------|-----------------------------------------------------------|
 //! | `totals.rs` | sums of edges over a range                                |
-//! | `remembered.rs` | sums of half hours that were asked for before         |
+//! | `remembered.rs` | sums of minutes and half hours that were asked for before |
+//! | `packed.rs` | the same sums in few bytes |
 
+mod packed;
 pub(crate) mod remembered;
 pub(crate) mod totals;
 
@@ -17,6 +19,7 @@ use model::{TenantId, TimeRange, UnixNanos};
 use crate::analysis::classify::{Protocol, Style};
 use crate::analysis::map::{Figures, changes, line};
 use crate::analysis::node::kind_and_label;
+use crate::analysis::statistics::Ascending;
 use crate::engine::Engine;
 use crate::engine::session::incomplete;
 use crate::error::{Error, Result};
@@ -53,9 +56,8 @@ pub(crate) fn parse_vs(vs: &str, range: TimeRange, now: UnixNanos) -> Result<Tim
 pub(crate) fn figures(totals: &Totals, range: TimeRange) -> MapFigures {
     let count = |n: i64| u64::try_from(n).unwrap_or_default();
     let minutes = (range.end.0.saturating_sub(range.start.0)) as f64 / MINUTE as f64;
-    let (durations, networks, lags) = (totals.durations.sketch(), totals.networks.sketch(), totals.lags.sketch());
-    let percentile =
-        |sketch: &crate::analysis::statistics::Sketch, q: f64| (sketch.count() > 0).then(|| sketch.percentile(q));
+    let (durations, networks, lags) = (totals.durations.counts(), totals.networks.counts(), totals.lags.counts());
+    let percentile = |counts: &Ascending, q: f64| (counts.count() > 0).then(|| counts.percentile(q));
     MapFigures {
         calls: count(totals.count),
         errors: count(totals.errors),

@@ -72,7 +72,7 @@ pub(super) async fn usual(session: &Session, found: &Found, range: TimeRange) ->
             false => sums.get(&(key.from.clone(), key.to.clone(), key.protocol.clone(), key.op.clone())),
         };
         let sums = sums.filter(|sums| sums.count > 0)?;
-        let (durations, lags) = (sums.durations.sketch(), sums.lags.sketch());
+        let (durations, lags) = (sums.durations.counts(), sums.lags.counts());
         let times = CompareTimes {
             span_id: None,
             offset_nanos: None,

@@ -7,7 +7,7 @@ use arrow::array::{
     StringArray, StringDictionaryBuilder,
 };
 use arrow::datatypes::{DataType, Field, Int32Type};
-use model::{SpanId, TraceId};
+use model::{SpanId, TraceId, UnixNanos};
 use serde_json::json;
 use storage::Batch;
 use storage::table::{CALLS, DIGEST_PROGRESS, DIGEST_TRACES, EDGE_MINUTE_PARTS, FINDINGS, HOPS, JOURNEYS, SEGMENTS};
@@ -381,10 +381,13 @@ pub(crate) fn trace_rows(look: &Look<'_>, number: i64, now: i64) -> Result<Optio
     batch(&DIGEST_TRACES, rows.len(), columns)
 }
 
+/// How much later than its arrival a row may become visible: an append is answered within 4 s.
+const ARRIVAL_SLACK: i64 = 10 * UnixNanos::SECOND;
+
 /// One batch of the digest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
-    /// When it is written, nanoseconds since 1970.
+    /// Until when what had become visible was taken, nanoseconds since 1970.
     pub(crate) time: i64,
     /// Its number, from 1.
     pub(crate) batch: i64,
@@ -398,6 +401,14 @@ pub(crate) struct Progress {
     pub(crate) late: i64,
     /// Traces that had not settled.
     pub(crate) early: i64,
+}
+
+impl Progress {
+    /// Spans that arrived earlier are counted in this batch or one before: they are at rest, and were visible when the
+    /// digest took what there was.
+    pub(crate) fn counted_until(&self) -> i64 {
+        self.arrival_low.min(self.time.saturating_sub(ARRIVAL_SLACK))
+    }
 }
 
 /// # Errors

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   arrival ────────────────┬───────────────────────────────▶
-//!        at rest             │ arrival_low: from here on, traces that no batch of the digest has counted
+//!        at rest             │ counted_until: from here on, traces that no batch of the digest has counted
 //! ```
 //!
 //! A reader sees the rows at rest and these together, over one snapshot. A trace that was looked at before answers with
@@ -19,7 +19,7 @@ use storage::table::{SPANS, Table};
 use super::columns;
 use super::look::{Look, Owner, Told, extent};
 use super::rollup::Parts;
-use super::stored::{ARRIVAL_SLACK, PARTS_MAX, Stored};
+use super::stored::{PARTS_MAX, Stored};
 use crate::analysis::analyze;
 use crate::breakers::open_breakers;
 use crate::config::Config;
@@ -141,7 +141,7 @@ async fn compute(stored: &Stored, config: &Config, range: TimeRange) -> Result<O
         return Ok(found);
     }
     let low = match stored.progress().await? {
-        Some(progress) => progress.arrival_low.saturating_sub(ARRIVAL_SLACK),
+        Some(progress) => progress.counted_until(),
         None => i64::MIN,
     };
     let around = |moment: UnixNanos, nanos: i64| UnixNanos(moment.0.saturating_add(nanos));

@@ -24,7 +24,7 @@ use super::columns::{self, Progress};
 use super::look::{Look, Owner, Told, extent};
 use super::rollup::Parts;
 use super::settled::{OpenTraces, RECENT_LEADS_MAX, Taken};
-use super::stored::{ARRIVAL_SLACK, AtRest, Stored, with_arrival};
+use super::stored::{AtRest, Stored, with_arrival};
 use crate::analysis::journey::{journey, origin};
 use crate::analysis::thresholds::Bounds;
 use crate::analysis::{Analysis, analyze};
@@ -108,6 +108,8 @@ pub(crate) struct Desk {
     batch: i64,
     /// Arrival of the newest span that was handed over.
     newest_arrival: i64,
+    /// Until when what had become visible was handed over.
+    pub(crate) taken_until: i64,
     /// When everything that had settled was looked at.
     looked: i64,
     /// What has settled is being looked at.
@@ -187,6 +189,7 @@ impl Task {
             }
             self.figures.is_catching_up.store(false, Ordering::Relaxed);
             loop {
+                let taken_until = self.engine.now().0;
                 let followed = follower.take();
                 if followed.has_gap {
                     self.figures.gaps.fetch_add(1, Ordering::Relaxed);
@@ -218,6 +221,7 @@ impl Task {
                     };
                     desk.read(&rows.records);
                 }
+                desks.values_mut().for_each(|desk| desk.taken_until = taken_until);
                 let n_desks = desks.len().max(1);
                 let mut is_busy = false;
                 for desk in desks.values_mut() {
@@ -276,9 +280,9 @@ impl Task {
 
     /// Reads what arrived since the newest batch, in windows, and looks at what has settled within them.
     pub(crate) async fn catch_up(&self, tenant: &TenantId) -> Result<Desk> {
+        let now = self.engine.now().0;
         let stored = self.stored(tenant)?;
         let progress = stored.progress().await?;
-        let now = self.engine.now().0;
         let mut desk = Desk {
             tenant: tenant.clone(),
             open: OpenTraces::new(now, self.settle_nanos),
@@ -286,10 +290,11 @@ impl Task {
             n_reads: 0,
             batch: progress.map_or(0, |progress| progress.batch),
             newest_arrival: progress.map_or(0, |progress| progress.arrival_low),
+            taken_until: now,
             looked: now,
             is_due: false,
         };
-        let low = progress.map_or(i64::MIN, |progress| progress.arrival_low.saturating_sub(ARRIVAL_SLACK));
+        let low = progress.map_or(i64::MIN, |progress| progress.counted_until());
         let counted = stored.looked_at_since(low).await?;
         counted.keys().for_each(|trace| desk.open.remember(*trace, now));
         let since = now.saturating_sub(AWAITED_NANOS_MAX);
@@ -487,7 +492,7 @@ impl Task {
         let n_spans: usize = look.traces.iter().map(|trace| trace.spans).sum();
         let n_early = look.traces.iter().filter(|trace| trace.owner.early).count();
         let progress = Progress {
-            time: now,
+            time: desk.taken_until,
             batch: number,
             arrival_low: desk.arrival_low(pending),
             traces: look.traces.len() as i64,

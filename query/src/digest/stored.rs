@@ -23,8 +23,6 @@ use crate::rows::{Bytes, Ints, Texts};
 use crate::tables::{SnapshotTable, UTC};
 use crate::trace::{literal, plain};
 
-/// How much later than its arrival a row may become visible: an append is answered within 4 s.
-pub(crate) const ARRIVAL_SLACK: i64 = 10 * UnixNanos::SECOND;
 /// The newest row of the progress stands this close to the end of its table.
 const PROGRESS_NANOS: i64 = 3_600 * UnixNanos::SECOND;
 

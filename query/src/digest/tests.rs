@@ -178,6 +178,7 @@ impl World {
         let records = batch.records().clone();
         self.storage.appender().append(&tenant(), vec![batch]).await.expect("accepted");
         self.desk.read(&records);
+        self.desk.taken_until = self.clock.now().0;
     }
 
     /// Time passes, and the digest looks at what has settled.

@@ -15,7 +15,7 @@ use futures::StreamExt as _;
 use model::{TimeRange, TraceId, UnixNanos};
 use storage::table::EDGE_MINUTE_PARTS;
 
-use crate::analysis::statistics::Sketch;
+use crate::analysis::statistics::Ascending;
 use crate::digest::rollup::{Counts, Sums};
 use crate::digest::stored::within;
 use crate::engine::session::Session;
@@ -26,7 +26,7 @@ use crate::rows::{Bytes, Ints, Texts};
 pub(crate) const MINUTE: i64 = 60 * UnixNanos::SECOND;
 
 /// Who, whom, over what; nodes and words as they stand at rest.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Edge {
     pub(crate) source: String,
     pub(crate) target: String,
@@ -99,7 +99,7 @@ impl Totals {
     }
 }
 
-/// Counts by bucket of a [`Sketch`], as an array that grows.
+/// Counts by bucket of a [`Sketch`](crate::analysis::statistics::Sketch), as an array that grows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Histogram {
     /// Bucket of the first count.
@@ -120,15 +120,21 @@ impl Histogram {
     }
 
     fn add(&mut self, other: &Self) {
-        for (at, count) in other.counts.iter().enumerate().filter(|(_, count)| **count != 0) {
-            self.add_one(other.first + at as i64, *count);
+        if let (Some(first), Some(last)) = (other.counts.first(), other.counts.len().checked_sub(1)) {
+            // Makes room for all of them.
+            self.add_one(other.first, *first);
+            self.add_one(other.first + last as i64, 0);
+            let begin = usize::try_from(other.first - self.first).unwrap_or_default();
+            let places = self.counts[begin..].iter_mut().skip(1);
+            places.zip(&other.counts[1..]).for_each(|(sum, count)| *sum += count);
         }
         for (bucket, count) in &other.far {
             self.add_one(*bucket, *count);
         }
     }
 
-    fn add_one(&mut self, bucket: i64, count: i64) {
+    /// Adds to one bucket.
+    pub(super) fn add_one(&mut self, bucket: i64, count: i64) {
         if bucket.abs() > Self::BUCKET_MAX {
             *self.far.entry(bucket).or_default() += count;
             return;
@@ -148,13 +154,21 @@ impl Histogram {
         self.counts[at] += count;
     }
 
-    /// As percentiles are asked of.
-    pub(crate) fn sketch(&self) -> Sketch {
+    /// Buckets with a count, ascending but for that of values at or below zero.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (i64, i64)> {
         let near = self.counts.iter().enumerate().map(|(at, count)| (self.first + at as i64, *count));
-        let all = near.chain(self.far.iter().map(|(bucket, count)| (*bucket, *count)));
-        Sketch::from_buckets(
-            all.filter_map(|(bucket, count)| Some((i32::try_from(bucket).ok()?, u64::try_from(count).ok()?))),
-        )
+        let far = self.far.iter().map(|(bucket, count)| (*bucket, *count));
+        near.chain(far).filter(|(_, count)| *count != 0)
+    }
+
+    /// As percentiles are asked of.
+    pub(crate) fn counts(&self) -> Ascending {
+        let mut buckets: Vec<(i32, u64)> = self
+            .buckets()
+            .filter_map(|(bucket, count)| Some((i32::try_from(bucket).ok()?, u64::try_from(count).ok()?)))
+            .collect();
+        buckets.sort_unstable_by_key(|(bucket, _)| *bucket);
+        Ascending::new(buckets)
     }
 }
 
@@ -338,7 +352,7 @@ impl Lists {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::statistics::ZERO_BUCKET;
+    use crate::analysis::statistics::{Sketch, ZERO_BUCKET};
 
     /// Whatever the order of the buckets, and whatever is taken away again, the percentiles are those of the rest.
     #[test]
@@ -348,10 +362,14 @@ mod tests {
             histogram.add_one(bucket, count);
         }
         let expected = Sketch::from_buckets([(ZERO_BUCKET, 4), (100, 1), (650, 1), (700, 3)]);
-        assert_eq!(histogram.sketch(), expected);
+        let percentiles = |histogram: &Histogram| [0.1, 0.5, 0.6, 0.9].map(|q| histogram.counts().percentile(q));
+        assert_eq!(percentiles(&histogram), [0.1, 0.5, 0.6, 0.9].map(|q| expected.percentile(q)));
+        assert_eq!(histogram.counts().count(), 9);
         let mut sum = Histogram::default();
+        sum.add_one(2_000, 1);
         sum.add(&histogram);
-        assert_eq!(sum.sketch(), expected);
-        assert_eq!(Histogram::default().sketch(), Sketch::default());
+        sum.add_one(2_000, -1);
+        assert_eq!(sum.counts(), histogram.counts());
+        assert_eq!(Histogram::default().counts().count(), 0);
     }
 }

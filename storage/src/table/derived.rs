@@ -269,7 +269,11 @@ pub static DIGEST_PROGRESS: Table = Table::derived(
     "one row per batch of the digest: how far spans are at rest",
     &["time"],
     &[
-        Column::always("time", Kind::UnixNanos, "when the batch was written, by the collector's clock"),
+        Column::always(
+            "time",
+            Kind::UnixNanos,
+            "until when what had become visible was taken, by the collector's clock",
+        ),
         Column::always("batch", Kind::Int64, "number of the batch, from 1"),
         Column::always("arrival_low", Kind::Int64, "spans that arrived earlier are at rest; nanoseconds since 1970"),
         Column::always("traces", Kind::Int64, "traces looked at"),
