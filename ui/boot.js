@@ -1,5 +1,5 @@
 // Runs before anything is drawn: chooses the theme, then loads the program for this address, or says plainly why it
-// cannot. The page is two programs (ui/src/lib.rs), so that a first visit loads half of it; each is glue and wasm.
+// cannot. The page is three programs (ui/src/lib.rs), so that a first visit loads a part of it; each is glue and wasm.
 (() => {
   const root = document.documentElement;
   const script = document.currentScript;
@@ -17,10 +17,12 @@
 
   const programOf = (path) => {
     const first = path.split("/")[1];
-    return first === "" || script.dataset.pages.split(" ").includes(first) ? "desk" : "trail";
+    if (first === "") return "desk";
+    const shows = (pages) => pages.split(" ").includes(first);
+    return shows(script.dataset.deskPages) ? "desk" : shows(script.dataset.watchPages) ? "watch" : "trail";
   };
   const program = programOf(location.pathname);
-  // A link to a page of the other program is a load, before the router sees it.
+  // A link to a page of another program is a load, before the router sees it.
   addEventListener("click", (event) => {
     const link = event.target instanceof Element ? event.target.closest("a[href]") : null;
     const is_plain = event.button === 0 && !event.metaKey && !event.ctrlKey && !event.shiftKey && !event.altKey;
@@ -44,10 +46,11 @@
   };
   want("preload", wasm, "fetch");
   want("modulepreload", glue);
-  // The other program is fetched once this one is at rest, so that changing over is quick.
+  // The other programs are fetched once this one is at rest, so that changing over is quick.
   addEventListener("load", () => setTimeout(() => {
-    const other = script.dataset[program === "desk" ? "trail" : "desk"].split(" ");
-    for (const file of other) want("prefetch", file, "fetch");
+    for (const other of ["desk", "trail", "watch"]) {
+      if (other !== program) for (const file of script.dataset[other].split(" ")) want("prefetch", file, "fetch");
+    }
   }, 4000));
 
   const fail = (why) => {

@@ -8,6 +8,7 @@
 //   skewed       { trace_id }
 //   big          { trace_id, n_spans }
 //   hostile      { trace_id, marker }
+//   only         names of steps to run alone, while one works on them
 //   is_debug     the server is a debug build: its times are printed, not judged strictly
 //
 // Prints one JSON object of figures. Ends with code 1 and the name of the failed step otherwise.
@@ -69,7 +70,8 @@ async function open(browser, complaints, options = {}) {
   page.on('console', (message) => {
     // A server that does not know what is usual says 404, one that is asked a wrong statement 400; the browser logs both.
     const { url } = message.location();
-    const isUsual = url.includes('/api/compare') || (url.includes('/api/sql') && message.text().includes('400'));
+    const isRefused = url.includes('/api/sql') || url.includes('/api/alert-rules/preview');
+    const isUsual = url.includes('/api/compare') || (isRefused && message.text().includes('400'));
     if (message.type() === 'error' && !isUsual) complaints.push(`console: ${message.text()}`);
   });
   page.on('dialog', (dialog) => {
@@ -97,6 +99,11 @@ async function main() {
     const page = await open(browser, complaints, { colorScheme: 'dark' });
     page.onFailure = () => picture(page, 'failure').catch(() => {});
     try {
+      if (config.only) {
+        const steps = { alerts, statement, selection, pages, tabs, story, clocks, big };
+        for (const name of config.only) await steps[name](page);
+        return;
+      }
       await explore(page);
       await filterByUrl(page);
       const way = await journey(page);
@@ -106,6 +113,7 @@ async function main() {
       await selection(page);
       await pages(page);
       await statement(page);
+      await alerts(page);
       await waterfall(page);
       await find(page);
       const link = await inspect(page);
@@ -354,6 +362,63 @@ async function statement(page) {
   await picture(page, 'sql-error-dark');
 }
 
+// A rule is written, rehearsed and kept; it fires, is muted, and the silence is ended.
+async function alerts(page) {
+  step = 'a rule is rehearsed before it is kept';
+  await page.goto(`${config.url}/alerts?show=new`);
+  const rule = [
+    'alert: SpansOfServices', 'interval: 1s', 'sql: |',
+    '  SELECT service_name AS service, count(*) AS value, min(trace_id) AS trace_id', '  FROM spans',
+    '  WHERE start_time >= $from AND start_time < $to', '  GROUP BY 1', 'range: 30d', 'annotations:',
+    "  summary: '{{ $labels.service }} sent {{ $value }} spans'", '',
+  ].join('\n');
+  await page.getByText('Proposed from the data').waitFor();
+  await page.locator('#rule-text').fill(rule.replace('FROM spans', 'FROM nothing'));
+  await page.getByRole('button', { name: '1 h', exact: true }).first().click();
+  await page.locator('.al-editor').getByRole('alert').first().waitFor();
+  await page.locator('#rule-text').fill(rule.replace('interval: 1s', 'interval: 1m'));
+  await page.getByRole('button', { name: 'Preview' }).click();
+  await page.locator('.verdict-box').getByText(/Would (not )?have fired/).waitFor();
+  await accessible(page, 'rule editor');
+  await picture(page, 'alerts-editor-dark');
+  step = 'a kept rule fires';
+  await page.locator('#rule-text').fill(rule);
+  await page.getByRole('button', { name: 'Keep', exact: true }).click();
+  const row = page.locator('.al tbody tr').filter({ hasText: 'SpansOfServices' });
+  await row.locator('.st.firing').waitFor({ timeout: 90_000 });
+  await row.click();
+  await page.waitForURL((url) => url.pathname === '/alerts/SpansOfServices');
+  const drawer = page.getByRole('complementary', { name: 'Selected rule' });
+  await drawer.locator('.found li a[href^="/j/"]').first().waitFor();
+  await accessible(page, 'alerts, dark');
+  await picture(page, 'alerts-dark');
+  step = 'a rule is muted by key, and the silence ended';
+  await page.keyboard.press('m');
+  await page.waitForURL((url) => url.searchParams.get('match')?.includes('alertname="SpansOfServices"') ?? false);
+  await page.getByLabel('Why').fill('the test knows');
+  await page.locator('.al-form').getByRole('button', { name: 'Silence' }).click();
+  await row.locator('.st.muted').waitFor({ timeout: 90_000 });
+  await page.locator('.silences li').filter({ hasText: 'the test knows' }).first().waitFor();
+  await accessible(page, 'silences');
+  await at.theme(page).click();
+  await accessible(page, 'alerts, light');
+  await picture(page, 'alerts-silences-light');
+  await at.theme(page).click();
+  await page.getByRole('button', { name: 'End now' }).first().click();
+  await row.locator('.st.firing').waitFor({ timeout: 90_000 });
+  step = 'the past of alerts is listed';
+  await page.getByRole('button', { name: 'History' }).click();
+  await page.locator('.hs .st.firing').first().waitFor();
+  await accessible(page, 'alerts, history');
+  const found = await page.evaluate(() => [window.executed ?? 0, document.querySelectorAll('main img').length]);
+  assert(found[0] === 0 && found[1] === 0, `${found} payloads became markup`);
+  step = 'a rule is deleted';
+  await page.goto(`${config.url}/alerts/SpansOfServices?show=edit`);
+  await page.getByRole('button', { name: 'Delete', exact: true }).click();
+  await page.getByRole('button', { name: 'Really delete' }).click();
+  await row.waitFor({ state: 'detached' });
+}
+
 // The story: from the list of settled journeys to the delivery that waited and the partition it came from, by keyboard.
 async function story(page) {
   step = 'settled journeys stand in Explore';
@@ -584,7 +649,7 @@ async function big(page) {
 async function bundle(browser, complaints) {
   step = 'the first load is small';
   figures.programs = {};
-  for (const [program, place] of [['trail', `/t/${config.journey.trace_id}`], ['desk', '/explore?unit=traces']]) {
+  for (const [program, place] of [['trail', `/t/${config.journey.trace_id}`], ['desk', '/explore?unit=traces'], ['watch', '/alerts']]) {
     const page = await open(browser, complaints);
     await page.goto(`${config.url}${place}`);
     await page.locator('main table, main [role=treegrid]').first().waitFor();

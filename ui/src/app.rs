@@ -8,6 +8,7 @@ use leptos_router::hooks::use_location;
 use leptos_router::path;
 
 use crate::components::frame::Frame;
+use crate::pages::alerts::AlertsPage;
 use crate::pages::compare::ComparePage;
 use crate::pages::explore::ExplorePage;
 use crate::pages::home::HomePage;
@@ -36,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) message: RwSignal<Option<String>>,
     /// The sheet of keys is open.
     pub(crate) keys_open: RwSignal<bool>,
+    /// Alerts that fire and are not silenced.
+    pub(crate) firing: RwSignal<usize>,
 }
 
 impl Shared {
@@ -47,6 +50,7 @@ impl Shared {
             colors: StoredValue::new(ServiceColors::from_text(&remembered(SERVICES_KEY).unwrap_or_default())),
             message: RwSignal::new(None),
             keys_open: RwSignal::new(false),
+            firing: RwSignal::new(0),
         }
     }
 
@@ -72,6 +76,14 @@ impl Shared {
     /// Colour slot of a service, 1 to 8; 0 for none.
     pub(crate) fn color_slot(self, service: &str) -> u8 {
         self.colors.with_value(|colors| colors.slot(service))
+    }
+
+    /// Counts what fires and is told.
+    pub(crate) fn see_alerts(self, answer: &api::AlertsAnswer) {
+        let firing = answer.alerts.iter().filter(|alert| alert.state == "firing" && !alert.silenced).count();
+        if self.firing.get_untracked() != firing {
+            self.firing.set(firing);
+        }
     }
 
     /// Switches the theme and remembers the choice.
@@ -163,26 +175,36 @@ pub(crate) fn desk_routes() -> AnyView {
             <Route path=path!("/map") view=MapPage/>
             <Route path=path!("/services") view=ServicesPage/>
             <Route path=path!("/services/:name") view=ServicePage/>
-            <Route path=path!("/sql") view=SqlPage/>
+        </FlatRoutes>
+    }
+    .into_any()
+}
+
+/// Pages that watch and ask freely.
+pub(crate) fn watch_routes() -> AnyView {
+    view! {
+        <FlatRoutes fallback=elsewhere>
+            <Route path=path!("/sql/:saved?") view=SqlPage/>
+            <Route path=path!("/alerts/:rule?") view=AlertsPage/>
             <Route path=path!("/system") view=SystemPage/>
         </FlatRoutes>
     }
     .into_any()
 }
 
-/// The other program shows this path.
+/// Another program shows this path.
 fn is_elsewhere(path: &str) -> bool {
     let running = document().document_element().and_then(|root| root.get_attribute("data-program"));
     running.is_some_and(|running| running != url::program(path))
 }
 
-/// Loads a link when the other program shows it. False when it is the router's.
+/// Loads a link when another program shows it. False when it is the router's.
 pub(crate) fn cross(link: &str) -> bool {
     let path = link.split(['?', '#']).next().unwrap_or_default();
     is_elsewhere(path) && window().location().assign(link).is_ok()
 }
 
-/// A page of the other program is loaded by its address; anything else does not exist. Links do not come here
+/// A page of another program is loaded by its address; anything else does not exist. Links do not come here
 /// (`boot.js`), nor does what calls [`cross`]; steps through the history do.
 fn elsewhere() -> AnyView {
     // The router writes the address of the browser only after it has chosen what to show.

@@ -4,9 +4,10 @@
 //! answers something else: a page never sees another kind of error.
 
 use api::{
-    CompareAnswer, DiffersAnswer, DiffersRequest, FacetsAnswer, FindAnswer, HistogramAnswer, JourneyAnswer, MapAnswer,
-    Problem, SearchAnswer, ServiceAnswer, ServicesAnswer, SpanDetail, SqlAnswer, SqlRequest, StatusAnswer,
-    TablesAnswer, Timeline,
+    AlertHistoryAnswer, AlertRuleKept, AlertRulesAnswer, AlertsAnswer, CompareAnswer, DiffersAnswer, DiffersRequest,
+    FacetsAnswer, FindAnswer, HistogramAnswer, JourneyAnswer, MapAnswer, PreviewAnswer, PreviewRequest, Problem,
+    ProposedRulesAnswer, SearchAnswer, ServiceAnswer, ServicesAnswer, SilenceAnswer, SilenceRequest, SilencesAnswer,
+    SpanDetail, SqlAnswer, SqlRequest, StatusAnswer, TablesAnswer, Timeline,
 };
 use gloo_net::http::{Request, Response};
 use model::{SpanId, TraceId};
@@ -120,6 +121,71 @@ pub(crate) async fn service(name: &str, range: &RangeText) -> Result<ServiceAnsw
     let name = url::encode(name).replace('+', "%20");
     let query = url::query_string([("from", range.from.as_str()), ("to", range.to.as_str())]);
     get(&format!("/api/services/{name}{query}")).await
+}
+
+/// Every alert rule.
+pub(crate) async fn alert_rules() -> Result<AlertRulesAnswer, Problem> {
+    get("/api/alert-rules").await
+}
+
+/// What is pending or firing.
+pub(crate) async fn alerts() -> Result<AlertsAnswer, Problem> {
+    get("/api/alerts").await
+}
+
+/// Past transitions, of one rule's name or of all.
+pub(crate) async fn alert_history(from: &str, to: &str, name: Option<&str>) -> Result<AlertHistoryAnswer, Problem> {
+    let mut all = vec![("from", from), ("to", to)];
+    all.extend(name.map(|name| ("name", name)));
+    get(&format!("/api/alerts/history{}", url::query_string(all))).await
+}
+
+/// Rules worth having.
+pub(crate) async fn proposed_rules() -> Result<ProposedRulesAnswer, Problem> {
+    get("/api/alert-rules/proposed").await
+}
+
+/// What a rule would have done.
+pub(crate) async fn preview_rule(request: &PreviewRequest) -> Result<PreviewAnswer, Problem> {
+    post("/api/alert-rules/preview", request).await
+}
+
+/// Keeps a rule under a name.
+pub(crate) async fn keep_rule(id: &str, rule: &str) -> Result<AlertRuleKept, Problem> {
+    let path = format!("/api/alert-rules/{}", url::encode(id));
+    let sent = match Request::put(&path).header("Content-Type", "application/yaml").body(rule) {
+        Ok(request) => request.send().await,
+        Err(error) => Err(error),
+    };
+    answer(sent).await
+}
+
+/// Takes a kept rule away.
+pub(crate) async fn delete_rule(id: &str) -> Result<(), Problem> {
+    done(Request::delete(&format!("/api/alert-rules/{}", url::encode(id))).send().await).await
+}
+
+/// Silences, the newest end first.
+pub(crate) async fn silences() -> Result<SilencesAnswer, Problem> {
+    get("/api/silences").await
+}
+
+/// Makes a silence.
+pub(crate) async fn silence(request: &SilenceRequest) -> Result<SilenceAnswer, Problem> {
+    post("/api/silences", request).await
+}
+
+/// Ends a silence now.
+pub(crate) async fn end_silence(id: &str) -> Result<SilenceAnswer, Problem> {
+    answer(Request::delete(&format!("/api/silences/{}", url::encode(id))).send().await).await
+}
+
+/// An answer without a body.
+async fn done(sent: Result<Response, gloo_net::Error>) -> Result<(), Problem> {
+    let response = sent.map_err(unreachable)?;
+    let (status, is_ok) = (response.status(), response.ok());
+    let body = response.text().await.unwrap_or_default();
+    if is_ok { Ok(()) } else { Err(serde_json::from_str(&body).unwrap_or_else(|_| unexpected(status, ""))) }
 }
 
 async fn post<B: serde::Serialize, T: DeserializeOwned>(path: &str, body: &B) -> Result<T, Problem> {

@@ -2,7 +2,7 @@
 //!
 //! | place         | knows                                                                  |
 //! |---------------|------------------------------------------------------------------------|
-//! | `bin/`        | the two programs the page is made of, see [`trail`] and [`desk`]        |
+//! | `bin/`        | the programs the page is made of, see [`trail`], [`desk`], [`watch`]    |
 //! | `app.rs`      | routes, and what all pages share: theme, service colours, messages     |
 //! | `client.rs`   | the only place that talks HTTP                                         |
 //! | `pages/`      | one file a page                                                        |
@@ -25,13 +25,18 @@ mod components;
 mod pages;
 mod view;
 
-/// The pages of one request: journeys, traces, comparisons. One of the two programs; a browser loads the one its
+/// The pages of one request: journeys, traces, comparisons. One of the programs; a browser loads the one its
 /// address asks for (`boot.js` chooses) and changes over by loading the address again.
 pub fn trail() {
     app::start(app::trail_routes);
 }
 
-/// The pages that list and add up: Home, Explore, map, services, SQL, system. The other program.
+/// The pages that list and add up: Home, Explore, map, services.
 pub fn desk() {
     app::start(app::desk_routes);
+}
+
+/// The pages that watch and ask freely: metrics, SQL, alerts, system.
+pub fn watch() {
+    app::start(app::watch_routes);
 }

@@ -1,5 +1,6 @@
 //! One file a page.
 
+pub(crate) mod alerts;
 pub(crate) mod compare;
 pub(crate) mod explore;
 pub(crate) mod home;

@@ -11,6 +11,7 @@
 //! | `span_tree.rs`  | spans in columns; which rows are open, folded, visible             |
 //! | `timeline.rs`   | time to pixels, ruler ticks, zoom                                  |
 //! | `find.rs`       | matches of a text in names, services and ids                       |
+//! | `alerts.rs`     | rules by how urgent they are, their last day, silences as text      |
 //! | `attributes.rs` | attributes grouped by namespace, and as JSON                       |
 //! | `shape.rs`      | the scale of the pictures in a list                                |
 //! | `journey.rs`    | the Journey tab: lanes, waits, critical path, hops, breakdown       |
@@ -23,6 +24,7 @@
 //!
 //! Nothing here touches the browser, so all of it is tested natively.
 
+pub(crate) mod alerts;
 pub(crate) mod attributes;
 pub(crate) mod clock;
 pub(crate) mod color;

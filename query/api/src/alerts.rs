@@ -38,6 +38,18 @@ pub struct AlertRuleAnswer {
     pub last_error: Option<String>,
     /// Seconds between evaluations.
     pub interval_seconds: f64,
+    /// Seconds that its condition must hold until it fires.
+    #[serde(default)]
+    pub for_seconds: f64,
+    /// Seconds that it keeps firing after its condition ended.
+    #[serde(default)]
+    pub keep_firing_seconds: f64,
+    /// Labels as they were written, templates among them; those of its group too.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations as they were written.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
     /// Moment of the newest evaluation.
     pub last_evaluation_unix_nano: Option<String>,
     /// Seconds that the newest evaluation took.
@@ -273,6 +285,12 @@ pub struct AlertTransition {
     pub value: f64,
     /// A silence held it back.
     pub silenced: bool,
+    /// Group of its rule.
+    #[serde(default)]
+    pub group: String,
+    /// File of its rule.
+    #[serde(default)]
+    pub file: String,
     /// Labels, `alertname` among them.
     pub labels: BTreeMap<String, String>,
     /// Texts and links.

@@ -14,7 +14,7 @@ use storage::{Documents, Shelf};
 
 use super::desk::{API, Desk, Loaded, Ruled, kept_wrongly};
 use super::instances::{Alerts, evaluate};
-use super::rule::{Group, Kind, read_single};
+use super::rule::{Group, Kind, Text, read_single};
 use super::silence::Silence;
 use super::state::Move;
 use super::transition::{Phase, fingerprint, read};
@@ -200,6 +200,8 @@ impl Alerting {
             reason: row.reason.as_str().to_owned(),
             value: row.alert.standing.value,
             silenced: row.alert.is_silenced,
+            group: row.rule.group,
+            file: row.rule.file,
             labels: row.alert.labels,
             annotations: row.alert.annotations,
         };
@@ -250,6 +252,12 @@ impl Alerting {
 
 fn rule(loaded: &Loaded, ruled: &Ruled) -> AlertRuleAnswer {
     let seat = ruled.seat();
+    let raw =
+        |texts: &BTreeMap<String, Text>| texts.iter().map(|(name, text)| (name.clone(), text.raw.clone())).collect();
+    let (wait, keep) = match ruled.rule.kind {
+        Kind::Alerting(hold) => (hold.for_nanos, hold.keep_nanos),
+        Kind::Recording => (0, 0),
+    };
     AlertRuleAnswer {
         id: (loaded.file == API).then(|| loaded.group.name.clone()),
         name: ruled.rule.name.clone(),
@@ -262,6 +270,10 @@ fn rule(loaded: &Loaded, ruled: &Ruled) -> AlertRuleAnswer {
         health: health(seat.last_error.as_deref(), seat.last_evaluation).to_owned(),
         last_error: seat.last_error.clone(),
         interval_seconds: loaded.interval_nanos as f64 / 1e9,
+        for_seconds: wait as f64 / 1e9,
+        keep_firing_seconds: keep as f64 / 1e9,
+        labels: raw(&ruled.rule.labels),
+        annotations: raw(&ruled.rule.annotations),
         last_evaluation_unix_nano: seat.last_evaluation.map(|at| at.0.to_string()),
         evaluation_seconds: seat.seconds,
         missed: ruled.missed.load(Ordering::Relaxed),

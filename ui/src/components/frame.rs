@@ -9,24 +9,26 @@ use super::keys::{focus_field, is_typing, on_key};
 use super::time_range::TimeRangeButton;
 use crate::app::cross;
 use crate::app::{now_nanos, shared};
+use crate::client;
 use crate::view::clock;
 use crate::view::jump::{Jump, jump};
 use crate::view::url::{self, ExploreState, RangeText, Unit};
 
 /// Pages of the rail: path, name, icon, the key after `G`.
-const PAGES: [(&str, &str, Icon, &str); 5] = [
+const PAGES: [(&str, &str, Icon, &str); 6] = [
     ("/", "Home", Icon::Home, "h"),
     ("/explore", "Explore", Icon::Search, "e"),
     ("/map", "Map", Icon::Map, "m"),
     ("/services", "Services", Icon::Services, "x"),
     ("/sql", "SQL", Icon::Sql, "q"),
+    ("/alerts", "Alerts", Icon::Bell, "a"),
 ];
 
 /// Keys that work everywhere or on one page, for the sheet: keys, what they do.
-const KEYS: [(&str, &str, &str); 46] = [
+const KEYS: [(&str, &str, &str); 52] = [
     ("Everywhere", "Ctrl K", "search box"),
     ("Everywhere", "/", "filter or find on this page"),
-    ("Everywhere", "G then H, E, M, X, Q, S", "Home, Explore, Map, Services, SQL, System"),
+    ("Everywhere", "G then H, E, M, X, Q, A, S", "Home, Explore, Map, Services, SQL, Alerts, System"),
     ("Everywhere", "?", "this sheet"),
     ("Everywhere", "Esc", "close what is on top"),
     ("Home", "1 – 9", "open a card"),
@@ -70,6 +72,12 @@ const KEYS: [(&str, &str, &str); 46] = [
     ("SQL", "Ctrl Space", "complete"),
     ("SQL", "Ctrl S", "save in this browser"),
     ("SQL", "Alt ↑", "earlier run"),
+    ("Alerts", "J K", "next, previous rule"),
+    ("Alerts", "Enter", "open the newest journey of the rule"),
+    ("Alerts", "M", "silence the rule"),
+    ("Alerts", "E, N", "edit the rule, new rule"),
+    ("Alerts", "Esc", "close what stands beside"),
+    ("Alerts", "R", "look again"),
 ];
 
 /// Rail and top bar around a page.
@@ -89,7 +97,10 @@ pub(crate) fn Frame(children: Children) -> impl IntoView {
             went.set_value(0.0);
             let path = PAGES.iter().find(|(.., letter)| *letter == key).map(|(path, ..)| *path);
             if let Some(path) = path.or((key == "s").then_some("/system")) {
-                go(&format!("{path}{}", url::shared(&search.get_untracked())), NavigateOptions::default());
+                let link = format!("{path}{}", url::shared(&search.get_untracked()));
+                if !cross(&link) {
+                    go(&link, NavigateOptions::default());
+                }
                 return true;
             }
         }
@@ -154,6 +165,7 @@ fn Rail() -> impl IntoView {
         view! {
             <a href=move || format!("{page}{}", url::shared(&search.get())) aria-current=move || is_here(page).then_some("page")>
                 {icon(image, false)} <span>{name}</span>
+                {(page == "/alerts").then(|| view! { <Firing/> })}
             </a>
         }
     };
@@ -182,6 +194,35 @@ fn Rail() -> impl IntoView {
     }
 }
 
+/// How many alerts fire, at the rail. Asked twice a minute; never again when the server has no alerts.
+#[component]
+fn Firing() -> impl IntoView {
+    let shared = shared();
+    let is_off = StoredValue::new(false);
+    let ask = move || {
+        if is_off.get_value() {
+            return;
+        }
+        leptos::task::spawn_local(async move {
+            match client::alerts().await {
+                Ok(answer) => shared.see_alerts(&answer),
+                Err(problem) if problem.status == 404 => is_off.set_value(true),
+                Err(_) => {}
+            }
+        });
+    };
+    ask();
+    if let Ok(timer) = set_interval_with_handle(ask, std::time::Duration::from_secs(30)) {
+        on_cleanup(move || timer.clear());
+    }
+    move || match shared.firing.get() {
+        0 => None,
+        firing => Some(
+            view! { <b class="dot"><span aria-hidden="true">{firing.min(99)}</span><span class="sr">{format!("{firing} firing")}</span></b> },
+        ),
+    }
+}
+
 /// Where the reader is.
 #[component]
 fn Crumb() -> impl IntoView {
@@ -198,6 +239,7 @@ fn Crumb() -> impl IntoView {
                     "/services" => "Services",
                     "/sql" => "SQL",
                     "/system" => "System",
+                    path if path == "/alerts" || path.starts_with("/alerts/") => "Alerts",
                     path if path.starts_with("/services/") => {
                         let link = format!("/services{}", url::shared(&search.get()));
                         let name = url::decode(path.trim_start_matches("/services/"));
@@ -311,7 +353,7 @@ fn KeySheet() -> impl IntoView {
                         {icon(Icon::Close, false)}
                     </button>
                 </div>
-                {["Everywhere", "Home", "Explore", "Journey", "Flame", "Table, Logs", "Waterfall", "Map", "SQL"].map(section)}
+                {["Everywhere", "Home", "Explore", "Journey", "Flame", "Table, Logs", "Waterfall", "Map", "SQL", "Alerts"].map(section)}
             </div>
         </div>
     }

@@ -86,6 +86,28 @@ pub(crate) fn short_count(number: u64) -> String {
     count(number)
 }
 
+/// A number of any size with three significant digits: `0.0421`, `41`, `2.1 k`, `-3.5`; `–` for none.
+pub(crate) fn number(value: f64) -> String {
+    const STEPS: [(f64, &str); 5] = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k"), (1.0, "")];
+    let size = value.abs();
+    if !value.is_finite() {
+        return "–".to_owned();
+    }
+    let sign = if value < 0.0 { "−" } else { "" };
+    if let Some((step, letter)) = STEPS.into_iter().find(|(step, _)| size >= *step) {
+        let divisor = if letter == "k" { 1e3 } else { step };
+        let value = rounded(size / divisor);
+        let text = if value >= 1000.0 { count(value as u64) } else { plain(value) };
+        return if letter.is_empty() { format!("{sign}{text}") } else { format!("{sign}{text}{GAP}{letter}") };
+    }
+    if size < 1e-6 {
+        return if size == 0.0 { "0".to_owned() } else { format!("{sign}{size:.2e}") };
+    }
+    let digits = (2.0 - size.log10().floor()).clamp(2.0, 9.0) as usize;
+    let text = format!("{size:.digits$}");
+    format!("{sign}{}", text.trim_end_matches('0').trim_end_matches('.'))
+}
+
 /// `1 span`, `40 spans`.
 pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
@@ -120,6 +142,13 @@ pub(crate) fn short_id(id: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_have_three_digits() {
+        let all = [0.0, 1.0, 41.256, 999.9, 1234.0, 21_540.0, 2.1e6, -3.5, 0.04213, 1.5e-7, f64::NAN].map(number);
+        let plain = all.map(|text| text.replace([NARROW, GAP], " "));
+        assert_eq!(plain, ["0", "1", "41.3", "1 000", "1 234", "21.5 k", "2.1 M", "−3.5", "0.0421", "1.50e-7", "–"]);
+    }
 
     #[track_caller]
     fn check(nanos: u64, text: &str) {

@@ -6,14 +6,18 @@
 
 use std::fmt::Write as _;
 
-/// First parts of the addresses that the program `desk` shows, beside the empty one of Home; all others belong to `trail`. `index.html` says the
-/// same to `boot.js`, which chooses before wasm is there.
-const DESK: &str = "explore map services sql system";
+/// First parts of the addresses that each program shows; the empty one of Home is `desk`'s, all others belong to `trail`.
+/// `index.html` says the same to `boot.js`, which chooses before wasm is there.
+const PROGRAMS: [(&str, &str); 2] = [("desk", "explore map services"), ("watch", "metrics sql alerts system")];
 
-/// The program that shows a path: `desk` or `trail`.
+/// The program that shows a path: `desk`, `watch` or `trail`.
 pub(crate) fn program(path: &str) -> &'static str {
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    if first.is_empty() || DESK.split(' ').any(|name| name == first) { "desk" } else { "trail" }
+    if first.is_empty() {
+        return "desk";
+    }
+    let shows = |pages: &str| pages.split(' ').any(|name| name == first);
+    PROGRAMS.into_iter().find(|(_, pages)| shows(pages)).map_or("trail", |(program, _)| program)
 }
 
 /// Pairs of a query string, decoded, in order.
@@ -384,8 +388,10 @@ mod tests {
     /// Before wasm is there and after: the same choice.
     #[test]
     fn the_shell_chooses_the_same_program() {
-        assert!(include_str!("../../index.html").contains(&format!("data-pages=\"{DESK}\"")));
-        assert_eq!((program("/sql/7"), program("/"), program("/mapper")), ("desk", "desk", "trail"));
+        for (name, pages) in PROGRAMS {
+            assert!(include_str!("../../index.html").contains(&format!("data-{name}-pages=\"{pages}\"")), "{name}");
+        }
+        assert_eq!([program("/sql/7"), program("/"), program("/mapper")], ["watch", "desk", "trail"]);
     }
 
     #[test]

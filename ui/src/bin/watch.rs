@@ -1,0 +1,5 @@
+//! The pages that watch and ask freely.
+
+fn main() {
+    ui::watch();
+}
