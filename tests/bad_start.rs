@@ -151,8 +151,16 @@ async fn a_half_copied_directory_shows_what_is_there() {
     assert!(code == 200 && answer.contains("\"incomplete\":true") && answer.contains("damaged segments"), "{answer}");
     let stopped = server.kill();
 
-    // Without the log, nobody knows which segments are alive: the table begins anew, and takes new rows.
+    // The log comes back from its copy. Without both, nobody knows which segments are alive: the table begins anew, and
+    // takes new rows.
     std::fs::remove_dir_all(table.join("_delta_log")).expect("removable");
+    let server = stopped.start();
+    let (code, answer) = sql::ask(&server, "SELECT count(DISTINCT trace_id) AS n, min(name) FROM spans").await;
+    assert!(code == 200 && answer.contains("damaged segments with 10 rows"), "{answer}");
+    let stopped = server.kill();
+    for log in ["_delta_log", "_log_copy"] {
+        std::fs::remove_dir_all(table.join(log)).expect("removable");
+    }
     let mut server = stopped.start();
     Client::new(&server).send_all(Transport::HttpProtobuf, &spans(2)).await;
     assert_eq!(sql::number(&server, "SELECT count(*) FROM spans").await, 10);

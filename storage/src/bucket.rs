@@ -24,6 +24,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode};
 use tokio::runtime::Handle;
 use url::Url;
 
+use crate::checked::Checked;
 use crate::config::Config;
 use crate::directory::FormatFile;
 use crate::error::{Error, Result};
@@ -140,11 +141,13 @@ async fn take(config: &Config, address: &Address, stores: Stores, runtime: &Hand
     let wal: Arc<dyn WalStore> = Arc::new(wal);
     let url = Url::parse(&address.directory_url()).map_err(|error| refuse(error.to_string()))?;
     let watch = ownership.watch(runtime);
+    let checked = Checked::new(below(&stores.data), true);
     let place = Place {
         name: config.data.clone(),
         writer: format.writer,
-        store: below(&stores.data),
-        root_store: Arc::clone(&stores.data),
+        store: Arc::new(checked.clone()),
+        checked,
+        root_store: Arc::new(Checked::new(Arc::clone(&stores.data), true)),
         url,
         wal,
         disk: None,

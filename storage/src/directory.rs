@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use crate::checked::Checked;
 use crate::disk::{self, Disk, Hold, Placing, TEMPORARY, create_dir_durably, write_durably};
 use crate::durable_local::DurableLocal;
 use crate::error::{Error, Result};
@@ -78,7 +79,7 @@ pub(crate) fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Owned> {
     }
     let hold = lock(&*disk, root)?;
     let format = prepare(&*disk, root, known).map_err(|error| refuse(explain(&error)))?;
-    Ok(Owned { place: place(disk, root, format.writer)?, hold: hold.into() })
+    Ok(Owned { place: place(disk, root, format.writer, true)?, hold: hold.into() })
 }
 
 /// The directory for someone who only looks: no lock, nothing is touched.
@@ -99,19 +100,22 @@ pub(crate) fn look(disk: Arc<dyn Disk>, root: &Path) -> Result<Place> {
     let format = format.ok_or_else(|| {
         refuse("it is no data directory (no hodoscope.json); choose the collector's with --data".to_owned())
     })?;
-    place(disk, root, format.writer)
+    place(disk, root, format.writer, false)
 }
 
-/// The directory as a place.
-fn place(disk: Arc<dyn Disk>, root: &Path, writer: String) -> Result<Place> {
+/// The directory as a place, for someone who may write there or only looks.
+fn place(disk: Arc<dyn Disk>, root: &Path, writer: String, may_write: bool) -> Result<Place> {
     let refuse = |detail: String| Error::Open { path: root.to_owned(), detail };
     let absolute = std::path::absolute(root).map_err(|error| refuse(explain(&error)))?;
     let url = disk.url(&absolute).map_err(|error| refuse(explain(&error)))?;
+    let below = |root: &Path| Checked::new(Arc::new(DurableLocal::new(Arc::clone(&disk), root)), may_write);
+    let checked = below(&absolute);
     Ok(Place {
         name: root.to_owned(),
         writer,
-        store: Arc::new(DurableLocal::new(Arc::clone(&disk), &absolute)),
-        root_store: Arc::new(DurableLocal::new(Arc::clone(&disk), Path::new("/"))),
+        store: Arc::new(checked.clone()),
+        checked,
+        root_store: Arc::new(below(Path::new("/"))),
         url,
         wal: Arc::new(LocalWal::new(Arc::clone(&disk), &absolute)),
         disk: Some((disk, absolute)),

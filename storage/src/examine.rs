@@ -9,6 +9,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 
+use crate::checked;
 use crate::error::Error;
 use crate::index::IndexBuilder;
 use crate::published::Published;
@@ -18,6 +19,8 @@ use crate::table::Table;
 
 /// Rows that are decoded at once.
 const BATCH_ROWS: usize = 8192;
+/// Bytes that are compared at once.
+const STEP_BYTES: usize = 4 << 20;
 /// One examination for a failed query ends after this time; what is left is looked at by the next one.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -42,7 +45,7 @@ impl std::fmt::Display for Fault {
     }
 }
 
-/// Reads every row of a segment and gives what its index should hold. Blocking; contains panics of the decoder.
+/// Compares every byte of a segment with its checksum, reads every row, and gives what its index should hold. Blocking; contains panics of the decoder.
 ///
 /// # Errors
 /// What is wrong.
@@ -55,6 +58,13 @@ pub(crate) fn read_whole(
     let found = runtime.block_on(store.head(&segment.path)).map_err(|error| unreadable(&error))?;
     if found.size != segment.size_bytes {
         return Err(Fault::Damaged(format!("{} bytes instead of {}", found.size, segment.size_bytes)));
+    }
+    if segment.crc32c.is_some() {
+        // Every byte, also those that hold no rows.
+        for start in (0..segment.size_bytes).step_by(STEP_BYTES) {
+            let part = start..(start + STEP_BYTES as u64).min(segment.size_bytes);
+            runtime.block_on(store.get_ranges(&segment.path, &[part])).map_err(|error| unreadable(&error))?;
+        }
     }
     let reading = AssertUnwindSafe(|| -> Result<(u64, Option<Vec<u8>>), Error> {
         let mut index = IndexBuilder::new(table);
@@ -89,7 +99,7 @@ fn classify(error: &Error) -> Fault {
 fn unreadable(error: &object_store::Error) -> Fault {
     match error {
         object_store::Error::NotFound { .. } => Fault::Missing,
-        error => Fault::Unreadable(error.to_string()),
+        error => checked::damage(error).map_or_else(|| Fault::Unreadable(error.to_string()), Fault::Damaged),
     }
 }
 

@@ -203,6 +203,7 @@ impl Flusher {
         let SealedTable { tenant, table, rows } = sealed;
         self.open_log(tenant, table)?;
         let Some(log) = self.logs.get_mut(&(tenant.clone(), table.index())) else { return Ok(()) };
+        self.runtime.block_on(log.begin())?;
         let target = Target {
             store: Arc::clone(&self.published.place.store),
             table: paths::table(tenant, table),

@@ -22,6 +22,7 @@
 //! | `segment.rs`   | a Parquet file: order, layout, statistics                                |
 //! | `index.rs`     | which rows of a segment may carry an id; a cache                         |
 //! | `table_log.rs` | which segments are alive: a Delta log per table                          |
+//! | `checked.rs`   | proves every byte of segments and table logs before it is seen           |
 //! | `durable_local.rs` | local disk as an object store that syncs                             |
 //! | `object_writer.rs` | an object written as a stream of bytes                               |
 //! | `maintenance.rs` | merges, retention, erasure, vacuum: one thread, one thing at a time      |
@@ -43,6 +44,7 @@
 mod batch;
 mod bucket;
 mod buffer;
+mod checked;
 mod clock;
 mod compaction;
 mod config;

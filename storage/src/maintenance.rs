@@ -52,6 +52,8 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(20);
 const BACKLOG_MAX: u64 = 48;
 /// The longest rest after a row group.
 const REST_MAX: Duration = Duration::from_millis(250);
+/// The writer takes a command within this time, however slow the disk: a round of it is one sync.
+const PUBLISH_PATIENCE: Duration = Duration::from_secs(120);
 /// Memory of a merge whatever its inputs: row groups, pages, index of the output.
 const MERGE_BASE_BYTES: u64 = 48 << 20;
 /// Memory of one input of a merge.
@@ -60,8 +62,6 @@ const MERGE_INPUT_BYTES: u64 = 3 << 20;
 const MERGE_INPUTS_MAX: u64 = 64;
 /// Rows read at once while looking for erased ones.
 const LOOK_ROWS: usize = 8 << 10;
-/// A log may be begun so long after its first segments were written; segments before that are from another one.
-const LOG_SLACK_NANOS: i64 = 3600 * UnixNanos::SECOND;
 /// A segment that the disk did not give is left alone for so long, so that others get their turn.
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(600);
 
@@ -140,23 +140,36 @@ impl Maintenance {
     /// Works until storage closes.
     pub(crate) fn run(mut self) {
         while !self.is_ending() {
-            if let Err(error) = self.erase() {
-                tracing::warn!(%error, "erased rows could not be rewritten; they stay hidden, and it is tried again");
-                self.rest(FAILURE_PAUSE.min(LOOK_PAUSE * 4));
-            }
-            let is_asked = self.published.upkeep.look_now.load(Ordering::Acquire);
-            if is_asked || self.next_look_around <= Instant::now() {
-                let every = Duration::from_secs(self.published.config.maintenance_every_s);
-                self.next_look_around = Instant::now() + every;
-                self.expire();
-                self.vacuum();
-            }
-            if is_asked {
+            if std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.round())).is_err() {
+                tracing::error!("maintenance panicked, which is a bug; nothing was changed, and it is tried again");
+                self.published.counters.merge_failures.add(1);
+                // Whoever waits is not left waiting.
                 self.published.upkeep.look_now.store(false, Ordering::Release);
+                self.published.upkeep.compact_all.store(false, Ordering::Release);
+                self.merge_from = Instant::now() + FAILURE_PAUSE;
+                self.rest(FAILURE_PAUSE);
             }
-            if !self.compact() {
-                self.rest(LOOK_PAUSE);
-            }
+        }
+    }
+
+    /// Everything once, then a rest when there was nothing to do.
+    fn round(&mut self) {
+        if let Err(error) = self.erase() {
+            tracing::warn!(%error, "erased rows could not be rewritten; they stay hidden, and it is tried again");
+            self.rest(FAILURE_PAUSE.min(LOOK_PAUSE * 4));
+        }
+        let is_asked = self.published.upkeep.look_now.load(Ordering::Acquire);
+        if is_asked || self.next_look_around <= Instant::now() {
+            let every = Duration::from_secs(self.published.config.maintenance_every_s);
+            self.next_look_around = Instant::now() + every;
+            self.expire();
+            self.vacuum();
+        }
+        if is_asked {
+            self.published.upkeep.look_now.store(false, Ordering::Release);
+        }
+        if !self.compact() {
+            self.rest(LOOK_PAUSE);
         }
     }
 
@@ -343,7 +356,12 @@ impl Maintenance {
         }
         self.vacuum.replaced(old);
         // The commit is made; it is seen as soon as the writer gets to it.
+        let until = Instant::now() + PUBLISH_PATIENCE;
         while !self.is_ending() && self.is_published(tenant, table, &removed) {
+            if Instant::now() > until {
+                let detail = "a commit was made and is not published: the writer does not answer".to_owned();
+                return Err(Error::TableLog { table: table.name, detail });
+            }
             std::thread::sleep(Duration::from_millis(1));
         }
         self.published.indexes.forget(&removed);
@@ -575,7 +593,7 @@ impl Maintenance {
         let place = &self.published.place;
         let listing = place.store.list(Some(&prefix)).map_ok(|object| object.location);
         let mut listed: Vec<Path> = self.runtime.block_on(listing.try_collect())?;
-        listed.retain(paths::is_segment_or_index);
+        listed.retain(paths::is_of_a_segment);
         if listed.is_empty() {
             return Ok(());
         }
@@ -584,15 +602,14 @@ impl Maintenance {
         let view = self.published.view(tenant);
         let live = view.iter().flat_map(|view| view.tables[table.index()].segments.iter());
         let mut named: HashSet<Path> = live.map(|segment| segment.path.clone()).collect();
-        let needed: HashSet<Path> =
-            named.iter().chain(&in_flight).flat_map(|path| [path.clone(), paths::index(path)]).collect();
+        let needed: HashSet<Path> = named.iter().chain(&in_flight).flat_map(paths::with_companions).collect();
         if !listed.iter().all(|file| needed.contains(file)) {
             // What the log says, not only what this process believes.
             let log = self.runtime.block_on(TableLog::open(place, tenant, table))?;
             named.extend(log.segments.iter().map(|segment| segment.path.clone()));
             // What is older than the log is not known to be needless: the log was lost, or not copied with it.
-            let first = log.begun.0.saturating_sub(LOG_SLACK_NANOS);
-            listed.retain(|file| paths::parse_segment(file).0.0 >= first);
+            // A log is begun before its first segment.
+            listed.retain(|file| paths::parse_segment(file).0 >= log.begun);
         }
         let grace = Duration::from_secs(self.published.config.vacuum_grace_s);
         let due = self.vacuum.due(&prefix, &listed, &in_flight, &named, self.started.elapsed(), grace);

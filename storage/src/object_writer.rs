@@ -11,6 +11,8 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Handle;
 
+use crate::checked::{BlockSums, Summing};
+
 /// Bytes of a part. Buckets take 10,000 parts of at least 5 MiB.
 const PART_BYTES: usize = 8 << 20;
 
@@ -22,25 +24,26 @@ pub(crate) struct ObjectWriter {
     runtime: Handle,
     part: Vec<u8>,
     upload: Option<Box<dyn MultipartUpload>>,
-    n_bytes: u64,
+    sums: Summing,
 }
 
 impl ObjectWriter {
     /// Begins; asks nothing of the store yet. `runtime` runs the store's work; the caller's thread must not be one of
     /// its workers.
     pub(crate) fn new(store: &Arc<dyn ObjectStore>, path: Path, runtime: Handle) -> Self {
-        Self { store: Arc::clone(store), path, runtime, part: Vec::new(), upload: None, n_bytes: 0 }
+        Self { store: Arc::clone(store), path, runtime, part: Vec::new(), upload: None, sums: Summing::default() }
     }
 
-    /// Makes the object whole, visible and durable. Gives its size.
+    /// Makes the object whole, visible and durable. Gives its size and checksums.
     ///
     /// # Errors
     /// What the store said; there is no object then.
-    pub(crate) fn finish(mut self) -> object_store::Result<u64> {
+    pub(crate) fn finish(mut self) -> object_store::Result<BlockSums> {
+        let sums = std::mem::take(&mut self.sums).finish();
         if self.upload.is_none() {
             let payload = std::mem::take(&mut self.part).into();
             self.runtime.clone().block_on(self.store.put(&self.path, payload))?;
-            return Ok(self.n_bytes);
+            return Ok(sums);
         }
         if !self.part.is_empty() {
             self.send_part()?;
@@ -49,7 +52,7 @@ impl ObjectWriter {
             self.runtime.block_on(upload.complete())?;
         }
         self.upload = None;
-        Ok(self.n_bytes)
+        Ok(sums)
     }
 
     fn send_part(&mut self) -> object_store::Result<()> {
@@ -67,7 +70,7 @@ impl ObjectWriter {
 impl Write for ObjectWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.part.extend_from_slice(bytes);
-        self.n_bytes += bytes.len() as u64;
+        self.sums.add(bytes);
         if self.part.len() >= PART_BYTES {
             self.send_part().map_err(io::Error::other)?;
         }

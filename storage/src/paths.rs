@@ -10,7 +10,9 @@
 //!     _delta_log/                      its commits
 //!     date=2026-11-20/<uuid>.parquet   segments of flushes
 //!     date=2026-11-20/<uuid>-L1.parquet  segments that were merged, with their level
+//!     _log_copy/                       the commits once more, with checksums
 //!     _idx/<uuid>.tix                  index of a segment; may be missing
+//!     _sum/<uuid>.sum                  checksums of a segment's blocks; may be missing
 //!   tenants/<tenant>/_erasures/<uuid>.json  what is hidden until it is rewritten
 //!   tenants/<tenant>/_documents/<shelf>/<name>.json  alert rules, silences, how far notifications are
 //! ```
@@ -32,6 +34,8 @@ pub(crate) const QUARANTINE_DIR: &str = "quarantine";
 pub(crate) const TENANTS_DIR: &str = "tenants";
 /// Indexes of a table's segments, inside the table.
 const INDEX_DIR: &str = "_idx";
+/// Checksums of a table's segments, inside the table.
+const SUMS_DIR: &str = "_sum";
 
 /// Name of the WAL file whose records have at least this sequence.
 pub(crate) fn wal_file(first_sequence: u64) -> String {
@@ -86,10 +90,10 @@ pub(crate) fn new_segment(day: i32, level: u8) -> String {
     if level == 0 { format!("{partition}/{id}.parquet") } else { format!("{partition}/{id}-L{level}.parquet") }
 }
 
-/// When a segment, or the segment of an index, was made and its level, by its name; the beginning of time and 0 for other names.
+/// When a segment, or the segment of an index or of checksums, was made and its level, by its name; the beginning of time and 0 for other names.
 pub(crate) fn parse_segment(segment: &Path) -> (UnixNanos, u8) {
     let name = segment.filename().unwrap_or_default();
-    let name = name.strip_suffix(".parquet").or_else(|| name.strip_suffix(".tix")).unwrap_or_default();
+    let name = [".parquet", ".tix", ".sum"].into_iter().find_map(|end| name.strip_suffix(end)).unwrap_or_default();
     let (id, level) = name.split_once("-L").unwrap_or((name, "0"));
     let made = uuid::Uuid::parse_str(id).ok().and_then(|id| id.get_timestamp()).map(|made| made.to_unix());
     let nanos =
@@ -97,12 +101,19 @@ pub(crate) fn parse_segment(segment: &Path) -> (UnixNanos, u8) {
     (UnixNanos(nanos), level.parse().unwrap_or_default())
 }
 
-/// True for what vacuum may remove when nobody needs it: segments and indexes, by where they are and what they are called.
-pub(crate) fn is_segment_or_index(object: &Path) -> bool {
+/// True for what vacuum may remove when nobody needs it: segments, their indexes and checksums, by where they are and
+/// what they are called.
+pub(crate) fn is_of_a_segment(object: &Path) -> bool {
     let Some((dir, name)) = object.as_ref().rsplit_once('/') else { return false };
     let dir = dir.rsplit('/').next().unwrap_or_default();
-    (dir == INDEX_DIR && name.ends_with(".tix"))
-        || (dir.strip_prefix("date=").and_then(parse_date).is_some() && name.ends_with(".parquet"))
+    (dir == INDEX_DIR && name.ends_with(".tix")) || (dir == SUMS_DIR && name.ends_with(".sum")) || is_segment(object)
+}
+
+/// True for segments, by where they are and what they are called.
+pub(crate) fn is_segment(object: &Path) -> bool {
+    let Some((dir, name)) = object.as_ref().rsplit_once('/') else { return false };
+    let day = dir.rsplit('/').next().and_then(|dir| dir.strip_prefix("date="));
+    day.and_then(parse_date).is_some() && name.ends_with(".parquet")
 }
 
 /// What a tenant has erased, as long as it is only hidden.
@@ -153,12 +164,26 @@ const UNIX_DAY_0: time::Date = time::macros::date!(1970 - 01 - 01);
 
 /// The index of a segment, by the segment's path: `<table>/_idx/<uuid>.tix`.
 pub(crate) fn index(segment: &Path) -> Path {
+    beside(segment, INDEX_DIR, "tix")
+}
+
+/// Checksums of a segment's blocks, by the segment's path: `<table>/_sum/<uuid>.sum`.
+pub(crate) fn sums(segment: &Path) -> Path {
+    beside(segment, SUMS_DIR, "sum")
+}
+
+/// A segment with all files that belong to it.
+pub(crate) fn with_companions(segment: &Path) -> [Path; 3] {
+    [segment.clone(), index(segment), sums(segment)]
+}
+
+fn beside(segment: &Path, dir: &str, extension: &str) -> Path {
     let parts: Vec<&str> = segment.as_ref().split('/').collect();
     // Up from the day's directory to the table's.
     let table = parts[..parts.len().saturating_sub(2)].join("/");
     let name = parts.last().copied().unwrap_or_default();
     let name = name.strip_suffix(".parquet").unwrap_or(name);
-    Path::from(format!("{table}/{INDEX_DIR}/{name}.tix"))
+    Path::from(format!("{table}/{dir}/{name}.{extension}"))
 }
 
 #[cfg(test)]
@@ -174,6 +199,8 @@ mod tests {
         assert_eq!(parse_wal_file("0000000000000000004x.wal"), None);
         let segment = Path::from("tenants/default/spans/date=2026-11-20/0193.parquet");
         assert_eq!(index(&segment).as_ref(), "tenants/default/spans/_idx/0193.tix");
+        assert_eq!(sums(&segment).as_ref(), "tenants/default/spans/_sum/0193.sum");
+        assert!(with_companions(&segment).iter().all(is_of_a_segment));
         for level in [0, 2] {
             let (made, found) = parse_segment(&Path::from(new_segment(20_777, level)));
             assert!(found == level && made.0 > 1_700_000_000 * UnixNanos::SECOND);

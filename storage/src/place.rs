@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use crate::bucket::{self, Ownership};
+use crate::checked::Checked;
 use crate::config::Config;
 use crate::directory;
 use crate::disk::{Disk, Hold, LocalDisk, create_dir_durably};
@@ -29,8 +30,10 @@ pub(crate) struct Place {
     pub name: PathBuf,
     /// Name of this process's data in the table logs.
     pub writer: String,
-    /// Objects by their paths from `paths.rs`.
+    /// Objects by their paths from `paths.rs`, proven when they are read.
     pub store: Arc<dyn ObjectStore>,
+    /// The same store, to be told what the table logs say.
+    pub checked: Checked,
     /// The store that `url` is a path in; `store` is a prefix of it.
     pub root_store: Arc<dyn ObjectStore>,
     /// Where `store` begins, for table logs. Ends with a slash.

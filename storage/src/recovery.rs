@@ -79,14 +79,15 @@ pub(crate) fn look(place: &Place) -> Result<OldWal> {
     Ok(old)
 }
 
-/// Opens the table logs of every tenant. A table whose log is damaged is set aside as it is, and begins anew.
+/// Opens the table logs of every tenant; what is missing in them comes from their copies. A table whose log is damaged is set aside as it is, and begins anew.
 ///
 /// # Errors
 /// [`Error::TableLog`] when one cannot be read and cannot be set aside, or must not be (`is_strict`).
 pub(crate) async fn open_logs(place: &Place, is_strict: bool) -> Result<Logs> {
     let found = tables(place).await?;
     let logs = futures::stream::iter(found).map(async |(tenant, table): (TenantId, &'static Table)| {
-        let mut log = match TableLog::open(place, &tenant, table).await {
+        place.checked.settle_log(&paths::table(&tenant, table)).await?;
+        let mut log = match open_log(place, &tenant, table).await {
             Err(error) if !is_strict && is_damaged(place, &tenant, table).await => {
                 set_aside(place, &tenant, table, &error)?;
                 TableLog::open(place, &tenant, table).await?
@@ -97,6 +98,27 @@ pub(crate) async fn open_logs(place: &Place, is_strict: bool) -> Result<Logs> {
         Ok::<_, Error>(((tenant, table.index()), log))
     });
     logs.buffer_unordered(LOGS_AT_ONCE).try_collect().await
+}
+
+/// Opens a table's log. One that is gone, with its copies, although there are segments, is an error.
+async fn open_log(place: &Place, tenant: &TenantId, table: &'static Table) -> Result<TableLog> {
+    let log = TableLog::open(place, tenant, table).await?;
+    if log.version >= 0 {
+        return Ok(log);
+    }
+    let mut objects = place.store.list(Some(&paths::table(tenant, table)));
+    while let Some(object) = objects.try_next().await? {
+        if paths::is_segment(&object.location) {
+            let detail = "it is gone, and there are segments that it named".to_owned();
+            if place.disk.is_some() {
+                return Err(Error::TableLog { table: table.name, detail });
+            }
+            // A bucket moves nothing: the segments stay where they are, as they are older than the next log.
+            tracing::error!(%tenant, table = table.name, detail, "a table begins anew");
+            break;
+        }
+    }
+    Ok(log)
 }
 
 /// True when every file of a log that could not be understood can be read: then trying again will not help.

@@ -104,6 +104,7 @@ mod tests {
             day,
             level: 2,
             created: UnixNanos(0),
+            crc32c: None,
             time_range: TimeRange::ALL,
             service_range: None,
         })

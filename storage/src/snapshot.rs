@@ -68,6 +68,8 @@ pub struct SegmentMeta {
     pub level: u8,
     /// When it was made, by the clock of the machine; the beginning of time when its name does not say.
     pub created: UnixNanos,
+    /// Checksum of the file; `None` for those of older releases and of other writers.
+    pub crc32c: Option<u32>,
     /// From the earliest to just after the latest row.
     pub time_range: TimeRange,
     /// Smallest and largest service name (text may be cut, then the largest is rounded up); `None` when unknown.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType as Arrow, Field};
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{
-    Action, Add, ArrayType, DataType, PrimitiveType, Remove, StructField, StructType, Transaction,
+    Action, Add, ArrayType, DataType, LogicalFileView, PrimitiveType, Remove, StructField, StructType, Transaction,
 };
 use deltalake_core::logstore::{StorageConfig, default_logstore};
 use deltalake_core::operations::create::CreateBuilder;
@@ -24,6 +24,7 @@ use model::{TenantId, UnixNanos};
 use object_store::path::Path;
 
 use crate::bucket::Ownership;
+use crate::checked::Checked;
 use crate::error::{Error, Result};
 use crate::paths::{self, PARTITION_COLUMN, date, parse_date};
 use crate::place::Place;
@@ -37,6 +38,9 @@ const CHECKPOINT_COMMITS: i64 = 100;
 const COMMIT_RETRIES: usize = 50;
 /// Times a process from which this one takes over may be faster.
 const FENCE_ATTEMPTS: usize = 10;
+
+/// Tag of a segment in its commit: CRC32C of the file, eight hexadecimal digits.
+const CHECKSUM_TAG: &str = "hodoscope.crc32c";
 
 /// Application id of every commit that removes files. Two such commits never both win.
 const MAINTENANCE: &str = "maintenance";
@@ -70,6 +74,8 @@ pub(crate) struct TableLog {
     is_stale: bool,
     /// Asked before each commit, where another process can take over.
     ownership: Option<Arc<Ownership>>,
+    /// Told what segments must be.
+    checked: Checked,
 }
 
 impl TableLog {
@@ -92,6 +98,7 @@ impl TableLog {
             begun: UnixNanos(i64::MAX),
             is_stale: false,
             ownership: place.ownership.clone(),
+            checked: place.checked.clone(),
         };
         if has_commits(place, &paths::table_log(&prefix)).await? {
             log.load().await?;
@@ -122,13 +129,15 @@ impl TableLog {
                 }
                 let json = file.stats().unwrap_or_default();
                 let (created, level) = paths::parse_segment(&path);
-                Arc::new(stats::read_meta(table, path.clone(), size, day, &json).unwrap_or(SegmentMeta {
+                let crc32c = tagged_checksum(&file);
+                Arc::new(stats::read_meta(table, path.clone(), size, crc32c, day, &json).unwrap_or(SegmentMeta {
                     path,
                     size_bytes: size,
                     n_rows: 0,
                     day,
                     level,
                     created,
+                    crc32c,
                     time_range: model::TimeRange::ALL,
                     service_range: None,
                 }))
@@ -140,6 +149,7 @@ impl TableLog {
         let begun_ms = state.metadata().created_time().unwrap_or(i64::MAX);
         self.begun = UnixNanos(begun_ms.saturating_mul(UnixNanos::SECOND / 1000));
         self.covered = covered.and_then(|covered| u64::try_from(covered).ok()).unwrap_or_default();
+        self.checked.expect(&segments);
         self.segments = segments.into();
         self.is_stale = false;
         Ok(())
@@ -165,9 +175,7 @@ impl TableLog {
             return Ok(false);
         }
         let table = self.table;
-        if self.version < 0 {
-            self.create(delta_fields(table)?).await?;
-        }
+        self.begin().await?;
         self.add_missing_columns().await?;
         let now_ms = now.0.div_euclid(UnixNanos::SECOND / 1000);
         let actions = files.iter().map(|file| Action::Add(add(file, now_ms))).collect();
@@ -191,10 +199,34 @@ impl TableLog {
         let commit = commit.await.map_err(|error| log_error(table, &error))?;
         self.version = i64::try_from(commit.version()).unwrap_or(i64::MAX);
         self.delta.state = Some(commit.snapshot());
+        self.checked.expect(files.iter().map(|file| &file.meta));
         self.segments = self.segments.iter().cloned().chain(files.iter().map(|file| Arc::clone(&file.meta))).collect();
         self.covered = sequence;
         self.is_stale = false;
         Ok(true)
+    }
+
+    /// Makes the log, when there is none yet. Comes before the first segment: what is older than its log belongs to another
+    /// one, which was lost.
+    ///
+    /// # Errors
+    /// [`Error::TableLog`].
+    pub(crate) async fn begin(&mut self) -> Result<()> {
+        if self.is_stale && self.version < 0 {
+            // An earlier attempt may have been made although it was reported as failed.
+            match self.load().await {
+                Ok(()) => return Ok(()),
+                Err(error) => tracing::debug!(table = self.table.name, %error, "there is no log yet"),
+            }
+        }
+        if self.version >= 0 {
+            return Ok(());
+        }
+        if let Some(ownership) = &self.ownership {
+            ownership.verify().await?;
+        }
+        self.create(delta_fields(self.table)?).await?;
+        self.load().await
     }
 
     /// Makes sure that a process from which this one took over cannot commit any more: whatever it prepared is refused,
@@ -299,6 +331,7 @@ impl TableLog {
             Ok(commit) => {
                 self.version = i64::try_from(commit.version()).unwrap_or(i64::MAX);
                 self.delta.state = Some(commit.snapshot());
+                self.checked.expect(added.iter().map(|file| &file.meta));
                 let kept = self.segments.iter().filter(|segment| !gone.contains(&segment.path)).cloned();
                 self.segments = kept.chain(added.iter().map(|file| Arc::clone(&file.meta))).collect();
                 self.is_stale = false;
@@ -386,6 +419,13 @@ async fn has_commits(place: &Place, log: &Path) -> Result<bool> {
     Ok(false)
 }
 
+/// CRC32C of a file; `None` when its commit does not say.
+fn tagged_checksum(file: &LogicalFileView) -> Option<u32> {
+    #[expect(deprecated, reason = "there is no other way to a file's tags")]
+    let tags = file.add_action().tags?;
+    u32::from_str_radix(tags.get(CHECKSUM_TAG)?.as_deref()?, 16).ok()
+}
+
 fn add(file: &Written, now_ms: i64) -> Add {
     Add {
         path: file.path_in_table.clone(),
@@ -394,6 +434,7 @@ fn add(file: &Written, now_ms: i64) -> Add {
         modification_time: now_ms,
         data_change: true,
         stats: Some(file.stats.clone()),
+        tags: file.meta.crc32c.map(|sum| HashMap::from([(CHECKSUM_TAG.to_owned(), Some(format!("{sum:08x}")))])),
         ..Add::default()
     }
 }

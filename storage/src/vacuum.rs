@@ -28,7 +28,7 @@ impl Vacuum {
         self.replaced.extend(segments.into_iter().map(|segment| (segment.path.clone(), Arc::downgrade(segment))));
     }
 
-    /// Files of one table to remove now. `listed` are its segments and indexes on disk, taken before `in_flight` and
+    /// Files of one table to remove now. `listed` are its segments with what belongs to them on disk, taken before `in_flight` and
     /// `named` were looked at.
     pub(crate) fn due(
         &mut self,
@@ -39,13 +39,11 @@ impl Vacuum {
         steady: Duration,
         grace: Duration,
     ) -> Vec<Path> {
-        let needed: HashSet<Path> =
-            named.iter().chain(in_flight).flat_map(|segment| [segment.clone(), paths::index(segment)]).collect();
+        let needed: HashSet<Path> = named.iter().chain(in_flight).flat_map(paths::with_companions).collect();
         let left_over: HashSet<&Path> = listed.iter().filter(|file| !needed.contains(*file)).collect();
         self.unnamed.retain(|file, _| !file.prefix_matches(table) || left_over.contains(file));
         self.replaced.retain(|_, segment| segment.strong_count() > 0);
-        let being_read: HashSet<Path> =
-            self.replaced.keys().flat_map(|segment| [segment.clone(), paths::index(segment)]).collect();
+        let being_read: HashSet<Path> = self.replaced.keys().flat_map(paths::with_companions).collect();
         let mut due: Vec<Path> = Vec::new();
         for file in left_over {
             let since = *self.unnamed.entry(file.clone()).or_insert(steady);
@@ -83,6 +81,7 @@ mod tests {
             day: 0,
             level: 0,
             created: UnixNanos(0),
+            crc32c: None,
             time_range: TimeRange::ALL,
             service_range: None,
         });

@@ -214,6 +214,7 @@ mod tests {
             day: 0,
             level: 0,
             created: UnixNanos(0),
+            crc32c: None,
             time_range: TimeRange::new(UnixNanos(start), UnixNanos(end)),
             service_range: Some((services.0.to_owned(), services.1.to_owned())),
         }

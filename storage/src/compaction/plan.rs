@@ -148,6 +148,7 @@ mod tests {
             day,
             level,
             created: UnixNanos(NOON - minutes_old * MINUTE),
+            crc32c: None,
             time_range: TimeRange::ALL,
             service_range: None,
         })

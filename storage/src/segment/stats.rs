@@ -10,6 +10,7 @@ use model::{TimeRange, UnixNanos};
 use object_store::path::Path;
 use serde_json::{Map, Value, json};
 
+use crate::checked::BlockSums;
 use crate::paths::parse_segment;
 use crate::snapshot::SegmentMeta;
 use crate::table::Table;
@@ -173,6 +174,7 @@ pub(crate) fn read_meta(
     table: &'static Table,
     path: Path,
     size_bytes: u64,
+    crc32c: Option<u32>,
     day: i32,
     json: &str,
 ) -> Option<SegmentMeta> {
@@ -190,21 +192,23 @@ pub(crate) fn read_meta(
         day,
         level,
         created,
+        crc32c,
         time_range: TimeRange::new(UnixNanos(start), UnixNanos(end)),
         service_range: text("minValues").zip(text("maxValues")),
     })
 }
 
 /// The meta of a file just written.
-pub(crate) fn meta(path: Path, size_bytes: u64, day: i32, stats: &FileStats) -> Arc<SegmentMeta> {
+pub(crate) fn meta(path: Path, sums: &BlockSums, day: i32, stats: &FileStats) -> Arc<SegmentMeta> {
     let (created, level) = parse_segment(&path);
     Arc::new(SegmentMeta {
         path,
-        size_bytes,
+        size_bytes: sums.size(),
         n_rows: stats.n_rows(),
         day,
         level,
         created,
+        crc32c: Some(sums.whole()),
         time_range: stats.time_range(),
         service_range: stats.service_range(),
     })

@@ -74,14 +74,16 @@ pub(crate) fn write(
     Ok(written)
 }
 
-/// Removes segments that no version of the table names, with their indexes.
+/// Removes segments that no version of the table names, with what belongs to them.
 pub(crate) fn remove(target: &Target, segments: impl Iterator<Item = Path>) {
     for segment in segments {
         if let Err(error) = target.runtime.block_on(target.store.delete(&segment)) {
             tracing::warn!(%segment, %error, "a segment that was not committed cannot be removed");
         }
         // There may be none.
-        let _ = target.runtime.block_on(target.store.delete(&paths::index(&segment)));
+        for companion in [paths::index(&segment), paths::sums(&segment)] {
+            let _ = target.runtime.block_on(target.store.delete(&companion));
+        }
     }
 }
 
@@ -158,7 +160,7 @@ impl SegmentWriter {
         self.parquet.bytes_written() as u64
     }
 
-    /// Makes the segment durable under its name, then its index.
+    /// Makes the segment durable under its name, then its index and its checksums.
     ///
     /// # Errors
     /// What the store said.
@@ -166,16 +168,16 @@ impl SegmentWriter {
         let object = self.parquet.into_inner()?.into_inner();
         let object = object
             .map_err(|error| object_store::Error::Generic { store: "segment", source: Box::new(error.into_error()) })?;
-        let size_bytes = object.finish()?;
-        if let Some(bytes) = self.index.and_then(IndexBuilder::finish) {
-            let index_path = paths::index(&self.path);
-            if let Err(error) = self.target.runtime.block_on(self.target.store.put(&index_path, bytes.into())) {
-                // It is built again when someone asks for it.
-                tracing::warn!(segment = %self.path, %error, "an index could not be written");
+        let sums = object.finish()?;
+        let index = self.index.and_then(IndexBuilder::finish).map(|bytes| (paths::index(&self.path), bytes));
+        for (path, bytes) in index.into_iter().chain([(paths::sums(&self.path), sums.encode())]) {
+            if let Err(error) = self.target.runtime.block_on(self.target.store.put(&path, bytes.into())) {
+                // It is made again when someone asks for it.
+                tracing::warn!(%path, %error, "what belongs to a segment could not be written");
             }
         }
         Ok(Written {
-            meta: stats::meta(self.path, size_bytes, self.day, &self.stats),
+            meta: stats::meta(self.path, &sums, self.day, &self.stats),
             path_in_table: self.path_in_table,
             stats: self.stats.to_json(),
             in_flight: self.in_flight.map(Arc::new),

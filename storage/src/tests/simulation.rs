@@ -195,7 +195,8 @@ impl World {
         stop.cancel();
         // Also after a crash: who waits for maintenance hears from it.
         if tokio::time::timeout(PATIENCE, upkeep).await.is_err() {
-            self.fail("maintenance does not answer");
+            let status = storage.reader().status();
+            self.fail(&format!("maintenance does not answer: {:?}, {:?}", status.maintenance, status.counts));
         }
         let counts = storage.reader().status().counts;
         self.n_merges += counts.merges;

@@ -271,38 +271,6 @@ async fn d7_a_missing_segment_does_not_stop_merges() {
     assert_eq!(storage.reader().snapshot(&tenant()).incomplete, None, "what has expired is not missed");
 }
 
-/// A table whose log was not copied along loses no file to vacuum.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn segments_older_than_their_log_stay() {
-    let dir = TempDir::new().expect("a folder");
-    let config = busy(&dir);
-    let storage = open(&config).await;
-    append_and_flush(&storage, 0).await;
-    storage.close().await.expect("closes");
-    std::fs::remove_dir_all(config.data.join("tenants/default/spans/_delta_log")).expect("removable");
-    // Made long ago, as its name says.
-    for (path, _) in listing(&config.data) {
-        let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-        if ["parquet", "tix"].contains(&ending.as_str()) {
-            let old = format!("0190a000-0000-7000-8000-000000000000.{ending}");
-            std::fs::rename(&path, path.with_file_name(old)).expect("movable");
-        }
-    }
-    let storage = open(&config).await;
-    for _ in 0..3 {
-        storage.maintainer().look_around().await;
-    }
-    append_and_flush(&storage, 1).await;
-    for _ in 0..3 {
-        storage.maintainer().look_around().await;
-    }
-    assert_eq!(
-        (files(&config, ".parquet"), files(&config, ".tix")),
-        (2, 2),
-        "the old one can still be saved by people"
-    );
-}
-
 /// Rows derived from a trace go with it, also those that only name it, and those that come while it is being erased.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn derived_rows_of_an_erased_trace_go_too() {

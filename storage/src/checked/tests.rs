@@ -1,0 +1,106 @@
+//! What passes, and what is made whole again.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
+
+use super::{Checked, Settled, log_copy};
+
+const COMMIT: &str = "t/spans/_delta_log/00000000000000000003.json";
+const COPY: &str = "t/spans/_log_copy/00000000000000000003.json";
+const HINT: &str = "t/spans/_delta_log/_last_checkpoint";
+
+fn stores(may_write: bool) -> (Arc<InMemory>, Checked) {
+    let memory = Arc::new(InMemory::new());
+    let inner: Arc<dyn ObjectStore> = Arc::clone(&memory) as Arc<dyn ObjectStore>;
+    (memory, Checked::new(inner, may_write))
+}
+
+async fn read(store: &dyn ObjectStore, path: &str) -> Option<Bytes> {
+    store.get(&Path::from(path)).await.ok()?.bytes().await.ok()
+}
+
+async fn write(store: &dyn ObjectStore, path: &str, bytes: &'static str) {
+    store.put(&Path::from(path), bytes.into()).await.expect("memory takes it");
+}
+
+/// A commit is there twice. A damaged one is answered from its copy, whichever part is asked for, and a look from outside
+/// leaves it as it is.
+#[tokio::test]
+async fn a_damaged_commit_is_answered_from_its_copy() {
+    for may_write in [true, false] {
+        let (memory, store) = stores(may_write);
+        let options = PutMode::Create.into();
+        store.put_opts(&Path::from(COMMIT), "a commit".into(), options).await.expect("taken");
+        assert_eq!(read(&*memory, COPY).await.as_deref(), Some(&log_copy::encode(b"a commit")[..]));
+        write(&*memory, COMMIT, "a c0mmit").await;
+        let ranges = store.get_ranges(&Path::from(COMMIT), &[2..4, 5..8]).await.expect("readable");
+        assert_eq!(ranges, ["co", "mit"]);
+        let suffix = GetOptions { range: Some(GetRange::Suffix(3)), ..GetOptions::default() };
+        let part = store.get_opts(&Path::from(COMMIT), suffix).await.expect("readable");
+        assert_eq!((part.range.clone(), part.bytes().await.expect("readable")), (5..8, Bytes::from("mit")));
+        assert_eq!(read(&store, COMMIT).await.as_deref(), Some(&b"a commit"[..]));
+        let now = if may_write { &b"a commit"[..] } else { b"a c0mmit" };
+        assert_eq!(read(&*memory, COMMIT).await.as_deref(), Some(now));
+        // A damaged copy says nothing.
+        write(&*memory, COMMIT, "a commit").await;
+        write(&*memory, COPY, "something").await;
+        assert_eq!(read(&store, COMMIT).await.as_deref(), Some(&b"a commit"[..]));
+    }
+}
+
+/// A wrong hint would lead to a checkpoint that is not there; without one, readers look for themselves.
+#[tokio::test]
+async fn a_damaged_hint_is_none() {
+    let (memory, store) = stores(true);
+    write(&store, HINT, r#"{"version":100}"#).await;
+    assert_eq!(read(&store, HINT).await.as_deref(), Some(&br#"{"version":100}"#[..]));
+    write(&*memory, HINT, r#"{"version":900}"#).await;
+    let error = store.get(&Path::from(HINT)).await.expect_err("it is wrong");
+    assert!(matches!(error, object_store::Error::NotFound { .. }), "{error}");
+}
+
+/// What is missing on one side comes from the other, and what was removed on purpose does not come back.
+#[tokio::test]
+async fn log_and_copies_are_settled() {
+    let (memory, store) = stores(true);
+    write(&store, COMMIT, "a commit").await;
+    let older = "t/spans/_delta_log/00000000000000000002.json";
+    write(&*memory, older, "of an older release").await;
+    let table = Path::from("t/spans");
+    let settled = async || store.settle_log(&table).await.expect("memory");
+    assert_eq!(settled().await, Settled { restored: 0, copied: 1 });
+    memory.delete(&Path::from(older)).await.expect("lost");
+    write(&*memory, COMMIT, "a com").await;
+    assert_eq!(settled().await, Settled { restored: 2, copied: 0 });
+    assert_eq!(read(&*memory, older).await.as_deref(), Some(&b"of an older release"[..]));
+    assert_eq!(read(&*memory, COMMIT).await.as_deref(), Some(&b"a commit"[..]));
+    assert_eq!(settled().await, Settled::default());
+    store.delete(&Path::from(older)).await.expect("removed");
+    assert_eq!(settled().await, Settled::default());
+    let left: Vec<_> =
+        memory.list(None).map_ok(|object| object.location.to_string()).try_collect().await.expect("memory");
+    assert_eq!(left, [COMMIT, COPY]);
+    // Whoever only looks changes nothing.
+    memory.delete(&Path::from(COMMIT)).await.expect("lost");
+    let inner: Arc<dyn ObjectStore> = memory;
+    let looking = Checked::new(inner, false);
+    assert_eq!(looking.settle_log(&table).await.expect("memory"), Settled::default());
+}
+
+/// A large file of a log that goes up in parts has its copy too.
+#[tokio::test]
+async fn a_checkpoint_in_parts_is_copied() {
+    let (memory, store) = stores(true);
+    let path = "t/_delta_log/00000000000000000100.checkpoint.parquet";
+    let mut upload = store.put_multipart(&Path::from(path)).await.expect("begun");
+    upload.put_part("PAR1".into()).await.expect("taken");
+    upload.put_part("and more".into()).await.expect("taken");
+    upload.complete().await.expect("complete");
+    let copy = read(&*memory, "t/_log_copy/00000000000000000100.checkpoint.parquet").await.expect("copied");
+    assert_eq!(log_copy::decode(&copy), Some(&b"PAR1and more"[..]));
+}
