@@ -17,12 +17,16 @@
 //! | `spans.rs`        | one span to one row                                                          |
 //! | `logs.rs`         | one log record to one row                                                    |
 //! | `metrics.rs`      | one data point to one row, exemplars to rows of their own                    |
+//! | `point_rows.rs`   | those rows, one line per column                                              |
+//! | `sink.rs`         | what all signals share: origin, counting, full batches                       |
 //! | `origin.rs`       | resource and scope: computed once, filled into all their rows                |
 //! | `keys.rs`         | attribute keys as numbers                                                    |
 //! | `attributes.rs`   | which attribute goes to a column and which to the list                       |
 //! | `text.rs`         | attributes, resources and scopes as OTLP/JSON text                           |
 //! | `series.rs`       | the stable number of a series                                                |
-//! | `columns.rs`      | column builders: labels, sparse columns, lists                               |
+//! | `columns.rs`      | column builders: numbers, texts, labels, lists                               |
+//! | `promoted.rs`     | columns of attributes that have one                                          |
+//! | `entries.rs`      | the list of those that have none                                             |
 //! | `short.rs`        | comparing and checking short byte strings                                    |
 //! | `structs.rs`      | messages as the generated structs: for the demo, and for tests as oracle     |
 //!
@@ -30,14 +34,18 @@
 
 mod attributes;
 mod columns;
+mod entries;
 pub(crate) mod json;
 pub(crate) mod keys;
 mod logs;
 pub(crate) mod message;
 mod metrics;
 mod origin;
+mod point_rows;
+mod promoted;
 mod series;
 mod short;
+mod sink;
 mod spans;
 pub(crate) mod structs;
 mod text;
@@ -52,6 +60,7 @@ use crate::ingest::Encoding;
 use crate::outcome::{Outcome, Signal};
 use crate::sanitize::Rules;
 use message::{Arena, Sink};
+use sink::RowSink;
 
 /// A batch is closed at this many rows or, for items of a large request, encoded bytes.
 const BATCH_ROWS_MAX: usize = 32 << 10;
@@ -92,19 +101,19 @@ pub(crate) fn batches(
     let request = Request { rules, outcome, batches: Vec::new(), failed: None };
     let batches = match signal {
         Signal::Traces => {
-            let mut sink = spans::SpanSink::new(request, spans, keys);
-            decode(encoding, body, &mut odd_forms, arena, &mut sink)?;
-            sink.finish()
+            let mut sink = RowSink::new(request, spans, keys);
+            decode::<message::Traces>(encoding, body, &mut odd_forms, arena, &mut sink)?;
+            sink.finish::<message::Traces>()
         }
         Signal::Metrics => {
-            let mut sink = metrics::MetricSink::new(request, points, keys);
-            decode(encoding, body, &mut odd_forms, arena, &mut sink)?;
-            sink.finish()
+            let mut sink = RowSink::new(request, points, keys);
+            decode::<message::Metrics>(encoding, body, &mut odd_forms, arena, &mut sink)?;
+            sink.finish::<message::Metrics>()
         }
         Signal::Logs => {
-            let mut sink = logs::LogSink::new(request, logs, keys);
-            decode(encoding, body, &mut odd_forms, arena, &mut sink)?;
-            sink.finish()
+            let mut sink = RowSink::new(request, logs, keys);
+            decode::<message::Logs>(encoding, body, &mut odd_forms, arena, &mut sink)?;
+            sink.finish::<message::Logs>()
         }
     }?;
     outcome.add_odd_forms(&odd_forms);

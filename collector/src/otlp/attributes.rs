@@ -4,9 +4,11 @@ use hashbrown::HashMap;
 use model::attribute_order::OrderWriter;
 use model::semconv::On;
 
-use super::columns::{Entries, Labels, Named, Promoted};
+use super::columns::{Labels, Named};
+use super::entries::Entries;
 use super::keys::Keys;
 use super::message::KeyValue;
+use super::promoted::Promoted;
 
 /// Attributes of items: promoted columns, the list of the others, and how they interleave.
 #[derive(Debug)]

@@ -5,8 +5,6 @@
 //! | [`Numbers`], [`Bools`]| numbers, with or without nulls                                                |
 //! | [`Bytes`]             | texts and bytes that do not repeat                                            |
 //! | [`Labels`]            | text that repeats: a dictionary with a shortcut for "same as before"          |
-//! | [`Promoted`]          | columns most rows leave empty: nulls are only written when a value comes      |
-//! | [`Entries`]           | the typed attribute list                                                      |
 //! | [`Lists`]             | offsets and closing of lists                                                  |
 //!
 //! A builder is used again for the next batch: `finish` copies what it holds into arrays of exactly that size
@@ -23,12 +21,9 @@ use arrow::array::{
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, FieldRef, Fields, Float64Type, Int32Type, Int64Type};
 use hashbrown::{DefaultHashBuilder, HashTable};
-use model::semconv::{self, On, ValueKind};
-use storage::table::attributes_item;
 
-use super::message::{Text, Value};
+use super::message::Text;
 use super::short::is_same;
-use super::text;
 
 /// A named array, as `Batch::from_columns` takes them.
 pub(crate) type Named = (&'static str, ArrayRef);
@@ -58,7 +53,7 @@ impl Nulls {
 }
 
 /// A copy of exactly this size.
-fn exact<T: arrow::datatypes::ArrowNativeType>(values: &mut Vec<T>) -> ScalarBuffer<T> {
+pub(super) fn exact<T: arrow::datatypes::ArrowNativeType>(values: &mut Vec<T>) -> ScalarBuffer<T> {
     let copy = values.as_slice().to_vec();
     values.clear();
     ScalarBuffer::from(copy)
@@ -110,7 +105,7 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     }
 
     /// Rows up to `n_rows` hold nothing.
-    fn fill_null(&mut self, n_rows: usize) {
+    pub(super) fn fill_null(&mut self, n_rows: usize) {
         let n_new = n_rows.saturating_sub(self.len());
         if n_new > 0 {
             if !std::mem::replace(&mut self.has_nulls, true) {
@@ -180,7 +175,7 @@ impl Default for Bytes {
 
 impl Bytes {
     /// Rows so far.
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.ends.len() - 1
     }
 
@@ -231,7 +226,7 @@ impl Bytes {
     }
 
     /// Rows up to `n_rows` hold nothing.
-    fn fill_null(&mut self, n_rows: usize) {
+    pub(super) fn fill_null(&mut self, n_rows: usize) {
         let n_new = n_rows.saturating_sub(self.len());
         if n_new > 0 {
             if !std::mem::replace(&mut self.has_nulls, true) {
@@ -273,7 +268,7 @@ impl Bytes {
 }
 
 /// An array of texts. Decoders only give UTF-8; if one had a bug, odd bytes are mended here.
-fn texts(ends: OffsetBuffer<i32>, bytes: Buffer, nulls: Option<NullBuffer>) -> StringArray {
+pub(super) fn texts(ends: OffsetBuffer<i32>, bytes: Buffer, nulls: Option<NullBuffer>) -> StringArray {
     StringArray::try_new(ends.clone(), bytes.clone(), nulls.clone()).unwrap_or_else(|_| {
         let odd = BinaryArray::new(ends, bytes, nulls);
         odd.iter().map(|value| value.map(String::from_utf8_lossy)).collect()
@@ -426,105 +421,6 @@ fn text_at<'a>(ends: &[i32], texts: &'a [u8], code: i32) -> Option<&'a [u8]> {
     texts.get(start as usize..end as usize)
 }
 
-/// Where a promoted attribute goes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot {
-    /// Which of the promoted columns.
-    pub(crate) index: usize,
-    /// Type of its values.
-    pub(crate) value: ValueKind,
-}
-
-/// One promoted column.
-#[derive(Debug)]
-enum PromotedColumn {
-    Label(Labels),
-    Text(Bytes),
-    Int(Ints),
-}
-
-/// The promoted columns of one side, in the order of the table of conventions. Columns without any value
-/// are not built at all.
-#[derive(Debug)]
-pub(crate) struct Promoted {
-    columns: Vec<(&'static str, PromotedColumn)>,
-}
-
-impl Promoted {
-    pub(crate) fn new(on: On) -> Self {
-        let column = |convention: &'static semconv::Convention| {
-            let column = match convention.value {
-                ValueKind::Label => PromotedColumn::Label(Labels::default()),
-                ValueKind::Text => PromotedColumn::Text(Bytes::default()),
-                ValueKind::Int => PromotedColumn::Int(Ints::default()),
-            };
-            (convention.column.unwrap_or_default(), column)
-        };
-        Self { columns: semconv::promoted(on).map(column).collect() }
-    }
-
-    /// Puts a value into row `row`, which no earlier call may have passed. False when the value is not of
-    /// the column's type: it belongs into the list.
-    #[inline]
-    pub(crate) fn put(&mut self, slot: Slot, row: usize, value: &Value<'_>) -> bool {
-        match (self.columns.get_mut(slot.index), value) {
-            (Some((_, PromotedColumn::Label(labels))), Value::Text(text)) => {
-                labels.fill_null(row);
-                labels.push(text);
-                true
-            }
-            (Some((_, PromotedColumn::Text(texts))), Value::Text(text)) => {
-                texts.fill_null(row);
-                texts.push(text);
-                true
-            }
-            (Some((_, PromotedColumn::Int(numbers))), Value::Int(number)) => {
-                numbers.fill_null(row);
-                numbers.push(*number);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Rows from `from_row` up to `n_rows` hold `value`, which is of the column's type.
-    pub(crate) fn fill(&mut self, slot: Slot, from_row: usize, n_rows: usize, value: &Value<'_>) {
-        if !self.put(slot, from_row, value) {
-            return;
-        }
-        match (self.columns.get_mut(slot.index), value) {
-            (Some((_, PromotedColumn::Label(labels))), Value::Text(text)) => labels.fill(text, n_rows),
-            _ => {
-                for row in from_row + 1..n_rows {
-                    self.put(slot, row, value);
-                }
-            }
-        }
-    }
-
-    /// The columns that hold anything, each with `n_rows` rows; the builders begin again.
-    pub(crate) fn finish(&mut self, n_rows: usize) -> impl Iterator<Item = Named> {
-        self.columns.iter_mut().filter_map(move |(name, column)| {
-            let array = match column {
-                PromotedColumn::Label(labels) if labels.len() > 0 => {
-                    labels.fill_null(n_rows);
-                    labels.finish()?
-                }
-                PromotedColumn::Text(texts) if texts.len() > 0 => {
-                    texts.fill_null(n_rows);
-                    texts.finish_texts()
-                }
-                PromotedColumn::Int(numbers) if numbers.len() > 0 => {
-                    numbers.fill_null(n_rows);
-                    numbers.finish()
-                }
-                _ => return None,
-            };
-            Some((*name, array))
-        })
-    }
-}
-
 /// Offsets of a list column, closed row by row.
 #[derive(Debug)]
 pub(crate) struct Lists {
@@ -560,146 +456,4 @@ impl Lists {
         self.ends.push(0);
         Arc::new(ListArray::new(item, offsets, items, None))
     }
-}
-
-/// The type of an entry of the attribute list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum EntryKind {
-    Empty,
-    Text,
-    Int,
-    Double,
-    Bool,
-    Bytes,
-    Json,
-}
-
-/// The typed attribute list: one entry per attribute without a column. Each entry writes its key, its type, and
-/// into the column of its type; the nulls of the other columns follow from the types.
-#[derive(Debug, Default)]
-pub(crate) struct Entries {
-    rows: Lists,
-    keys: Bytes,
-    kinds: Vec<EntryKind>,
-    texts: SparseBytes,
-    ints: Vec<i64>,
-    doubles: Vec<f64>,
-    bools: Vec<bool>,
-    bytes: SparseBytes,
-    json: SparseBytes,
-}
-
-impl Entries {
-    /// Adds an entry to the current row.
-    #[inline]
-    pub(crate) fn push(&mut self, key: Text<'_>, value: &Value<'_>) {
-        let index = self.kinds.len();
-        self.keys.push(key);
-        let kind = match value {
-            Value::Empty => EntryKind::Empty,
-            Value::Text(text) => {
-                self.texts.put(index, |out| out.extend_from_slice(text));
-                EntryKind::Text
-            }
-            Value::Int(int) => {
-                put(&mut self.ints, index, *int);
-                EntryKind::Int
-            }
-            Value::Double(double) => {
-                put(&mut self.doubles, index, *double);
-                EntryKind::Double
-            }
-            Value::Bool(bool) => {
-                put(&mut self.bools, index, *bool);
-                EntryKind::Bool
-            }
-            Value::Bytes(bytes) => {
-                self.bytes.put(index, |out| out.extend_from_slice(bytes));
-                EntryKind::Bytes
-            }
-            Value::List(_) | Value::Map(_) => {
-                self.json.put(index, |out| text::write_value(out, value));
-                EntryKind::Json
-            }
-        };
-        self.kinds.push(kind);
-    }
-
-    /// Ends the row.
-    #[inline]
-    pub(crate) fn end_row(&mut self) {
-        self.rows.end_row(self.kinds.len());
-    }
-
-    /// The column; the builder begins again.
-    pub(crate) fn finish(&mut self) -> ArrayRef {
-        let kinds = std::mem::take(&mut self.kinds);
-        let n = kinds.len();
-        let nulls = |kind: EntryKind| {
-            let is_valid = BooleanBuffer::collect_bool(n, |at| kinds.get(at) == Some(&kind));
-            (is_valid.count_set_bits() < n).then(|| NullBuffer::new(is_valid))
-        };
-        let (texts_ends, texts_bytes) = self.texts.parts(n);
-        let (bytes_ends, bytes_bytes) = self.bytes.parts(n);
-        let (json_ends, json_bytes) = self.json.parts(n);
-        self.bools.resize(n, false);
-        let bools = BooleanArray::new(BooleanBuffer::from(self.bools.as_slice()), nulls(EntryKind::Bool));
-        self.bools.clear();
-        let columns: Vec<ArrayRef> = vec![
-            self.keys.finish_texts(),
-            Arc::new(texts(texts_ends, texts_bytes, nulls(EntryKind::Text))),
-            Arc::new(PrimitiveArray::<Int64Type>::new(filled(&mut self.ints, n), nulls(EntryKind::Int))),
-            Arc::new(PrimitiveArray::<Float64Type>::new(filled(&mut self.doubles, n), nulls(EntryKind::Double))),
-            Arc::new(bools),
-            Arc::new(BinaryArray::new(bytes_ends, bytes_bytes, nulls(EntryKind::Bytes))),
-            Arc::new(texts(json_ends, json_bytes, nulls(EntryKind::Json))),
-        ];
-        self.kinds = kinds;
-        self.kinds.clear();
-        self.rows.finish_structs(attributes_item(), columns)
-    }
-}
-
-/// Values at some of the rows; those between are empty.
-#[derive(Debug)]
-struct SparseBytes {
-    ends: Vec<i32>,
-    bytes: Vec<u8>,
-}
-
-impl Default for SparseBytes {
-    fn default() -> Self {
-        Self { ends: vec![0], bytes: Vec::new() }
-    }
-}
-
-impl SparseBytes {
-    #[inline]
-    fn put(&mut self, index: usize, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.ends.len() <= index {
-            self.ends.resize(index + 1, self.bytes.len() as i32);
-        }
-        write(&mut self.bytes);
-        self.ends.push(self.bytes.len() as i32);
-    }
-
-    fn parts(&mut self, n: usize) -> (OffsetBuffer<i32>, Buffer) {
-        self.ends.resize(n + 1, self.bytes.len() as i32);
-        let ends = OffsetBuffer::new(exact(&mut self.ends));
-        self.ends.push(0);
-        (ends, exact(&mut self.bytes).into_inner())
-    }
-}
-
-#[inline]
-fn put<T: Default + Clone>(values: &mut Vec<T>, index: usize, value: T) {
-    if values.len() < index {
-        values.resize(index, T::default());
-    }
-    values.push(value);
-}
-
-fn filled<T: arrow::datatypes::ArrowNativeType>(values: &mut Vec<T>, n: usize) -> ScalarBuffer<T> {
-    values.resize(n, T::default());
-    exact(values)
 }

@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use model::semconv::{self, On};
 
-use super::columns::Slot;
 use super::message::KeyValue;
+use super::promoted::Slot;
 use super::short::is_same;
 
 /// Number of a key, valid until [`Keys::trim`].

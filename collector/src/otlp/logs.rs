@@ -7,68 +7,13 @@ use storage::table::LOGS;
 use super::attributes::ItemAttributes;
 use super::columns::{Bytes, Ints, Labels, Named, ShortInts};
 use super::keys::Keys;
-use super::message::{LogRecord, Logs, Resource, Scope, Sink, Text, Value};
+use super::message::{LogRecord, Logs, Value};
 use super::origin::{Origin, OriginColumns};
+use super::sink::{From, Rows};
 use super::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Request, text};
+use crate::outcome::Reason;
 use crate::sanitize::times::LogTime;
 use crate::sanitize::{self, Rules, sizes};
-
-/// Takes log records: sanitizes each one and writes it into columns.
-#[derive(Debug)]
-pub(crate) struct LogSink<'r> {
-    request: Request<'r>,
-    origin: Origin,
-    rows: &'r mut LogRows,
-    keys: &'r mut Keys,
-}
-
-impl<'r> LogSink<'r> {
-    /// A sink for one request; `rows` is empty.
-    pub(crate) fn new(request: Request<'r>, rows: &'r mut LogRows, keys: &'r mut Keys) -> Self {
-        Self { request, origin: Origin::default(), rows, keys }
-    }
-
-    /// What was taken.
-    pub(crate) fn finish(mut self) -> storage::Result<Vec<Batch>> {
-        self.end_batch();
-        self.request.finish()
-    }
-
-    fn end_batch(&mut self) {
-        self.rows.origin.fill(&self.origin, self.rows.n_rows);
-        if self.rows.n_rows > 0 {
-            self.request.push(self.rows.finish(self.request.rules));
-        }
-    }
-}
-
-impl Sink<Logs> for LogSink<'_> {
-    fn resource(&mut self, mut resource: Option<Resource<'_>>, schema_url: Text<'_>, repairs: Repairs) {
-        self.rows.origin.fill(&self.origin, self.rows.n_rows);
-        self.origin.set_resource(resource.as_mut(), schema_url, repairs, self.keys);
-    }
-
-    fn scope(&mut self, mut scope: Option<Scope<'_>>, schema_url: Text<'_>, repairs: Repairs) {
-        self.rows.origin.fill(&self.origin, self.rows.n_rows);
-        self.origin.set_scope(scope.as_mut(), schema_url, repairs, self.keys);
-    }
-
-    fn item(&mut self, record: &mut LogRecord<'_>, repairs: Repairs) {
-        let rules = self.request.rules;
-        match sanitize::log(record, self.keys, rules) {
-            Ok((time, mended)) => {
-                let repairs = repairs | mended | self.origin.repairs();
-                self.request.outcome.keep(repairs);
-                self.rows.push(record, &time, repairs, self.keys);
-                self.rows.bytes += if rules.is_small { 0 } else { record_bytes(record) };
-            }
-            Err(reason) => self.request.outcome.reject(reason),
-        }
-        if self.rows.n_rows >= BATCH_ROWS_MAX || self.rows.bytes >= BATCH_BYTES_MAX {
-            self.end_batch();
-        }
-    }
-}
 
 /// What can be long in a record.
 fn record_bytes(record: &LogRecord<'_>) -> usize {
@@ -125,6 +70,39 @@ impl Default for LogRows {
     }
 }
 
+impl Rows<Logs> for LogRows {
+    fn take(
+        &mut self,
+        record: &mut LogRecord<'_>,
+        repairs: Repairs,
+        from: &From,
+        keys: &mut Keys,
+        rules: &Rules,
+        mut count: impl FnMut(Result<Repairs, Reason>),
+    ) {
+        count(sanitize::log(record, keys, rules).map(|(time, mended)| {
+            let repairs = repairs | mended | from.origin.repairs();
+            self.push(record, &time, repairs, keys);
+            self.bytes += if rules.is_small { 0 } else { record_bytes(record) };
+            repairs
+        }));
+    }
+
+    fn fill_origin(&mut self, origin: &Origin) {
+        self.origin.fill(origin, self.n_rows);
+    }
+
+    fn is_full(&self) -> bool {
+        self.n_rows >= BATCH_ROWS_MAX || self.bytes >= BATCH_BYTES_MAX
+    }
+
+    fn finish(&mut self, request: &mut Request<'_>) {
+        if self.n_rows > 0 {
+            request.push(self.batch(request.rules));
+        }
+    }
+}
+
 impl LogRows {
     fn push(&mut self, record: &LogRecord<'_>, time: &LogTime, repairs: Repairs, keys: &Keys) {
         self.time.push(time.time);
@@ -158,7 +136,7 @@ impl LogRows {
         self.body_json.push_option(json);
     }
 
-    fn finish(&mut self, rules: &Rules) -> storage::Result<Batch> {
+    fn batch(&mut self, rules: &Rules) -> storage::Result<Batch> {
         let n_rows = std::mem::take(&mut self.n_rows);
         self.bytes = 0;
         self.arrival_time.fill(rules.now.0, n_rows);

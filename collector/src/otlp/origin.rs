@@ -3,9 +3,10 @@
 use model::Repairs;
 use model::semconv::{On, ValueKind, key};
 
-use super::columns::{Labels, Named, Promoted, Slot};
+use super::columns::{Labels, Named};
 use super::keys::Keys;
 use super::message::{Resource, Scope, Text, Value};
+use super::promoted::{Promoted, Slot};
 use super::text;
 use crate::sanitize;
 

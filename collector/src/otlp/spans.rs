@@ -9,70 +9,15 @@ use storage::table::{SPANS, events_item, links_item};
 use super::attributes::ItemAttributes;
 use super::columns::{Bytes, Ints, Labels, Lists, Named, ShortInts};
 use super::keys::Keys;
-use super::message::{Event, Link, Resource, Scope, Sink, Span, Text, Traces, Value};
+use super::message::{Event, Link, Span, Text, Traces, Value};
 use super::origin::{Origin, OriginColumns};
+use super::sink::{From, Rows};
 use super::{BATCH_BYTES_MAX, BATCH_ROWS_MAX, Request, text};
+use crate::outcome::Reason;
 use crate::sanitize::{self, Rules, SpanTimes, sizes};
 
 /// Name of the event that tells of an exception.
 const EXCEPTION_EVENT: Text<'static> = b"exception";
-
-/// Takes spans: sanitizes each one and writes it into columns.
-#[derive(Debug)]
-pub(crate) struct SpanSink<'r> {
-    request: Request<'r>,
-    origin: Origin,
-    rows: &'r mut SpanRows,
-    keys: &'r mut Keys,
-}
-
-impl<'r> SpanSink<'r> {
-    /// A sink for one request; `rows` is empty.
-    pub(crate) fn new(request: Request<'r>, rows: &'r mut SpanRows, keys: &'r mut Keys) -> Self {
-        Self { request, origin: Origin::default(), rows, keys }
-    }
-
-    /// What was taken.
-    pub(crate) fn finish(mut self) -> storage::Result<Vec<Batch>> {
-        self.end_batch();
-        self.request.finish()
-    }
-
-    fn end_batch(&mut self) {
-        self.rows.origin.fill(&self.origin, self.rows.n_rows);
-        if self.rows.n_rows > 0 {
-            self.request.push(self.rows.finish(self.request.rules));
-        }
-    }
-}
-
-impl Sink<Traces> for SpanSink<'_> {
-    fn resource(&mut self, mut resource: Option<Resource<'_>>, schema_url: Text<'_>, repairs: Repairs) {
-        self.rows.origin.fill(&self.origin, self.rows.n_rows);
-        self.origin.set_resource(resource.as_mut(), schema_url, repairs, self.keys);
-    }
-
-    fn scope(&mut self, mut scope: Option<Scope<'_>>, schema_url: Text<'_>, repairs: Repairs) {
-        self.rows.origin.fill(&self.origin, self.rows.n_rows);
-        self.origin.set_scope(scope.as_mut(), schema_url, repairs, self.keys);
-    }
-
-    fn item(&mut self, span: &mut Span<'_>, repairs: Repairs) {
-        let rules = self.request.rules;
-        match sanitize::span(span, self.keys, rules) {
-            Ok((times, mended)) => {
-                let repairs = repairs | mended | self.origin.repairs();
-                self.request.outcome.keep(repairs);
-                self.rows.push(span, &times, repairs, self.keys);
-                self.rows.bytes += if rules.is_small { 0 } else { sizes::span_bytes(span) };
-            }
-            Err(reason) => self.request.outcome.reject(reason),
-        }
-        if self.rows.n_rows >= BATCH_ROWS_MAX || self.rows.bytes >= BATCH_BYTES_MAX {
-            self.end_batch();
-        }
-    }
-}
 
 /// Columns under construction; used again for the next batch.
 #[derive(Debug)]
@@ -140,6 +85,39 @@ impl Default for SpanRows {
     }
 }
 
+impl Rows<Traces> for SpanRows {
+    fn take(
+        &mut self,
+        span: &mut Span<'_>,
+        repairs: Repairs,
+        from: &From,
+        keys: &mut Keys,
+        rules: &Rules,
+        mut count: impl FnMut(Result<Repairs, Reason>),
+    ) {
+        count(sanitize::span(span, keys, rules).map(|(times, mended)| {
+            let repairs = repairs | mended | from.origin.repairs();
+            self.push(span, &times, repairs, keys);
+            self.bytes += if rules.is_small { 0 } else { sizes::span_bytes(span) };
+            repairs
+        }));
+    }
+
+    fn fill_origin(&mut self, origin: &Origin) {
+        self.origin.fill(origin, self.n_rows);
+    }
+
+    fn is_full(&self) -> bool {
+        self.n_rows >= BATCH_ROWS_MAX || self.bytes >= BATCH_BYTES_MAX
+    }
+
+    fn finish(&mut self, request: &mut Request<'_>) {
+        if self.n_rows > 0 {
+            request.push(self.batch(request.rules));
+        }
+    }
+}
+
 impl SpanRows {
     fn push(&mut self, span: &Span<'_>, times: &SpanTimes, repairs: Repairs, keys: &Keys) {
         self.trace_id.push_id::<16>(span.trace_id);
@@ -168,7 +146,7 @@ impl SpanRows {
         self.n_rows += 1;
     }
 
-    fn finish(&mut self, rules: &Rules) -> storage::Result<Batch> {
+    fn batch(&mut self, rules: &Rules) -> storage::Result<Batch> {
         let n_rows = std::mem::take(&mut self.n_rows);
         self.bytes = 0;
         self.arrival_time.fill(rules.now.0, n_rows);
