@@ -2,6 +2,7 @@
 //!
 //! | file          | knows                                                            |
 //! |---------------|------------------------------------------------------------------|
+//! | `scan.rs`     | what every table has in common towards DataFusion                |
 //! | `provider.rs` | one table of a snapshot: segments and buffer in one scan         |
 //! | `readers.rs`  | readers of segments that know where pages begin                  |
 //! | `prune.rs`    | which segments a query can need: pure                            |
@@ -20,6 +21,7 @@ mod prune;
 mod pruned;
 mod readers;
 mod relations;
+pub(crate) mod scan;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -42,6 +44,7 @@ use crate::digest::on_demand::Derived;
 pub(crate) use provider::{Located, STORE_URL, SnapshotTable, UTC, as_sql, sql_schema};
 pub(crate) use prune::Bounds;
 use pruned::PrunedView;
+use scan::Scanned as _;
 use storage::table::Table;
 
 /// Name of the only catalog.
@@ -68,7 +71,7 @@ impl SchemaProvider for RawSchema {
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        let provider = |table| Arc::new(SnapshotTable::new(table, Arc::clone(&self.0))) as Arc<dyn TableProvider>;
+        let provider = |table| SnapshotTable::new(table, Arc::clone(&self.0)).provider();
         Ok(Table::by_name(name).map(provider))
     }
 
@@ -107,7 +110,7 @@ impl SchemaProvider for PublicSchema {
         let statement = statement.ok_or_else(|| DataFusionError::Internal(format!("view {name} is empty")))?;
         let plan = self.planner.statement_to_plan(statement).await?;
         if view.is_pruned {
-            return Ok(Some(Arc::new(PrunedView::new(plan))));
+            return Ok(Some(PrunedView::new(plan).provider()));
         }
         Ok(Some(Arc::new(ViewTable::new(plan, None))))
     }

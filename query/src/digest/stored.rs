@@ -20,6 +20,7 @@ use crate::analysis::span::Span;
 use crate::analysis::thresholds::Bounds;
 use crate::error::Result;
 use crate::rows::{Bytes, Ints, Texts};
+use crate::tables::scan::Scanned as _;
 use crate::tables::{SnapshotTable, UTC};
 use crate::trace::{literal, plain};
 
@@ -75,7 +76,7 @@ impl Stored {
 
     /// All rows of a table; nothing is read yet.
     pub(crate) fn table(&self, table: &'static Table) -> Result<DataFrame> {
-        Ok(self.context.read_table(Arc::new(SnapshotTable::new(table, Arc::clone(&self.snapshot))))?)
+        Ok(self.context.read_table(SnapshotTable::new(table, Arc::clone(&self.snapshot)).provider())?)
     }
 
     /// Live segments of a table: an upper bound for look-ups of one trace.

@@ -35,6 +35,7 @@ use crate::digest::stored::Stored;
 use crate::error::{Error, Result};
 use crate::functions;
 use crate::tables::by_id;
+use crate::tables::scan::Scanned as _;
 use crate::tables::{CATALOG, Located, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC};
 
 /// Bytes of one trace, as columns in memory (V13).
@@ -234,7 +235,7 @@ impl Session {
     /// When the table cannot be planned: a bug.
     pub(crate) fn table(&self, table: &'static Table) -> Result<DataFrame> {
         let provider = SnapshotTable::new(table, Arc::clone(&self.snapshot));
-        Ok(self.context.read_table(Arc::new(provider))?)
+        Ok(self.context.read_table(provider.provider())?)
     }
 
     /// Rows of spans that were located by their links or messages; nothing is read yet.
@@ -243,7 +244,7 @@ impl Session {
     /// When the table cannot be planned: a bug.
     pub(crate) fn located(&self, located: Located) -> Result<DataFrame> {
         let provider = SnapshotTable::located(Arc::clone(&self.snapshot), located);
-        Ok(self.context.read_table(Arc::new(provider))?)
+        Ok(self.context.read_table(provider.provider())?)
     }
 
     /// A query of our own with `$from` and `$to`; never text of a caller's.

@@ -17,7 +17,7 @@ use arrow::array::{ArrayRef, BinaryArray, BooleanArray, Int64Array, RecordBatch,
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::catalog::{Session as Planner, TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::ScalarValue;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
@@ -26,6 +26,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use model::{SpanId, TraceId};
 
 use super::provider::moment_type;
+use super::scan::{Asked, Scanned};
 use crate::engine::session::Session;
 use crate::error::Error;
 use crate::journey;
@@ -370,7 +371,7 @@ impl TableFunctionImpl for ById {
         };
         let trace = trace.ok_or_else(wrong)?;
         let schema = self.kind.schema();
-        Ok(Arc::new(Answered { kind: self.kind, schema, trace, session: self.session.clone() }))
+        Ok(Answered { kind: self.kind, schema, trace, session: self.session.clone() }.provider())
     }
 }
 
@@ -384,27 +385,19 @@ struct Answered {
 }
 
 #[async_trait]
-impl TableProvider for Answered {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+impl Scanned for Answered {
+    const TYPE: TableType = TableType::Temporary;
+
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Temporary
-    }
-
-    async fn scan(
-        &self,
-        _: &dyn Planner,
-        projection: Option<&Vec<usize>>,
-        _: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(&self, asked: Asked<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let rows = self.kind.rows(&self.session, self.trace).await;
         let columns = rows.map_err(|error| DataFusionError::External(Box::new(error)))?;
         let columns = columns.iter().zip(self.schema.fields()).map(|(column, field)| cast(column, field.data_type()));
         let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
-        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&self.schema), projection.cloned())?)
+        Ok(MemorySourceConfig::try_new_exec(&[vec![batch]], Arc::clone(&self.schema), asked.projection.cloned())?)
     }
 }

@@ -23,7 +23,6 @@ use arrow::array::RecordBatch;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
@@ -36,7 +35,7 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::TableType;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use model::TraceId;
@@ -46,6 +45,7 @@ use storage::{SegmentMeta, SegmentRows, Snapshot, TableSnapshot};
 
 use super::prune::Bounds;
 use super::readers::IndexedReaders;
+use super::scan::{Asked, Scanned};
 use super::visible::{self, VisibleExec};
 
 /// Look-ups in the trace index for one scan: traces times segments. Each is a small read of about 10 us; more
@@ -153,31 +153,18 @@ impl SnapshotTable {
         })
     }
 
-    fn scan_both(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        parts: &[Part],
-        batches: &[&RecordBatch],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn scan_both(&self, asked: Asked<'_>, parts: &[Part], batches: &[&RecordBatch]) -> Result<Arc<dyn ExecutionPlan>> {
         match (parts.is_empty(), batches.is_empty()) {
-            (false, true) => self.scan_segments(state, projection, parts, limit),
-            (true, _) => self.scan_buffer(state, projection, batches),
-            (false, false) => UnionExec::try_new(vec![
-                self.scan_segments(state, projection, parts, limit)?,
-                self.scan_buffer(state, projection, batches)?,
-            ]),
+            (false, true) => self.scan_segments(asked, parts),
+            (true, _) => self.scan_buffer(asked, batches),
+            (false, false) => {
+                UnionExec::try_new(vec![self.scan_segments(asked, parts)?, self.scan_buffer(asked, batches)?])
+            }
         }
     }
 
-    fn scan_segments(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        parts: &[Part],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn scan_segments(&self, asked: Asked<'_>, parts: &[Part]) -> Result<Arc<dyn ExecutionPlan>> {
+        let state = asked.state;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.snapshot.store), cache);
         let readers: Arc<dyn ParquetFileReaderFactory> = if parts.iter().any(|part| part.rows.is_some()) {
@@ -200,8 +187,8 @@ impl SnapshotTable {
         }
         let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(STORE_URL)?, Arc::new(source))
             .with_file_groups(groups.into_iter().map(FileGroup::new).collect())
-            .with_projection_indices(projection.cloned())?
-            .with_limit(limit)
+            .with_projection_indices(asked.projection.cloned())?
+            .with_limit(asked.limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))
     }
@@ -235,20 +222,12 @@ impl SnapshotTable {
         }
     }
 
-    fn scan_buffer(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        batches: &[&RecordBatch],
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let schema = match projection {
-            Some(indices) => Arc::new(self.schema.project(indices)?),
-            None => Arc::clone(&self.schema),
-        };
-        let n_partitions = state.config_options().execution.target_partitions.min(batches.len()).max(1);
+    fn scan_buffer(&self, asked: Asked<'_>, batches: &[&RecordBatch]) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = asked.schema(&self.schema)?;
+        let n_partitions = asked.state.config_options().execution.target_partitions.min(batches.len()).max(1);
         let mut partitions: Vec<Vec<RecordBatch>> = vec![Vec::new(); n_partitions];
         for (index, batch) in batches.iter().enumerate() {
-            partitions[index % n_partitions].push(as_sql(batch, projection, &schema)?);
+            partitions[index % n_partitions].push(as_sql(batch, asked.projection, &schema)?);
         }
         Ok(MemorySourceConfig::try_new_exec(&partitions, schema, None)?)
     }
@@ -310,52 +289,33 @@ pub(crate) fn as_sql(batch: &RecordBatch, projection: Option<&Vec<usize>>, schem
 }
 
 #[async_trait]
-impl TableProvider for SnapshotTable {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+impl Scanned for SnapshotTable {
+    const TYPE: TableType = TableType::Base;
+
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::Base
-    }
-
-    /// Filters prune; the rows themselves are filtered above or, in segments, while they are decoded.
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan(&self, asked: Asked<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         let erasures = self.entry().map(|entry| &entry.erasures).filter(|erasures| !erasures.is_empty());
         if let Some(erasures) = erasures {
-            let n_shown = projection.map_or(self.schema.fields().len(), Vec::len);
-            let columns = visible::columns(erasures, self.table, projection);
+            let n_shown = asked.projection.map_or(self.schema.fields().len(), Vec::len);
+            let columns = visible::columns(erasures, self.table, asked.projection);
             // Rows are left out above: the scan cannot know when it has enough.
-            let rows = self.scan_all(state, Some(&columns), filters, None).await?;
+            let rows = self.scan_all(Asked { projection: Some(&columns), limit: None, ..asked }).await?;
             return Ok(Arc::new(VisibleExec::new(rows, erasures.clone(), n_shown)?));
         }
-        self.scan_all(state, projection, filters, limit).await
+        self.scan_all(asked).await
     }
 }
 
 impl SnapshotTable {
     /// Segments and buffer, with rows that are erased.
-    async fn scan_all(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        limit: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn scan_all(&self, asked: Asked<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         if let Some(Located { parts, buffer }) = &self.only {
-            return self.scan_both(state, projection, parts, &buffer.iter().collect::<Vec<_>>(), limit);
+            return self.scan_both(asked, parts, &buffer.iter().collect::<Vec<_>>());
         }
-        let bounds = Bounds::from_filters(self.table.time, filters);
+        let bounds = Bounds::from_filters(self.table.time, asked.filters);
         let parts = self.parts(&bounds).await;
         let batches: Vec<&RecordBatch> = self
             .entry()
@@ -364,6 +324,6 @@ impl SnapshotTable {
                 wanted.map(|rows| &rows.records).collect()
             })
             .unwrap_or_default();
-        self.scan_both(state, projection, &parts, &batches, limit)
+        self.scan_both(asked, &parts, &batches)
     }
 }

@@ -10,18 +10,16 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{Transformed, TreeNode as _};
 use datafusion::error::Result;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableType};
-use datafusion::physical_expr::projection::ProjectionExpr;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableType};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::prelude::ident;
 use model::{TimeRange, UnixNanos};
 use storage::table::SPANS;
 
 use super::prune::{Bounds, is_about};
+use super::scan::{Asked, Scanned, projected};
 use crate::digest::stored::moment;
 
 /// How far outside the asked range the spans of a trace are looked for.
@@ -61,39 +59,14 @@ impl PrunedView {
 }
 
 #[async_trait]
-impl TableProvider for PrunedView {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+impl Scanned for PrunedView {
+    const TYPE: TableType = TableType::View;
+
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = LogicalPlanBuilder::from(self.narrowed(filters)?);
-        let column = |index: &usize| ident(self.schema.field(*index).name());
-        let plan = match projection {
-            None => plan,
-            // A count of rows needs none of the columns.
-            Some(indices) if indices.is_empty() => plan.project([column(&0)])?,
-            Some(indices) => plan.project(indices.iter().map(column))?,
-        };
-        let plan = state.create_physical_plan(&plan.build()?).await?;
-        if projection.is_some_and(Vec::is_empty) {
-            let none: Vec<ProjectionExpr> = Vec::new();
-            return Ok(Arc::new(ProjectionExec::try_new(none, plan)?));
-        }
-        Ok(plan)
+    async fn scan(&self, asked: Asked<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        projected(LogicalPlanBuilder::from(self.narrowed(asked.filters)?), &self.schema, asked).await
     }
 }

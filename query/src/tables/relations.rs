@@ -14,11 +14,11 @@ use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
-use datafusion::catalog::{Session, TableProvider};
+use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use datafusion::prelude::ident;
@@ -27,6 +27,7 @@ use storage::table::{CALLS, FINDINGS, HOPS, JOURNEYS, SEGMENTS, Table};
 
 use super::provider::{as_sql, moment_type, sql_schema};
 use super::prune::Bounds;
+use super::scan::{Asked, Scanned, projected};
 use crate::digest::on_demand::Derived;
 use crate::digest::rollup::{Counts, MINUTE, Parts};
 use crate::trace::literal;
@@ -78,10 +79,10 @@ pub(super) fn edge_minutes_help(column: &str) -> &'static str {
 /// The relation with this name over the snapshot of `derived`; `None` when it is no derived one.
 pub(super) fn by_name(name: &str, derived: &Arc<Derived>) -> Option<Arc<dyn TableProvider>> {
     if name == EDGE_MINUTES {
-        return Some(Arc::new(EdgeMinutes { schema: edge_minutes_schema(), derived: Arc::clone(derived) }));
+        return Some(EdgeMinutes { schema: edge_minutes_schema(), derived: Arc::clone(derived) }.provider());
     }
     let (table, owner) = RELATIONS.iter().find(|(table, _)| table.name == name)?;
-    Some(Arc::new(Relation { table, owner, schema: sql_schema(table), derived: Arc::clone(derived) }))
+    Some(Relation { table, owner, schema: sql_schema(table), derived: Arc::clone(derived) }.provider())
 }
 
 fn internal(error: crate::Error) -> DataFusionError {
@@ -116,65 +117,33 @@ impl Relation {
         Ok(untouched.map(|untouched| newest.fold(untouched, Expr::or)))
     }
 
-    async fn at_rest(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        range: TimeRange,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    async fn at_rest(&self, asked: Asked<'_>, range: TimeRange) -> Result<Arc<dyn ExecutionPlan>> {
         let mut frame = self.derived.stored.table(self.table).map_err(internal)?;
-        for filter in filters {
+        for filter in asked.filters {
             frame = frame.filter(filter.clone())?;
         }
         if let Some(newest) = self.is_newest(range).await? {
             frame = frame.filter(newest)?;
         }
-        let columns = match projection {
-            Some(indices) => indices.iter().map(|index| ident(self.schema.field(*index).name())).collect(),
-            None => self.schema.fields().iter().map(|field| ident(field.name())).collect::<Vec<_>>(),
-        };
-        // A count of rows needs none of them.
-        let plan = if columns.is_empty() { frame.select(vec![ident("time")])? } else { frame.select(columns)? };
-        let plan = state.create_physical_plan(plan.logical_plan()).await?;
-        if projection.is_some_and(Vec::is_empty) {
-            let none: Vec<datafusion::physical_expr::projection::ProjectionExpr> = Vec::new();
-            return Ok(Arc::new(datafusion::physical_plan::projection::ProjectionExec::try_new(none, plan)?));
-        }
-        Ok(plan)
+        projected(LogicalPlanBuilder::from(frame.into_unoptimized_plan()), &self.schema, asked).await
     }
 }
 
 #[async_trait]
-impl TableProvider for Relation {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+impl Scanned for Relation {
+    const TYPE: TableType = TableType::View;
+
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
-    }
-
-    async fn scan(
-        &self,
-        state: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let range = Bounds::from_filters(self.table.time, filters).time;
-        let at_rest = self.at_rest(state, projection, filters, range).await?;
+    async fn scan(&self, asked: Asked<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        let range = Bounds::from_filters(self.table.time, asked.filters).time;
+        let at_rest = self.at_rest(asked, range).await?;
         let on_demand = self.derived.on_demand(range).await.map_err(internal)?;
         let Some(rows) = on_demand.rows(self.table) else { return Ok(at_rest) };
-        let schema = match projection {
-            Some(indices) => Arc::new(self.schema.project(indices)?),
-            None => Arc::clone(&self.schema),
-        };
-        let rows = as_sql(rows, projection, &schema)?;
+        let schema = asked.schema(&self.schema)?;
+        let rows = as_sql(rows, asked.projection, &schema)?;
         UnionExec::try_new(vec![at_rest, MemorySourceConfig::try_new_exec(&[vec![rows]], schema, None)?])
     }
 }
@@ -253,32 +222,20 @@ fn edge_minutes_rows(parts: &Parts, schema: &SchemaRef) -> Result<RecordBatch> {
 }
 
 #[async_trait]
-impl TableProvider for EdgeMinutes {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+impl Scanned for EdgeMinutes {
+    const TYPE: TableType = TableType::View;
+
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
     }
 
-    fn table_type(&self) -> TableType {
-        TableType::View
-    }
-
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
-    }
-
-    async fn scan(
-        &self,
-        _: &dyn Session,
-        projection: Option<&Vec<usize>>,
-        filters: &[Expr],
-        _: Option<usize>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let range = Bounds::from_filters("time", filters).time;
+    async fn scan(&self, asked: Asked<'_>) -> Result<Arc<dyn ExecutionPlan>> {
+        let range = Bounds::from_filters("time", asked.filters).time;
         let mut parts = self.derived.parts(range).await.map_err(internal)?;
         // On demand, minutes around the range are computed too.
         let inside = |minute: i64| range.contains(UnixNanos(minute.saturating_mul(MINUTE)));
         parts.0.retain(|key, _| inside(key.minute));
         let rows = edge_minutes_rows(&parts, &self.schema)?;
-        Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], Arc::clone(&self.schema), projection.cloned())?)
+        Ok(MemorySourceConfig::try_new_exec(&[vec![rows]], Arc::clone(&self.schema), asked.projection.cloned())?)
     }
 }
