@@ -348,7 +348,7 @@ impl Task {
         }
         let pending = left.iter().map(|taken| taken.arrival_min).min();
         if !fresh.is_empty()
-            && let Err(error) = self.look_at_fresh(desk, &fresh, pending).await
+            && let Err(error) = self.look_at_fresh(desk, &mut fresh, pending).await
         {
             taken.extend(fresh.into_iter().chain(left));
             return Err(error);
@@ -408,17 +408,27 @@ impl Task {
         }
     }
 
-    /// Looks at traces that nothing at rest is joined to, all in one analysis.
-    async fn look_at_fresh(&self, desk: &mut Desk, fresh: &[Taken], pending: Option<i64>) -> Result<()> {
+    /// Looks at traces that nothing at rest is joined to, all in one analysis. They have their spans again when that fails.
+    async fn look_at_fresh(&self, desk: &mut Desk, fresh: &mut [Taken], pending: Option<i64>) -> Result<()> {
         let owner = |taken: &Taken| Owner { revision: 1, arrival_max: taken.arrival_max, early: taken.early };
         let owners: BTreeMap<TraceId, Owner> = fresh.iter().map(|taken| (taken.trace, owner(taken))).collect();
-        let spans = fresh.iter().flat_map(|taken| taken.spans.iter().cloned()).collect();
+        let spans = fresh.iter_mut().flat_map(|taken| std::mem::take(&mut taken.spans)).collect();
         let config = self.engine.config();
         let analysis = analyze(spans, &config.options());
-        let breakers = open_breakers(&self.stored(&desk.tenant)?, extent(&analysis)).await?;
-        let told = Told { thresholds: &config.findings, breakers: &breakers };
-        let look = Look::new(&analysis, &owners, &told);
-        self.write(desk, &look, &HashMap::new(), pending).await
+        let written = async {
+            let breakers = open_breakers(&self.stored(&desk.tenant)?, extent(&analysis)).await?;
+            let told = Told { thresholds: &config.findings, breakers: &breakers };
+            let look = Look::new(&analysis, &owners, &told);
+            self.write(desk, &look, &HashMap::new(), pending).await
+        };
+        let written = written.await;
+        if written.is_err() {
+            for taken in fresh {
+                let known = &analysis.graph.spans[analysis.graph.trace(taken.trace)];
+                taken.spans = known.iter().map(|known| known.span.clone()).collect();
+            }
+        }
+        written
     }
 
     /// Looks at a trace together with what is at rest around it, and corrects that.
