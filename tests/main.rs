@@ -13,6 +13,8 @@
 //! | `storage_command.rs` | `hodoscope storage` shows, checks, copies and mends what is stored            |
 //! | `alerts.rs`       | alerts fire, are told and resolve, whatever is killed or dead                    |
 //! | `alert_findings.rs` | rules over findings fire for real telemetry that holds the problem             |
+//! | `starter_rules.rs` | rules are proposed from what was seen, and accepted by one request               |
+//! | `bad_rules.rs`    | rules that cannot work say so and disturb no other                              |
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
 //! | `sql.rs`          | SQL reads and nothing else; work stops with its reader; long answers come in pieces    |
@@ -39,6 +41,7 @@ mod alert_findings;
 mod alerts;
 mod architecture;
 mod bad_input;
+mod bad_rules;
 mod bad_start;
 mod browser;
 mod bucket;
@@ -56,5 +59,6 @@ mod over_many;
 mod sdks;
 mod search;
 mod sql;
+mod starter_rules;
 mod storage_command;
 mod visible;

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs what the tests talk to the collector with: OpenTelemetry SDKs for Python and Node, readers of Delta
-# tables (DuckDB, delta-rs, Polars), an S3 server, a driver for Chromium, and Chromium itself on Debian when root.
-# Everything goes to
+# tables (DuckDB, delta-rs, Polars), an S3 server, a driver for Chromium; and, on Debian when root, the system's
+# packages chromium, strace (faults of system calls) and prometheus-alertmanager (delivery of alerts).
+# Everything else goes to
 # ${HODOSCOPE_CACHE:-$HOME/.cache/hodoscope}/tests; nothing is written into the clone. Safe to run again: what
 # stands is left alone. A part that cannot be installed is named on stderr and the exit code is 1; the tests of
 # that part then say that they were skipped (or fail, with HODOSCOPE_REQUIRE_ALL=1).

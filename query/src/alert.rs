@@ -13,6 +13,9 @@
 //! | `silence.rs`   | alerts that nobody is told about for a while                                 |
 //! | `own.rs`       | the collector's own health, and built-in rules                               |
 //! | `desk.rs`      | rules in force, their alerts, silences, targets: what all others share       |
+//! | `files.rs`     | the rule files that the settings name                                        |
+//! | `force.rs`     | rules come into force, and keep or lose their alerts                         |
+//! | `schedule.rs`  | when which group is due, and what a jump of the clock means: pure            |
 //! | `evaluate.rs`  | the task: every rule at its moments                                          |
 //! | `points.rs`    | samples that rules make, and the series `ALERTS`: pure                        |
 //! | `record.rs`    | transitions and recorded samples made durable                                |
@@ -28,6 +31,8 @@ mod condition;
 mod desk;
 mod duration;
 mod evaluate;
+mod files;
+mod force;
 mod instances;
 mod notify;
 mod own;
@@ -36,6 +41,7 @@ mod proposed;
 mod record;
 mod rehearse;
 mod rule;
+mod schedule;
 mod silence;
 mod state;
 mod template;

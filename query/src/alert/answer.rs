@@ -136,6 +136,18 @@ impl Alerting {
         Ok(answer)
     }
 
+    /// Keeps a rule that is proposed now, under its own id.
+    ///
+    /// # Errors
+    /// When it is not proposed, or cannot be kept.
+    pub(crate) async fn accept(&self, id: &str) -> Result<AlertRuleKept> {
+        let proposed = self.proposed().await?.rules.into_iter().find(|rule| rule.id == id);
+        let proposed = proposed.ok_or_else(|| {
+            Error::NotFound(format!("no rule {id:?} is proposed; GET /api/alert-rules/proposed lists them"))
+        })?;
+        self.keep_rule(id, proposed.rule).await
+    }
+
     pub(crate) fn alerts(&self) -> AlertsAnswer {
         let mut alerts = Vec::new();
         for loaded in self.groups().iter() {

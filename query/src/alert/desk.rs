@@ -1,7 +1,6 @@
 //! Where rules, their alerts, silences and targets meet: shared by the evaluation, the notifications and the API.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,11 +13,10 @@ use tokio::sync::{Notify, Semaphore, mpsc};
 use super::condition::Labels;
 use super::instances::{Alert, Alerts};
 use super::notify::{self, Failure, Guard, Kind as TargetKind, Notice, Target, parse_url};
-use super::own::{self, BUILT_IN, Health};
-use super::rule::{Group, Kind, Rule, read_file, read_single};
+use super::own::Health;
+use super::rule::{Group, Rule};
 use super::silence::{Kept, Silence};
-use super::transition::{Phase, Reason, Restored, RuleKey, Transition};
-use super::yaml::Wrong;
+use super::transition::{RuleKey, Transition};
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -28,14 +26,10 @@ use crate::http::StatusSource;
 pub(crate) const API: &str = "api";
 /// Evaluations whose changes are on their way to the table: others wait when storage is slow.
 const TRANSITIONS_MAX: usize = 1_024;
-/// Rules in force.
-const RULES_MAX: usize = 20_000;
 /// How long an Alertmanager hears of what is over.
 const RESOLVED_NANOS: i64 = 900 * UnixNanos::SECOND;
 /// Alerts that are over and still told.
 const RESOLVED_MAX: usize = 10_000;
-/// Largest rule file, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The settings in their types.
 #[derive(Clone, Debug)]
@@ -109,12 +103,14 @@ pub(crate) struct Seat {
     pub(crate) last_error: Option<String>,
     pub(crate) last_evaluation: Option<UnixNanos>,
     pub(crate) seconds: f64,
+    /// Its newest answer did not come in time.
+    pub(crate) ran_out: bool,
     /// The health at the evaluation before, for built-in rules.
     pub(crate) health: Option<Health>,
 }
 
 impl Ruled {
-    fn new(file: &str, group: &Group, rule: &Rule, alerts: Alerts) -> Self {
+    pub(super) fn new(file: &str, group: &Group, rule: &Rule, alerts: Alerts) -> Self {
         Self {
             key: RuleKey { file: file.to_owned(), group: group.name.clone(), name: rule.name.clone() },
             rule: rule.clone(),
@@ -130,7 +126,7 @@ impl Ruled {
     }
 
     /// Labels of a rule that are no templates tell rules of one name apart.
-    fn may_own(&self, alert: &Alert) -> bool {
+    pub(super) fn may_own(&self, alert: &Alert) -> bool {
         let plain = self.rule.labels.iter().filter(|(_, text)| !text.raw.is_empty() && !text.raw.contains("{{"));
         plain.into_iter().all(|(name, text)| alert.labels.get(name) == Some(&text.raw))
     }
@@ -167,23 +163,24 @@ pub(crate) struct Desk {
     pub(crate) changed: Notify,
     status: StatusSource,
     client: reqwest::Client,
-    groups: ArcSwap<Vec<Arc<Loaded>>>,
-    broken: ArcSwap<BTreeMap<String, String>>,
+    pub(super) groups: ArcSwap<Vec<Arc<Loaded>>>,
+    pub(super) broken: ArcSwap<BTreeMap<String, String>>,
     silences: ArcSwap<Vec<Silence>>,
     resolved: Mutex<VecDeque<Notice>>,
     /// Alerts of the process before whose rules have not been seen yet.
-    orphans: Mutex<BTreeMap<RuleKey, Vec<Alert>>>,
+    pub(super) orphans: Mutex<BTreeMap<RuleKey, Vec<Alert>>>,
     /// Texts of the rule files and of the API's rules as they were read last.
-    sources: tokio::sync::Mutex<Sources>,
+    pub(super) sources: tokio::sync::Mutex<Sources>,
 }
 
+/// What rules were made from, by file or name.
 #[derive(Debug, Default)]
-struct Sources {
-    files: BTreeMap<String, String>,
-    kept: BTreeMap<String, String>,
-    unreadable: BTreeMap<String, String>,
-    is_loaded: bool,
-    groups_of_file: BTreeMap<String, Vec<Group>>,
+pub(super) struct Sources {
+    pub(super) files: BTreeMap<String, String>,
+    pub(super) kept: BTreeMap<String, String>,
+    pub(super) unreadable: BTreeMap<String, String>,
+    pub(super) is_loaded: bool,
+    pub(super) groups_of_file: BTreeMap<String, Vec<Group>>,
 }
 
 impl std::fmt::Debug for Desk {
@@ -208,13 +205,9 @@ impl Desk {
         let Parts { engine, reader, writer, documents, status } = parts;
         let (transitions, queue) = mpsc::channel(TRANSITIONS_MAX);
         let (settings, targets) = settings(engine.config()).map_err(Error::invalid)?;
-        let client = reqwest::Client::builder()
-            .dns_resolver(Arc::new(settings.guard.clone()))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(Duration::from_secs(5))
-            .build()
-            .map_err(|error| Error::Internal(format!("cannot make a client for notifications: {error}")))?;
+        let client = settings.guard.client();
+        let client =
+            client.map_err(|error| Error::Internal(format!("cannot make a client for notifications: {error}")))?;
         let places = engine.config().alert_concurrent_max;
         Ok(Self {
             quick: Semaphore::new(places),
@@ -310,162 +303,7 @@ impl Desk {
         Ok(())
     }
 
-    // ---- rules
-
-    /// Takes what the process before left behind.
-    pub(crate) async fn adopt(&self, restored: &Restored, downtime_nanos: i64) {
-        // After a panic there may be rules already: they begin anew from what is stored.
-        *self.sources.lock().await = Sources::default();
-        self.groups.store(Arc::default());
-        let mut orphans = self.orphans.lock().unwrap_or_else(PoisonError::into_inner);
-        orphans.clear();
-        for (key, alerts) in &restored.standing {
-            let shifted = alerts.iter().map(|alert| {
-                let standing = alert.standing.shifted(downtime_nanos);
-                Alert { standing, ..alert.clone() }
-            });
-            orphans.insert(key.clone(), shifted.collect());
-        }
-    }
-
-    /// Reads files and kept rules again and puts them into force, when something changed. `downtime_nanos` is for how long
-    /// nothing was evaluated; rules count it as missed.
-    ///
-    /// A file that cannot be used keeps the rules that it had; the reason is told.
-    ///
-    /// # Errors
-    /// When kept rules cannot be read; everything stays as it is.
-    pub(crate) async fn reload(&self, downtime_nanos: i64) -> Result<bool> {
-        let mut sources = self.sources.lock().await;
-        let (files, mut broken) = read_files(&self.settings.rule_files);
-        let kept = self.documents.list(&self.tenant, Shelf::Rules).await.map_err(kept_wrongly)?;
-        let kept: BTreeMap<String, String> =
-            kept.into_iter().map(|(name, text)| (name, String::from_utf8_lossy(&text).into_owned())).collect();
-        if sources.is_loaded && files == sources.files && kept == sources.kept && broken == sources.unreadable {
-            return Ok(false);
-        }
-        let unreadable = broken.clone();
-        let mut loaded = vec![(BUILT_IN.to_owned(), None, own::group())];
-        for (name, text) in &files {
-            match self.checked(read_file(text)).await {
-                Ok(groups) => drop(sources.groups_of_file.insert(name.clone(), groups)),
-                Err(wrong) => {
-                    tracing::error!(file = name, %wrong, "a rule file cannot be used; its rules before stay in force");
-                    broken.insert(name.clone(), wrong.to_string());
-                }
-            }
-        }
-        // A file that cannot be read keeps its rules as well; one that is not named or not there any more does not.
-        sources.groups_of_file.retain(|name, _| files.contains_key(name) || broken.contains_key(name));
-        for (name, groups) in &sources.groups_of_file {
-            loaded.extend(groups.iter().map(|group| (name.clone(), None, group.clone())));
-        }
-        for (name, text) in &kept {
-            match read_single(text, name) {
-                Ok(group) => loaded.push((API.to_owned(), Some(text.clone()), group)),
-                Err(wrong) => drop(broken.insert(format!("{API}/{name}"), wrong.to_string())),
-            }
-        }
-        let n_rules: usize = loaded.iter().map(|(_, _, group)| group.rules.len()).sum();
-        if n_rules > RULES_MAX {
-            return Err(Error::TooLarge(format!("{n_rules} rules; at most {RULES_MAX} are evaluated")));
-        }
-        self.put_into_force(loaded, downtime_nanos, broken.is_empty()).await;
-        self.broken.store(Arc::new(broken));
-        (sources.files, sources.kept, sources.unreadable, sources.is_loaded) = (files, kept, unreadable, true);
-        Ok(true)
-    }
-
-    /// Groups whose conditions can be planned.
-    async fn checked(&self, groups: std::result::Result<Vec<Group>, Wrong>) -> std::result::Result<Vec<Group>, Wrong> {
-        let groups = groups?;
-        match super::rehearse::check_groups(&self.engine, &self.tenant, &groups).await.into_iter().next() {
-            Some(wrong) => Err(wrong),
-            None => Ok(groups),
-        }
-    }
-
-    async fn put_into_force(&self, loaded: Vec<(String, Option<String>, Group)>, downtime_nanos: i64, is_whole: bool) {
-        let before = self.groups();
-        let mut old: Vec<Arc<Ruled>> = before.iter().flat_map(|group| group.rules.iter().cloned()).collect();
-        let mut groups = Vec::with_capacity(loaded.len());
-        for (file, text, group) in loaded {
-            let interval_nanos = group.interval_nanos.unwrap_or(self.settings.interval_nanos);
-            let mut rules = Vec::with_capacity(group.rules.len());
-            for rule in &group.rules {
-                let is_it = |known: &&Arc<Ruled>| {
-                    known.key.file == file
-                        && known.key.group == group.name
-                        && known.rule == *rule
-                        && known.limit == group.limit
-                };
-                let same = old.iter().find(is_it).cloned();
-                let ruled = match same {
-                    Some(known) => known,
-                    None => {
-                        let ruled = Ruled::new(&file, &group, rule, Alerts::new());
-                        self.hand_over(&ruled, &old);
-                        ruled
-                            .missed
-                            .store(u64::try_from(downtime_nanos / interval_nanos).unwrap_or(0), Ordering::Relaxed);
-                        Arc::new(ruled)
-                    }
-                };
-                old.retain(|known| !Arc::ptr_eq(known, &ruled));
-                rules.push(ruled);
-            }
-            let offset_nanos = group.offset_nanos.unwrap_or(self.settings.offset_nanos);
-            groups.push(Arc::new(Loaded { file, text, group, interval_nanos, offset_nanos, rules }));
-        }
-        self.groups.store(Arc::new(groups));
-        // What no rule looks after any more is over.
-        let mut gone: Vec<(RuleKey, Alert)> = Vec::new();
-        for ruled in old {
-            let alerts = std::mem::take(&mut ruled.seat().alerts);
-            gone.extend(alerts.into_values().map(|alert| (ruled.key.clone(), alert)));
-        }
-        if is_whole {
-            let orphans = std::mem::take(&mut *self.orphans.lock().unwrap_or_else(PoisonError::into_inner));
-            gone.extend(
-                orphans.into_iter().flat_map(|(key, alerts)| alerts.into_iter().map(move |alert| (key.clone(), alert))),
-            );
-        }
-        let now = self.now();
-        let over = gone.into_iter().map(|(rule, alert)| Transition {
-            seq: 0,
-            time: now,
-            rule,
-            before: Phase::of(&alert),
-            state: Phase::Inactive,
-            reason: Reason::Removed,
-            told: alert.is_told && alert.standing.is_firing(),
-            alert,
-        });
-        self.tell(over.collect()).await;
-    }
-
-    /// Gives a rule the alerts that a rule of its name had: of this process, or of the one before.
-    fn hand_over(&self, ruled: &Ruled, old: &[Arc<Ruled>]) {
-        if !matches!(ruled.rule.kind, Kind::Alerting(_)) {
-            return;
-        }
-        let mut taken = Alerts::new();
-        let mut take = |alerts: &mut Vec<Alert>| {
-            for alert in std::mem::take(alerts) {
-                if ruled.may_own(&alert) { drop(taken.insert(alert.labels.clone(), alert)) } else { alerts.push(alert) }
-            }
-        };
-        for known in old.iter().filter(|known| known.key == ruled.key) {
-            let mut seat = known.seat();
-            let mut alerts: Vec<Alert> = std::mem::take(&mut seat.alerts).into_values().collect();
-            take(&mut alerts);
-            seat.alerts = alerts.into_iter().map(|alert| (alert.labels.clone(), alert)).collect();
-        }
-        if let Some(alerts) = self.orphans.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&ruled.key) {
-            take(alerts);
-        }
-        ruled.seat().alerts = taken;
-    }
+    // ---- transitions
 
     /// Hands transitions to the recorder, which tells the targets.
     pub(crate) async fn tell(&self, transitions: Vec<Transition>) {
@@ -563,85 +401,4 @@ impl Desk {
 #[expect(clippy::needless_pass_by_value, reason = "it is handed to map_err")]
 pub(crate) fn kept_wrongly(error: storage::Error) -> Error {
     Error::Unavailable(format!("storage does not answer: {error}"))
-}
-
-/// The texts of all files that the settings name; `*` in the last part of a path stands for any letters.
-fn read_files(patterns: &[String]) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
-    let (mut files, mut broken) = (BTreeMap::new(), BTreeMap::new());
-    for pattern in patterns {
-        let names = match pattern.contains('*') {
-            true => matching(pattern),
-            false => Ok(vec![pattern.clone()]),
-        };
-        let names = match names {
-            Ok(names) => names,
-            Err(error) => {
-                broken.insert(pattern.clone(), error);
-                continue;
-            }
-        };
-        for name in names {
-            let size = std::fs::metadata(&name).map(|found| found.len());
-            let text = match size {
-                Ok(size) if size > FILE_BYTES_MAX => {
-                    Err(format!("it has {size} bytes, at most {FILE_BYTES_MAX} are read"))
-                }
-                Ok(_) => std::fs::read_to_string(&name).map_err(|error| format!("it cannot be read: {error}")),
-                Err(error) => Err(format!("it cannot be read: {error}")),
-            };
-            match text {
-                Ok(text) => drop(files.insert(name, text)),
-                Err(error) => drop(broken.insert(name, error)),
-            }
-        }
-    }
-    (files, broken)
-}
-
-/// Files whose names fit a pattern.
-fn matching(pattern: &str) -> std::result::Result<Vec<String>, String> {
-    let path = Path::new(pattern);
-    let (folder, last) =
-        (path.parent().unwrap_or_else(|| Path::new(".")), path.file_name().and_then(|name| name.to_str()));
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-    let parts: Vec<&str> = last.unwrap_or_default().split('*').collect();
-    let fits = |name: &str| {
-        let Some(mut rest) = name.strip_prefix(parts[0]) else { return false };
-        let (middle, end) = parts[1..].split_at(parts.len() - 2);
-        for part in middle {
-            match rest.split_once(part) {
-                Some((_, after)) => rest = after,
-                None => return false,
-            }
-        }
-        rest.ends_with(end[0])
-    };
-    let entries = std::fs::read_dir(folder).map_err(|error| format!("{} cannot be read: {error}", folder.display()))?;
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let mut found: Vec<String> = names
-        .filter(|name| !name.starts_with('.') && fits(name))
-        .map(|name| folder.join(name).display().to_string())
-        .collect();
-    found.sort();
-    Ok(found)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_find_files() {
-        let folder = tempfile::tempdir().expect("a folder");
-        for name in ["a.yml", "b.yml", "ab.yaml", ".c.yml"] {
-            std::fs::write(folder.path().join(name), name).expect("written");
-        }
-        let pattern = |last: &str| folder.path().join(last).display().to_string();
-        let found = |last: &str| read_files(&[pattern(last)]).0.into_values().collect::<Vec<_>>();
-        assert_eq!(found("*.yml"), ["a.yml", "b.yml"]);
-        assert_eq!(found("a*.y*l"), ["a.yml", "ab.yaml"]);
-        assert_eq!(found("a.yml"), ["a.yml"]);
-        let (files, broken) = read_files(&[pattern("absent.yml"), pattern("absent/*.yml")]);
-        assert_eq!((files.len(), broken.len()), (0, 2));
-    }
 }

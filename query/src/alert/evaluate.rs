@@ -6,7 +6,8 @@
 //!
 //! A group's moments are multiples of its interval plus a part that its name decides: the same after every restart, and groups
 //! are spread out. Rules of a group see the same moment, less the offset for rows that come late, and do not wait for each other:
-//! one that takes longer than a second gives its place to others. A rule whose evaluation has not ended at its next moment misses
+//! one that takes longer than a second gives its place to others, and one that had no answer in time before is ended then when too many
+//! slow ones run. A rule whose evaluation has not ended at its next moment misses
 //! that one, counted. When the clock jumps, waiting alerts neither fire by that nor start anew: what was waited is kept.
 
 use std::sync::Arc;
@@ -20,13 +21,14 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::condition::{self, Sample};
-use super::desk::{Desk, Loaded, Ruled, kept_wrongly};
+use super::desk::{Desk, Ruled, kept_wrongly};
 use super::instances::{Alert, evaluate, labels_of};
 use super::points::Point;
 use super::record;
 use super::rule::{Condition, Kind};
+use super::schedule::{Due, Look, Schedule};
 use super::state::Move;
-use super::transition::{Phase, Reason, Restored, Transition, hash, restore};
+use super::transition::{Phase, Reason, Restored, Transition, restore};
 use super::{instances, notify};
 use crate::error::{Error, Result};
 
@@ -38,10 +40,11 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(1);
 const RELOAD: Duration = Duration::from_secs(3);
 /// How often it is written down that rules are evaluated.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// A clock that differs so much from the steady one has jumped.
-const JUMP_NANOS: i64 = 5 * UnixNanos::SECOND;
 /// A rule that takes longer makes room for others.
 const QUICK: Duration = Duration::from_secs(1);
+/// Said of a rule that is not given another 30 seconds while other slow ones run.
+const SLOW_AGAIN: &str = "the rule takes longer than a second while other slow rules run, and had no answer in time before; \
+                          narrow its range or its groups";
 /// An alert that goes on is written again so often, so that retention does not take its row.
 const AGAIN_NANOS: i64 = UnixNanos::DAY;
 /// Transitions told to targets after a restart.
@@ -66,11 +69,12 @@ pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
             return;
         }
     }
-    let mut schedule = Schedule::new(&desk);
+    let mut schedule = Schedule::new(desk.groups(), desk.now(), Instant::now());
     let mut evaluations: JoinSet<()> = JoinSet::new();
     let (mut reloaded, mut beaten): (Option<Instant>, Option<Instant>) = (Some(Instant::now()), None);
     loop {
-        schedule.look(&desk, &mut evaluations);
+        let look = schedule.look(desk.groups(), desk.now(), Instant::now());
+        begin_due(&desk, look, &mut evaluations);
         while evaluations.try_join_next().is_some() {}
         if tasks.try_join_next().is_some() {
             // A bug in a notification or in the recorder: the log says which.
@@ -90,7 +94,7 @@ pub(crate) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
             biased;
             () = stop.cancelled() => break,
             () = desk.changed.notified() => reloaded = None,
-            () = tokio::time::sleep(schedule.pause(desk.now())) => {}
+            () = tokio::time::sleep(schedule.pause(desk.now(), TICK)) => {}
         }
     }
     evaluations.shutdown().await;
@@ -183,105 +187,39 @@ async fn pause(stop: &CancellationToken, pause: Duration) -> bool {
     }
 }
 
-/// The newest moment of a group up to `now`.
-fn slot(now: UnixNanos, interval_nanos: i64, phase_nanos: i64) -> UnixNanos {
-    UnixNanos((now.0 - phase_nanos).div_euclid(interval_nanos).saturating_mul(interval_nanos) + phase_nanos)
+/// Begins the evaluations that are due.
+fn begin_due(desk: &Arc<Desk>, look: Look, evaluations: &mut JoinSet<()>) {
+    if let Some(jump_nanos) = look.jump_nanos {
+        jumped(desk, jump_nanos);
+    }
+    for Due { loaded, at, n_missed } in look.due {
+        for ruled in &loaded.rules {
+            let was_running = ruled.is_running.swap(true, Ordering::AcqRel);
+            let n_missed = n_missed + u64::from(was_running);
+            if n_missed > 0 {
+                ruled.missed.fetch_add(n_missed, Ordering::Relaxed);
+                desk.figures.missed.fetch_add(n_missed, Ordering::Relaxed);
+            }
+            if !was_running {
+                let (desk, ruled, offset) = (Arc::clone(desk), Arc::clone(ruled), loaded.offset_nanos);
+                evaluations.spawn(async move {
+                    let running = Running(&ruled);
+                    one(&desk, &ruled, at, offset).await;
+                    drop(running);
+                });
+            }
+        }
+    }
 }
 
-/// When which group is due.
-struct Schedule {
-    /// The groups in force that `groups` was made from.
-    of: Arc<Vec<Arc<Loaded>>>,
-    groups: Vec<(Arc<Loaded>, UnixNanos)>,
-    last: (UnixNanos, Instant),
-}
-
-impl Schedule {
-    fn new(desk: &Desk) -> Self {
-        let mut schedule = Self { of: Arc::default(), groups: Vec::new(), last: (desk.now(), Instant::now()) };
-        schedule.take_over(desk);
-        schedule
-    }
-
-    fn phase(loaded: &Loaded) -> i64 {
-        let name = format!("{};{}", loaded.file, loaded.group.name);
-        i64::try_from(hash(&name) % loaded.interval_nanos.unsigned_abs().max(1)).unwrap_or(0)
-    }
-
-    /// Groups in force now; those that were there keep their next moment.
-    fn take_over(&mut self, desk: &Desk) {
-        let now = desk.now();
-        let next = |loaded: &Arc<Loaded>| {
-            let is_same = |(known, _): &&(Arc<Loaded>, UnixNanos)| {
-                (&known.file, &known.group.name, known.interval_nanos)
-                    == (&loaded.file, &loaded.group.name, loaded.interval_nanos)
-            };
-            let known = self.groups.iter().find(is_same).map(|(_, next)| *next);
-            known.unwrap_or_else(|| slot(now, loaded.interval_nanos, Self::phase(loaded)) + loaded.interval_nanos)
-        };
-        let of = desk.groups();
-        self.groups = of.iter().map(|loaded| (Arc::clone(loaded), next(loaded))).collect();
-        self.of = of;
-    }
-
-    fn pause(&self, now: UnixNanos) -> Duration {
-        let next = self.groups.iter().map(|(_, next)| next.0).min().unwrap_or(i64::MAX);
-        let nanos = u64::try_from(next.saturating_sub(now.0)).unwrap_or(0);
-        Duration::from_nanos(nanos).min(TICK)
-    }
-
-    /// Begins the evaluations that are due.
-    fn look(&mut self, desk: &Arc<Desk>, evaluations: &mut JoinSet<()>) {
-        let (now, steady) = (desk.now(), Instant::now());
-        let passed = i64::try_from((steady - self.last.1).as_nanos()).unwrap_or(i64::MAX);
-        let jump = (now - self.last.0) - passed;
-        self.last = (now, steady);
-        if !Arc::ptr_eq(&self.of, &desk.groups()) {
-            self.take_over(desk);
-        }
-        if jump.abs() > JUMP_NANOS {
-            self.jumped(desk, now, jump);
-        }
-        for (loaded, next) in &mut self.groups {
-            if now < *next {
-                continue;
-            }
-            let due = slot(now, loaded.interval_nanos, Self::phase(loaded));
-            let n_missed = u64::try_from((due - *next) / loaded.interval_nanos).unwrap_or(0);
-            *next = due + loaded.interval_nanos;
-            for ruled in &loaded.rules {
-                let was_running = ruled.is_running.swap(true, Ordering::AcqRel);
-                let n_missed = n_missed + u64::from(was_running);
-                if n_missed > 0 {
-                    ruled.missed.fetch_add(n_missed, Ordering::Relaxed);
-                    desk.figures.missed.fetch_add(n_missed, Ordering::Relaxed);
-                }
-                if !was_running {
-                    let (desk, ruled, offset) = (Arc::clone(desk), Arc::clone(ruled), loaded.offset_nanos);
-                    evaluations.spawn(async move {
-                        let running = Running(&ruled);
-                        one(&desk, &ruled, due, offset).await;
-                        drop(running);
-                    });
-                }
-            }
-        }
-    }
-
-    /// Nobody has lived through the time that was skipped, or repeated.
-    fn jumped(&mut self, desk: &Desk, now: UnixNanos, jump_nanos: i64) {
-        tracing::warn!(
-            jump_s = jump_nanos / UnixNanos::SECOND,
-            "the clock jumped: alerts wait as long as they would have"
-        );
-        desk.figures.clock_jumps.fetch_add(1, Ordering::Relaxed);
-        for ruled in desk.groups().iter().flat_map(|group| &group.rules) {
-            for alert in ruled.seat().alerts.values_mut() {
-                alert.standing = alert.standing.shifted(jump_nanos);
-            }
-        }
-        for (loaded, next) in &mut self.groups {
-            *next = slot(now, loaded.interval_nanos, Self::phase(loaded)) + loaded.interval_nanos;
+/// Nobody has lived through the time that was skipped, or repeated: alerts wait as long as they would have.
+fn jumped(desk: &Desk, jump_nanos: i64) {
+    tracing::warn!(jump_s = jump_nanos / UnixNanos::SECOND, "the clock jumped: alerts wait as long as they would have");
+    desk.figures.clock_jumps.fetch_add(1, Ordering::Relaxed);
+    for ruled in desk.groups().iter().flat_map(|group| &group.rules) {
+        for alert in ruled.seat().alerts.values_mut() {
+            alert.standing = alert.standing.shifted(jump_nanos);
+            alert.written_at = alert.written_at + jump_nanos;
         }
     }
 }
@@ -302,7 +240,20 @@ async fn one(desk: &Arc<Desk>, ruled: &Arc<Ruled>, at: UnixNanos, offset_nanos: 
         Condition::Own(own) => {
             let health = desk.health();
             let before = ruled.seat().health.replace(health.clone());
-            Ok(own.ask(&health, before.as_ref()))
+            let samples = own.ask(&health, before.as_ref());
+            if let Some(series) = own.series() {
+                let point = |sample: &Sample| Point {
+                    name: series.to_owned(),
+                    at,
+                    labels: sample.labels.clone(),
+                    value: Some(sample.value),
+                };
+                let points: Vec<Point> = samples.iter().map(point).collect();
+                if let Err(error) = record::samples(desk, &points).await {
+                    tracing::warn!(%error, series, "what was counted could not be stored as a metric");
+                }
+            }
+            Ok(samples)
         }
         _ => ask(desk, ruled, at - offset_nanos).await,
     };
@@ -345,16 +296,21 @@ async fn ask(desk: &Desk, ruled: &Ruled, at: UnixNanos) -> Result<Vec<Sample>> {
         async move { condition::ask(&session, &condition, at, limit).await }
     };
     let mut asked = std::pin::pin!(desk.engine.run_aside(&desk.tenant, work));
-    if let Ok(answer) = tokio::time::timeout(QUICK, &mut asked).await {
-        return answer;
-    }
-    drop(quick);
-    let Ok(_slow) = desk.slow.try_acquire() else {
-        return Err(Error::TooLarge(
-            "the rule takes longer than a second while other slow rules run; narrow its range or its groups".to_owned(),
-        ));
+    let answer = match tokio::time::timeout(QUICK, &mut asked).await {
+        Ok(answer) => answer,
+        Err(_) => match desk.slow.try_acquire() {
+            Ok(_slow) => {
+                drop(quick);
+                asked.await
+            }
+            // One that had no answer in time before is not worth a place that others wait for. One that is merely slow today,
+            // because the machine is busy, goes on.
+            Err(_) if ruled.seat().ran_out => return Err(Error::TooLarge(SLOW_AGAIN.to_owned())),
+            Err(_) => asked.await,
+        },
     };
-    asked.await
+    ruled.seat().ran_out = matches!(answer, Err(Error::Timeout { .. }));
+    answer
 }
 
 async fn keep(desk: &Desk, ruled: &Ruled, at: UnixNanos, samples: &[Sample]) -> Result<()> {
@@ -419,18 +375,4 @@ fn take(
     }
     seat.alerts = alerts;
     Ok((transitions, complaint))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The same moments after every restart.
-    #[test]
-    fn slots_are_multiples() {
-        let second = UnixNanos::SECOND;
-        for (now, at) in [(100, 95), (109, 95), (110, 110), (111, 110)] {
-            assert_eq!(slot(UnixNanos(now * second), 15 * second, 5 * second), UnixNanos(at * second), "{now}");
-        }
-    }
 }

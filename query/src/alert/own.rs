@@ -23,6 +23,9 @@ use super::template::Template;
 /// Name of the group of built-in rules, and of the file they seem to stand in.
 pub(crate) const BUILT_IN: &str = "built-in";
 
+/// Items that ingest rejected since the look before, by signal and reason.
+pub(crate) const REJECTED_ITEMS: &str = "hodoscope:rejected_items";
+
 const DISK_FREE_BYTES_MIN: u64 = 1 << 30;
 const DIGEST_BEHIND_SECONDS_MAX: f64 = 120.0;
 const UNDELIVERED_SECONDS_MAX: f64 = 120.0;
@@ -88,7 +91,7 @@ const ROWS: &[Row] = &[
         for_nanos: 0,
         keep_nanos: 10 * MINUTE,
         severity: "warning",
-        summary: "{{ $value }} items of {{ $labels.signal }} were rejected within a minute: {{ $labels.reason }}",
+        summary: "{{ $value }} items of {{ $labels.signal }} were rejected lately: {{ $labels.reason }}",
     },
     Row {
         own: Own::DigestBehind,
@@ -106,7 +109,7 @@ const ROWS: &[Row] = &[
         for_nanos: 0,
         keep_nanos: 10 * MINUTE,
         severity: "warning",
-        summary: "{{ $value }} batches of settled journeys could not be written within a minute; the log says why",
+        summary: "{{ $value }} batches of settled journeys could not be written lately; the log says why",
     },
     Row {
         own: Own::RulesMissed,
@@ -115,7 +118,7 @@ const ROWS: &[Row] = &[
         for_nanos: 0,
         keep_nanos: 10 * MINUTE,
         severity: "warning",
-        summary: "{{ $value }} evaluations of rules were left out within a minute: they take longer than their interval",
+        summary: "{{ $value }} evaluations of rules were left out lately: they take longer than their interval",
     },
     Row {
         own: Own::RuleFileBroken,
@@ -144,6 +147,14 @@ impl Own {
 
     pub(crate) fn as_str(self) -> &'static str {
         self.row().word
+    }
+
+    /// The metric that its samples are kept as, so that rules and people can ask for them.
+    pub(crate) const fn series(self) -> Option<&'static str> {
+        match self {
+            Self::Rejects => Some(REJECTED_ITEMS),
+            _ => None,
+        }
     }
 
     /// Samples by what changed between two looks; `before` is `None` at the first.
@@ -193,7 +204,7 @@ impl Own {
     }
 }
 
-/// The built-in rules, evaluated once a minute.
+/// The built-in rules, evaluated as often as rules are that do not say.
 pub(crate) fn group() -> Group {
     let text = |raw: &str| {
         let template = Template::parse(raw).expect("built-in templates are tested");
@@ -211,7 +222,7 @@ pub(crate) fn group() -> Group {
     });
     Group {
         name: BUILT_IN.to_owned(),
-        interval_nanos: Some(MINUTE),
+        interval_nanos: None,
         offset_nanos: Some(0),
         limit: INSTANCES_MAX,
         rules: rules.collect(),

@@ -1,11 +1,22 @@
-//! Starter rules, proposed from what was seen in the last day: the busiest edges, queues that wait, messages that fail, contexts that
-//! break. Each is an ordinary rule as text, which `PUT /api/alert-rules/{id}` takes.
+//! Starter rules, proposed from what was seen in the last day. Each is an ordinary rule as text: `POST /api/alert-rules/proposed/{id}`
+//! keeps it as it is, `PUT /api/alert-rules/{id}` takes a changed one.
+//!
+//! | id          | seen                                              | fires when                                      |
+//! |-------------|---------------------------------------------------|-------------------------------------------------|
+//! | `errors-`   | one of the busiest edges                          | its share of faults is three times the usual    |
+//! | `slow-`     | the same                                          | its p95 is twice the usual                      |
+//! | `wait-`     | a queue with messages                             | messages wait in it three times the usual       |
+//! | `lag-`      | a metric of consumer lag or queue size            | it is three times the usual                     |
+//! | `finding-`  | poison messages, broken contexts, retry storms... | three journeys within five minutes have it      |
+//! | `refusals`  | telemetry that was rejected                       | more than usual is                              |
+//! | `telemetry-stops` | always                                      | a service that sent spans sends none any more   |
 
 use api::{ProposedRule, ProposedRulesAnswer};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Float64Type;
 use model::{TenantId, TimeRange, UnixNanos};
 
+use super::own::REJECTED_ITEMS;
 use super::transition::hash;
 use crate::engine::Engine;
 use crate::engine::session::Session;
@@ -19,6 +30,9 @@ const OTHERS_MAX: u64 = 5;
 /// An edge with fewer calls in a day is not worth a rule.
 const CALLS_MIN: i64 = 50;
 
+/// How many ten minutes a day has.
+const TEN_MINUTES_OF_A_DAY: f64 = 144.0;
+
 /// Proposals for a tenant.
 ///
 /// # Errors
@@ -31,8 +45,10 @@ pub(crate) async fn propose(engine: &Engine, tenant: &TenantId) -> Result<Propos
             let mut rules = Vec::new();
             edges(&session, range, &mut rules).await?;
             queues(&session, range, &mut rules).await?;
+            lags(&session, range, &mut rules).await?;
             findings(&session, range, &mut rules).await?;
-            rules.push(refusals());
+            refusals(&session, range, &mut rules).await?;
+            rules.push(silence());
             Ok(ProposedRulesAnswer { rules })
         })
         .await
@@ -169,8 +185,70 @@ async fn findings(session: &Session, range: TimeRange, rules: &mut Vec<ProposedR
     Ok(())
 }
 
-/// Telemetry that stops coming: the built-in rules watch refusals, this one silence.
-fn refusals() -> ProposedRule {
+/// Metrics that say how far consumers are behind; there is no convention, these are what the usual senders call them.
+const LAG_METRICS: &str = "'kafka.consumer_group.lag', 'kafka.consumer.records_lag', 'kafka.consumer.records_lag_max', 'activemq.message.queue.size'";
+
+/// Consumers that fall behind, as brokers and clients count it.
+async fn lags(session: &Session, range: TimeRange, rules: &mut Vec<ProposedRule>) -> Result<()> {
+    let sql = format!(
+        "SELECT metric_name, service_name, count(*) AS points, CAST(approx_percentile_cont(value, 0.95) AS DOUBLE) AS usual \
+         FROM metrics WHERE time >= $from AND time < $to AND metric_name IN ({LAG_METRICS}) \
+         GROUP BY metric_name, service_name ORDER BY points DESC, metric_name, service_name"
+    );
+    for batch in rows(session, &sql, range, OTHERS_MAX).await? {
+        let (metric, service) = (Texts::of(&batch, "metric_name"), Texts::of(&batch, "service_name"));
+        let (points, usual) = (Ints::of(&batch, "points"), doubles(&batch, "usual"));
+        for row in 0..batch.num_rows() {
+            let (metric, service) = (metric.text(row), service.text(row));
+            let limit = (usual(row) * 3.0).max(100.0);
+            rules.push(ProposedRule {
+                id: id("lag", &[metric, service]),
+                title: format!("Consumers fall behind: {metric} of {service}"),
+                why: format!("{} points in the last day; 95 % of them below {:.0}", points.int(row), usual(row)),
+                rule: format!(
+                    "alert: ConsumerLag\ninterval: 1m\nsql: |\n  SELECT service_name AS service, coalesce(attr('topic'), \
+                     attr('messaging.destination.name'), attr('destination')) AS queue,\n         coalesce(attr('group'), \
+                     attr('messaging.consumer.group.name')) AS consumers, max(value) AS value\n  FROM metrics\n  \
+                     WHERE time >= $from AND time < $to AND metric_name = {} AND service_name = {}\n  \
+                     GROUP BY 1, 2, 3 HAVING avg(value) > {limit:.0}\nrange: 5m\nfor: 5m\nlabels:\n  severity: warning\n\
+                     annotations:\n  summary: '{{{{ $value | humanize }}}} messages wait for {{{{ $labels.consumers }}}} in {{{{ $labels.queue }}}}'\n",
+                    quoted(metric),
+                    quoted(service)
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// More telemetry is rejected than usual; the built-in rule fires at the first item.
+async fn refusals(session: &Session, range: TimeRange, rules: &mut Vec<ProposedRule>) -> Result<()> {
+    let sql = format!(
+        "SELECT CAST(sum(value) AS DOUBLE) AS items FROM metrics WHERE time >= $from AND time < $to AND \
+         metric_name = '{REJECTED_ITEMS}' HAVING count(*) > 0"
+    );
+    for batch in rows(session, &sql, range, 1).await? {
+        let items = doubles(&batch, "items");
+        for row in 0..batch.num_rows() {
+            let limit = (items(row) / TEN_MINUTES_OF_A_DAY * 3.0).max(10.0);
+            rules.push(ProposedRule {
+                id: "refusals".to_owned(),
+                title: "More telemetry is rejected than usual".to_owned(),
+                why: format!("{} items were rejected in the last day", items(row)),
+                rule: format!(
+                    "alert: IngestRefusals\ninterval: 1m\nsql: |\n  SELECT attr('signal') AS signal, attr('reason') AS reason, \
+                     sum(value) AS value\n  FROM metrics\n  WHERE time >= $from AND time < $to AND metric_name = '{REJECTED_ITEMS}'\n  \
+                     GROUP BY 1, 2 HAVING sum(value) > {limit:.0}\nrange: 10m\nkeep_firing_for: 5m\nlabels:\n  severity: warning\n\
+                     annotations:\n  summary: '{{{{ $value }}}} items of {{{{ $labels.signal }}}} were rejected in ten minutes: {{{{ $labels.reason }}}}'\n"
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Telemetry that stops coming.
+fn silence() -> ProposedRule {
     ProposedRule {
         id: "telemetry-stops".to_owned(),
         title: "A service that sent spans sends none any more".to_owned(),
@@ -215,7 +293,7 @@ mod tests {
         let edge =
             Edge { value: "1.0", having: "true".to_owned(), example: "max(failed_journey)", summary: "{{ $value }}" };
         let odd = "service:o'brien\n- x: {{";
-        for text in [edge_rule("A", odd, "db:postgresql/orders", &edge), refusals().rule] {
+        for text in [edge_rule("A", odd, "db:postgresql/orders", &edge), silence().rule] {
             read_single(&text, "x").unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
         }
         assert_eq!((camel("poison_message"), quoted("a'b")), ("PoisonMessage".to_owned(), "'a''b'".to_owned()));

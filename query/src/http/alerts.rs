@@ -73,6 +73,10 @@ pub(super) async fn proposed(State(app): State<App>, who: Who) -> Result<Respons
     answer(&alerting(&app, &tenant(who))?.proposed().await?)
 }
 
+pub(super) async fn accept(State(app): State<App>, who: Who, Path(id): Path<String>) -> Result<Response, Refusal> {
+    answer(&alerting(&app, &tenant(who))?.accept(&id).await?)
+}
+
 pub(super) async fn preview(
     State(app): State<App>,
     who: Who,

@@ -71,6 +71,7 @@ pub(super) fn routes() -> Vec<Route> {
         read(Method::GET, "/api/v1/alerts", "alerts as Prometheus answers them", get(alerts::prometheus_alerts)),
         read(Method::GET, "/api/alert-rules", "every rule in force, with how it fares", get(alerts::list_rules)),
         read(Method::GET, "/api/alert-rules/proposed", "rules proposed from data seen", get(alerts::proposed)),
+        admin(Method::POST, "/api/alert-rules/proposed/{id}", "keep a proposed rule as it is", post(alerts::accept)),
         read(Method::POST, "/api/alert-rules/preview", "what a rule would have done", post(alerts::preview)),
         read(Method::GET, "/api/alert-rules/{name}", "a rule kept by the API", get(alerts::get_rule)),
         admin(Method::PUT, "/api/alert-rules/{name}", "check a rule and keep it", put(alerts::put_rule)),

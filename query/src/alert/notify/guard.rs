@@ -5,13 +5,36 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+/// How long a connection may take to be made (S12).
+const CONNECT: Duration = Duration::from_secs(5);
+
 /// What the settings let through.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Guard(Arc<Vec<Allowed>>);
+#[derive(Clone, Default)]
+pub(crate) struct Guard {
+    allowed: Arc<Vec<Allowed>>,
+    names: Names,
+}
+
+/// Who tells the addresses of a name.
+#[derive(Clone, Default)]
+enum Names {
+    #[default]
+    System,
+    /// A name server that a test plays.
+    #[cfg(test)]
+    Played(Arc<dyn Fn(&str) -> Vec<SocketAddr> + Send + Sync>),
+}
+
+impl std::fmt::Debug for Guard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Guard").field("allowed", &self.allowed).finish_non_exhaustive()
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Allowed {
@@ -31,7 +54,20 @@ impl Guard {
             .iter()
             .map(|entry| Allowed::parse(entry.trim()))
             .collect::<Result<Vec<_>, _>>()
-            .map(|all| Self(Arc::new(all)))
+            .map(|all| Self { allowed: Arc::new(all), names: Names::default() })
+    }
+
+    /// A client that dials what this guard lets through and nothing else: it follows no redirect and asks no proxy.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub(crate) fn client(&self) -> Result<reqwest::Client, reqwest::Error> {
+        reqwest::Client::builder()
+            .dns_resolver(Arc::new(self.clone()))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .connect_timeout(CONNECT)
+            .build()
     }
 
     /// Checks the host of a URL before anything is dialled.
@@ -50,14 +86,14 @@ impl Guard {
 
     fn check(&self, host: &str, address: IpAddr) -> Result<(), String> {
         let Some(kind) = refused(address) else { return Ok(()) };
-        if self.allows_host(host) || self.0.iter().any(|allowed| allowed.holds(address)) {
+        if self.allows_host(host) || self.allowed.iter().any(|allowed| allowed.holds(address)) {
             return Ok(());
         }
         Err(format!("{host} leads to {address}, which is {kind}; name it in query.alert_private_targets to allow that"))
     }
 
     fn allows_host(&self, host: &str) -> bool {
-        self.0.iter().any(|allowed| matches!(allowed, Allowed::Host(name) if name.eq_ignore_ascii_case(host)))
+        self.allowed.iter().any(|allowed| matches!(allowed, Allowed::Host(name) if name.eq_ignore_ascii_case(host)))
     }
 }
 
@@ -66,7 +102,11 @@ impl Resolve for Guard {
         let guard = self.clone();
         Box::pin(async move {
             let host = name.as_str().to_owned();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
+            let found: Vec<SocketAddr> = match &guard.names {
+                Names::System => tokio::net::lookup_host((host.as_str(), 0)).await?.collect(),
+                #[cfg(test)]
+                Names::Played(answer) => answer(&host),
+            };
             for address in &found {
                 // One that leads inside spoils them all: a name that has both is playing games.
                 guard.check(&host, address.ip())?;
@@ -235,5 +275,64 @@ mod tests {
         assert!(refused.is_err_and(|error| error.to_string().contains("loopback")));
         let guard = Guard::new(&["localhost".to_owned()]).expect("an entry");
         assert!(guard.resolve("localhost".parse().expect("a name")).await.is_ok());
+    }
+    /// Spellings that become an inside address only when they are read as a URL: full-width digits, a dot of another script.
+    #[test]
+    fn s12_hosts_are_compared_as_they_are_dialled() {
+        let guard = Guard::default();
+        for host in ["①②⑦.⓪.⓪.①", "127。0。0。1", "0x7f000001", "0177.0.0.1", "127.0.0.1."] {
+            let url = url(&format!("http://{host}/"));
+            assert!(guard.check_url(&url).is_err(), "{host} is {url}");
+        }
+        let guard = Guard::new(&["bücher.example".to_owned()]).expect("an entry");
+        assert_eq!(guard.check("xn--bcher-kva.example", IpAddr::from([10, 0, 0, 1])), Ok(()));
+    }
+
+    /// S12: a name server that says something harmless first and an inside address later, or both at once, gains nothing: every
+    /// answer is checked, and what was checked is what is dialled.
+    #[tokio::test]
+    async fn s12_rebinding_dials_nothing_inside() {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+        // The harmless one is 127.0.0.1, which this guard allows; 127.0.0.2 is inside.
+        let outside = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = outside.local_addr().expect("an address").port();
+        let inside = tokio::net::TcpListener::bind(("127.0.0.2", port)).await.expect("the same port");
+        let dialled = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&dialled);
+        tokio::spawn(async move {
+            while inside.accept().await.is_ok() {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = outside.accept().await {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+            }
+        });
+        let asked = AtomicUsize::new(0);
+        let answer = move |_: &str| {
+            let harmless = SocketAddr::from(([127, 0, 0, 1], 0));
+            let bad = SocketAddr::from(([127, 0, 0, 2], 0));
+            match asked.fetch_add(1, Ordering::SeqCst) {
+                0 => vec![harmless],
+                1 => vec![bad],
+                _ => vec![harmless, bad],
+            }
+        };
+        let mut guard = Guard::new(&["127.0.0.1".to_owned()]).expect("an entry");
+        guard.names = Names::Played(Arc::new(answer));
+        let client = guard.client().expect("a client");
+        let url = format!("http://rebinds.example:{port}/hook");
+        let first = client.post(&url).send().await.expect("the harmless answer is dialled");
+        assert_eq!(first.status(), 200);
+        for attempt in ["the other address", "both addresses"] {
+            let error = client.post(&url).send().await.expect_err(attempt);
+            assert!(format!("{error:?}").contains("loopback"), "{attempt}: {error:?}");
+        }
+        assert_eq!(dialled.load(Ordering::SeqCst), 0);
     }
 }

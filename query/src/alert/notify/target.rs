@@ -361,6 +361,9 @@ mod tests {
         for text in ["ftp://a/", "a", "file:///etc/passwd", "http:///", "javascript:x"] {
             assert!(parse_url(text).is_err(), "{text}");
         }
+        // S13: nothing that ends a line of the head survives.
+        let odd = parse_url("http://a/x\r\ny?k=1\r\nEvil: 1#z\n").expect("a URL");
+        assert!(!odd.as_str().contains(['\r', '\n']), "{odd}");
         let target = Target::new(Kind::Alertmanager, parse_url("http://a:9093/prefix/").expect("a URL"));
         assert_eq!(target.shown(), "http://a:9093/prefix/api/v2/alerts");
     }
