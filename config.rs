@@ -43,6 +43,7 @@ pub(crate) const FLAGS: &[(&str, &str)] = &[
     ("door.otlp_http", "otlp-http"),
     ("door.http", "http"),
     ("door.allow_insecure", "allow-insecure"),
+    ("door.keys_file", "keys-file"),
 ];
 
 /// Variables that begin like settings but speak to the tests, to the set-up or to the log.

@@ -2,6 +2,7 @@
 
 mod config;
 mod figures;
+mod keys_command;
 mod page;
 mod rules_command;
 mod storage_command;
@@ -15,7 +16,8 @@ use axum::middleware::map_response;
 use clap::Parser as _;
 use collector::Collector;
 use collector::demo::DemoConfig;
-use door::Listener;
+use door::{Access, Listener, Needs};
+use model::Scope;
 use query::Engine;
 use storage::{Storage, SystemClock};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +37,10 @@ fn main() -> ExitCode {
         Command::Serve(settings) => load(&settings).and_then(|config| block_on(serve(config))),
         Command::Demo(told) => block_on(demo(told)),
         Command::Config(settings) => load(&settings).and_then(|config| say(&config.to_toml())),
+        Command::Keys(told) => load(&told.settings).and_then(|config| {
+            let said = keys_command::run(&told.action, &config.door.keys_file)?;
+            say(&said)
+        }),
         Command::Rules(told) => return rules_command::run(&told.action),
         Command::Storage(told) => match load(&told.settings) {
             Ok(config) => return storage_command::run(&told, &config.storage),
@@ -76,8 +82,9 @@ async fn serve(config: Config) -> Outcome {
     let digest = engine.start_digest(storage.reader(), storage.derived_writer())?;
     let collector = Collector::new(config.collector.clone(), retention, storage.appender(), clock);
 
-    let grpc = door::open(&config.door, Listener::OtlpGrpc, collector.grpc_routes()).await?;
-    let http = door::open(&config.door, Listener::OtlpHttp, collector.http_routes()).await?;
+    let (access, ingest) = (Access::load(&config.door)?, Needs::All(Scope::Ingest));
+    let grpc = door::open(&config.door, Listener::OtlpGrpc, collector.grpc_routes(), &access, ingest).await?;
+    let http = door::open(&config.door, Listener::OtlpHttp, collector.http_routes(), &access, ingest).await?;
     let (ingest, reader) = (collector.metrics(), storage.reader());
     let (maintainer, addresses) = (storage.maintainer(), (grpc.local_addr(), http.local_addr()));
     let mut sources = figures::sources(&config, addresses, ingest, reader, digest.figures(), maintainer, stop.clone());
@@ -85,7 +92,8 @@ async fn serve(config: Config) -> Outcome {
     let alerts = engine.start_alerts(storage.reader(), storage.derived_writer(), storage.documents(), status)?;
     sources.alerts = alerts.alerting();
     let routes = query::http::router(&engine, sources).fallback(page::serve).layer(map_response(page::guard));
-    let desk = door::open(&config.door, Listener::Http, routes).await?;
+    let needs = Needs::ByRoute(query::http::scope);
+    let desk = door::open(&config.door, Listener::Http, routes, &access, needs).await?;
 
     say(&format!(
         "ready otlp_grpc={} otlp_http={} http={} data={}\n",

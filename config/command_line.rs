@@ -1,5 +1,5 @@
 //! What can be typed: `hodoscope` (the collector), `hodoscope demo`, `hodoscope config`, `hodoscope storage`,
-//! `hodoscope rules`.
+//! `hodoscope rules`, `hodoscope keys`.
 
 use std::path::PathBuf;
 
@@ -28,9 +28,57 @@ pub(crate) enum Command {
     /// Look into the data, check it, copy it out, mend its indexes
     #[command(after_long_help = STORAGE_NOTES)]
     Storage(Storage),
+    /// Make, list and revoke the keys that peers send
+    #[command(after_long_help = KEYS_NOTES)]
+    Keys(Keys),
     /// Check rule files and rehearse them, without a collector
     #[command(after_long_help = RULES_NOTES)]
     Rules(Rules),
+}
+
+/// What to do with keys.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Keys {
+    #[command(subcommand)]
+    pub(crate) action: KeysAction,
+    #[command(flatten)]
+    pub(crate) settings: Settings,
+}
+
+/// One look at the keys.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Make a key and print it; it is shown this once and kept as a hash
+    Create(NewKeyArgs),
+    /// List the keys: id, tenant, scopes, when they were made and when they end
+    List,
+    /// Take a key away; a collector that runs refuses it within seconds
+    Revoke(RevokeArgs),
+}
+
+/// What a new key may do.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NewKeyArgs {
+    /// What people call it: which program has it, say
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) name: String,
+    /// ingest (send telemetry), read (see it), admin (also change rules, silences, erasures); several with commas
+    #[arg(long, value_name = "SCOPE", value_delimiter = ',', required = true)]
+    pub(crate) scope: Vec<String>,
+    /// Whose data it writes and reads
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub(crate) tenant: String,
+    /// Days until it ends; never when not given
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) days: Option<u64>,
+}
+
+/// Which key.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RevokeArgs {
+    /// Its id: the 8 letters after hod_
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
 }
 
 /// What to do with rule files.
@@ -136,6 +184,9 @@ pub(crate) struct Settings {
     /// Listen on addresses other than loopback although nobody has to sign in
     #[arg(long, help_heading = "Settings")]
     allow_insecure: bool,
+    /// Every request needs a key of this file; `hodoscope keys create` makes it
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Settings")]
+    keys_file: Option<String>,
 }
 
 /// What the demo is told.
@@ -169,6 +220,7 @@ impl Settings {
             ("door.otlp_http", self.otlp_http.clone()),
             ("door.http", self.http.clone()),
             ("door.allow_insecure", self.allow_insecure.then(|| "true".to_owned())),
+            ("door.keys_file", self.keys_file.clone()),
         ]
         .into_iter()
         .filter_map(|(path, text)| Some((path, text?)))
@@ -190,6 +242,12 @@ One process, three ports, all on loopback unless told otherwise:
 
 When it is ready, one line on stdout names the addresses; everything else is on stderr.
 The first SIGTERM or Ctrl-C finishes what was begun and leaves with 0, the second leaves at once.";
+
+const KEYS_NOTES: &str = "\
+  hodoscope keys --keys-file /etc/hodoscope/keys.json create --name 'collector of the shop' --scope ingest
+  hodoscope --keys-file /etc/hodoscope/keys.json --http 0.0.0.0:4319
+
+Senders: OTEL_EXPORTER_OTLP_HEADERS='authorization=Bearer hod_...'. Browsers ask for a password: any name, and the key.";
 
 const RULES_NOTES: &str = "\
 Exit codes: 0 all is well; 1 a file cannot be read; 2 something in a file is wrong, or a test failed. Every problem is

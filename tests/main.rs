@@ -17,6 +17,7 @@
 //! | `bad_rules.rs`    | rules that cannot work say so and disturb no other                              |
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
+//! | `keys.rs`         | nobody gets in without a key when there are keys, and each sees its own tenant      |
 //! | `sql.rs`          | SQL reads and nothing else; work stops with its reader; long answers come in pieces    |
 //! | `search.rs`       | filters, histogram, facets, what differs and the live stream agree with what was sent |
 //! | `bucket.rs`       | a bucket alone keeps what was acknowledged, whatever the store does             |
@@ -54,6 +55,7 @@ mod faults;
 mod harness;
 mod in_out;
 mod journeys;
+mod keys;
 mod open_data;
 mod over_many;
 mod sdks;

@@ -59,6 +59,8 @@ struct App {
     sources: Sources,
 }
 
+pub use routes::scope;
+
 /// Every route of the API. Paths below `/api` that do not exist are answered with a problem; all others are
 /// left to a fallback of the caller's.
 pub fn router(engine: &Engine, sources: Sources) -> Router {

@@ -87,6 +87,7 @@ pub struct Client {
     channel: Channel,
     http: reqwest::Client,
     otlp_http: String,
+    key: Option<String>,
 }
 
 impl Client {
@@ -97,7 +98,23 @@ impl Client {
             channel: endpoint.timeout(Duration::from_secs(20)).connect_lazy(),
             http: reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a plain client"),
             otlp_http: server.otlp_http.clone(),
+            key: None,
         }
+    }
+
+    /// The same client with an API key.
+    pub fn with_key(self, key: &str) -> Self {
+        Self { key: Some(key.to_owned()), ..self }
+    }
+
+    /// A gRPC request with the key.
+    fn keyed<T>(&self, message: T) -> tonic::Request<T> {
+        let mut request = tonic::Request::new(message);
+        if let Some(key) = &self.key {
+            let value = format!("Bearer {key}").parse().expect("a key is a header");
+            request.metadata_mut().insert("authorization", value);
+        }
+        request
     }
 
     /// Sends a request and waits for the answer.
@@ -129,7 +146,12 @@ impl Client {
     /// Posts a body to `/v1/SIGNAL`; the answer's body when the status is 200.
     pub async fn post(&self, signal: &str, content_type: &str, body: Vec<u8>) -> Result<Vec<u8>, Refused> {
         let url = format!("http://{}/v1/{signal}", self.otlp_http);
-        let sent = self.http.post(url).header("content-type", content_type).body(body).send().await;
+        let request = self.http.post(url).header("content-type", content_type).body(body);
+        let request = match &self.key {
+            Some(key) => request.bearer_auth(key),
+            None => request,
+        };
+        let sent = request.send().await;
         let response = sent.map_err(|error| Refused { code: 0, message: format!("{error:?}") })?;
         let code = u32::from(response.status().as_u16());
         let answered = response.headers().get("content-type").and_then(|value| value.to_str().ok()).map(str::to_owned);
@@ -144,14 +166,17 @@ impl Client {
     async fn send_grpc(&self, request: Request) -> Answer {
         let (rejected, message) = match request {
             Request::Traces(request) => {
+                let request = self.keyed(request);
                 let answer = TraceServiceClient::new(self.channel.clone()).export(request).await.map_err(refused)?;
                 answer.into_inner().partial_success.map(|part| (part.rejected_spans, part.error_message))
             }
             Request::Metrics(request) => {
+                let request = self.keyed(request);
                 let answer = MetricsServiceClient::new(self.channel.clone()).export(request).await.map_err(refused)?;
                 answer.into_inner().partial_success.map(|part| (part.rejected_data_points, part.error_message))
             }
             Request::Logs(request) => {
+                let request = self.keyed(request);
                 let answer = LogsServiceClient::new(self.channel.clone()).export(request).await.map_err(refused)?;
                 answer.into_inner().partial_success.map(|part| (part.rejected_log_records, part.error_message))
             }

@@ -18,6 +18,9 @@ pub struct Config {
     /// Allows addresses other than loopback although nobody has to sign in. Everybody who can reach the
     /// address can then read and write everything.
     pub allow_insecure: bool,
+    /// File of the API keys, made by `hodoscope keys create`; empty for none. With it every request needs a key, and
+    /// addresses other than loopback are allowed.
+    pub keys_file: String,
     /// Connections per door; further ones wait in the backlog of the system. Never more than half of the
     /// files the process may open.
     pub connections_max: usize,
@@ -37,6 +40,7 @@ impl Default for Config {
             otlp_http: loopback(4318),
             http: loopback(4319),
             allow_insecure: false,
+            keys_file: String::new(),
             connections_max: 4096,
             first_byte_timeout_s: 10,
             idle_timeout_s: 75,

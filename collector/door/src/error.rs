@@ -25,7 +25,7 @@ pub enum Error {
     },
     /// Everybody could read and write, and nobody said that this is meant.
     #[error(
-        "refusing to listen on {address} (setting door.{setting}): it is not a loopback address and nobody has to sign in. Set door.allow_insecure (--allow-insecure) if something else guards it"
+        "refusing to listen on {address} (setting door.{setting}): it is not a loopback address and nobody has to sign in. Name a file of keys (door.keys_file, --keys-file), or set door.allow_insecure (--allow-insecure) if something else guards it"
     )]
     Insecure {
         /// The address that was asked for.
@@ -33,6 +33,9 @@ pub enum Error {
         /// The setting that holds it.
         setting: &'static str,
     },
+    /// The keys cannot be used.
+    #[error("{0}")]
+    Keys(String),
     /// The system refused.
     #[error("cannot listen on {address} ({flag}, setting door.{setting}): {source}")]
     Bind {
@@ -51,7 +54,7 @@ impl Error {
     /// What the caller can do.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::InUse { .. } | Self::Insecure { .. } | Self::Bind { .. } => ErrorKind::Invalid,
+            Self::InUse { .. } | Self::Insecure { .. } | Self::Keys(_) | Self::Bind { .. } => ErrorKind::Invalid,
         }
     }
 }

@@ -7,19 +7,25 @@
 //! |---------------|--------------------------------------------------------------------------|
 //! | `config.rs`   | addresses and limits, with their defaults                                |
 //! | `listen.rs`   | bind, accept, HTTP/1.1 and HTTP/2 on one socket, close in good order     |
-//! | `identity.rs` | who is asking: put into each request before a handler sees it            |
+//! | `identity.rs` | who is asking, and may they: before a handler sees the request           |
+//! | `keys.rs`     | API keys: made, kept as hashes, recognized                               |
+//! | `refusal.rs`  | what a peer hears that may not pass, in the words of its transport       |
 //! | `error.rs`    | why a door could not be opened, and what to do                           |
 //!
-//! Not here yet: TLS, keys and tokens, cross-origin answers. Until then a door opens on loopback only,
-//! unless `allow_insecure` says that somebody else guards it.
+//! Without keys a door opens on loopback only, unless `allow_insecure` says that somebody else guards it. Not here yet:
+//! TLS, tokens, cross-origin answers.
 
 mod config;
 mod error;
 mod identity;
+mod keys;
 mod listen;
+mod refusal;
 
 pub use config::{Config, Listener};
 pub use error::{Error, Result};
+pub use identity::{Access, Needs};
+pub use keys::{Key, NewKey, create_key, list_keys, revoke_key};
 pub use listen::{Door, open};
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Config, Listener};
 use crate::error::{Error, Result};
-use crate::identity::identified;
+use crate::identity::{Access, Needs, identified};
 
 /// Streams a peer may have open on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 256;
@@ -46,15 +46,15 @@ pub struct Door {
 
 /// Binds the listener's address and serves `routes` there.
 ///
-/// Every request carries an `Identity` in its extensions. A handler that panics answers 500; the
+/// Every request that reaches the routes carries an `Identity` in its extensions; `access` and `needs` say which ones do. A handler that panics answers 500; the
 /// connection and the process live on.
 ///
 /// # Errors
-/// [`Error::InUse`] when the port is taken, [`Error::Insecure`] when the address is not loopback and
+/// [`Error::InUse`] when the port is taken, [`Error::Insecure`] when the address is not loopback, nobody needs a key and
 /// `allow_insecure` is off, [`Error::Bind`] for what else the system says.
-pub async fn open(config: &Config, listener: Listener, routes: Router) -> Result<Door> {
+pub async fn open(config: &Config, listener: Listener, routes: Router, access: &Access, needs: Needs) -> Result<Door> {
     let (address, setting, flag) = (config.address(listener), listener.setting(), listener.flag());
-    if !address.ip().is_loopback() && !config.allow_insecure {
+    if !address.ip().is_loopback() && !config.allow_insecure && !access.is_guarded() {
         return Err(Error::Insecure { address, setting });
     }
     let bind_error = |source: std::io::Error| match source.kind() {
@@ -64,7 +64,7 @@ pub async fn open(config: &Config, listener: Listener, routes: Router) -> Result
     let socket = TcpListener::bind(address).await.map_err(bind_error)?;
     let local_addr = socket.local_addr().map_err(bind_error)?;
 
-    let routes = identified(routes).layer(CatchPanicLayer::custom(panic_answer));
+    let routes = identified(routes, listener, access.clone(), needs).layer(CatchPanicLayer::custom(panic_answer));
     let stop = CancellationToken::new();
     let accepting = tokio::spawn(accept(socket, config.clone(), routes, stop.clone()));
     Ok(Door { local_addr, setting, close_timeout: config.close_timeout(), stop, accepting })

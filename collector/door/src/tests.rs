@@ -6,15 +6,20 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::Extension;
 use axum::routing::get;
-use model::Identity;
+use model::{Identity, Scope, TenantId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::{Config, Error, Listener, open};
+use crate::{Access, Config, Door, Error, Listener, Needs, NewKey, Result, create_key};
 
 fn config() -> Config {
     let free = SocketAddr::from(([127, 0, 0, 1], 0));
     Config { otlp_grpc: free, otlp_http: free, http: free, close_timeout_s: 2, ..Config::default() }
+}
+
+/// A door for everybody.
+async fn open(config: &Config, listener: Listener, routes: Router) -> Result<Door> {
+    crate::open(config, listener, routes, &Access::load(config)?, Needs::All(Scope::Read)).await
 }
 
 fn routes() -> Router {
@@ -90,6 +95,26 @@ async fn s1_beyond_loopback_needs_consent() {
     let error = open(&open_to_all, Listener::Http, routes()).await.expect_err("refused");
     assert!(error.to_string().contains("allow_insecure"), "{error}");
     let door = open(&Config { allow_insecure: true, ..open_to_all }, Listener::Http, routes()).await.expect("allowed");
+    door.close().await;
+}
+
+/// S1, S5: with keys an address beyond loopback is served, and the key says whose data it is.
+#[tokio::test]
+async fn s1_keys_allow_addresses_beyond_loopback() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keys.json");
+    let keys_file = path.display().to_string();
+    let guarded = Config { http: SocketAddr::from(([0, 0, 0, 0], 0)), keys_file, ..config() };
+    assert!(matches!(open(&guarded, Listener::Http, routes()).await, Err(Error::Keys(_))), "the file must be there");
+    let tenant = TenantId::new("shop").expect("a tenant");
+    let new = NewKey { name: "test".to_owned(), tenant, scopes: vec![Scope::Read], valid_for: None };
+    let (_, key) = create_key(&path, &new).expect("made");
+    let door = open(&guarded, Listener::Http, routes()).await.expect("allowed");
+    let url = format!("http://127.0.0.1:{}/who", door.local_addr().port());
+    let client = reqwest::Client::new();
+    assert_eq!(client.get(&url).send().await.expect("answer").status().as_u16(), 401);
+    let answer = client.get(&url).bearer_auth(&key).send().await.expect("answer");
+    assert_eq!(answer.text().await.expect("body"), "shop");
     door.close().await;
 }
 

@@ -130,7 +130,7 @@ async fn ask_sql(session: &Session, sql: &Sql, range: TimeRange, limit: usize) -
     if let Some(now) = arrow::temporal_conversions::timestamp_ns_to_datetime(range.end.0) {
         state.execution_props_mut().query_execution_start_time = Some(now.and_utc());
     }
-    let physical = state.create_physical_plan(&logical).await.map_err(Error::from);
+    let physical = session.plan_as(&state, &logical).await;
     let physical = physical.map_err(|error| crate::sql::explain(&sql.text, error))?;
     let collected = session.collect_plan(physical, u64::MAX).await?;
     let mut samples = Vec::new();

@@ -275,7 +275,15 @@ impl Session {
     /// # Errors
     /// What the query text got wrong, in words for its author.
     pub(crate) async fn plan(&self, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = self.context.state().create_physical_plan(plan).await?;
+        self.plan_as(&self.context.state(), plan).await
+    }
+
+    /// As [`Self::plan`], with a state of the caller's: another moment for `now()`, say.
+    ///
+    /// # Errors
+    /// As [`Self::plan`].
+    pub(crate) async fn plan_as(&self, state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+        let plan = state.create_physical_plan(plan).await?;
         // These make many batches of one without asking whether anybody still waits.
         let pauses = |plan: Arc<dyn ExecutionPlan>| {
             let is_busy = plan.downcast_ref::<NestedLoopJoinExec>().is_some()

@@ -1,5 +1,7 @@
 //! THE table of routes with method, scope and one line each.
 
+use std::sync::LazyLock;
+
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::{IntoResponse, Response};
@@ -11,27 +13,17 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use model::Scope;
+
 use super::problem::Refusal;
 use super::{App, alerts, explore, native};
-
-/// Who may call a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
-    /// Anybody who reaches the port: says nothing about telemetry.
-    Open,
-    /// Whoever may read the tenant's telemetry.
-    Read,
-    /// Whoever may change what is kept of the tenant's telemetry.
-    Admin,
-}
 
 /// One route.
 #[derive(Debug)]
 pub(super) struct Route {
     pub(super) method: Method,
     pub(super) path: &'static str,
-    /// Held by the door when keys are configured.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the door asks for it as soon as there are keys"))]
+    /// What the door asks of a caller when there are keys.
     pub(super) scope: Scope,
     #[cfg_attr(not(test), expect(dead_code, reason = "read by the list of routes"))]
     pub(super) help: &'static str,
@@ -137,6 +129,19 @@ fn fits(route: &str, path: &str) -> bool {
     route.len() == path.len() && route.iter().zip(&path).all(|(part, given)| part.starts_with('{') || part == given)
 }
 
+/// What a request needs. The path is the one that is routed, byte by byte: nothing is decoded (S4). Whatever has no route but lies
+/// below `/api` needs what reading needs; everything else is the page, which holds no telemetry.
+pub fn scope(method: &Method, path: &str) -> Scope {
+    static ROUTES: LazyLock<Vec<(Method, &str, Scope)>> =
+        LazyLock::new(|| routes().into_iter().map(|route| (route.method, route.path, route.scope)).collect());
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    let fitting = ROUTES.iter().filter(|(_, route, _)| fits(route, path));
+    let of_method = fitting.clone().filter(|(of, _, _)| of == method).map(|(_, _, scope)| *scope).max();
+    let of_path = || fitting.map(|(_, _, scope)| *scope).max();
+    let is_api = path == "/api" || path.starts_with("/api/");
+    of_method.or_else(of_path).unwrap_or(if is_api { Scope::Read } else { Scope::Open })
+}
+
 /// A bug in one request is that request's problem only.
 fn panicked(_: Box<dyn std::any::Any + Send>) -> Response {
     tracing::error!("a request handler panicked");
@@ -163,6 +168,12 @@ mod tests {
             let is_other = |other: &Route| (&other.method, other.path) != (&route.method, route.path);
             assert!(routes[..index].iter().all(is_other), "{}", route.path);
         }
+        assert_eq!(scope(&Method::HEAD, "/api/tables"), Scope::Read);
+        assert_eq!(scope(&Method::PUT, "/api/alert-rules/x"), Scope::Admin);
+        assert_eq!(scope(&Method::PATCH, "/api/alert-rules/x"), Scope::Admin);
+        assert_eq!(scope(&Method::GET, "/api//tables"), Scope::Read);
+        assert_eq!(scope(&Method::GET, "/apix"), Scope::Open);
+        assert_eq!(scope(&Method::GET, "/healthz"), Scope::Open);
         assert!(fits("/api/traces/{trace_id}/find", "/api/traces/abc/find"));
         assert!(!fits("/api/traces/{trace_id}", "/api/traces/abc/find"));
     }

@@ -34,5 +34,5 @@ pub use id::{SpanId, TraceId};
 pub use metric::{MetricKind, Temporality};
 pub use repair::Repairs;
 pub use span::{SpanKind, StatusCode};
-pub use tenant::{Identity, TenantId};
+pub use tenant::{Identity, Scope, TenantId};
 pub use time::{TimeRange, UnixNanos};

@@ -38,6 +38,36 @@ impl FromStr for TenantId {
     }
 }
 
+/// What somebody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// What says nothing about telemetry: anybody who reaches the port.
+    Open,
+    /// Send telemetry.
+    Ingest,
+    /// Read the tenant's telemetry.
+    Read,
+    /// Change what is kept of it: alert rules, silences, erasures.
+    Admin,
+}
+
+impl Scope {
+    /// Its word in keys and messages.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Ingest => "ingest",
+            Self::Read => "read",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// `None` for a word that is no scope.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Open, Self::Ingest, Self::Read, Self::Admin].into_iter().find(|scope| scope.as_str() == word)
+    }
+}
+
 /// Who is asking; decided by the door before a byte of the body is read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {

@@ -1,0 +1,144 @@
+//! What a peer hears that may not pass, in the words of its transport.
+//!
+//! | door       | no key, a wrong or an old one                         | a key without the scope                 |
+//! |------------|-------------------------------------------------------|-----------------------------------------|
+//! | gRPC       | status 16 `UNAUTHENTICATED`                           | status 7 `PERMISSION_DENIED`            |
+//! | OTLP/HTTP  | 401 with a `google.rpc.Status`, protobuf or JSON      | 403, the same                           |
+//! | the desk   | 401 problem document; browsers ask for a password     | 403 problem document                    |
+//!
+//! None of them is worth another attempt, and senders that follow OTLP make none.
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::{HeaderName, StatusCode};
+use model::Scope;
+
+use crate::config::Listener;
+
+/// Why a request does not pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// No key, or none that is known.
+    Unknown,
+    /// A key without this scope.
+    Forbidden(Scope),
+    /// Another site wants something changed.
+    Forged,
+}
+
+impl Refused {
+    const fn status(self) -> StatusCode {
+        match self {
+            Self::Unknown => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) | Self::Forged => StatusCode::FORBIDDEN,
+        }
+    }
+
+    /// As gRPC numbers it.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Unknown => 16,
+            Self::Forbidden(_) | Self::Forged => 7,
+        }
+    }
+
+    fn detail(self) -> String {
+        match self {
+            Self::Unknown => {
+                "send a valid key as Authorization: Bearer KEY; `hodoscope keys create` makes one".to_owned()
+            }
+            Self::Forbidden(scope) => format!("this key lacks the scope {}", scope.as_str()),
+            Self::Forged => "the request comes from another site".to_owned(),
+        }
+    }
+}
+
+/// The answer.
+pub(crate) fn refuse(listener: Listener, headers: &HeaderMap, refused: Refused) -> Response {
+    let (code, detail) = (refused.code(), refused.detail());
+    let mut answer = match listener {
+        Listener::OtlpGrpc => {
+            let mut answer = shaped(StatusCode::OK, "application/grpc", Body::empty());
+            let message: String = detail.chars().map(|c| if c == '%' { ' ' } else { c }).collect();
+            let head = answer.headers_mut();
+            head.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(u16::from(code)));
+            if let Ok(message) = HeaderValue::from_str(&message) {
+                head.insert(HeaderName::from_static("grpc-message"), message);
+            }
+            return answer;
+        }
+        Listener::OtlpHttp => {
+            let asked = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            if asked.starts_with("application/json") {
+                let body = serde_json::json!({"code": code, "message": detail}).to_string();
+                shaped(refused.status(), "application/json", Body::from(body))
+            } else {
+                shaped(refused.status(), "application/x-protobuf", Body::from(rpc_status(code, &detail)))
+            }
+        }
+        Listener::Http => {
+            let (kind, title) = match refused {
+                Refused::Unknown => ("unauthenticated", "A key is needed"),
+                Refused::Forbidden(_) => ("forbidden", "The key does not allow this"),
+                Refused::Forged => ("forbidden", "Not from another site"),
+            };
+            let status = refused.status().as_u16();
+            let body =
+                serde_json::json!({"type": kind, "title": title, "status": status, "detail": detail}).to_string();
+            shaped(refused.status(), "application/problem+json", Body::from(body))
+        }
+    };
+    if refused == Refused::Unknown {
+        let head = answer.headers_mut();
+        head.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"hodoscope\""));
+        if listener == Listener::Http {
+            head.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"hodoscope\", charset=\"UTF-8\""));
+        }
+    }
+    answer
+}
+
+fn shaped(status: StatusCode, content_type: &'static str, body: Body) -> Response {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    answer.headers_mut().insert(http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer.headers_mut().insert(http::header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    answer
+}
+
+/// `google.rpc.Status` with code and message, as protobuf: field 1 a varint, field 2 a text shorter than 128 bytes.
+fn rpc_status(code: u8, message: &str) -> Vec<u8> {
+    let message = message.get(..127).unwrap_or(message);
+    let mut bytes = vec![0x08, code, 0x12, u8::try_from(message.len()).unwrap_or(127)];
+    bytes.extend_from_slice(message.as_bytes());
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_speak_the_language_of_their_door() {
+        let json: HeaderMap = [(CONTENT_TYPE, HeaderValue::from_static("application/json"))].into_iter().collect();
+        let none = HeaderMap::new();
+        let shape = |listener, headers: &HeaderMap, refused| {
+            let answer = refuse(listener, headers, refused);
+            let kind = answer.headers()[CONTENT_TYPE].to_str().expect("text").to_owned();
+            (answer.status().as_u16(), kind, answer.headers().get_all(WWW_AUTHENTICATE).iter().count())
+        };
+        let unknown = Refused::Unknown;
+        assert_eq!(shape(Listener::OtlpGrpc, &none, unknown), (200, "application/grpc".to_owned(), 0));
+        assert_eq!(shape(Listener::OtlpHttp, &none, unknown), (401, "application/x-protobuf".to_owned(), 1));
+        assert_eq!(shape(Listener::OtlpHttp, &json, unknown), (401, "application/json".to_owned(), 1));
+        assert_eq!(shape(Listener::Http, &none, unknown), (401, "application/problem+json".to_owned(), 2));
+        let lacking = Refused::Forbidden(Scope::Admin);
+        assert_eq!(shape(Listener::Http, &none, lacking), (403, "application/problem+json".to_owned(), 0));
+        for refused in [unknown, lacking, Refused::Forged] {
+            assert!(refused.detail().len() < 128, "one byte holds its length");
+        }
+        assert_eq!(rpc_status(16, "ab"), [0x08, 16, 0x12, 2, b'a', b'b']);
+    }
+}

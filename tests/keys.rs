@@ -1,0 +1,226 @@
+//! Nobody gets in who does not belong: keys, their scopes and tenants, at every door.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use crate::harness::otlp::{Client, Refused};
+use crate::harness::{Collector, Request, Server, Transport, fixtures, generate, wait_for};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Runs `hodoscope keys`; what it says, or why it does not.
+fn keys(folder: &Path, args: &[&str]) -> Result<String, String> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hodoscope"));
+    command.arg("keys").args(args).arg("--keys-file").arg(folder.join("keys.json"));
+    let output = command.output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+}
+
+fn key(folder: &Path, scope: &str, tenant: &str) -> String {
+    keys(folder, &["create", "--name", "a test", "--scope", scope, "--tenant", tenant]).expect("a key")
+}
+
+fn collector(folder: &Path) -> Collector {
+    let config = format!("[door]\nkeys_file = {:?}\n", folder.join("keys.json").display().to_string());
+    Collector { config, ..Collector::default() }
+}
+
+async fn ask(server: &Server, method: &str, path: &str, authorization: Option<&str>) -> (u16, Json) {
+    let mut request = reqwest::Client::new().request(method.parse().expect("a method"), server.api(path));
+    if let Some(value) = authorization {
+        request = request.header("authorization", value);
+    }
+    let response = request.send().await.expect("an answer");
+    let status = response.status().as_u16();
+    // A stream has no end; nobody needs what an admitted peer is told.
+    if !matches!(status, 401 | 403) {
+        return (status, Json::Null);
+    }
+    assert_eq!(response.headers()["content-type"], "application/problem+json", "{method} {path}");
+    assert_eq!(response.headers().contains_key("www-authenticate"), status == 401, "{method} {path}");
+    (status, serde_json::from_slice(&response.bytes().await.expect("a body")).expect("JSON"))
+}
+
+async fn sql(server: &Server, key: &str, text: &str) -> Json {
+    let body = serde_json::json!({"sql": text}).to_string();
+    let request = reqwest::Client::new().post(server.api("/api/sql")).header("content-type", "application/json");
+    let response = request.bearer_auth(key).body(body).send().await.expect("an answer");
+    let text = response.text().await.expect("a body");
+    serde_json::from_str::<Json>(&text).expect("JSON")["rows"].clone()
+}
+
+/// S2, S4, S21: every route of the API against every kind of key. What a key may not is refused before anything else is looked at.
+#[tokio::test]
+async fn s4_every_route_asks_for_its_scope() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let roles = [
+        ("ingest", format!("Bearer {}", key(folder.path(), "ingest", "default"))),
+        ("read", format!("Bearer {}", key(folder.path(), "read", "default"))),
+        ("admin", format!("Bearer {}", key(folder.path(), "admin", "default"))),
+        ("nobody", "Bearer hod_00000000_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned()),
+        ("odd", "Basic ???".to_owned()),
+    ];
+    let expired =
+        keys(folder.path(), &["create", "--name", "old", "--scope", "admin", "--tenant", "default", "--days", "0"]);
+    let expired = format!("Bearer {}", expired.expect("a key"));
+    let server = collector(folder.path()).start();
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/api.md")).expect("the page");
+    let routes: Vec<(String, String)> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`')?.0.split_once(' '))
+        .map(|(method, path)| (method.to_owned(), path.replace(['{', '}'], "")))
+        .collect();
+    assert!(routes.len() >= 30, "{routes:?}");
+    let is_change = |method: &str, path: &str| match method {
+        "GET" => false,
+        "POST" => ["/api/erasures", "/api/silences", "/api/alert-rules/proposed/id"].contains(&path),
+        _ => true,
+    };
+    let mut n_asked = 0;
+    for (method, path) in &routes {
+        let is_open = !path.starts_with("/api");
+        let expected = |role: &str| match role {
+            _ if is_open => true,
+            "admin" => true,
+            "read" => !is_change(method, path),
+            _ => false,
+        };
+        for (role, authorization) in &roles {
+            let (status, body) = ask(&server, method, path, Some(authorization)).await;
+            let is_known = matches!(*role, "ingest" | "read" | "admin");
+            match expected(role) {
+                true => assert!(!matches!(status, 401 | 403), "{role} {method} {path}: {status}"),
+                false => assert_eq!(status, if is_known { 403 } else { 401 }, "{role} {method} {path}: {body}"),
+            }
+            n_asked += 1;
+        }
+        for (who, authorization) in [("nobody", None), ("an old key", Some(expired.as_str()))] {
+            let (status, body) = ask(&server, method, path, authorization).await;
+            assert_eq!(status == 401, !is_open, "{who} {method} {path}: {status} {body}");
+        }
+    }
+    assert!(n_asked >= 150, "{n_asked}");
+    // The page itself holds no telemetry; other spellings of a path lead nowhere else.
+    assert_eq!(ask(&server, "GET", "/", None).await.0, 200);
+    for path in
+        ["/api", "/api/none", "/api/tables/", "/api//tables", "/api/%74ables", "/api/x/../tables", "/api/tables?key=1"]
+    {
+        assert_eq!(ask(&server, "GET", path, None).await.0, 401, "{path}");
+    }
+}
+
+/// Senders hear 401 and 403 in the words of their transport, and with the right key everything is taken.
+#[tokio::test]
+async fn senders_need_a_key_on_every_transport() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ingest, read) = (key(folder.path(), "ingest", "default"), key(folder.path(), "read", "default"));
+    let server = collector(folder.path()).start();
+    let trace = |number| Request::Traces(generate::request("shop", vec![generate::span(number, 1, "GET /")]));
+    for (number, transport) in [Transport::Grpc, Transport::HttpProtobuf, Transport::HttpJson].into_iter().enumerate() {
+        let is_grpc = matches!(transport, Transport::Grpc);
+        let request = trace(u128::from(fixtures::now_nanos()) + number as u128);
+        for (client, code, word) in [
+            (Client::new(&server), if is_grpc { 16 } else { 401 }, "Authorization: Bearer KEY"),
+            (Client::new(&server).with_key(&read), if is_grpc { 7 } else { 403 }, "lacks the scope ingest"),
+        ] {
+            match client.send(transport, &request).await {
+                Err(Refused { code: found, message }) => {
+                    assert_eq!(found, code, "{transport:?}: {message}");
+                    assert!(message.contains(word), "{transport:?}: {message}");
+                }
+                Ok(taken) => panic!("{transport:?} without a key took {taken:?}"),
+            }
+        }
+        Client::new(&server).with_key(&ingest).send_all(transport, &request).await;
+    }
+    assert_eq!(sql(&server, &read, "SELECT count(*) FROM spans").await, serde_json::json!([["3"]]));
+}
+
+/// S5, S6: the tenant comes from the key. Two tenants send the same trace ids and see their own spans only.
+#[tokio::test]
+async fn s6_tenants_see_their_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server_of = collector(folder.path());
+    let tenants = ["red", "blue"]
+        .map(|tenant| (tenant, key(folder.path(), "ingest", tenant), key(folder.path(), "read", tenant)));
+    let server = server_of.start();
+    let trace = u128::from(fixtures::now_nanos());
+    for (tenant, ingest, _) in &tenants {
+        let request = Request::Traces(generate::request(tenant, vec![generate::span(trace, 1, tenant)]));
+        Client::new(&server).with_key(ingest).send_all(Transport::Grpc, &request).await;
+    }
+    for (tenant, _, read) in &tenants {
+        let found = sql(&server, read, "SELECT service_name, name FROM spans").await;
+        assert_eq!(found, serde_json::json!([[tenant, tenant]]));
+        let url = server.api(&format!("/api/traces/{trace:032x}"));
+        let request = reqwest::Client::new().get(url).bearer_auth(read).header("x-scope-orgid", "red");
+        let body = request.send().await.expect("an answer").text().await.expect("a body");
+        let other = if *tenant == "red" { "blue" } else { "red" };
+        assert!(body.contains(tenant) && !body.contains(other), "{tenant}: {body}");
+    }
+    let default = key(folder.path(), "read", "default");
+    wait_for("the new key to count", PATIENCE, || async {
+        (sql(&server, &default, "SELECT count(*) FROM spans").await == serde_json::json!([["0"]])).then_some(())
+    })
+    .await;
+}
+
+/// A key that is revoked is refused within seconds, without a restart; the list never shows a key.
+#[tokio::test]
+async fn revoked_keys_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let read = key(folder.path(), "read", "default");
+    let server = collector(folder.path()).start();
+    let header = format!("Bearer {read}");
+    assert_eq!(ask(&server, "GET", "/api/tables", Some(&header)).await.0, 200);
+    let browser = reqwest::Client::new().get(server.api("/api/tables")).basic_auth("anybody", Some(&read));
+    assert_eq!(browser.send().await.expect("an answer").status().as_u16(), 200, "a browser's password");
+    let id = read.split('_').nth(1).expect("an id").to_owned();
+    let list = keys(folder.path(), &["list"]).expect("a list");
+    assert!(list.contains(&id) && list.contains("never") && !list.contains(&read), "{list}");
+    assert!(keys(folder.path(), &["revoke", &id]).expect("revoked").contains(&id));
+    wait_for("the key to be refused", PATIENCE, || async {
+        (ask(&server, "GET", "/api/tables", Some(&header)).await.0 == 401).then_some(())
+    })
+    .await;
+    // A file that breaks later changes nothing.
+    let kept = key(folder.path(), "read", "default");
+    let header = format!("Bearer {kept}");
+    wait_for("the new key to count", PATIENCE, || async {
+        (ask(&server, "GET", "/api/tables", Some(&header)).await.0 == 200).then_some(())
+    })
+    .await;
+    std::fs::write(folder.path().join("keys.json"), "not JSON").expect("written");
+    wait_for("the file to be seen", PATIENCE, || async {
+        server.stderr().contains("those before stay in force").then_some(())
+    })
+    .await;
+    assert_eq!(ask(&server, "GET", "/api/tables", Some(&header)).await.0, 200);
+    assert!(!server.stderr().contains(&kept), "no key is logged");
+    for (args, told) in [
+        (&["revoke", "0"][..], "holds no keys"),
+        (&["create", "--name", "x", "--scope", "write"], "there is no scope \"write\""),
+        (&["create", "--name", "x", "--scope", "read", "--tenant", "../x"], "a tenant name has"),
+    ] {
+        let error = keys(folder.path(), args).expect_err("refused");
+        assert!(error.contains(told), "{error}");
+    }
+}
+
+/// S11: a browser that another site leads here changes nothing, with keys and without.
+#[tokio::test]
+async fn s11_other_sites_change_nothing() {
+    let server = Server::start();
+    let post = |name: &'static str, value: &'static str| {
+        let request = reqwest::Client::new().post(server.api("/api/silences")).header(name, value);
+        let request = request.header("content-type", "application/json").body("{}");
+        async move { request.send().await.expect("an answer").status().as_u16() }
+    };
+    assert_eq!(post("origin", "http://evil.example").await, 403);
+    assert_eq!(post("sec-fetch-site", "cross-site").await, 403);
+    assert_eq!(post("sec-fetch-site", "same-origin").await, 400, "the body is what is wrong");
+}
