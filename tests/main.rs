@@ -18,6 +18,7 @@
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
 //! | `keys.rs`         | nobody gets in without a key when there are keys, and each sees its own tenant      |
+//! | `tls.rs`          | every port speaks TLS, certificates are renewed under way, senders show theirs      |
 //! | `sql.rs`          | SQL reads and nothing else; work stops with its reader; long answers come in pieces    |
 //! | `search.rs`       | filters, histogram, facets, what differs and the live stream agree with what was sent |
 //! | `bucket.rs`       | a bucket alone keeps what was acknowledged, whatever the store does             |
@@ -63,4 +64,5 @@ mod search;
 mod sql;
 mod starter_rules;
 mod storage_command;
+mod tls;
 mod visible;

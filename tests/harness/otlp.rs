@@ -102,6 +102,11 @@ impl Client {
         }
     }
 
+    /// A client whose gRPC goes through a connection that stands.
+    pub fn over(server: &Server, channel: Channel) -> Self {
+        Self { channel, ..Self::new(server) }
+    }
+
     /// The same client with an API key.
     pub fn with_key(self, key: &str) -> Self {
         Self { key: Some(key.to_owned()), ..self }

@@ -21,6 +21,12 @@ pub struct Config {
     /// File of the API keys, made by `hodoscope keys create`; empty for none. With it every request needs a key, and
     /// addresses other than loopback are allowed.
     pub keys_file: String,
+    /// Certificate chain of every port, PEM, read again when it changes; empty for no TLS.
+    pub tls_cert: String,
+    /// Private key of the certificate, PEM.
+    pub tls_key: String,
+    /// Certificates, PEM: on the OTLP ports senders must show one that these have signed (mTLS). Empty: nobody has to.
+    pub tls_client_ca: String,
     /// Connections per door; further ones wait in the backlog of the system. Never more than half of the
     /// files the process may open.
     pub connections_max: usize,
@@ -41,6 +47,9 @@ impl Default for Config {
             http: loopback(4319),
             allow_insecure: false,
             keys_file: String::new(),
+            tls_cert: String::new(),
+            tls_key: String::new(),
+            tls_client_ca: String::new(),
             connections_max: 4096,
             first_byte_timeout_s: 10,
             idle_timeout_s: 75,
@@ -102,6 +111,13 @@ impl Config {
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("door.{name} must be greater than 0")),
+            None if self.tls_cert.is_empty() != self.tls_key.is_empty() => {
+                Err("door.tls_cert and door.tls_key are given both or neither".to_owned())
+            }
+            None if self.tls_cert.is_empty() && !self.tls_client_ca.is_empty() => {
+                Err("door.tls_client_ca needs door.tls_cert and door.tls_key: without TLS nobody shows a certificate"
+                    .to_owned())
+            }
             None => Ok(()),
         }
     }

@@ -36,6 +36,9 @@ pub enum Error {
     /// The keys cannot be used.
     #[error("{0}")]
     Keys(String),
+    /// The certificates cannot be used.
+    #[error("{0} (settings door.tls_cert, door.tls_key, door.tls_client_ca)")]
+    Tls(String),
     /// The system refused.
     #[error("cannot listen on {address} ({flag}, setting door.{setting}): {source}")]
     Bind {
@@ -54,7 +57,9 @@ impl Error {
     /// What the caller can do.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::InUse { .. } | Self::Insecure { .. } | Self::Keys(_) | Self::Bind { .. } => ErrorKind::Invalid,
+            Self::InUse { .. } | Self::Insecure { .. } | Self::Keys(_) | Self::Tls(_) | Self::Bind { .. } => {
+                ErrorKind::Invalid
+            }
         }
     }
 }

@@ -10,10 +10,11 @@
 //! | `identity.rs` | who is asking, and may they: before a handler sees the request           |
 //! | `keys.rs`     | API keys: made, kept as hashes, recognized                               |
 //! | `refusal.rs`  | what a peer hears that may not pass, in the words of its transport       |
+//! | `tls.rs`      | certificates: read, renewed, asked of senders                            |
 //! | `error.rs`    | why a door could not be opened, and what to do                           |
 //!
 //! Without keys a door opens on loopback only, unless `allow_insecure` says that somebody else guards it. Not here yet:
-//! TLS, tokens, cross-origin answers.
+//! tokens, cross-origin answers.
 
 mod config;
 mod error;
@@ -21,6 +22,7 @@ mod identity;
 mod keys;
 mod listen;
 mod refusal;
+mod tls;
 
 pub use config::{Config, Listener};
 pub use error::{Error, Result};

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
@@ -22,6 +23,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::config::{Config, Listener};
 use crate::error::{Error, Result};
 use crate::identity::{Access, Needs, identified};
+use crate::tls::{self, Tls};
 
 /// Streams a peer may have open on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 256;
@@ -57,6 +59,7 @@ pub async fn open(config: &Config, listener: Listener, routes: Router, access: &
     if !address.ip().is_loopback() && !config.allow_insecure && !access.is_guarded() {
         return Err(Error::Insecure { address, setting });
     }
+    let tls = Tls::load(config, listener).map_err(Error::Tls)?;
     let bind_error = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::AddrInUse => Error::InUse { address, setting, flag },
         _ => Error::Bind { address, setting, flag, source },
@@ -66,7 +69,7 @@ pub async fn open(config: &Config, listener: Listener, routes: Router, access: &
 
     let routes = identified(routes, listener, access.clone(), needs).layer(CatchPanicLayer::custom(panic_answer));
     let stop = CancellationToken::new();
-    let accepting = tokio::spawn(accept(socket, config.clone(), routes, stop.clone()));
+    let accepting = tokio::spawn(accept(socket, config.clone(), tls, routes, stop.clone()));
     Ok(Door { local_addr, setting, close_timeout: config.close_timeout(), stop, accepting })
 }
 
@@ -96,7 +99,13 @@ impl Drop for Door {
 }
 
 /// Accepts until stopped; gives back the connections that are still at work.
-async fn accept(socket: TcpListener, config: Config, routes: Router, stop: CancellationToken) -> JoinSet<()> {
+async fn accept(
+    socket: TcpListener,
+    config: Config,
+    tls: Option<Arc<Tls>>,
+    routes: Router,
+    stop: CancellationToken,
+) -> JoinSet<()> {
     let permits = Arc::new(Semaphore::new(connections_max(config.connections_max)));
     let protocol = Arc::new(protocol(&config));
     let mut connections = JoinSet::new();
@@ -115,10 +124,10 @@ async fn accept(socket: TcpListener, config: Config, routes: Router, stop: Cance
         };
         match accepted {
             Ok((stream, _)) => {
-                let (protocol, routes, stop) = (Arc::clone(&protocol), routes.clone(), stop.clone());
+                let (protocol, tls, routes, stop) = (Arc::clone(&protocol), tls.clone(), routes.clone(), stop.clone());
                 let first_byte_timeout = config.first_byte_timeout();
                 connections.spawn(async move {
-                    serve(stream, &protocol, routes, first_byte_timeout, stop).await;
+                    serve(stream, &protocol, tls.as_deref(), routes, first_byte_timeout, stop).await;
                     drop(permit);
                 });
             }
@@ -133,8 +142,9 @@ async fn accept(socket: TcpListener, config: Config, routes: Router, stop: Cance
 
 /// One connection from its first byte to its end.
 async fn serve(
-    stream: TcpStream,
+    mut stream: TcpStream,
     protocol: &Builder<TokioExecutor>,
+    tls: Option<&Tls>,
     routes: Router,
     first_byte_timeout: Duration,
     stop: CancellationToken,
@@ -149,6 +159,34 @@ async fn serve(
     if !matches!(spoke, Ok(Ok(n)) if n > 0) {
         return;
     }
+    let Some(tls) = tls else { return talk(stream, protocol, routes, stop).await };
+    if first_byte[0] != tls::FIRST_BYTE {
+        // What was sent is read first: a socket that closes over unread bytes takes its answer along.
+        let answer = async {
+            let _ = stream.read(&mut [0; 4096]).await;
+            let _ = stream.write_all(tls::PLAIN_ANSWER).await;
+            let _ = stream.shutdown().await;
+        };
+        let _ = tokio::time::timeout(first_byte_timeout, answer).await;
+        return;
+    }
+    let shaken = tokio::select! {
+        biased;
+        () = stop.cancelled() => return,
+        shaken = tokio::time::timeout(first_byte_timeout, tls.accept(stream)) => shaken,
+    };
+    match shaken {
+        Ok(Ok(stream)) => talk(stream, protocol, routes, stop).await,
+        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+        Err(_) => tracing::debug!("a handshake took too long"),
+    }
+}
+
+/// Answers requests until the connection ends, or the door closes.
+async fn talk<S>(stream: S, protocol: &Builder<TokioExecutor>, routes: Router, stop: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connection = protocol.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(routes));
     tokio::pin!(connection);
     let ended = tokio::select! {

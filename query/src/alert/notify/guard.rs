@@ -27,8 +27,12 @@ enum Names {
     System,
     /// A name server that a test plays.
     #[cfg(test)]
-    Played(Arc<dyn Fn(&str) -> Vec<SocketAddr> + Send + Sync>),
+    Played(Arc<Played>),
 }
+
+/// What a test's name server answers about a name.
+#[cfg(test)]
+type Played = dyn Fn(&str) -> Vec<SocketAddr> + Send + Sync;
 
 impl std::fmt::Debug for Guard {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
