@@ -11,11 +11,13 @@
 //! | `visible.rs`  | leaves out what was erased                                       |
 //! | `views.rs`    | relations written in SQL over the tables                         |
 //! | `relations.rs` | relations of settled journeys: at rest and on demand            |
+//! | `edge_minutes.rs` | the sums per minute of the same                              |
 //!
 //! A session holds two schemas: `raw` with the tables as they are, and `public`, which every query sees
 //! without saying so: the same tables plus the views. There is no way to add to either from SQL.
 
 pub(crate) mod by_id;
+mod edge_minutes;
 mod provider;
 mod prune;
 mod pruned;
@@ -57,7 +59,7 @@ pub(crate) const PUBLIC: &str = "public";
 /// Names of all relations that people use, tables first.
 pub(crate) fn relation_names() -> Vec<&'static str> {
     let views = views::VIEWS.iter().filter(|view| !view.is_table).map(|view| view.name);
-    TABLES.iter().map(|table| table.name).chain(views).chain([relations::EDGE_MINUTES]).collect()
+    TABLES.iter().map(|table| table.name).chain(views).chain([edge_minutes::NAME]).collect()
 }
 
 /// The tables of a snapshot as they are.
@@ -116,7 +118,7 @@ impl SchemaProvider for PublicSchema {
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        name == relations::EDGE_MINUTES || views::by_name(name).is_some() || self.raw.table_exist(name)
+        name == edge_minutes::NAME || views::by_name(name).is_some() || self.raw.table_exist(name)
     }
 }
 
@@ -139,7 +141,7 @@ pub(crate) async fn describe(
             data_type: type_name(field.data_type()),
             nullable: field.is_nullable(),
             help: match name {
-                relations::EDGE_MINUTES => relations::edge_minutes_help(field.name()),
+                edge_minutes::NAME => edge_minutes::help(field.name()),
                 _ => column_help(field.name(), table, view),
             }
             .to_owned(),
@@ -148,7 +150,7 @@ pub(crate) async fn describe(
         infos.push(TableInfo {
             name: name.to_owned(),
             kind: if table.is_some() { "table" } else { "view" }.to_owned(),
-            help: help.unwrap_or(relations::EDGE_MINUTES_HELP).to_owned(),
+            help: help.unwrap_or(edge_minutes::HELP).to_owned(),
             columns: columns.collect(),
             rows: table.map(|table| n_rows(snapshot, table)),
         });

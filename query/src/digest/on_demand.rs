@@ -13,12 +13,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
+use datafusion::logical_expr::Expr;
 use model::{TimeRange, TraceId, UnixNanos};
 use storage::table::{SPANS, Table};
 
 use super::columns;
 use super::look::{Look, Owner, Told, extent};
-use super::rollup::Parts;
+use super::rollup::{MINUTE, Parts};
 use super::stored::{PARTS_MAX, Stored};
 use crate::analysis::analyze;
 use crate::breakers::open_breakers;
@@ -33,6 +34,8 @@ const TRACES_MAX: usize = 5_000;
 const ROWS_MAX: usize = 2_000_000;
 /// Traces at rest that are read because an open one links to them.
 const LINKED_MAX: usize = 64;
+/// Sums of a minute that are held at once for a query: 600 bytes each.
+const PIECE_SUMS_MAX: usize = 50_000;
 /// Spans of a call or journey begin at most so much before and after it.
 const AROUND: i64 = 3_600 * UnixNanos::SECOND;
 
@@ -94,12 +97,37 @@ impl Derived {
     /// # Errors
     /// What went wrong while reading.
     pub(crate) async fn parts(&self, range: TimeRange) -> Result<Parts> {
-        let (mut parts, is_cut) = self.stored.parts(range).await?;
+        let (mut parts, is_cut) = self.stored.parts(range, &[]).await?;
         if is_cut {
             let cut = format!("more than {PARTS_MAX} sums of a minute lie in the range; name a shorter range of time");
             *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut);
         }
         parts.add(&self.on_demand(range).await?.parts);
+        Ok(parts)
+    }
+
+    /// Pieces of a range to read the sums of one after the other: about 30 MB each as plain values.
+    ///
+    /// # Errors
+    /// What went wrong while reading.
+    pub(crate) async fn pieces(&self, range: TimeRange, filters: &[Expr]) -> Result<Vec<TimeRange>> {
+        self.stored.pieces(range, filters, PIECE_SUMS_MAX).await
+    }
+
+    /// Sums per minute of a piece of `whole`: at rest those that pass the filters, and all on demand.
+    ///
+    /// # Errors
+    /// What went wrong while reading.
+    pub(crate) async fn parts_of(&self, piece: TimeRange, whole: TimeRange, filters: &[Expr]) -> Result<Parts> {
+        let (mut parts, _) = self.stored.parts(piece, filters).await?;
+        let on_demand = self.on_demand(whole).await?;
+        for (key, sums) in &on_demand.parts.0 {
+            // A minute lies in the piece that holds its begin; that of the first may lie before it.
+            let begin = UnixNanos(key.minute.saturating_mul(MINUTE)).max(whole.start);
+            if piece.contains(begin) {
+                parts.add_sums(key, sums);
+            }
+        }
         Ok(parts)
     }
 }

@@ -329,16 +329,37 @@ impl Stored {
         Ok(newest.1)
     }
 
-    /// Sums at rest of the minutes that touch a range, and whether there are more than fit in memory: some are missing
-    /// then, and others may be too small.
-    pub(crate) async fn parts(&self, range: TimeRange) -> Result<(Parts, bool)> {
-        let mut parts = Parts::default();
-        if self.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
-            return Ok((parts, false));
+    /// Pieces of a range, each with about `rows_max` sums at rest that pass the filters, or one minute.
+    pub(crate) async fn pieces(&self, range: TimeRange, filters: &[Expr], rows_max: usize) -> Result<Vec<TimeRange>> {
+        let mut minutes: BTreeMap<i64, usize> = BTreeMap::new();
+        if let Some(frame) = self.sums(range, filters)? {
+            self.fold(frame.select(vec![ident("time")])?, |batch| {
+                let time = Ints::of(batch, "time");
+                for row in 0..batch.num_rows() {
+                    *minutes.entry(time.int(row).div_euclid(MINUTE)).or_default() += 1;
+                }
+                ControlFlow::Continue(())
+            })
+            .await?;
         }
-        let start = range.start.0.div_euclid(MINUTE).saturating_mul(MINUTE);
-        let minutes = TimeRange::new(UnixNanos(start), range.end);
-        let frame = self.table(&EDGE_MINUTE_PARTS)?.filter(within("time", minutes))?;
+        let (mut pieces, mut start, mut n_rows) = (Vec::new(), range.start, 0);
+        for (minute, n) in minutes {
+            let begin = UnixNanos(minute.saturating_mul(MINUTE));
+            if n_rows > 0 && n_rows + n > rows_max && begin > start {
+                pieces.push(TimeRange::new(start, begin));
+                (start, n_rows) = (begin, 0);
+            }
+            n_rows += n;
+        }
+        pieces.push(TimeRange::new(start, range.end));
+        Ok(pieces)
+    }
+
+    /// Sums at rest of the minutes that touch a range and pass the filters, and whether there are more than fit in
+    /// memory: some are missing then, and others may be too small.
+    pub(crate) async fn parts(&self, range: TimeRange, filters: &[Expr]) -> Result<(Parts, bool)> {
+        let mut parts = Parts::default();
+        let Some(frame) = self.sums(range, filters)? else { return Ok((parts, false)) };
         let mut is_cut = false;
         self.fold(frame, |batch| {
             add_parts(&mut parts, batch);
@@ -347,6 +368,16 @@ impl Stored {
         })
         .await?;
         Ok((parts, is_cut))
+    }
+
+    fn sums(&self, range: TimeRange, filters: &[Expr]) -> Result<Option<DataFrame>> {
+        if self.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
+            return Ok(None);
+        }
+        let start = range.start.0.div_euclid(MINUTE).saturating_mul(MINUTE);
+        let minutes = TimeRange::new(UnixNanos(start), range.end);
+        let wanted = filters.iter().cloned().fold(within("time", minutes), Expr::and);
+        Ok(Some(self.table(&EDGE_MINUTE_PARTS)?.filter(wanted)?))
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use model::{TimeRange, TraceId, UnixNanos};
 
+use super::rollup::Parts;
 use crate::analysis::span::Span;
 use crate::engine::Engine;
 use crate::testing::tenant;
@@ -159,6 +160,30 @@ async fn edges(engine: &Engine, range: TimeRange) -> Vec<api::MapEdge> {
         edge
     };
     answer.edges.into_iter().map(without_rate).collect()
+}
+
+/// Sums read in pieces are the sums, and each minute lies in one piece.
+#[tokio::test]
+async fn sums_come_in_pieces() {
+    let mut world = World::new().await;
+    world.arrive(&findings::spike()).await;
+    world.pass(200 * SECOND).await;
+    let session = world.task.engine.session(world.task.reader.snapshot(&tenant())).expect("a session");
+    let stored = &session.derived.stored;
+    let (whole, _) = stored.parts(TimeRange::ALL, &[]).await.expect("sums");
+    let pieces = stored.pieces(TimeRange::ALL, &[], 3).await.expect("pieces");
+    assert!((4..=13).contains(&pieces.len()), "13 minutes: {pieces:?}");
+    let mut sum = Parts::default();
+    for piece in &pieces {
+        let (parts, _) = stored.parts(*piece, &[]).await.expect("sums");
+        assert!(parts.0.len() <= 3, "{piece:?}");
+        parts.0.iter().for_each(|(key, _)| assert!(!sum.0.contains_key(key), "{key:?} twice"));
+        sum.add(&parts);
+    }
+    assert_eq!(sum, whole);
+    let count = world.sql("SELECT count(*), sum(count) FROM edge_minutes WHERE dst = 'service:shop'").await;
+    let none = world.sql("SELECT count(*) FROM edge_minutes WHERE dst = 'service:nobody'").await;
+    assert_eq!((count[0].clone(), none[0].clone()), (vec!["13".into(), "32".into()], vec!["0".into()]));
 }
 
 /// A range of time asks for no more than what lies in it, and says the same as a filter over everything.

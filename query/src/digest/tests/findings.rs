@@ -177,7 +177,7 @@ fn drawings() -> Vec<(FindingName, Vec<Span>)> {
 }
 
 /// Two requests a minute of 10 ms each for twelve minutes, then eight of 40 ms.
-fn spike() -> Vec<Span> {
+pub(super) fn spike() -> Vec<Span> {
     let mut spans = Vec::new();
     for minute in 0..13_i64 {
         let (n, ms) = if minute < 12 { (2, 10) } else { (8, 40) };
