@@ -63,12 +63,13 @@ async fn answer(action: &StorageAction, config: &Config) -> Result<Answer, Strin
             let done = Inspector::look(config).await.map_err(text)?.export(&export).await.map_err(text)?;
             made(exported(&done, &export), &done, false)
         }
-        StorageAction::Compact => {
-            let done = Inspector::compact(config).await.map_err(text)?;
+        StorageAction::Compact(args) => {
+            let done = Inspector::compact(config, args.take_over).await.map_err(text)?;
             made(compacted(&done), &done, !done.problems.is_empty())
         }
-        StorageAction::RebuildIndex => {
-            let done = Inspector::own(config).await.map_err(text)?.rebuild_index().await.map_err(text)?;
+        StorageAction::RebuildIndex(args) => {
+            let inspector = Inspector::own(config, args.take_over).await.map_err(text)?;
+            let done = inspector.rebuild_index().await.map_err(text)?;
             made(rebuilt(&done), &done, !done.problems.is_empty())
         }
     }

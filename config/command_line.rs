@@ -122,14 +122,22 @@ pub(crate) struct Storage {
 pub(crate) enum StorageAction {
     /// List tenants, tables and days with their segments, rows and sizes
     Ls(LsArgs),
-    /// Read everything: WAL checksums, table logs, every row of every segment, every index
+    /// Read everything: WAL checksums, table logs, every byte and row of every segment, every index
     Verify,
     /// Copy the segments of a table into a directory, as plain Parquet files
     Export(ExportArgs),
     /// Merge everything that can be merged, now; the collector must be stopped
-    Compact,
+    Compact(WriteArgs),
     /// Build the indexes that are missing or wrong; the collector must be stopped
-    RebuildIndex,
+    RebuildIndex(WriteArgs),
+}
+
+/// How to get the right to write.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct WriteArgs {
+    /// Needed for a bucket: a collector that runs on it loses the right to write, and ends
+    #[arg(long)]
+    pub(crate) take_over: bool,
 }
 
 /// What to list.

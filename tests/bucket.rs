@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::harness::otlp::Client;
 use crate::harness::s3::{BUCKET, Fault, S3};
-use crate::harness::{Collector, Request, Server, Transport, generate, sql, wait_for};
+use crate::harness::{Collector, Request, Server, Transport, generate, server, sql, wait_for};
 use crate::open_data;
 
 /// A collector on a prefix; flushes every second.
@@ -416,4 +416,58 @@ async fn a_bucket_that_cannot_be_used_is_explained() {
     let said = refuse(collector(&s3, "x")).await;
     assert!(said.contains("dump.sql"), "{said}");
     assert_eq!(s3.names("").await, ["x/dump.sql"], "nothing was touched");
+}
+
+/// `hodoscope storage` looks into a bucket while a collector writes to it, copies out of it, and merges what a stopped
+/// collector left; the one thing that would end a collector wants to be asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn people_look_into_a_bucket() {
+    let Some(s3) = S3::start().await else { return };
+    let run = |words: &[&str]| {
+        let Collector { args, env, .. } = collector(&s3, "looked/at");
+        let mut command = Command::new(server::binary());
+        command.envs(env).arg("storage").args(args).args(words).arg("--json");
+        let output = command.output().expect("it can be started");
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        (output.status.code(), answer, error)
+    };
+    let (code, _, error) = run(&["ls"]);
+    assert!(code == Some(1) && error.contains("hodoscope.json"), "nothing is there yet: {error}");
+
+    let server = collector(&s3, "looked/at").start();
+    let client = Client::new(&server);
+    client.send_all(Transport::Grpc, &spans(1, 20)).await;
+    wait_for("a flush", Duration::from_secs(60), async || (status(&server).await.storage.segments > 0).then_some(()))
+        .await;
+    let rows = |answer: &serde_json::Value| {
+        let tables = answer["tables"].as_array().cloned().unwrap_or_default();
+        tables.iter().find(|table| table["table"] == "spans").map(|table| table["rows"].clone()).unwrap_or_default()
+    };
+    let (code, listing, error) = run(&["ls"]);
+    assert_eq!((code, rows(&listing)), (Some(0), json!(20)), "{listing}{error}");
+    let (code, seen, error) = run(&["verify"]);
+    assert_eq!((code, &seen["problems"]), (Some(0), &json!([])), "{seen}{error}");
+    assert!(seen["rows"].as_u64() >= Some(20), "{seen}");
+    for words in [["compact"], ["rebuild-index"]] {
+        let (code, _, error) = run(&words);
+        assert!(code == Some(1) && error.contains("--take-over"), "{words:?}: {error}");
+    }
+    // Looking took nothing from the collector.
+    client.send_all(Transport::HttpProtobuf, &spans(2, 20)).await;
+    assert_eq!(sql::number(&server, "SELECT count(*) FROM spans WHERE service_name = 'bucket'").await, 40);
+    let (exit, _) = server.stop(Duration::from_secs(60));
+    assert_eq!(exit.code(), Some(0));
+
+    let out = tempfile::tempdir().expect("a folder");
+    let to = out.path().join("copy").display().to_string();
+    let (code, done, error) = run(&["export", "--table", "spans", "--to", &to]);
+    assert_eq!((code, &done["rows"]), (Some(0), &json!(40)), "{done}{error}");
+    let (code, done, error) = run(&["rebuild-index", "--take-over"]);
+    assert_eq!((code, &done["problems"]), (Some(0), &json!([])), "{done}{error}");
+    let (code, done, error) = run(&["compact", "--take-over"]);
+    assert_eq!((code, &done["problems"]), (Some(0), &json!([])), "{done}{error}");
+    assert!(done["segments"][1].as_u64() <= done["segments"][0].as_u64(), "{done}");
+    let (code, seen, error) = run(&["verify"]);
+    assert_eq!((code, &seen["problems"]), (Some(0), &json!([])), "{seen}{error}");
 }

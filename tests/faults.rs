@@ -407,7 +407,7 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
     while let Some(dir) = dirs.pop() {
         for entry in std::fs::read_dir(&dir).expect("a directory").flatten() {
             let path = entry.path();
-            if path.is_dir() && !path.ends_with("_delta_log") {
+            if path.is_dir() && !path.ends_with("_delta_log") && !path.ends_with("_log_copy") {
                 dirs.push(path);
             } else if path.extension().is_some_and(|extension| extension == "parquet") {
                 found.push(path);

@@ -74,6 +74,54 @@ pub(crate) fn open(config: &Config, runtime: &Handle) -> Result<Owned> {
     })
 }
 
+/// The prefix for someone who only looks: nothing is taken over or touched, and a collector goes on with its work. Blocks;
+/// `runtime` as for [`open`].
+///
+/// # Errors
+/// [`Error::Open`] with the cause and the setting.
+pub(crate) fn look(config: &Config, runtime: &Handle) -> Result<Place> {
+    let refuse = |detail: String| Error::Open { path: config.data.clone(), detail };
+    let text = config.data.to_str().ok_or_else(|| refuse("the URL is not UTF-8".to_owned()))?;
+    let address = Address::parse(text).map_err(refuse)?;
+    let failed = |error: object_store::Error| refuse(explain(&address, &error));
+    let root_store = address.build(Patience::Opening, runtime).map_err(failed)?;
+    let below: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&root_store), address.prefix.clone()));
+    let looking = async {
+        // Listing tells a missing bucket from a missing object.
+        let top = below.list_with_delimiter(None).await.map_err(failed)?;
+        let format_path = Path::from(FORMAT_FILE);
+        if !top.objects.iter().any(|object| object.location == format_path) {
+            return Err(refuse(format!(
+                "it holds no data (no {FORMAT_FILE}); choose the collector's prefix with --data"
+            )));
+        }
+        let bytes = below.get(&format_path).await.map_err(failed)?.bytes().await.map_err(failed)?;
+        let wal_prefix = Path::from(crate::paths::WAL_DIR);
+        ObjectWal::check_version(&below, &wal_prefix).await.map_err(|error| refuse(error.to_string()))?;
+        FormatFile::parse(&bytes).map_err(refuse)
+    };
+    let looking = runtime.block_on(async { tokio::time::timeout(OPEN_PATIENCE, looking).await });
+    let format = looking.unwrap_or_else(|_| {
+        let endpoint = address.endpoint();
+        Err(refuse(format!("{endpoint} gave no answer within {OPEN_PATIENCE:?}; check the network and the endpoint")))
+    })?;
+    let name = address.to_string();
+    let ownership = Arc::new(Ownership::none(&name, Arc::clone(&below), Path::from(LOCK_FILE)));
+    let wal = ObjectWal::look(Arc::clone(&below), runtime.clone(), Arc::clone(&ownership));
+    let checked = Checked::new(below, false);
+    Ok(Place {
+        name: config.data.clone(),
+        writer: format.writer,
+        store: Arc::new(checked.clone()),
+        checked,
+        root_store: Arc::new(Checked::new(root_store, false)),
+        url: Url::parse(&address.directory_url()).map_err(|error| refuse(error.to_string()))?,
+        wal: Arc::new(wal),
+        disk: None,
+        ownership: Some(ownership),
+    })
+}
+
 /// Looks at the prefix and takes it.
 async fn take(config: &Config, address: &Address, stores: Stores, runtime: &Handle) -> Result<Owned> {
     let refuse = |detail: String| Error::Open { path: config.data.clone(), detail };

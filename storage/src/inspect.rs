@@ -1,7 +1,10 @@
 //! Looking into a place from outside, for people: `hodoscope storage verify`, `ls`, `export`, `rebuild-index`, `compact`.
 //!
 //! Looking needs no lock and touches nothing, so it works while a collector runs: files that come and go meanwhile are
-//! no problems. Building indexes and merging needs the right to write, as the collector does.
+//! no problems. Building indexes and merging needs the right to write, as the collector does: in a directory they are refused
+//! while one runs, and a bucket they take over from it, so the one who asks must say that this is meant.
+
+mod answers;
 
 use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
@@ -9,10 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use model::{TenantId, TimeRange};
+use model::TenantId;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
-use serde::Serialize;
 use tokio::runtime::Handle;
 
 use crate::config::Config;
@@ -31,6 +33,11 @@ use crate::wal::record::RecordKind;
 use crate::wal::{Found, WalReader};
 use crate::{Storage, SystemClock};
 
+pub use answers::{
+    ColumnListing, Compacted, DayListing, Export, Exported, Files, Listing, Problem, Rebuilt, TableListing,
+    Verification,
+};
+
 /// Pause between looks whether the WAL was replayed.
 const REPLAY_LOOK_PAUSE: Duration = Duration::from_millis(20);
 
@@ -42,166 +49,6 @@ pub struct Inspector {
     hold: Option<Arc<dyn Hold>>,
 }
 
-/// What lies in a place.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Listing {
-    /// The place, as given.
-    pub data: String,
-    /// Name of its writer in the table logs.
-    pub writer: String,
-    /// WAL files.
-    pub wal: Files,
-    /// Damaged files, kept for people.
-    pub quarantine: Files,
-    /// Tables by tenant and name.
-    pub tables: Vec<TableListing>,
-}
-
-/// How many files, and how large.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct Files {
-    /// Number of files.
-    pub files: u64,
-    /// Their bytes.
-    pub bytes: u64,
-}
-
-/// One table of one tenant.
-#[derive(Clone, Debug, Serialize)]
-pub struct TableListing {
-    /// Whose it is.
-    pub tenant: String,
-    /// Its name.
-    pub table: String,
-    /// Version of its log.
-    pub version: i64,
-    /// Live segments.
-    pub segments: u64,
-    /// Rows in them.
-    pub rows: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-    /// By UTC day, oldest first.
-    pub days: Vec<DayListing>,
-    /// Bytes of the segments by column, largest first; empty when nobody asked.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub columns: Vec<ColumnListing>,
-    /// Bytes of the indexes beside the segments; 0 when nobody asked for columns.
-    pub index_bytes: u64,
-}
-
-/// One column of a table over all its live segments.
-#[derive(Clone, Debug, Serialize)]
-pub struct ColumnListing {
-    /// Its name; what belongs to no column (footers, page indexes, bloom filters) comes as `(footers)`.
-    pub column: String,
-    /// Bytes on disk.
-    pub bytes: u64,
-    /// Bytes after encoding, before compression.
-    pub encoded_bytes: u64,
-}
-
-/// What merging everything did.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Compacted {
-    /// Live segments before and after.
-    pub segments: [u64; 2],
-    /// Their bytes before and after.
-    pub bytes: [u64; 2],
-    /// Their rows.
-    pub rows: u64,
-    /// Merges made.
-    pub merges: u64,
-    /// Rows written by them; a row can be merged more than once.
-    pub merged_rows: u64,
-    /// Files that nobody needs any more, removed.
-    pub vacuumed_files: u64,
-    /// Why not everything was merged; empty when it was.
-    pub problems: Vec<Problem>,
-}
-
-/// One day of a table.
-#[derive(Clone, Debug, Serialize)]
-pub struct DayListing {
-    /// `YYYY-MM-DD`.
-    pub day: String,
-    /// Live segments.
-    pub segments: u64,
-    /// Rows in them.
-    pub rows: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-}
-
-/// What reading everything showed.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Verification {
-    /// WAL files read.
-    pub wal_files: u64,
-    /// Whole appends in them.
-    pub wal_records: u64,
-    /// Files that end in the middle of a record, as after a crash or while a collector writes: no problem.
-    pub torn_tails: u64,
-    /// Tables whose logs were read.
-    pub tables: u64,
-    /// Segments read.
-    pub segments: u64,
-    /// Rows in them.
-    pub rows: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-    /// Indexes that hold exactly what their segments hold.
-    pub indexes: u64,
-    /// Indexes that are missing or of another release: they are built when they are asked for, no problem.
-    pub indexes_to_build: u64,
-    /// What is not as it should be; empty when all is well.
-    pub problems: Vec<Problem>,
-}
-
-/// Something that is not as it should be.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Problem {
-    /// The file or table.
-    pub path: String,
-    /// What is wrong and what it costs.
-    pub detail: String,
-}
-
-/// What to export.
-#[derive(Clone, Debug)]
-pub struct Export {
-    /// Whose rows.
-    pub tenant: TenantId,
-    /// Which table.
-    pub table: &'static Table,
-    /// Segments with rows in this range are taken, whole.
-    pub range: TimeRange,
-    /// Directory for the files; made when missing.
-    pub to: PathBuf,
-}
-
-/// What was exported.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Exported {
-    /// Files written.
-    pub files: u64,
-    /// Rows in them.
-    pub rows: u64,
-    /// Bytes of them.
-    pub bytes: u64,
-}
-
-/// What rebuilding did.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Rebuilt {
-    /// Indexes that were right.
-    pub kept: u64,
-    /// Indexes written.
-    pub built: u64,
-    /// Segments that cannot be read.
-    pub problems: Vec<Problem>,
-}
-
 impl Inspector {
     /// Looks only: no lock, nothing is touched.
     ///
@@ -210,16 +57,18 @@ impl Inspector {
     pub async fn look(config: &Config) -> Result<Self> {
         let config = config.clone();
         let path = config.data.clone();
-        let opening = tokio::task::spawn_blocking(move || place::look(&config));
+        let network = Handle::current();
+        let opening = tokio::task::spawn_blocking(move || place::look(&config, &network));
         let place = opening.await.unwrap_or_else(|error| Err(Error::Open { path, detail: error.to_string() }))?;
         Ok(Self { place, hold: None })
     }
 
-    /// With the right to write.
+    /// With the right to write. A bucket is taken over from a collector that runs, when `take_over` says so.
     ///
     /// # Errors
     /// [`Error::InUse`] while a collector runs, [`Error::Open`] with what to do.
-    pub async fn own(config: &Config) -> Result<Self> {
+    pub async fn own(config: &Config, take_over: bool) -> Result<Self> {
+        may_take(config, take_over)?;
         // An empty place is made by a collector, not by looking at it.
         drop(Self::look(config).await?);
         let config = config.clone();
@@ -457,11 +306,13 @@ impl Inspector {
     }
 
     /// Opens the place as a collector does, puts what the WAL holds into segments, and merges everything that can be
-    /// merged, however short it has waited. Nothing expires. Files that were replaced stay for `vacuum_grace_s`.
+    /// merged, however short it has waited. Nothing expires. Files that were replaced stay for `vacuum_grace_s`. A bucket
+    /// is taken over from a collector that runs, when `take_over` says so.
     ///
     /// # Errors
     /// [`Error::InUse`] while a collector runs, [`Error::Open`] with what to do, and what closing said.
-    pub async fn compact(config: &Config) -> Result<Compacted> {
+    pub async fn compact(config: &Config, take_over: bool) -> Result<Compacted> {
+        may_take(config, take_over)?;
         // An empty place is made by a collector.
         drop(Self::look(config).await?);
         let open = async |config: Config| {
@@ -502,6 +353,7 @@ impl Inspector {
             rows: after.segment_rows,
             merges: after.counts.merges,
             merged_rows: after.counts.merged_rows,
+            written_bytes: after.counts.merge_written_bytes,
             vacuumed_files: after.counts.vacuumed_files,
             problems,
         })
@@ -553,6 +405,18 @@ impl Inspector {
         let log = TableLog::open(&self.place, tenant, table).await?;
         Ok(log.segments.iter().any(|other| other.path == *segment))
     }
+}
+
+/// A bucket has no lock that a process holds: whoever opens it to write becomes its writer.
+fn may_take(config: &Config, take_over: bool) -> Result<()> {
+    if take_over || !config.is_bucket() {
+        return Ok(());
+    }
+    let detail =
+        "a collector that runs on this bucket would lose the right to write, and end; stop it first, then repeat \
+                  with --take-over"
+            .to_owned();
+    Err(Error::Open { path: config.data.clone(), detail })
 }
 
 fn read_wal_file(wal: &dyn crate::wal::WalStore, first_sequence: u64, seen: &mut Verification) -> std::io::Result<()> {

@@ -65,15 +65,13 @@ pub(crate) fn open(config: &Config, network: &Handle) -> Result<Owned> {
     directory::open(Arc::new(LocalDisk), &config.data)
 }
 
-/// The place that `config` names, to be looked at: nothing is locked or touched.
+/// The place that `config` names, to be looked at: nothing is locked, taken over or touched. `network` as for [`open`].
 ///
 /// # Errors
 /// [`Error::Open`] with what to do.
-pub(crate) fn look(config: &Config) -> Result<Place> {
+pub(crate) fn look(config: &Config, network: &Handle) -> Result<Place> {
     if config.is_bucket() {
-        let detail = "a bucket cannot be looked into yet: copy it to a directory and give that with --data (any Delta \
-                      reader opens its tables where they are)";
-        return Err(Error::Open { path: config.data.clone(), detail: detail.to_owned() });
+        return bucket::look(config, network);
     }
     directory::look(Arc::new(LocalDisk), &config.data)
 }

@@ -50,6 +50,12 @@ pub struct Ended {
     pub stderr: String,
 }
 
+/// The executable: the one built with the tests, or another build of it, to see the figures of a release.
+pub fn binary() -> String {
+    let built = env!("CARGO_BIN_EXE_hodoscope").to_owned();
+    std::env::var("HODOSCOPE_TEST_BINARY").unwrap_or(built)
+}
+
 impl Collector {
     /// A collector whose buffer becomes segments every second, which are merged and vacuumed at once, so that a short
     /// test sees commits, merges and replays.
@@ -132,10 +138,7 @@ impl Collector {
     }
 
     fn spawn(&self, folder: &Path) -> Child {
-        // Another build of it, to see the figures of a release.
-        let built = env!("CARGO_BIN_EXE_hodoscope").to_owned();
-        let binary = std::env::var("HODOSCOPE_TEST_BINARY").unwrap_or(built);
-        let mut words = self.wrapper.iter().cloned().chain([binary]);
+        let mut words = self.wrapper.iter().cloned().chain([binary()]);
         let mut command = Command::new(words.next().expect("at least the executable"));
         command.args(words);
         let has = |flag: &str| self.args.iter().any(|arg| arg == flag);

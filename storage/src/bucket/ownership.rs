@@ -59,6 +59,12 @@ impl Ownership {
         Self { place: place.to_owned(), store, path, opening: AtomicU64::new(0), lost: watch::Sender::new(None) }
     }
 
+    /// For someone who only looks: everything that would write is refused.
+    pub(crate) fn none(place: &str, store: Arc<dyn ObjectStore>, path: Path) -> Self {
+        let lost = watch::Sender::new(Some("this process only looks".to_owned()));
+        Self { place: place.to_owned(), store, path, opening: AtomicU64::new(0), lost }
+    }
+
     /// The prefix, for people.
     pub(crate) fn place(&self) -> &str {
         &self.place

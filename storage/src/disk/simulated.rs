@@ -15,6 +15,8 @@
 //! A crash happens at a chosen number of changing calls. From then on every call of this process fails; the next
 //! process begins with [`SimulatedDisk::restart`]. Same seed, same calls: same outcome.
 
+mod world;
+
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -26,11 +28,7 @@ use rand::{Rng, SeedableRng};
 use url::Url;
 
 use super::{Disk, DiskFile, Entry, Hold, Metadata, ReadAt};
-
-/// What a disk writes at once.
-const SECTOR: usize = 512;
-/// Calls that are remembered for people.
-const TRACE_MAX: usize = 400;
+use world::{Change, Inode, Node, World};
 
 /// What goes wrong besides the crash; each a probability per call.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -53,70 +51,6 @@ pub(crate) struct SimulatedDisk {
     world: Arc<Mutex<World>>,
     /// Which process this is; older ones are dead.
     process: u64,
-}
-
-#[derive(Debug)]
-struct World {
-    rng: StdRng,
-    process: u64,
-    /// Changing calls so far in this process.
-    n_calls: u64,
-    crash_at: Option<u64>,
-    is_crashed: bool,
-    is_paused: bool,
-    faults: Faults,
-    lock: Option<u64>,
-    inodes: BTreeMap<u64, Inode>,
-    next_inode: u64,
-    names: BTreeMap<PathBuf, Node>,
-    durable_names: BTreeMap<PathBuf, Node>,
-    /// Changes of names that no sync has made durable, oldest first.
-    pending: Vec<Change>,
-    trace: Vec<String>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Node {
-    Dir,
-    File(u64),
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Set(PathBuf, Node),
-    Remove(PathBuf),
-    Rename(PathBuf, PathBuf, Node),
-}
-
-impl Change {
-    fn touches(&self, dir: &Path) -> bool {
-        match self {
-            Self::Set(path, _) | Self::Remove(path) => path.parent() == Some(dir),
-            Self::Rename(from, to, _) => from.parent() == Some(dir) || to.parent() == Some(dir),
-        }
-    }
-
-    fn apply(self, names: &mut BTreeMap<PathBuf, Node>) {
-        match self {
-            Self::Set(path, node) => drop(names.insert(path, node)),
-            Self::Remove(path) => drop(names.remove(&path)),
-            Self::Rename(from, to, node) => {
-                names.remove(&from);
-                names.insert(to, node);
-            }
-        }
-    }
-}
-
-#[derive(Clone, Debug, Default)]
-struct Inode {
-    /// What readers see.
-    live: Vec<u8>,
-    /// What a crash keeps for sure.
-    synced: Vec<u8>,
-    /// A sync failed: syncs do nothing any more, though they say they do.
-    is_poisoned: bool,
-    modified: u64,
 }
 
 impl SimulatedDisk {
@@ -230,94 +164,6 @@ impl SimulatedDisk {
         let what = what();
         world.note(what);
         Ok(world)
-    }
-}
-
-impl World {
-    fn note(&mut self, line: String) {
-        if self.trace.len() >= TRACE_MAX {
-            self.trace.drain(..TRACE_MAX / 4);
-        }
-        self.trace.push(line);
-    }
-
-    fn fails(&mut self, probability: f64) -> bool {
-        probability > 0.0 && !self.is_paused && self.rng.random_bool(probability)
-    }
-
-    fn change(&mut self, change: Change) {
-        change.clone().apply(&mut self.names);
-        self.pending.push(change);
-    }
-
-    fn parent_exists(&self, path: &Path) -> io::Result<()> {
-        match path.parent().and_then(|parent| self.names.get(parent)) {
-            Some(Node::Dir) => Ok(()),
-            Some(Node::File(_)) => Err(io::ErrorKind::NotADirectory.into()),
-            None => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    fn used(&self) -> u64 {
-        self.inodes.values().map(|inode| inode.live.len() as u64).sum()
-    }
-
-    /// Forgets files without a name.
-    fn collect(&mut self) {
-        let named: Vec<u64> = self
-            .names
-            .values()
-            .chain(self.durable_names.values())
-            .chain(self.pending.iter().filter_map(|change| match change {
-                Change::Set(_, node) | Change::Rename(_, _, node) => Some(node),
-                Change::Remove(_) => None,
-            }))
-            .filter_map(|node| if let Node::File(inode) = node { Some(*inode) } else { None })
-            .collect();
-        self.inodes.retain(|inode, _| named.contains(inode));
-    }
-
-    fn lose_what_was_not_synced(&mut self) {
-        // Some crashes keep everything, some nothing, most a part.
-        let keep = [0.0, 1.0, 0.5, 0.9][self.rng.random_range(0..4)];
-        for change in std::mem::take(&mut self.pending) {
-            if self.rng.random_bool(keep) {
-                change.apply(&mut self.durable_names);
-            }
-        }
-        // What lies in a directory that is lost, is lost.
-        let names = std::mem::take(&mut self.durable_names);
-        for (path, node) in names {
-            let is_rooted = path.parent().is_none_or(|parent| self.durable_names.get(parent) == Some(&Node::Dir));
-            if is_rooted {
-                self.durable_names.insert(path, node);
-            }
-        }
-        self.names = self.durable_names.clone();
-        self.collect();
-        let keep = [0.0, 1.0, 0.5, 0.9][self.rng.random_range(0..4)];
-        let rng = &mut self.rng;
-        for inode in self.inodes.values_mut().filter(|inode| inode.live != inode.synced || inode.is_poisoned) {
-            let (short, long) = (inode.live.len().min(inode.synced.len()), inode.live.len().max(inode.synced.len()));
-            let length = match rng.random_range(0..3) {
-                0 => inode.synced.len(),
-                1 => inode.live.len(),
-                _ => rng.random_range(short..=long),
-            };
-            let mut left = vec![0; length];
-            for start in (0..length).step_by(SECTOR) {
-                let end = (start + SECTOR).min(length);
-                let is_new = rng.random_bool(keep);
-                for (at, byte) in (start..end).zip(&mut left[start..end]) {
-                    let old = inode.synced.get(at).copied();
-                    let new = inode.live.get(at).copied();
-                    *byte = if is_new { new.or(old) } else { old }.unwrap_or_default();
-                }
-            }
-            // Appending and cutting never change bytes that were synced and not cut.
-            left[..short.min(length)].copy_from_slice(&inode.synced[..short.min(length)]);
-            *inode = Inode { live: left.clone(), synced: left, is_poisoned: false, modified: inode.modified };
-        }
     }
 }
 

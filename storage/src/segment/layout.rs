@@ -13,8 +13,9 @@
 //! A dictionary costs a hash and a look-up for each row, so integers have none. Text has one even where it is mostly
 //! unique: without, spans took 77 bytes in place of 67.
 //!
-//! zstd 1 everywhere (higher levels only cost time on telemetry); row groups of 32 k rows and pages of 2 k rows
-//! so that a reader can skip; `trace_id` has a bloom filter per row group for readers without our index.
+//! zstd 1 for what was flushed or merged once, 3 for what was merged twice and stays for good: [`ZSTD_LEVELS`]. Row groups of
+//! 32 k rows and pages of 2 k rows so that a reader can skip; `trace_id` has a bloom filter per row group for readers
+//! without our index.
 
 use std::sync::OnceLock;
 
@@ -31,18 +32,21 @@ pub(crate) const ROW_GROUP_ROWS: usize = 32 << 10;
 const PAGE_ROWS: usize = 2 << 10;
 /// Text in statistics is cut after so many bytes.
 const STATISTICS_BYTES: usize = 64;
+/// zstd levels by how often the rows of a segment were merged. See docs/decisions/34-zstd-by-tier.md.
+const ZSTD_LEVELS: [i32; 3] = [1, 1, 3];
 /// The column that has a bloom filter, in every table that has the column.
 const BLOOM_COLUMN: &str = "trace_id";
 
-/// Writer settings of a table; made once.
-pub(crate) fn properties(table: &'static Table) -> WriterProperties {
-    static PROPERTIES: OnceLock<Vec<WriterProperties>> = OnceLock::new();
-    let all = PROPERTIES.get_or_init(|| TABLES.iter().map(|table| build(table)).collect());
-    all[table.index()].clone()
+/// Writer settings of a table for a segment of this level; made once.
+pub(crate) fn properties(table: &'static Table, level: u8) -> WriterProperties {
+    static PROPERTIES: OnceLock<Vec<[WriterProperties; ZSTD_LEVELS.len()]>> = OnceLock::new();
+    let all =
+        PROPERTIES.get_or_init(|| TABLES.iter().map(|table| ZSTD_LEVELS.map(|zstd| build(table, zstd))).collect());
+    all[table.index()][usize::from(level).min(ZSTD_LEVELS.len() - 1)].clone()
 }
 
-fn build(table: &'static Table) -> WriterProperties {
-    let level = ZstdLevel::try_new(1).expect("1 is a zstd level");
+fn build(table: &'static Table, zstd: i32) -> WriterProperties {
+    let level = ZstdLevel::try_new(zstd).expect("1 and 3 are zstd levels");
     let mut builder = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by(format!("hodoscope {}", env!("CARGO_PKG_VERSION")))

@@ -124,7 +124,7 @@ impl SegmentWriter {
         let path = Path::from(format!("{}/{path_in_table}", target.table));
         let flight = target.in_flight.begin(path.clone());
         let object = ObjectWriter::new(&target.store, path.clone(), target.runtime.clone());
-        let parquet = ArrowWriter::try_new(BufWriter::new(object), table.schema(), Some(properties(table)))?;
+        let parquet = ArrowWriter::try_new(BufWriter::new(object), table.schema(), Some(properties(table, level)))?;
         Ok(Self {
             target: target.clone(),
             path,

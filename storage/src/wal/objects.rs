@@ -127,6 +127,12 @@ impl ObjectWal {
         }
     }
 
+    /// For someone who only looks: lists and reads objects. What would write is refused, as `ownership` was never there.
+    pub(crate) fn look(store: Arc<dyn ObjectStore>, runtime: Handle, ownership: Arc<Ownership>) -> Self {
+        let shared = Shared { puts: Arc::clone(&store), store, ownership, state: Mutex::default() };
+        Self { shared: Arc::new(shared), runtime }
+    }
+
     /// Takes the WAL: from here on no other process can add to it.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 use model::TenantId;
 use tempfile::TempDir;
 
+use super::file::PROBE_PAUSE;
 use super::*;
 use crate::batch::Batch;
 use crate::clock::SystemClock;
