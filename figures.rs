@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use api::{DigestStatus, IngestStatus, Limits, MaintenanceStatus, StatusAnswer, StorageStatus};
+use api::{DigestStatus, IngestStatus, Limits, MaintenanceStatus, QueryStatus, StatusAnswer, StorageStatus};
 use collector::metrics::{FAMILIES, Metrics, Snapshot as Ingest};
 use model::UnixNanos;
-use query::Figured;
 use query::http::Sources;
+use query::{Engine, Figured};
 use storage::{Clock as _, Maintainer, Reader, SystemClock};
 use tokio_util::sync::CancellationToken;
 
@@ -23,15 +23,20 @@ pub(crate) fn sources(
     (otlp_grpc, otlp_http): (SocketAddr, SocketAddr),
     ingest: Arc<Metrics>,
     storage: Reader,
-    digest: Figured,
+    (digest, engine): (Figured, &Engine),
     maintainer: Maintainer,
     stop: CancellationToken,
 ) -> Sources {
     let fixed = Fixed { config: config.clone(), otlp_grpc, otlp_http, started: SystemClock.now() };
     let (counts, reader, digested) = (Arc::clone(&ingest), storage.clone(), digest.clone());
+    let (asked, engine) = (engine.clone(), engine.clone());
     Sources {
-        status: Arc::new(move || status(&fixed, &counts.snapshot(), reader.status(), digested.status())),
-        metrics: Arc::new(move || open_metrics(&ingest.snapshot(), &storage.status(), &digest.status())),
+        status: Arc::new(move || {
+            status(&fixed, &counts.snapshot(), reader.status(), (digested.status(), asked.load()))
+        }),
+        metrics: Arc::new(move || {
+            open_metrics(&ingest.snapshot(), &storage.status(), &digest.status(), &engine.load())
+        }),
         maintainer,
         alerts: None,
         ready: Arc::new(move || if stop.is_cancelled() { Err("the collector is stopping".to_owned()) } else { Ok(()) }),
@@ -47,7 +52,12 @@ struct Fixed {
 }
 
 /// The answer of `/api/status`.
-fn status(fixed: &Fixed, ingest: &Ingest, storage: storage::Status, digest: DigestStatus) -> StatusAnswer {
+fn status(
+    fixed: &Fixed,
+    ingest: &Ingest,
+    storage: storage::Status,
+    (digest, queries): (DigestStatus, QueryStatus),
+) -> StatusAnswer {
     let config = &fixed.config;
     StatusAnswer {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -90,6 +100,7 @@ fn status(fixed: &Fixed, ingest: &Ingest, storage: storage::Status, digest: Dige
             },
         },
         digest,
+        queries,
         limits: Limits {
             otlp_request_bytes: config.collector.request_bytes_max,
             query_seconds: config.query.seconds_max,
@@ -105,7 +116,7 @@ fn pairs<'a>(counts: impl Iterator<Item = (&'a str, &'a str, u64)>) -> BTreeMap<
 }
 
 /// The text of `/metrics`, in OpenMetrics 1.0. Labels come from closed sets of the rooms.
-fn open_metrics(ingest: &Ingest, storage: &storage::Status, digest: &DigestStatus) -> String {
+fn open_metrics(ingest: &Ingest, storage: &storage::Status, digest: &DigestStatus, queries: &QueryStatus) -> String {
     let mut page = Page::default();
     for family in FAMILIES {
         page.family(family.name, if family.is_counter { "counter" } else { "gauge" }, family.help);
@@ -140,6 +151,9 @@ fn open_metrics(ingest: &Ingest, storage: &storage::Status, digest: &DigestStatu
         ("digest_open_traces", "Traces that have not settled.", digest.open_traces),
         ("digest_open_spans", "Spans of those traces.", digest.open_spans),
         ("digest_memory_bytes", "Memory of those traces.", digest.memory_bytes),
+        ("queries_running", "Questions being answered.", queries.running),
+        ("queries_waiting", "Questions that wait for a place.", queries.waiting),
+        ("query_memory_bytes", "Memory of sorts, joins and groups of questions.", queries.memory_bytes),
         ("storage_append_queue_bytes", "Bytes waiting to be written to the WAL.", storage.append_queue_bytes),
         ("storage_buffer_bytes", "Bytes in the write buffer.", storage.buffer_bytes),
         ("storage_buffer_rows", "Rows in the write buffer.", storage.buffer_rows),
@@ -226,7 +240,8 @@ mod tests {
     /// ends with its mark.
     #[test]
     fn metrics_are_open_metrics() {
-        let text = open_metrics(&Metrics::default().snapshot(), &storage::Status::default(), &DigestStatus::default());
+        let (ingest, digest) = (Metrics::default().snapshot(), DigestStatus::default());
+        let text = open_metrics(&ingest, &storage::Status::default(), &digest, &QueryStatus::default());
         let (mut declared, mut family, mut kind) = (HashSet::new(), String::new(), String::new());
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.last(), Some(&"# EOF"));

@@ -87,7 +87,8 @@ async fn serve(config: Config) -> Outcome {
     let http = door::open(&config.door, Listener::OtlpHttp, collector.http_routes(), &access, ingest).await?;
     let (ingest, reader) = (collector.metrics(), storage.reader());
     let (maintainer, addresses) = (storage.maintainer(), (grpc.local_addr(), http.local_addr()));
-    let mut sources = figures::sources(&config, addresses, ingest, reader, digest.figures(), maintainer, stop.clone());
+    let mut sources =
+        figures::sources(&config, addresses, ingest, reader, (digest.figures(), &engine), maintainer, stop.clone());
     let status = Arc::clone(&sources.status);
     let alerts = engine.start_alerts(storage.reader(), storage.derived_writer(), storage.documents(), status)?;
     sources.alerts = alerts.alerting();

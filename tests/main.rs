@@ -20,6 +20,8 @@
 //! | `keys.rs`         | nobody gets in without a key when there are keys, and each sees its own tenant      |
 //! | `tls.rs`          | every port speaks TLS, certificates are renewed under way, senders show theirs      |
 //! | `sql.rs`          | SQL reads and nothing else; work stops with its reader; long answers come in pieces    |
+//! | `metrics.rs`      | metrics of every kind over time, with resets, gaps, quantiles and exemplars      |
+//! | `flight.rs`       | the ADBC driver for Python reads through Arrow Flight SQL                       |
 //! | `search.rs`       | filters, histogram, facets, what differs and the live stream agree with what was sent |
 //! | `bucket.rs`       | a bucket alone keeps what was acknowledged, whatever the store does             |
 //! | `open_data.rs`    | DuckDB, delta-rs and Polars find in the live tables what our SQL finds            |
@@ -53,10 +55,12 @@ mod demo;
 mod digest;
 mod docs;
 mod faults;
+mod flight;
 mod harness;
 mod in_out;
 mod journeys;
 mod keys;
+mod metrics;
 mod open_data;
 mod over_many;
 mod sdks;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use crate::harness::otlp::Client;
-use crate::harness::{Collector, Request, Server, Transport, generate, sql};
+use crate::harness::{Collector, Request, Server, Transport, generate, sql, wait_for};
 
 /// Statements that are no queries, or queries of something else than our tables.
 fn escapes() -> BTreeSet<String> {
@@ -302,6 +302,21 @@ fn cpu_seconds(server: &Server) -> f64 {
     after_name.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<f64>().expect("ticks") / 100.0).sum()
 }
 
+async fn queries(server: &Server) -> api::QueryStatus {
+    let answer = reqwest::get(server.api("/api/status")).await.expect("an answer");
+    let status: api::StatusAnswer = serde_json::from_slice(&answer.bytes().await.expect("a body")).expect("a status");
+    status.queries
+}
+
+/// Waits until no question runs and none holds memory; says how long that took since its reader had gone.
+async fn given_back(server: &Server, what: &str, gone: Instant) {
+    let after = wait_for("place and memory of a question to be given back", Duration::from_secs(60), async || {
+        let load = queries(server).await;
+        (load == api::QueryStatus::default()).then(|| gone.elapsed())
+    });
+    println!("sql: place and memory of {what} were given back {:?} after its reader had gone", after.await);
+}
+
 /// F20: work stops when its reader goes away, whatever it is doing, and leaves no temporary files: within 500 ms of a
 /// release build (`HODOSCOPE_TEST_BINARY`).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -352,7 +367,18 @@ async fn work_stops_when_its_reader_goes_away() {
             assert!(since < limit, "{what} still works {since:?} after its reader has gone");
         };
         println!("sql: {what} stopped {stopped:?} after its reader had gone");
+        given_back(&server, what, gone).await;
     }
+    // While its reader does not read, a question keeps its place; the place is free as soon as the reader has gone.
+    let columns: Vec<String> = (0..12).map(|n| format!("value * 1000003 + {n} AS column_{n}")).collect();
+    let text = json!({ "sql": format!("SELECT {} FROM {many}", columns.join(", ")) }).to_string();
+    let request = reqwest::Client::new().post(server.api("/api/sql")).body(text);
+    let answer = request.header("accept", "application/x-ndjson").send().await.expect("an answer");
+    let load = queries(&server).await;
+    assert!(load.running >= 1, "{load:?}");
+    let gone = Instant::now();
+    drop(answer);
+    given_back(&server, "an answer that nobody reads", gone).await;
     server.assert_alive();
     let folders = std::fs::read_dir(temporary.path()).expect("a folder").flatten();
     let spilled: Vec<_> =

@@ -137,6 +137,16 @@ impl Engine {
         &self.inner.shared.config
     }
 
+    /// What is being asked at the moment.
+    pub fn load(&self) -> api::QueryStatus {
+        let running = self.config().concurrent_max.saturating_sub(self.inner.places.available_permits());
+        api::QueryStatus {
+            running: running as u64,
+            waiting: self.inner.waiting.load(Ordering::Relaxed) as u64,
+            memory_bytes: self.inner.shared.memory_bytes(),
+        }
+    }
+
     /// The time of day, for readers of relative times.
     pub(crate) fn now(&self) -> model::UnixNanos {
         self.inner.clock.now()

@@ -5,11 +5,13 @@
 //! | `routes.rs`  | THE table of routes with method, scope and one line each           |
 //! | `native.rs`  | requests of the native API to engine calls and back                |
 //! | `alerts.rs`  | rules and alerts: Prometheus' two routes, and our own              |
+//! | `openapi.rs` | the table of routes and the types of `api` as an OpenAPI document    |
 //! | `problem.rs` | every error as a problem document                                  |
 
 mod alerts;
 mod explore;
 mod native;
+mod openapi;
 mod problem;
 mod routes;
 #[cfg(test)]

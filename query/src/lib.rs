@@ -8,12 +8,15 @@
 //! | `sql.rs`       | a read-only statement and its answer in four encodings                 |
 //! | `trace.rs`     | rows by id, tree, timeline, detail, OTLP                               |
 //! | `search.rs`    | filter text, newest or slowest, pages                                  |
+//! | `flight.rs`    | the same statements through Arrow Flight SQL                            |
 //! | `live.rs`      | rows that match, as they become visible                                 |
 //! | `analysis.rs`  | what a span is, who called whom: pure                                  |
 //! | `digest.rs`    | settled journeys and their parts at rest                               |
 //! | `journey.rs`   | a request over all its traces                                          |
 //! | `compare.rs`   | two journeys, one against the usual, ways of communicating             |
 //! | `map.rs`       | who talks to whom in a time range, and what changed                    |
+//! | `metrics.rs`   | which metrics there are, and one of them over time                     |
+//! | `red.rs`       | rate, errors and durations over time, from roll-ups                     |
 //! | `services.rs`  | services in a time range, and one of them                              |
 //! | `alert.rs`     | rules, their states, and who is told                                   |
 //! | `times.rs`     | moments in requests                                                    |
@@ -30,11 +33,14 @@ mod digest;
 mod engine;
 mod error;
 mod findings;
+mod flight;
 mod functions;
 pub mod http;
 mod journey;
 mod live;
 mod map;
+mod metrics;
+mod red;
 mod rows;
 mod search;
 mod services;
@@ -52,6 +58,8 @@ pub use digest::{Digest, Figured};
 pub use engine::Engine;
 pub use error::{Error, Result};
 pub use live::{Live, LiveQuestion};
+pub use metrics::{MetricQuestion, MetricsQuestion};
+pub use red::RedQuestion;
 pub use search::{DiffersQuestion, FacetsQuestion, Picture, Question};
 pub use sql::{Format, SqlBody};
 pub use trace::{Encoding, TraceDocument};

@@ -2,9 +2,12 @@
 //!
 //! A column that is missing or of another type reads as null: older segments lack columns.
 
-use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BinaryArray, Float64Array, Int32Array, Int64Array, ListArray,
+    RecordBatch, StringArray,
+};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type, Int64Type};
+use arrow::datatypes::{DataType, Float64Type, Int32Type, Int64Type};
 use model::semconv;
 
 /// The column of a promoted attribute, by its key; empty (and so never found) when it has none.
@@ -131,5 +134,39 @@ impl Bytes {
     pub(crate) fn get(&self, row: usize) -> Option<&[u8]> {
         let column = self.0.as_ref()?;
         column.is_valid(row).then(|| column.value(row))
+    }
+}
+
+/// A column of doubles.
+#[derive(Debug)]
+pub(crate) struct Floats(Option<Float64Array>);
+
+impl Floats {
+    /// The column `name` of `batch`.
+    pub(crate) fn of(batch: &RecordBatch, name: &str) -> Self {
+        Self(batch.column_by_name(name).and_then(|column| column.as_primitive_opt::<Float64Type>()).cloned())
+    }
+
+    /// The value in a row.
+    pub(crate) fn get(&self, row: usize) -> Option<f64> {
+        let column = self.0.as_ref()?;
+        column.is_valid(row).then(|| column.value(row))
+    }
+}
+
+/// A column of lists of numbers.
+#[derive(Debug)]
+pub(crate) struct Lists(Option<ListArray>);
+
+impl Lists {
+    /// The column `name` of `batch`.
+    pub(crate) fn of(batch: &RecordBatch, name: &str) -> Self {
+        Self(batch.column_by_name(name).and_then(|column| column.as_list_opt::<i32>()).cloned())
+    }
+
+    /// The numbers in a row; none for null.
+    pub(crate) fn get<T: ArrowPrimitiveType>(&self, row: usize) -> Vec<T::Native> {
+        let Some(lists) = self.0.as_ref().filter(|lists| lists.is_valid(row)) else { return Vec::new() };
+        lists.value(row).as_primitive_opt::<T>().map(|values| values.values().to_vec()).unwrap_or_default()
     }
 }

@@ -18,7 +18,7 @@
 //! grouped as a whole: the newest (or slowest) matching spans are read first, then the spans of the few traces
 //! they belong to.
 
-mod compile;
+pub(crate) mod compile;
 mod cursor;
 mod facets;
 pub(crate) mod filter;

@@ -69,7 +69,7 @@ async fn begin(session: Session, request: SqlRequest, format: Format, started: I
 }
 
 /// The plan of a statement that may run.
-async fn planned(session: &Session, request: &SqlRequest) -> Result<Arc<dyn ExecutionPlan>> {
+pub(crate) async fn planned(session: &Session, request: &SqlRequest) -> Result<Arc<dyn ExecutionPlan>> {
     let params = params(request, session.now)?;
     let statement = read_only::parse(&request.sql)?;
     let plan = session.context.state().statement_to_plan(statement).await?;

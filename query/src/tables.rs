@@ -32,7 +32,7 @@ mod visible;
 use std::sync::Arc;
 
 use api::{ColumnInfo, TableInfo};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::catalog::{SchemaProvider, TableProvider};
 use datafusion::common::DFSchema;
@@ -120,6 +120,22 @@ impl SchemaProvider for PublicSchema {
     fn table_exist(&self, name: &str) -> bool {
         name == edge_minutes::NAME || views::by_name(name).is_some() || self.raw.table_exist(name)
     }
+}
+
+/// Every relation: name, kind, columns.
+///
+/// # Errors
+/// When a view cannot be planned: a bug.
+pub(crate) async fn relation_schemas(
+    public: &dyn SchemaProvider,
+) -> Result<Vec<(&'static str, &'static str, SchemaRef)>, DataFusionError> {
+    let mut found = Vec::new();
+    for name in relation_names() {
+        let Some(provider) = public.table(name).await? else { continue };
+        let kind = if Table::by_name(name).is_some() { "table" } else { "view" };
+        found.push((name, kind, provider.schema()));
+    }
+    Ok(found)
 }
 
 /// Tables and views for `/api/tables`, with the rows of each table as of the snapshot.

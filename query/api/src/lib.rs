@@ -12,9 +12,12 @@
 //! | `compare.rs`  | `GET /api/compare`, `/api/compare/styles`                                  |
 //! | `findings.rs` | `GET /api/findings`                                                       |
 //! | `map.rs`      | `GET /api/map`                                                             |
+//! | `metrics.rs`  | `GET /api/metrics`, `/api/metrics/{name}`                                  |
+//! | `red.rs`      | `GET /api/red`                                                             |
 //! | `services.rs` | `GET /api/services`, `/api/services/{name}`                                |
 //! | `erasure.rs`  | `POST /api/erasures`, `GET /api/erasures`                                  |
 //! | `alerts.rs`   | `/api/alert-rules`, `/api/alerts`, `/api/silences`                         |
+//! | `schema.rs`   | JSON schemas of all of them, for `GET /api/openapi.json`                   |
 //! | `status.rs`   | `GET /api/status`                                                          |
 //!
 //! Nanosecond moments and other 64-bit integers are decimal text, durations (`*_nanos`) are numbers, ids
@@ -28,7 +31,10 @@ mod findings;
 mod journey;
 mod live;
 mod map;
+mod metrics;
 mod problem;
+mod red;
+mod schema;
 mod search;
 mod services;
 mod sql;
@@ -55,13 +61,16 @@ pub use journey::{
 };
 pub use live::{LiveFigures, LiveItems};
 pub use map::{MapAnswer, MapEdge, MapFigures, MapNode};
+pub use metrics::{MetricAnswer, MetricAttribute, MetricExemplar, MetricItem, MetricSeries, MetricsAnswer};
 pub use problem::Problem;
+pub use red::{RedAnswer, RedSeries};
+pub use schema::schemas;
 pub use search::{JourneyItem, SearchAnswer, SearchItem, ServiceShare, ShapeBar, SpanItem, TraceItem};
 pub use services::{
     ServiceAnswer, ServiceDependency, ServiceItem, ServiceOperation, ServicePoint, ServiceVersion, ServicesAnswer,
 };
 pub use sql::{ColumnInfo, FunctionInfo, SqlAnswer, SqlColumn, SqlRequest, TableInfo, TablesAnswer};
-pub use status::{DigestStatus, IngestStatus, Limits, MaintenanceStatus, StatusAnswer, StorageStatus};
+pub use status::{DigestStatus, IngestStatus, Limits, MaintenanceStatus, QueryStatus, StatusAnswer, StorageStatus};
 pub use trace::{
     AttributeText, EventText, FindAnswer, LinkText, LogText, SpanDetail, Timeline, TimelineSpans, span_flag,
 };

@@ -24,8 +24,22 @@ pub struct StatusAnswer {
     /// What is at rest of it.
     #[serde(default)]
     pub digest: DigestStatus,
+    /// What is being asked at the moment.
+    #[serde(default)]
+    pub queries: QueryStatus,
     /// Limits in force.
     pub limits: Limits,
+}
+
+/// Questions at the moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct QueryStatus {
+    /// Being answered, or kept by a reader who has not read all of the answer.
+    pub running: u64,
+    /// Waiting for a place.
+    pub waiting: u64,
+    /// Memory that they hold in sorts, joins and groups.
+    pub memory_bytes: u64,
 }
 
 /// What came in since the start.

@@ -84,6 +84,11 @@ impl Shared {
         Ok(Self { config, runtime, state })
     }
 
+    /// Memory that queries hold at the moment.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.runtime.memory_pool.reserved() as u64
+    }
+
     /// A session over `snapshot`.
     ///
     /// # Errors

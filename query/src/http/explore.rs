@@ -1,11 +1,11 @@
-//! Requests about what stands around a list of hits to engine calls and back.
+//! Requests about what stands around a list of hits, and about metrics, to engine calls and back.
 
 use std::sync::Arc;
 
 use api::DiffersRequest;
 use axum::body::Body;
-use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderName, header};
@@ -14,6 +14,8 @@ use super::App;
 use super::native::{Params, Who, json, params, tenant};
 use super::problem::Refusal;
 use crate::live::LiveQuestion;
+use crate::metrics::{MetricQuestion, MetricsQuestion};
+use crate::red::RedQuestion;
 use crate::search::{DiffersQuestion, FacetsQuestion, Picture};
 
 pub(super) async fn histogram(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
@@ -48,4 +50,24 @@ pub(super) async fn live(State(app): State<App>, who: Who, given: Params) -> Res
     let events = app.engine.live(&tenant(who), question, move || ready().is_err())?;
     let headers = [(header::CONTENT_TYPE, "text/event-stream"), (HeaderName::from_static("x-accel-buffering"), "no")];
     Ok((headers, Body::from_stream(events)).into_response())
+}
+
+pub(super) async fn metrics(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
+    let question = MetricsQuestion::from_params(&params(given)?, app.engine.now())?;
+    json(&app.engine.metrics(&tenant(who), question).await?)
+}
+
+pub(super) async fn metric(
+    State(app): State<App>,
+    who: Who,
+    Path(name): Path<String>,
+    given: Params,
+) -> Result<Response, Refusal> {
+    let question = MetricQuestion::from_params(name, &params(given)?, app.engine.now())?;
+    json(&app.engine.metric(&tenant(who), question).await?)
+}
+
+pub(super) async fn red(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
+    let question = RedQuestion::from_params(&params(given)?, app.engine.now())?;
+    json(&app.engine.red(&tenant(who), question).await?)
 }

@@ -16,7 +16,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use model::Scope;
 
 use super::problem::Refusal;
-use super::{App, alerts, explore, native};
+use super::{App, alerts, explore, native, openapi};
 
 /// One route.
 #[derive(Debug)]
@@ -25,10 +25,12 @@ pub(super) struct Route {
     pub(super) path: &'static str,
     /// What the door asks of a caller when there are keys.
     pub(super) scope: Scope,
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by the list of routes"))]
     pub(super) help: &'static str,
     handler: MethodRouter<App>,
 }
+
+/// Below this Arrow Flight SQL is answered; each of its calls reads telemetry.
+const FLIGHT: &str = "/arrow.flight.protocol.FlightService/";
 
 /// Largest request body, in bytes: a statement of 64 KiB, its escapes and parameters.
 const BODY_BYTES_MAX: usize = 512 << 10;
@@ -41,6 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         read(Method::POST, "/api/sql", "one read-only SQL statement", post(native::sql)),
         read(Method::GET, "/api/tables", "tables, views and functions of SQL", get(native::tables)),
+        read(Method::GET, "/api/openapi.json", "this API as an OpenAPI document", get(openapi::openapi)),
         read(Method::GET, "/api/search", "journeys, traces or spans by a filter text", get(native::search)),
         read(Method::GET, "/api/search/histogram", "hits over time and duration", get(explore::histogram)),
         read(Method::GET, "/api/search/facets", "attributes of the hits, with counts", get(explore::facets)),
@@ -48,6 +51,9 @@ pub(super) fn routes() -> Vec<Route> {
         read(Method::GET, "/api/live", "server-sent events: hits as they come in", get(explore::live)),
         read(Method::GET, "/api/services", "services in a time range", get(native::services)),
         read(Method::GET, "/api/services/{name}", "one service in a time range", get(native::service)),
+        read(Method::GET, "/api/metrics", "metrics with a point in a time range", get(explore::metrics)),
+        read(Method::GET, "/api/metrics/{name}", "one metric over time, with exemplars", get(explore::metric)),
+        read(Method::GET, "/api/red", "rate, errors and durations over time", get(explore::red)),
         read(Method::GET, "/api/map", "who talks to whom in a time range", get(native::map)),
         read(Method::GET, "/api/findings", "what only many journeys together show", get(native::findings)),
         read(Method::GET, "/api/compare", "two journeys, or one against the usual", get(native::compare)),
@@ -81,6 +87,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 pub(super) fn router(app: App) -> Router {
+    let flight = crate::flight::service(&app.engine);
     let mut router = Router::new();
     for route in routes() {
         router = router.route(route.path, route.handler);
@@ -95,6 +102,7 @@ pub(super) fn router(app: App) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
     router
+        .route_service(&format!("{FLIGHT}{{*method}}"), flight)
         .route("/api", any(unknown))
         .route("/api/{*rest}", any(unknown))
         .method_not_allowed_fallback(wrong_method)
@@ -103,7 +111,7 @@ pub(super) fn router(app: App) -> Router {
 }
 
 async fn unknown(uri: Uri) -> Refusal {
-    let detail = format!("there is no {}; GET /api/tables and docs/api.md say what there is", uri.path());
+    let detail = format!("there is no {}; GET /api/openapi.json says what there is", uri.path());
     Refusal::new(StatusCode::NOT_FOUND, "not-found", "No such route", detail)
 }
 
@@ -130,7 +138,7 @@ fn fits(route: &str, path: &str) -> bool {
 }
 
 /// What a request needs. The path is the one that is routed, byte by byte: nothing is decoded (S4). Whatever has no route but lies
-/// below `/api` needs what reading needs; everything else is the page, which holds no telemetry.
+/// below `/api` or is Flight SQL needs what reading needs; everything else is the page, which holds no telemetry.
 pub fn scope(method: &Method, path: &str) -> Scope {
     static ROUTES: LazyLock<Vec<(Method, &str, Scope)>> =
         LazyLock::new(|| routes().into_iter().map(|route| (route.method, route.path, route.scope)).collect());
@@ -138,7 +146,7 @@ pub fn scope(method: &Method, path: &str) -> Scope {
     let fitting = ROUTES.iter().filter(|(_, route, _)| fits(route, path));
     let of_method = fitting.clone().filter(|(of, _, _)| of == method).map(|(_, _, scope)| *scope).max();
     let of_path = || fitting.map(|(_, _, scope)| *scope).max();
-    let is_api = path == "/api" || path.starts_with("/api/");
+    let is_api = path == "/api" || path.starts_with("/api/") || path.starts_with(FLIGHT);
     of_method.or_else(of_path).unwrap_or(if is_api { Scope::Read } else { Scope::Open })
 }
 
@@ -172,6 +180,7 @@ mod tests {
         assert_eq!(scope(&Method::PUT, "/api/alert-rules/x"), Scope::Admin);
         assert_eq!(scope(&Method::PATCH, "/api/alert-rules/x"), Scope::Admin);
         assert_eq!(scope(&Method::GET, "/api//tables"), Scope::Read);
+        assert_eq!(scope(&Method::POST, "/arrow.flight.protocol.FlightService/DoGet"), Scope::Read);
         assert_eq!(scope(&Method::GET, "/apix"), Scope::Open);
         assert_eq!(scope(&Method::GET, "/healthz"), Scope::Open);
         assert!(fits("/api/traces/{trace_id}/find", "/api/traces/abc/find"));

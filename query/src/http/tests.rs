@@ -220,3 +220,32 @@ async fn live_streams_tell_what_comes() {
     let (response, body) = ask(&stopping, "GET", "/api/live", "", "").await;
     assert_eq!((response.status(), body.as_slice()), (StatusCode::OK, b"retry: 2000\n\n".as_slice()), "it ended");
 }
+
+/// The document describes this API: each way to ask that it tells leads to a route, with the form it says.
+#[tokio::test]
+async fn the_api_describes_itself() {
+    let (_fixture, router) = open().await;
+    let (response, body) = ask(&router, "GET", "/api/openapi.json", "", "").await;
+    assert_eq!((response.status(), header_of(&response, "content-type")), (StatusCode::OK, "application/json"));
+    let document: Json = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().expect("paths");
+    assert!(paths.len() > 35, "{}", paths.len());
+    for (path, operations) in paths {
+        let asked = path.replace("{trace_id}", &trace_id(1).to_string()).replace("{span_id}", "0000000000000002");
+        let asked = asked.replace("{name}", "shop").replace("{id}", "1");
+        for (method, operation) in operations.as_object().expect("operations") {
+            if path == "/api/live" {
+                continue; // it never ends
+            }
+            let (response, body) = ask(&router, &method.to_uppercase(), &asked, "", "").await;
+            let text = String::from_utf8_lossy(&body);
+            assert!(!text.contains("No such route") && response.status() != 405, "{method} {path}: {text}");
+            if response.status() == 200 && method == "get" && path != "/api/live" {
+                let said = operation["responses"]["200"]["content"].as_object().expect("a form");
+                let form = header_of(&response, "content-type").split(';').next().unwrap_or_default();
+                assert!(said.contains_key(form), "{method} {path} answers {form}: {said:?}");
+            }
+        }
+    }
+}

@@ -43,6 +43,34 @@ pub(crate) enum By {
     Edge,
     /// Each operation for itself.
     Operation,
+    /// Everything that goes to a node.
+    Target,
+    /// Each operation of a node, wherever it is asked for.
+    TargetOperation,
+}
+
+impl By {
+    /// What of an edge tells sums apart: source, target, protocol, system, operation.
+    fn key(self, [source, target, protocol, system, op]: [&str; 5]) -> [&str; 5] {
+        match self {
+            Self::Edge => [source, target, protocol, system, ""],
+            Self::Operation => [source, target, protocol, system, op],
+            Self::Target => ["", target, "", "", ""],
+            Self::TargetOperation => ["", target, protocol, "", op],
+        }
+    }
+
+    /// Times outside of the server and in the broker are told of edges only.
+    const fn has_waits(self) -> bool {
+        matches!(self, Self::Edge | Self::Operation)
+    }
+}
+
+impl Edge {
+    fn new(parts: [&str; 5]) -> Self {
+        let [source, target, protocol, system, op] = parts.map(str::to_owned);
+        Self { source, target, protocol, system, op }
+    }
 }
 
 /// What went over an edge. Parts that correct others are negative.
@@ -201,19 +229,34 @@ pub(super) async fn add_on_demand(
     by: By,
     totals: &mut BTreeMap<Edge, Totals>,
 ) -> Result<()> {
-    let inside = |minute: i64| range.contains(UnixNanos(minute.saturating_mul(MINUTE)));
-    let on_demand = session.derived.on_demand(range).await?;
-    for (key, sums) in on_demand.parts.0.iter().filter(|(key, _)| inside(key.minute)) {
-        let edge = Edge {
-            source: key.src.clone(),
-            target: key.dst.clone(),
-            protocol: key.protocol.clone(),
-            system: key.system.clone(),
-            op: if by == By::Operation { key.op.clone() } else { String::new() },
-        };
-        totals.entry(edge).or_default().add_sums(sums);
+    let mut found = BySpan::new();
+    add_on_demand_by_span(session, range, by, i64::MAX, &mut found).await?;
+    for ((_, edge), sums) in found {
+        totals.entry(edge).or_default().add(&sums);
     }
     totals.retain(|_, totals| totals.count > 0);
+    Ok(())
+}
+
+/// Adds what is not at rest, by span of time as [`read`] does.
+///
+/// # Errors
+/// What went wrong while reading.
+pub(crate) async fn add_on_demand_by_span(
+    session: &Session,
+    range: TimeRange,
+    by: By,
+    span_nanos: i64,
+    totals: &mut BySpan,
+) -> Result<()> {
+    let on_demand = session.derived.on_demand(range).await?;
+    for (key, sums) in &on_demand.parts.0 {
+        let time = key.minute.saturating_mul(MINUTE);
+        if range.contains(UnixNanos(time)) {
+            let edge = Edge::new(by.key([&key.src, &key.dst, &key.protocol, &key.system, &key.op]));
+            totals.entry((time.div_euclid(span_nanos), edge)).or_default().add_sums(sums);
+        }
+    }
     Ok(())
 }
 
@@ -222,6 +265,20 @@ pub(super) async fn add_on_demand(
 /// # Errors
 /// What went wrong while reading.
 pub(super) async fn read(session: &Session, filter: Expr, by: By, span_nanos: i64) -> Result<BySpan> {
+    read_up_to(session, filter, by, span_nanos, usize::MAX).await
+}
+
+/// As [`read`]. Reading ends when there are more than `sums_max`: then there are more in the answer too.
+///
+/// # Errors
+/// What went wrong while reading.
+pub(crate) async fn read_up_to(
+    session: &Session,
+    filter: Expr,
+    by: By,
+    span_nanos: i64,
+    sums_max: usize,
+) -> Result<BySpan> {
     let mut totals = BySpan::new();
     if session.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
         return Ok(totals);
@@ -237,6 +294,9 @@ pub(super) async fn read(session: &Session, filter: Expr, by: By, span_nanos: i6
                 let mut totals = BySpan::new();
                 while let Some(batch) = stream.next().await {
                     add_rows(&mut totals, &batch?, by, span_nanos);
+                    if totals.len() > sums_max {
+                        break;
+                    }
                 }
                 Ok::<_, Error>(totals)
             })
@@ -252,7 +312,7 @@ pub(super) async fn read(session: &Session, filter: Expr, by: By, span_nanos: i6
 }
 
 /// Sums by number of the span of time, and edge.
-pub(super) type BySpan = BTreeMap<(i64, Edge), Totals>;
+pub(crate) type BySpan = BTreeMap<(i64, Edge), Totals>;
 
 const COLUMNS: [&str; 20] = [
     "time",
@@ -287,18 +347,17 @@ fn add_rows(totals: &mut BySpan, batch: &RecordBatch, by: By, span_nanos: i64) {
     let [slowest_journey, failed_journey] = ["slowest_journey", "failed_journey"].map(|name| Bytes::of(batch, name));
     let [durations, networks, lags] = ["durations", "networks", "lags"].map(|name| Lists::of(batch, name));
     let key_of = |row: usize| {
-        let op = if by == By::Operation { op.text(row) } else { "" };
-        let texts = [&source, &target, &protocol, &system].map(|texts| texts.text(row));
-        (texts, op, time.int(row).div_euclid(span_nanos))
+        let texts = [&source, &target, &protocol, &system, &op].map(|texts| texts.text(row));
+        (by.key(texts), time.int(row).div_euclid(span_nanos))
     };
+    let has_waits = by.has_waits();
     let mut row = 0;
     while row < batch.num_rows() {
         // Rows are sorted by edge and time: a run of one edge is added at once.
         let key = key_of(row);
         let end = (row + 1..batch.num_rows()).find(|next| key_of(*next) != key).unwrap_or(batch.num_rows());
-        let ([source, target, protocol, system], op, span) = key;
-        let [source, target, protocol, system, op] = [source, target, protocol, system, op].map(str::to_owned);
-        let sums = totals.entry((span, Edge { source, target, protocol, system, op })).or_default();
+        let (edge, span) = key;
+        let sums = totals.entry((span, Edge::new(edge))).or_default();
         for row in row..end {
             sums.count += count.int(row);
             sums.errors += errors.int(row);
@@ -306,8 +365,10 @@ fn add_rows(totals: &mut BySpan, batch: &RecordBatch, by: By, span_nanos: i64) {
             sums.request_bytes += request_bytes.int(row);
             sums.response_bytes += response_bytes.int(row);
             durations.add_to(&mut sums.durations, row);
-            networks.add_to(&mut sums.networks, row);
-            lags.add_to(&mut sums.lags, row);
+            if has_waits {
+                networks.add_to(&mut sums.networks, row);
+                lags.add_to(&mut sums.lags, row);
+            }
             let moment = |ints: &Ints| ints.get(row).filter(|moment| *moment != 0);
             sums.first_seen = [sums.first_seen, moment(&first_seen)].into_iter().flatten().min();
             sums.last_seen = sums.last_seen.max(moment(&last_seen));

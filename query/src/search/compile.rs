@@ -8,7 +8,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 use datafusion::prelude::{ident, lit};
 use model::semconv::{self, On};
 use model::{SpanId, SpanKind, StatusCode, TraceId};
-use storage::table::{Kind, SPANS};
+use storage::table::{Kind, SPANS, Table};
 
 use super::Unit;
 use super::filter::{Condition, Field, Filter, Member, Op, Place, Value, number};
@@ -58,16 +58,58 @@ pub(crate) fn compile(filter: Option<&Filter>, unit: Unit) -> Result<Compiled> {
     Ok(compiled)
 }
 
+/// What must hold of the rows of a table of metric points.
+///
+/// # Errors
+/// [`Error::Invalid`] at the first condition on something that points do not have.
+pub(crate) fn compile_points(filter: &Filter, table: &'static Table) -> Result<Expr> {
+    each(filter, &|condition| of_point(condition, table))
+}
+
 fn expression(filter: &Filter) -> Result<Expr> {
+    each(filter, &one)
+}
+
+fn each(filter: &Filter, one: &dyn Fn(&Condition) -> Result<Expr>) -> Result<Expr> {
     let joined = |parts: &[Filter], join: fn(Expr, Expr) -> Expr| -> Result<Expr> {
-        let parts = parts.iter().map(expression).collect::<Result<Vec<_>>>()?;
+        let parts = parts.iter().map(|part| each(part, one)).collect::<Result<Vec<_>>>()?;
         parts.into_iter().reduce(join).ok_or_else(|| Error::Internal("a filter without parts".to_owned()))
     };
     match filter {
         Filter::All(parts) => joined(parts, Expr::and),
         Filter::Any(parts) => joined(parts, Expr::or),
-        Filter::Not(part) => Ok(expression(part)?.is_not_true()),
+        Filter::Not(part) => Ok(each(part, one)?.is_not_true()),
         Filter::Is(condition) => one(condition),
+    }
+}
+
+/// A condition on a data point.
+fn of_point(condition: &Condition, table: &'static Table) -> Result<Expr> {
+    let column = |name: &str| text(ident(name), condition);
+    match &condition.field {
+        Field::Named(Member::Service) => column("service_name"),
+        Field::Named(Member::Name) => column("metric_name"),
+        Field::Named(Member::ScopeName) => column("scope_name"),
+        Field::At(Place::Point, key) => attribute(key, condition, &[On::Item], table),
+        Field::At(Place::Resource, key) => attribute(key, condition, &[On::Resource], table),
+        Field::Anywhere(key) => attribute(key, condition, places_of(key), table),
+        Field::At(Place::Scope, key) if condition.op.is_order() => order(scope_number(key), condition),
+        Field::At(Place::Scope, key) => text(scope_text(key), condition),
+        field @ (Field::Named(_) | Field::At(Place::Span | Place::Event | Place::Link, _)) => Err(Error::invalid_at(
+            condition.field_at,
+            format!(
+                "metrics have no {field}; they have service, name, scope:name, point.key, resource.key and scope.key"
+            ),
+        )),
+    }
+}
+
+/// Where a key is looked for. One that the conventions put on spans and points is not looked for on resources, which
+/// would cost a look at every resource; all other keys may stand on both.
+fn places_of(key: &str) -> &'static [On] {
+    match semconv::find(key) {
+        Some(convention) if convention.on == On::Item => &[On::Item],
+        _ => &[On::Item, On::Resource],
     }
 }
 
@@ -75,15 +117,12 @@ fn one(condition: &Condition) -> Result<Expr> {
     let wrong = |detail: &str| Error::invalid_at(condition.value_at, detail);
     let member = match &condition.field {
         Field::Named(member) => *member,
-        Field::At(Place::Span, key) => return attribute(key, condition, &[On::Item]),
-        Field::At(Place::Resource, key) => return attribute(key, condition, &[On::Resource]),
-        // A key that the conventions put on spans is not looked for on resources, which would cost a look at
-        // every resource; all other keys may stand on both.
-        Field::Anywhere(key) => {
-            return match semconv::find(key) {
-                Some(convention) if convention.on == On::Item => attribute(key, condition, &[On::Item]),
-                _ => attribute(key, condition, &[On::Item, On::Resource]),
-            };
+        Field::At(Place::Span, key) => return attribute(key, condition, &[On::Item], &SPANS),
+        Field::At(Place::Resource, key) => return attribute(key, condition, &[On::Resource], &SPANS),
+        Field::Anywhere(key) => return attribute(key, condition, places_of(key), &SPANS),
+        Field::At(Place::Point, _) => {
+            let detail = format!("{} is of data points: ask for it at /api/metrics", condition.field);
+            return Err(Error::invalid_at(condition.field_at, detail));
         }
         Field::At(Place::Scope, key) if condition.op.is_order() => return order(scope_number(key), condition),
         Field::At(Place::Scope, key) => return text(scope_text(key), condition),
@@ -206,21 +245,21 @@ fn regex(condition: &Condition) -> Result<regex::Regex> {
 }
 
 /// A condition on an attribute that may stand in several places: one of them must hold it, or none for `!=`.
-fn attribute(key: &str, condition: &Condition, places: &[On]) -> Result<Expr> {
+fn attribute(key: &str, condition: &Condition, places: &[On], table: &'static Table) -> Result<Expr> {
     let one = |on: &On| -> Result<Expr> {
         let is_item = *on == On::Item;
-        let whole = || if is_item { attribute_text(key, &SPANS) } else { resource_text(key, &SPANS) };
+        let whole = || if is_item { attribute_text(key, table) } else { resource_text(key, table) };
         if condition.value == Value::Anything {
             return present(whole()?, condition);
         }
         if condition.op.is_order() {
-            let number = if is_item { attribute_number(key, &SPANS) } else { resource_number(key, &SPANS) };
+            let number = if is_item { attribute_number(key, table) } else { resource_number(key, table) };
             return order(number?, condition);
         }
         let value = condition.value.text();
         if condition.op == Op::Eq
             && is_item
-            && let Some((column, Kind::Label | Kind::Text)) = attribute_column(key, &SPANS)
+            && let Some((column, Kind::Label | Kind::Text)) = attribute_column(key, table)
             && !may_be_of_other_type(value)
         {
             return Ok(ident(column).eq(lit(value)));

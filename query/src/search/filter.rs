@@ -6,7 +6,7 @@
 //!   one       = "not" one | "(" filter ")" | condition
 //!   condition = field operator value | word | "quoted words"
 //!   operator  = "=" "!=" "~" "!~" "=~" "!=~" ">" ">=" "<" "<="
-//!   field     = name | place ":" name | place "." key          span resource event link scope journey
+//!   field     = name | place ":" name | place "." key          span resource event link scope point journey
 //! ```
 //!
 //! | file        | knows                                         |
@@ -24,7 +24,7 @@ mod tests;
 use std::fmt;
 
 pub(crate) use fields::{Field, Member, Place, Takes};
-pub(crate) use reader::{number, parse, regex};
+pub(crate) use reader::{field, number, parse, regex};
 
 /// Longest filter, in bytes.
 pub(crate) const TEXT_BYTES_MAX: usize = 4 << 10;

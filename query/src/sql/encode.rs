@@ -185,6 +185,20 @@ fn csv_field(value: &str) -> String {
     }
 }
 
+/// One value as a parameter of a statement: as JSON, integers as numbers.
+///
+/// # Errors
+/// When a value cannot be shown: a bug.
+pub(crate) fn parameter(array: &ArrayRef, row: usize) -> Result<Json> {
+    let value = to_json(array, row)?;
+    Ok(match (array.data_type(), &value) {
+        (DataType::Int64 | DataType::UInt64, Json::String(text)) => {
+            text.parse::<i64>().map_or(value, |number| json!(number))
+        }
+        _ => value,
+    })
+}
+
 /// One value as JSON.
 fn to_json(array: &ArrayRef, row: usize) -> Result<Json> {
     if array.is_null(row) {

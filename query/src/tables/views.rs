@@ -79,6 +79,39 @@ pub(crate) const VIEWS: &[View] = &[
         is_pruned: false,
     },
     View {
+        name: "metric_points",
+        help: "data points of every kind of metric with what they have in common; the tables of each kind hold the rest",
+        sql: "SELECT time, start_time, arrival_time, metric_name, metric_unit, metric_description, \
+                     CASE metric_kind WHEN 1 THEN 'gauge' ELSE 'sum' END AS kind, \
+                     CASE temporality WHEN 1 THEN 'delta' WHEN 2 THEN 'cumulative' ELSE '' END AS temporality, \
+                     is_monotonic, service_name, series_id, \
+                     coalesce(value_double, arrow_cast(value_int, 'Float64')) AS value, \
+                     arrow_cast(NULL, 'Int64') AS count, arrow_cast(NULL, 'Float64') AS sum, \
+                     (flags & 1) = 1 AS is_stale, attributes, resource FROM raw.number_points \
+              UNION ALL \
+              SELECT time, start_time, arrival_time, metric_name, metric_unit, metric_description, 'histogram', \
+                     CASE temporality WHEN 1 THEN 'delta' WHEN 2 THEN 'cumulative' ELSE '' END, false, service_name, series_id, \
+                     arrow_cast(NULL, 'Float64'), count, sum, (flags & 1) = 1, attributes, resource FROM raw.histogram_points \
+              UNION ALL \
+              SELECT time, start_time, arrival_time, metric_name, metric_unit, metric_description, 'exponential_histogram', \
+                     CASE temporality WHEN 1 THEN 'delta' WHEN 2 THEN 'cumulative' ELSE '' END, false, service_name, series_id, \
+                     arrow_cast(NULL, 'Float64'), count, sum, (flags & 1) = 1, attributes, resource FROM raw.exp_histogram_points \
+              UNION ALL \
+              SELECT time, start_time, arrival_time, metric_name, metric_unit, metric_description, 'summary', \
+                     '', false, service_name, series_id, \
+                     arrow_cast(NULL, 'Float64'), count, sum, (flags & 1) = 1, attributes, resource FROM raw.summary_points",
+        columns: &[
+            ("kind", "gauge, sum, histogram, exponential_histogram or summary"),
+            ("temporality", "delta, cumulative, or empty for gauges and summaries"),
+            ("value", "value of a gauge or sum as a double; null for others and for staleness marks"),
+            ("count", "measurements in the interval; null for gauges and sums"),
+            ("sum", "sum of the measurements; null when not said"),
+            ("is_stale", "the series says that it has no value at this moment"),
+        ],
+        is_table: false,
+        is_pruned: false,
+    },
+    View {
         name: "histograms",
         help: "another name for histogram_points",
         sql: "SELECT * FROM raw.histogram_points",

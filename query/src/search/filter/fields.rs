@@ -9,7 +9,7 @@ use super::attribute;
 pub(crate) enum Field {
     /// A field of the span, its events, links, scope or journey.
     Named(Member),
-    /// An attribute of the span or its resource, wherever it stands.
+    /// An attribute of the span (or data point) or its resource, wherever it stands.
     Anywhere(String),
     /// An attribute.
     At(Place, String),
@@ -23,10 +23,12 @@ pub(crate) enum Place {
     Event,
     Link,
     Scope,
+    /// Of a data point of a metric.
+    Point,
 }
 
 impl Place {
-    pub(crate) const ALL: [Self; 5] = [Self::Span, Self::Resource, Self::Event, Self::Link, Self::Scope];
+    pub(crate) const ALL: [Self; 6] = [Self::Span, Self::Resource, Self::Event, Self::Link, Self::Scope, Self::Point];
 
     /// The word before the dot.
     pub(crate) const fn word(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Place {
             Self::Event => "event",
             Self::Link => "link",
             Self::Scope => "scope",
+            Self::Point => "point",
         }
     }
 }

@@ -307,7 +307,11 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn field(word: &str, position: usize) -> Result<Field> {
+/// The field that a word names.
+///
+/// # Errors
+/// [`Error::Invalid`] at `position`, with the field that was probably meant.
+pub(crate) fn field(word: &str, position: usize) -> Result<Field> {
     if let Some(field) = Field::named(word) {
         return Ok(field);
     }
