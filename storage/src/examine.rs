@@ -104,7 +104,7 @@ fn unreadable(error: &object_store::Error) -> Fault {
 }
 
 /// Looks for damage among the segments of a snapshot whose reading failed. Damaged ones are left out of later
-/// snapshots. Gives how many were found.
+/// snapshots. Gives how many segments of this snapshot later ones leave out.
 pub(crate) async fn find_damage(published: &Arc<Published>, snapshot: &Snapshot) -> u64 {
     let known = published.damage.known();
     let live = live_segments(published);
@@ -135,12 +135,15 @@ pub(crate) async fn find_damage(published: &Arc<Published>, snapshot: &Snapshot)
     });
     let found = looking.await.unwrap_or_default();
     let live = live_segments(published);
-    let mut n_found = 0;
+    let mut n_new = 0;
     for (segment, detail) in found.into_iter().filter(|(segment, _)| live.contains(&segment.path)) {
-        n_found += u64::from(published.damage.add(&segment, detail).await);
+        n_new += u64::from(published.damage.add(&segment, detail).await);
     }
-    published.counters.damaged_segments.add(n_found);
-    n_found
+    published.counters.damaged_segments.add(n_new);
+    // A merge, or another query, may have been faster: then too a new snapshot is without them.
+    let known = published.damage.known();
+    let segments = snapshot.tables.iter().flat_map(|table| table.segments.iter());
+    segments.filter(|segment| known.holds(&segment.path)).count() as u64
 }
 
 /// Paths of all segments that are alive now.

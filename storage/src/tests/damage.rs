@@ -99,7 +99,9 @@ async fn d7_a_damaged_segment_is_left_out_and_said() {
     bytes[middle..middle + 40].fill(0xa5);
     std::fs::write(&path, bytes).expect("writable");
     assert_eq!(storage.reader().find_damage(&snapshot).await, 1);
-    assert_eq!(storage.reader().find_damage(&snapshot).await, 0, "it is known");
+    assert_eq!(storage.reader().find_damage(&snapshot).await, 1, "it is known, and this snapshot holds it");
+    assert_eq!(storage.reader().find_damage(&storage.reader().snapshot(&tenant())).await, 0, "a new one does not");
+    assert_eq!(storage.reader().status().counts.damaged_segments, 1, "counted once");
     let reason = "1 damaged segments with 30 rows are left out; see quarantine/segments/";
     let check = |storage: &Storage| {
         let snapshot = storage.reader().snapshot(&tenant());
