@@ -12,6 +12,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::ident;
 use futures::StreamExt as _;
+use hashbrown::HashMap;
 use model::{TimeRange, TraceId, UnixNanos};
 use storage::table::EDGE_MINUTE_PARTS;
 
@@ -279,9 +280,8 @@ pub(crate) async fn read_up_to(
     span_nanos: i64,
     sums_max: usize,
 ) -> Result<BySpan> {
-    let mut totals = BySpan::new();
     if session.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
-        return Ok(totals);
+        return Ok(BySpan::new());
     }
     let columns: Vec<Expr> = COLUMNS.iter().map(|name| ident(*name)).collect();
     let frame = session.table(&EDGE_MINUTE_PARTS)?.filter(filter)?.select(columns)?;
@@ -291,24 +291,22 @@ pub(crate) async fn read_up_to(
         .into_iter()
         .map(|mut stream| {
             tokio::spawn(async move {
-                let mut totals = BySpan::new();
+                let mut adding = Adding::default();
                 while let Some(batch) = stream.next().await {
-                    add_rows(&mut totals, &batch?, by, span_nanos);
-                    if totals.len() > sums_max {
+                    adding.add_rows(&batch?, by, span_nanos);
+                    if adding.sums.len() > sums_max {
                         break;
                     }
                 }
-                Ok::<_, Error>(totals)
+                Ok::<_, Error>(adding)
             })
         })
         .collect();
+    let mut all = Adding::default();
     for part in parts {
-        let part = part.await.map_err(|error| Error::Internal(error.to_string()))??;
-        for (key, sums) in part {
-            totals.entry(key).or_default().add(&sums);
-        }
+        all.merge(part.await.map_err(|error| Error::Internal(error.to_string()))??);
     }
-    Ok(totals)
+    Ok(all.finish())
 }
 
 /// Sums by number of the span of time, and edge.
@@ -337,53 +335,99 @@ const COLUMNS: [&str; 20] = [
     "failed_journey",
 ];
 
-fn add_rows(totals: &mut BySpan, batch: &RecordBatch, by: By, span_nanos: i64) {
-    let [source, target, protocol, system] = ["src", "dst", "protocol", "system"].map(|name| Texts::of(batch, name));
-    let (op, time) = (Texts::of(batch, "op"), Ints::of(batch, "time"));
-    let [count, errors, faults, request_bytes, response_bytes] =
-        ["count", "errors", "faults", "request_bytes", "response_bytes"].map(|name| Ints::of(batch, name));
-    let [first_seen, last_seen, slowest, failed] =
-        ["first_seen", "last_seen", "slowest", "failed"].map(|name| Ints::of(batch, name));
-    let [slowest_journey, failed_journey] = ["slowest_journey", "failed_journey"].map(|name| Bytes::of(batch, name));
-    let [durations, networks, lags] = ["durations", "networks", "lags"].map(|name| Lists::of(batch, name));
-    let key_of = |row: usize| {
-        let texts = [&source, &target, &protocol, &system, &op].map(|texts| texts.text(row));
-        (by.key(texts), time.int(row).div_euclid(span_nanos))
-    };
-    let has_waits = by.has_waits();
-    let mut row = 0;
-    while row < batch.num_rows() {
-        // Rows are sorted by edge and time: a run of one edge is added at once.
-        let key = key_of(row);
-        let end = (row + 1..batch.num_rows()).find(|next| key_of(*next) != key).unwrap_or(batch.num_rows());
-        let (edge, span) = key;
-        let sums = totals.entry((span, Edge::new(edge))).or_default();
-        for row in row..end {
-            sums.count += count.int(row);
-            sums.errors += errors.int(row);
-            sums.faults += faults.int(row);
-            sums.request_bytes += request_bytes.int(row);
-            sums.response_bytes += response_bytes.int(row);
-            durations.add_to(&mut sums.durations, row);
-            if has_waits {
-                networks.add_to(&mut sums.networks, row);
-                lags.add_to(&mut sums.lags, row);
-            }
-            let moment = |ints: &Ints| ints.get(row).filter(|moment| *moment != 0);
-            sums.first_seen = [sums.first_seen, moment(&first_seen)].into_iter().flatten().min();
-            sums.last_seen = sums.last_seen.max(moment(&last_seen));
-            if slowest.get(row) > sums.slowest.map(|(nanos, _)| nanos)
-                && let Some(journey) = slowest_journey.get(row).and_then(TraceId::from_bytes)
-            {
-                sums.slowest = Some((slowest.int(row), journey));
-            }
-            if let Some(start) = failed.get(row)
-                && let Some(journey) = failed_journey.get(row).and_then(TraceId::from_bytes)
-            {
-                sums.failed = [sums.failed, Some((start, journey))].into_iter().flatten().min();
-            }
+/// Sums under construction; edges are numbers here.
+#[derive(Debug, Default)]
+struct Adding {
+    numbers: HashMap<Edge, u32>,
+    sums: HashMap<(i64, u32), Totals>,
+}
+
+impl Adding {
+    fn number(&mut self, edge: [&str; 5]) -> u32 {
+        let next = self.numbers.len() as u32;
+        *self.numbers.entry(Edge::new(edge)).or_insert(next)
+    }
+
+    fn merge(&mut self, other: Self) {
+        if self.sums.is_empty() {
+            *self = other;
+            return;
         }
-        row = end;
+        let mut ours = vec![0; other.numbers.len()];
+        for (edge, theirs) in other.numbers {
+            let next = self.numbers.len() as u32;
+            ours[theirs as usize] = *self.numbers.entry(edge).or_insert(next);
+        }
+        for ((span, theirs), sums) in other.sums {
+            self.sums.entry((span, ours[theirs as usize])).or_default().add(&sums);
+        }
+    }
+
+    fn finish(self) -> BySpan {
+        // Edges by rank, so that numbers are sorted and not names.
+        let mut edges: Vec<(Edge, u32)> = self.numbers.into_iter().collect();
+        edges.sort_unstable();
+        let mut rank = vec![0; edges.len()];
+        edges.iter().enumerate().for_each(|(at, (_, number))| rank[*number as usize] = at);
+        let mut sums: Vec<((i64, usize), Totals)> =
+            self.sums.into_iter().map(|((span, number), sums)| ((span, rank[number as usize]), sums)).collect();
+        sums.sort_unstable_by_key(|(key, _)| *key);
+        sums.into_iter().map(|((span, at), sums)| ((span, edges[at].0.clone()), sums)).collect()
+    }
+
+    fn add_rows(&mut self, batch: &RecordBatch, by: By, span_nanos: i64) {
+        let [source, target, protocol, system] =
+            ["src", "dst", "protocol", "system"].map(|name| Texts::of(batch, name));
+        let (op, time) = (Texts::of(batch, "op"), Ints::of(batch, "time"));
+        let [count, errors, faults, request_bytes, response_bytes] =
+            ["count", "errors", "faults", "request_bytes", "response_bytes"].map(|name| Ints::of(batch, name));
+        let [first_seen, last_seen, slowest, failed] =
+            ["first_seen", "last_seen", "slowest", "failed"].map(|name| Ints::of(batch, name));
+        let [slowest_journey, failed_journey] =
+            ["slowest_journey", "failed_journey"].map(|name| Bytes::of(batch, name));
+        let [durations, networks, lags] = ["durations", "networks", "lags"].map(|name| Lists::of(batch, name));
+        let edge_of = |row: usize| by.key([&source, &target, &protocol, &system, &op].map(|texts| texts.text(row)));
+        let has_waits = by.has_waits();
+        // Rows are sorted by edge and time: an edge is looked up once, a span of time once for its rows.
+        let mut edge_at_hand = None;
+        let mut row = 0;
+        while row < batch.num_rows() {
+            let (edge, span) = (edge_of(row), time.int(row).div_euclid(span_nanos));
+            let is_same = |next: &usize| time.int(*next).div_euclid(span_nanos) == span && edge_of(*next) == edge;
+            let end = (row + 1..batch.num_rows()).find(|next| !is_same(next)).unwrap_or(batch.num_rows());
+            let number = match edge_at_hand {
+                Some((known, number)) if known == edge => number,
+                _ => self.number(edge),
+            };
+            edge_at_hand = Some((edge, number));
+            let sums = self.sums.entry((span, number)).or_default();
+            for row in row..end {
+                sums.count += count.int(row);
+                sums.errors += errors.int(row);
+                sums.faults += faults.int(row);
+                sums.request_bytes += request_bytes.int(row);
+                sums.response_bytes += response_bytes.int(row);
+                durations.add_to(&mut sums.durations, row);
+                if has_waits {
+                    networks.add_to(&mut sums.networks, row);
+                    lags.add_to(&mut sums.lags, row);
+                }
+                let moment = |ints: &Ints| ints.get(row).filter(|moment| *moment != 0);
+                sums.first_seen = [sums.first_seen, moment(&first_seen)].into_iter().flatten().min();
+                sums.last_seen = sums.last_seen.max(moment(&last_seen));
+                if slowest.get(row) > sums.slowest.map(|(nanos, _)| nanos)
+                    && let Some(journey) = slowest_journey.get(row).and_then(TraceId::from_bytes)
+                {
+                    sums.slowest = Some((slowest.int(row), journey));
+                }
+                if let Some(start) = failed.get(row)
+                    && let Some(journey) = failed_journey.get(row).and_then(TraceId::from_bytes)
+                {
+                    sums.failed = [sums.failed, Some((start, journey))].into_iter().flatten().min();
+                }
+            }
+            row = end;
+        }
     }
 }
 
