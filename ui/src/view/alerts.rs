@@ -163,7 +163,7 @@ pub(crate) fn rows(rules: &[AlertRuleAnswer], alerts: &[AlertAnswer]) -> Vec<Row
 /// What a part of the last day was like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Cell {
-    /// Nothing was found.
+    /// No alert is known: nothing was found, or the rule did not run.
     Quiet,
     /// Pending at some time of it.
     Pending,

@@ -80,12 +80,12 @@ fn now(row: &Row) -> AnyView {
     }
 }
 
-/// The last day: low and green where nothing was found, higher where something was.
+/// The last day: low and grey where no alert is known (the rule may not have run), higher and in colour where one is.
 pub(super) fn strip(cells: &[Cell]) -> impl IntoView + use<> {
     let count = |wanted: Cell| cells.iter().filter(|cell| **cell == wanted).count();
     let minutes = |cells: usize| format::duration(cells as u64 * 900_000_000_000);
     let summary = match (count(Cell::Firing), count(Cell::Pending)) {
-        (0, 0) => "quiet for the whole day".to_owned(),
+        (0, 0) => "no alert in the last day".to_owned(),
         (firing, pending) => {
             format!("in quarters of an hour of the last day: {} firing, {} pending", minutes(firing), minutes(pending))
         }
