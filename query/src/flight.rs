@@ -43,6 +43,8 @@ use crate::tables::{CATALOG, PUBLIC};
 
 /// Largest request: a statement with its parameters.
 const REQUEST_BYTES_MAX: usize = 1 << 20;
+/// Batches that may be sent to bind one row of parameters.
+const BOUND_BATCHES_MAX: usize = 8;
 
 type Reply<T> = Result<Response<T>, Status>;
 type Data = Pin<Box<dyn Stream<Item = Result<arrow_flight::FlightData, Status>> + Send>>;
@@ -187,14 +189,18 @@ impl FlightSqlService for Flight {
     ) -> Result<DoPutPreparedStatementResult, Status> {
         let mut statement = read_handle(&query.prepared_statement_handle)?;
         let sent = request.into_inner().map_err(|status| FlightError::Tonic(Box::new(status)));
-        let batches: Vec<RecordBatch> = FlightRecordBatchStream::new_from_flight_data(sent).try_collect().await?;
-        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-        let Some(batch) = batches.iter().find(|batch| batch.num_rows() > 0) else {
+        let mut batches = FlightRecordBatchStream::new_from_flight_data(sent).take(BOUND_BATCHES_MAX + 1);
+        let (mut bound, mut n_rows, mut n_batches) = (None, 0, 0);
+        while let Some(batch) = batches.try_next().await? {
+            (n_rows, n_batches) = (n_rows + batch.num_rows(), n_batches + 1);
+            if n_rows > 1 || n_batches > BOUND_BATCHES_MAX {
+                return Err(Status::invalid_argument("a query takes one row of parameters; ask once for each"));
+            }
+            bound = bound.or(Some(batch).filter(|batch| batch.num_rows() > 0));
+        }
+        let Some(batch) = bound else {
             return Err(Status::invalid_argument("no parameters were bound"));
         };
-        if rows > 1 {
-            return Err(Status::invalid_argument("a query takes one row of parameters; ask once for each"));
-        }
         for (index, (field, column)) in batch.schema().fields().iter().zip(batch.columns()).enumerate() {
             let value: Json = parameter(column, 0).map_err(status)?;
             statement.params.insert((index + 1).to_string(), value.clone());
