@@ -11,10 +11,11 @@
 mod rows;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use api::SqlRequest;
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::ipc::writer::IpcWriteOptions;
 use arrow_flight::decode::FlightRecordBatchStream;
 use arrow_flight::encode::FlightDataEncoderBuilder;
@@ -92,13 +93,10 @@ fn read_handle(handle: &[u8]) -> Result<SqlRequest, Status> {
     serde_json::from_slice(handle).map_err(|_| Status::invalid_argument("this is no handle of a statement of ours"))
 }
 
-/// As rows are sent: dictionaries unpacked.
-fn sent_schema(schema: &Schema) -> Schema {
-    let field = |field: &arrow::datatypes::FieldRef| match field.data_type() {
-        DataType::Dictionary(_, value) => Field::new(field.name(), value.as_ref().clone(), field.is_nullable()),
-        _ => field.as_ref().clone(),
-    };
-    Schema::new(schema.fields().iter().map(field).collect::<Vec<_>>())
+/// As rows are sent: the encoder unpacks dictionaries, also within lists and structures.
+fn sent_schema(schema: &SchemaRef) -> SchemaRef {
+    let encoder = FlightDataEncoderBuilder::new().with_schema(SchemaRef::clone(schema)).build(stream::empty());
+    encoder.known_schema().unwrap_or_else(|| SchemaRef::clone(schema))
 }
 
 fn info(schema: &Schema, ticket: Vec<u8>, descriptor: FlightDescriptor) -> Reply<FlightInfo> {
@@ -115,7 +113,7 @@ fn one_batch(batch: RecordBatch) -> Reply<Data> {
 }
 
 impl Flight {
-    async fn schema<T>(&self, request: &Request<T>, statement: &SqlRequest) -> Result<Schema, Status> {
+    async fn schema<T>(&self, request: &Request<T>, statement: &SqlRequest) -> Result<SchemaRef, Status> {
         let schema = self.engine.sql_schema(&tenant(request), statement.clone()).await.map_err(status)?;
         Ok(sent_schema(&schema))
     }
@@ -166,7 +164,7 @@ impl FlightSqlService for Flight {
         // With parameters, the columns are known when they are.
         let schema = match self.schema(&request, &statement).await {
             Ok(schema) => schema,
-            Err(_) if statement.sql.contains('$') => Schema::empty(),
+            Err(_) if statement.sql.contains('$') => Arc::new(Schema::empty()),
             Err(error) => return Err(error),
         };
         let encoded = |schema: &Schema| -> Result<Bytes, Status> {

@@ -11,7 +11,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::execute_stream;
 use futures::{Stream, StreamExt as _};
 use model::TenantId;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
 use crate::engine::Engine;
 use crate::engine::runtime::Running;
@@ -23,12 +23,11 @@ use crate::tables::relation_schemas;
 /// Batches that wait for the reader.
 const BATCHES_MAX: usize = 4;
 
-/// Rows on their way. Dropping them ends the work.
-pub(super) struct Rows {
+/// Rows on their way. Dropping them ends the work, and so does the time limit, whether they are read or not.
+pub(crate) struct Rows {
     pub(super) schema: SchemaRef,
     batches: mpsc::Receiver<Result<RecordBatch>>,
     _work: Running<()>,
-    _place: OwnedSemaphorePermit,
 }
 
 impl Stream for Rows {
@@ -64,7 +63,7 @@ impl Engine {
     ///
     /// # Errors
     /// What is wrong with it. What goes wrong later, a limit too, stands among the rows as the last of them.
-    pub(super) async fn rows(&self, tenant: &TenantId, request: SqlRequest) -> Result<Rows> {
+    pub(crate) async fn rows(&self, tenant: &TenantId, request: SqlRequest) -> Result<Rows> {
         let started = Instant::now();
         let begun = self.run_keeping(tenant, move |session| async move {
             let plan = planned(&session, &request).await.map_err(|error| explain(&request.sql, error))?;
@@ -93,17 +92,25 @@ impl Engine {
                         return Ok(());
                     }
                 }
-                match session.snapshot.incomplete.clone() {
-                    Some(reason) => Err(Error::Damaged(reason)),
+                // Flight has no place to say so beside the rows: an answer that lacks some is none.
+                if let Some(reason) = session.snapshot.incomplete.clone() {
+                    return Err(Error::Damaged(reason));
+                }
+                match session.noted(session.derived.reason().as_deref()) {
+                    Some(reason) => Err(Error::TooLarge(format!(
+                        "rows are missing: {reason}. /api/sql gives those that are there, and says the same"
+                    ))),
                     None => Ok(()),
                 }
             };
             let ended = tokio::time::timeout(left, work).await.unwrap_or(Err(Error::Timeout { seconds }));
+            // A reader that has stopped reading keeps nothing but this task.
+            drop((stream, session, place));
             if let Err(error) = ended {
                 // A reader that has gone does not want to know.
                 let _ = tell.send(Err(error)).await;
             }
         });
-        Ok(Rows { schema, batches, _work: work, _place: place })
+        Ok(Rows { schema, batches, _work: work })
     }
 }

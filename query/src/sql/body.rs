@@ -47,11 +47,10 @@ impl std::fmt::Debug for SqlBody {
     }
 }
 
-/// What follows. Dropping it ends the work.
+/// What follows. Dropping it ends the work, and so does the time limit, whether it is read or not.
 pub(crate) struct Rest {
     pub(crate) pieces: mpsc::Receiver<Result<Piece>>,
     _work: Running<()>,
-    _place: OwnedSemaphorePermit,
 }
 
 /// A part of the rest.
@@ -189,10 +188,12 @@ impl Pending {
         Ok((self.encoder.end(&tail)?, reason))
     }
 
-    /// Writes everything that is left.
-    async fn run(mut self, tell: mpsc::Sender<Result<Piece>>, deadline: Duration) {
+    /// Writes everything that is left. Its place among the running queries is free when that is done or the time is
+    /// over, also when the reader has stopped reading.
+    async fn run(mut self, tell: mpsc::Sender<Result<Piece>>, deadline: Duration, place: OwnedSemaphorePermit) {
         let seconds = self.session.config.seconds_max;
         let work = async {
+            let _place = place;
             while let Some(bytes) = self.piece().await? {
                 if tell.send(Ok(Piece::Bytes(bytes.into()))).await.is_err() {
                     return Ok(());
@@ -224,8 +225,8 @@ impl Head {
                 let limit = Duration::from_secs(pending.session.config.seconds_max);
                 let deadline = limit.saturating_sub(pending.started.elapsed());
                 let (tell, pieces) = mpsc::channel(PIECES_MAX);
-                let work = engine.spawn(pending.run(tell, deadline));
-                SqlBody { head, incomplete_reason: None, rest: Some(Rest { pieces, _work: work, _place: place }) }
+                let work = engine.spawn(pending.run(tell, deadline, place));
+                SqlBody { head, incomplete_reason: None, rest: Some(Rest { pieces, _work: work }) }
             }
         }
     }

@@ -364,6 +364,34 @@ async fn readers_that_go_away_free_their_place() {
     }
 }
 
+/// A reader that stops reading and stays keeps neither place nor memory longer than a query may take.
+#[tokio::test]
+async fn readers_that_stand_still_lose_their_place() {
+    let config =
+        crate::Config { threads: 2, concurrent_max: 1, waiting_max: 1, seconds_max: 2, ..crate::Config::default() };
+    let shop = Shop(Fixture::with_config(config, vec![spans_batch(&shop())]).await);
+    let long = SqlRequest {
+        sql: "SELECT value, 'some text of a row' FROM generate_series(1, 1000000)".to_owned(),
+        ..SqlRequest::default()
+    };
+    let mut rows = shop.0.engine.rows(&tenant(), long.clone()).await.expect("rows");
+    while shop.answer("SELECT 1").await.is_err() {}
+    let body = shop.0.engine.sql(&tenant(), long, Format::Ndjson).await.expect("an answer");
+    assert!(body.rest.is_some());
+    while shop.answer("SELECT 1").await.is_err() {}
+    // What they get when they go on says why.
+    let ended = async {
+        loop {
+            match futures::StreamExt::next(&mut rows).await {
+                Some(Ok(_)) => {}
+                other => return other,
+            }
+        }
+    };
+    assert!(matches!(ended.await, Some(Err(Error::Timeout { seconds: 2 }))));
+    assert!(matches!(body.collect().await, Err(Error::Timeout { seconds: 2 })));
+}
+
 /// Values that double with every level, or grow by what replaces them, are refused before they are made.
 #[tokio::test]
 async fn growing_values_are_refused() {
