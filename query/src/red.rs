@@ -123,12 +123,16 @@ async fn red(session: &Session, question: &RedQuestion) -> Result<RedAnswer> {
     let begin = first.saturating_mul(question.step);
     let end = begin.saturating_add(question.step.saturating_mul(n_steps as i64));
     let range = TimeRange::new(UnixNanos(begin), UnixNanos(end));
-    let mut sums = read_up_to(session, question.filter(), question.by, question.step, SUMS_MAX).await?;
+    let too_many = || {
+        Error::TooLarge(format!(
+            "more than {SUMS_MAX} sums would be held at once; take a longer step, or one node with node="
+        ))
+    };
+    let sums = read_up_to(session, question.filter(), question.by, question.step, SUMS_MAX).await?;
+    let mut sums = sums.ok_or_else(too_many)?;
     add_on_demand_by_span(session, range, question.by, question.step, &mut sums).await?;
     if sums.len() > SUMS_MAX {
-        return Err(Error::TooLarge(format!(
-            "more than {SUMS_MAX} sums would be held at once; take a longer step, or one node with node="
-        )));
+        return Err(too_many());
     }
     let mut by_edge: BTreeMap<Edge, Vec<(usize, Totals)>> = BTreeMap::new();
     for ((span, edge), totals) in sums {

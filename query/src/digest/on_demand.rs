@@ -97,12 +97,18 @@ impl Derived {
     /// # Errors
     /// What went wrong while reading.
     pub(crate) async fn parts(&self, range: TimeRange) -> Result<Parts> {
-        let (mut parts, is_cut) = self.stored.parts(range, &[]).await?;
+        let mut parts = self.at_rest(range, &[]).await?;
+        parts.add(&self.on_demand(range).await?.parts);
+        Ok(parts)
+    }
+
+    /// Sums at rest; says so when there are more than fit in memory.
+    async fn at_rest(&self, range: TimeRange, filters: &[Expr]) -> Result<Parts> {
+        let (parts, is_cut) = self.stored.parts(range, filters).await?;
         if is_cut {
             let cut = format!("more than {PARTS_MAX} sums of a minute lie in the range; name a shorter range of time");
             *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut);
         }
-        parts.add(&self.on_demand(range).await?.parts);
         Ok(parts)
     }
 
@@ -119,7 +125,7 @@ impl Derived {
     /// # Errors
     /// What went wrong while reading.
     pub(crate) async fn parts_of(&self, piece: TimeRange, whole: TimeRange, filters: &[Expr]) -> Result<Parts> {
-        let (mut parts, _) = self.stored.parts(piece, filters).await?;
+        let mut parts = self.at_rest(piece, filters).await?;
         let on_demand = self.on_demand(whole).await?;
         for (key, sums) in &on_demand.parts.0 {
             // A minute lies in the piece that holds its begin; that of the first may lie before it.
@@ -186,14 +192,21 @@ async fn compute(stored: &Stored, config: &Config, range: TimeRange) -> Result<O
         return Ok(found);
     }
     let mut wanted: BTreeSet<TraceId> = open.traces.keys().copied().collect();
-    let mut spans = stored.spans_of(&wanted, SPANS_MAX + SPANS_MAX / 2).await?;
+    let spans_max = SPANS_MAX + SPANS_MAX / 2;
+    let mut spans = stored.spans_of(&wanted, spans_max).await?;
     // Spans from before: the trace was looked at then, and answers with its rows at rest.
     for (span, _) in spans.iter().filter(|(_, arrival)| *arrival < low) {
         wanted.remove(&span.trace_id);
     }
     let links = spans.iter().flat_map(|(span, _)| span.links.iter().map(|link| link.trace_id));
     let linked: BTreeSet<TraceId> = links.filter(|trace| !open.traces.contains_key(trace)).take(LINKED_MAX).collect();
-    spans.extend(stored.spans_of(&linked, SPANS_MAX).await?);
+    let others = stored.spans_of(&linked, SPANS_MAX).await?;
+    if spans.len() > spans_max || others.len() > SPANS_MAX {
+        found.cut.get_or_insert_with(|| {
+            format!("traces that are not at rest yet have more than the {SPANS_MAX} spans that are analysed on demand")
+        });
+    }
+    spans.extend(others);
     let analysis = analyze(spans.into_iter().map(|(span, _)| span).collect(), &config.options());
     let breakers = open_breakers(stored, extent(&analysis)).await?;
     let owner = |arrival_max: i64| Owner { revision: 1, arrival_max, early: false };

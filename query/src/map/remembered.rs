@@ -14,6 +14,7 @@
 //!
 //! Cost: a map of a day of 1,100 edges adds 47 half hours and 30 minutes, 85,000 sums of about 0.3 us: 25 ms.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -33,6 +34,8 @@ use crate::error::Result;
 const MINUTES: i64 = 30;
 /// Half hours of one question: six weeks. Longer ranges are read as they stand.
 const HALF_HOURS_MAX: i64 = 2_016;
+/// Pieces that are read and summed up at once: a day and the minutes at its ends.
+const PIECES_AT_ONCE: usize = 108;
 /// Edges times minutes and half hours that are remembered.
 const ENTRIES_MAX: usize = 150_000;
 
@@ -101,26 +104,19 @@ impl Remembered {
     ) -> Result<BTreeMap<Edge, Totals>> {
         let own = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant.clone()).or_default());
         let newest = session.derived.stored.progress().await?.map_or(0, |progress| progress.batch);
-        let mut totals = BTreeMap::new();
-        {
-            let mut known = own.lock().await;
-            // What is older than the oldest rows was removed, and is not asked for from memory; nothing is newer than
-            // the newest.
-            let stored = super::whole_minutes(stored_part(session, range));
-            let n_half_hours = stored.end.0.saturating_sub(stored.start.0) / (MINUTES * MINUTE);
-            // A snapshot from before the newest batch that is remembered reads everything itself.
-            if newest < known.batch || n_half_hours > HALF_HOURS_MAX {
-                for ((_, edge), sums) in read(session, within("time", range), By::Edge, i64::MAX).await? {
-                    totals.entry(edge).or_insert_with(Totals::default).add(&sums);
-                }
-            } else {
-                known.catch_up(session, newest).await?;
-                let wanted = pieces(stored);
-                known.read_missing(session, &wanted).await?;
-                totals = known.sum(&wanted);
-                known.forget();
+        // What is older than the oldest rows was removed, and is not asked for from memory; nothing is newer than
+        // the newest.
+        let stored = super::whole_minutes(stored_part(session, range));
+        let n_half_hours = stored.end.0.saturating_sub(stored.start.0) / (MINUTES * MINUTE);
+        let remembered =
+            if n_half_hours > HALF_HOURS_MAX { None } else { own.lock().await.totals(session, newest, stored).await? };
+        let mut totals = match remembered {
+            Some(totals) => totals,
+            None => {
+                let found = read(session, within("time", range), By::Edge, i64::MAX).await?;
+                found.into_iter().map(|((_, edge), sums)| (edge, sums)).collect()
             }
-        }
+        };
         add_on_demand(session, range, By::Edge, &mut totals).await?;
         Ok(totals)
     }
@@ -140,6 +136,32 @@ fn stored_part(session: &Session, range: TimeRange) -> TimeRange {
 }
 
 impl Pieces {
+    /// Sums of a range of whole minutes, a day of it in memory at a time. `None` for a snapshot from before the newest
+    /// batch that is remembered: it must read everything itself.
+    async fn totals(
+        &mut self,
+        session: &Session,
+        newest: i64,
+        range: TimeRange,
+    ) -> Result<Option<BTreeMap<Edge, Totals>>> {
+        if newest < self.batch {
+            return Ok(None);
+        }
+        self.catch_up(session, newest).await?;
+        let mut totals: BTreeMap<Edge, Totals> = BTreeMap::new();
+        for wanted in pieces(range).chunks(PIECES_AT_ONCE) {
+            self.read_missing(session, wanted).await?;
+            for (edge, sums) in self.sum(wanted) {
+                match totals.entry(edge) {
+                    Entry::Vacant(place) => drop(place.insert(sums)),
+                    Entry::Occupied(mut known) => known.get_mut().add(&sums),
+                }
+            }
+            self.forget();
+        }
+        Ok(Some(totals))
+    }
+
     /// Adds the batches after those that are in the sums.
     async fn catch_up(&mut self, session: &Session, newest: i64) -> Result<()> {
         let first = self.pieces.keys().map(|(minute, _)| *minute).min();

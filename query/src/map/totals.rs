@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -15,6 +16,7 @@ use futures::StreamExt as _;
 use hashbrown::HashMap;
 use model::{TimeRange, TraceId, UnixNanos};
 use storage::table::EDGE_MINUTE_PARTS;
+use tokio::task::JoinSet;
 
 use crate::analysis::statistics::Ascending;
 use crate::digest::rollup::{Counts, Sums};
@@ -266,10 +268,10 @@ pub(crate) async fn add_on_demand_by_span(
 /// # Errors
 /// What went wrong while reading.
 pub(super) async fn read(session: &Session, filter: Expr, by: By, span_nanos: i64) -> Result<BySpan> {
-    read_up_to(session, filter, by, span_nanos, usize::MAX).await
+    Ok(read_up_to(session, filter, by, span_nanos, usize::MAX).await?.unwrap_or_default())
 }
 
-/// As [`read`]. Reading ends when there are more than `sums_max`: then there are more in the answer too.
+/// As [`read`], with at most `sums_max` sums in memory, counted in each thread of the query. `None` when there are more.
 ///
 /// # Errors
 /// What went wrong while reading.
@@ -279,34 +281,39 @@ pub(crate) async fn read_up_to(
     by: By,
     span_nanos: i64,
     sums_max: usize,
-) -> Result<BySpan> {
+) -> Result<Option<BySpan>> {
     if session.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
-        return Ok(BySpan::new());
+        return Ok(Some(BySpan::new()));
     }
     let columns: Vec<Expr> = COLUMNS.iter().map(|name| ident(*name)).collect();
     let frame = session.table(&EDGE_MINUTE_PARTS)?.filter(filter)?.select(columns)?;
     let plan = session.plan(frame.logical_plan()).await?;
-    // Each part of the plan on a thread of its own.
-    let parts: Vec<_> = execute_stream_partitioned(plan, session.context.task_ctx())?
-        .into_iter()
-        .map(|mut stream| {
-            tokio::spawn(async move {
-                let mut adding = Adding::default();
-                while let Some(batch) = stream.next().await {
-                    adding.add_rows(&batch?, by, span_nanos);
-                    if adding.sums.len() > sums_max {
-                        break;
-                    }
+    // Each part of the plan on a thread of its own. Dropping the set ends them all.
+    let mut parts = JoinSet::new();
+    let n_sums = Arc::new(AtomicUsize::new(0));
+    for mut stream in execute_stream_partitioned(plan, session.context.task_ctx())? {
+        let n_sums = Arc::clone(&n_sums);
+        parts.spawn(async move {
+            let mut adding = Adding::default();
+            while let Some(batch) = stream.next().await {
+                let before = adding.sums.len();
+                adding.add_rows(&batch?, by, span_nanos);
+                let n_more = adding.sums.len() - before;
+                if n_sums.fetch_add(n_more, Ordering::Relaxed).saturating_add(n_more) > sums_max {
+                    return Ok(None);
                 }
-                Ok::<_, Error>(adding)
-            })
-        })
-        .collect();
-    let mut all = Adding::default();
-    for part in parts {
-        all.merge(part.await.map_err(|error| Error::Internal(error.to_string()))??);
+            }
+            Ok::<_, Error>(Some(adding))
+        });
     }
-    Ok(all.finish())
+    let mut all = Adding::default();
+    while let Some(part) = parts.join_next().await {
+        match part.map_err(|error| Error::Internal(error.to_string()))?? {
+            Some(part) => all.merge(part),
+            None => return Ok(None),
+        }
+    }
+    Ok(Some(all.finish()))
 }
 
 /// Sums by number of the span of time, and edge.
