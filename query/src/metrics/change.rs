@@ -84,7 +84,9 @@ impl<T: Counted> Sequence<T> {
                     if (*last_start, *last_time, last) == (start, time, &value) {
                         return None;
                     }
-                    own.or_else(|| said(time.saturating_sub(*last_time)))
+                    // Time that a point before tells of too is counted once: two processes may share a series.
+                    let from = if own.is_some() { start.max(*last_time) } else { *last_time };
+                    if own.is_some() { Some(time.saturating_sub(from).max(0)) } else { said(time.saturating_sub(from)) }
                 }
                 None => own,
             };
@@ -242,7 +244,7 @@ mod tests {
             0,
         );
         let (steps, _) = grown(&[(10, 20, Some(4)), (10, 20, Some(4)), (20, 30, Some(4)), (20, 30, Some(5))], true);
-        assert_eq!(steps, [Some((4.0, Some(10))), None, Some((4.0, Some(10))), Some((5.0, Some(10)))]);
+        assert_eq!(steps, [Some((4.0, Some(10))), None, Some((4.0, Some(10))), Some((5.0, Some(0)))]);
     }
 
     #[test]
@@ -250,6 +252,19 @@ mod tests {
         let (steps, resets) = grown(&[(0, 10, Some(5)), (0, 30, Some(3)), (30, 40, Some(0))], true);
         assert_eq!(steps, [Some((5.0, None)), Some((3.0, Some(20))), Some((0.0, Some(10)))]);
         assert_eq!(resets, 0);
+    }
+
+    /// Two processes that send one series: each tells its own minute, and the minute is counted once.
+    ///
+    /// ```text
+    ///   a   |--- 6 ---|--- 6 ---|
+    ///   b       |--- 3 ---|--- 3 ---|
+    /// ```
+    #[test]
+    fn overlapping_delta_intervals_count_their_time_once() {
+        let (steps, _) = grown(&[(10, 70, Some(6)), (40, 100, Some(3)), (70, 130, Some(6)), (100, 160, Some(3))], true);
+        let nanos: Vec<_> = steps.iter().flatten().map(|(_, nanos)| *nanos).collect();
+        assert_eq!(nanos, [Some(60), Some(30), Some(30), Some(30)]);
     }
 
     #[test]

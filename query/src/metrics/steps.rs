@@ -153,6 +153,17 @@ enum Track {
     Measured(Sequence<Measured>),
 }
 
+impl Track {
+    /// Those so far were before the first step.
+    fn forget_resets(&mut self) {
+        match self {
+            Self::Counter(sequence) => sequence.resets = 0,
+            Self::UpDown(sequence) => sequence.resets = 0,
+            Self::Measured(sequence) => sequence.resets = 0,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Current {
     series: i64,
@@ -268,6 +279,11 @@ impl Steps {
             }
             _ => None,
         };
+        if step.is_none()
+            && let Some(current) = &mut self.current
+        {
+            current.track.forget_resets();
+        }
         if let (Some(step), Some((by, nanos))) = (step, grown.filter(|(by, _)| by.is_finite())) {
             self.cells[step].grow(by, nanos, length);
         }
