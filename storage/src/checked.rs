@@ -11,9 +11,11 @@
 //! an instruction for it. Segments that the log says no checksum of (of older releases, and of other writers) pass as they are.
 //!
 //! The sums of a segment's blocks lie beside it (`_sum/`). They are a cache, never the truth: with damaged or missing ones
-//! the whole file is read once and compared with the log.
+//! the whole file is read once and compared with the log. The same goes for copies of a table log: either side is enough.
+//!
+//! What does not match is remembered ([`Checked::suspects`]), so that whoever looks for the damage looks there first.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -35,10 +37,13 @@ mod blocks;
 mod log_copy;
 
 pub(crate) use blocks::{BlockSums, Summing};
-pub(crate) use log_copy::{Settled, settle};
+pub(crate) use log_copy::{Settled, Step, is_hint};
 
 /// Memory for sums of blocks: those of 64 GiB of segments.
 const SUMS_BYTES_MAX: usize = 16 << 20;
+
+/// Segments that are remembered as perhaps damaged.
+const SUSPECTS_MAX: usize = 1024;
 
 /// Bytes that are not what was written.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +81,8 @@ struct Known {
     sums: HashMap<Path, Arc<BlockSums>>,
     order: VecDeque<Path>,
     bytes: usize,
+    /// Segments that did not match, or were not there, when they were read.
+    suspects: HashSet<Path>,
 }
 
 /// What a table log says about a segment.
@@ -107,12 +114,37 @@ impl Checked {
         }
     }
 
-    /// Makes a table's log and its copies the same again; nothing for someone who only looks.
-    ///
-    /// # Errors
-    /// As [`settle`].
-    pub(crate) async fn settle_log(&self, table: &Path) -> Result<Settled> {
-        if self.may_write { settle(&*self.inner, table).await } else { Ok(Settled::default()) }
+    /// Restores what was lost of a table's log, as far as opening it needs it; nothing for someone who only looks.
+    pub(crate) async fn settle_log(&self, table: &Path) -> Settled {
+        if self.may_write { log_copy::settle(&*self.inner, table).await } else { Settled::default() }
+    }
+
+    /// Does what [`Self::settle_log`] left.
+    pub(crate) async fn settle_later(&self, table: &Path, steps: Vec<Step>) -> Settled {
+        log_copy::settle_later(&*self.inner, table, steps).await
+    }
+
+    /// Segments whose bytes were not what the table log says, or that were not there, when somebody read them.
+    pub(crate) fn suspects(&self) -> HashSet<Path> {
+        self.known().suspects.clone()
+    }
+
+    /// Its damage is known, or there is none.
+    pub(crate) fn clear(&self, segment: &Path) {
+        self.known().suspects.remove(segment);
+    }
+
+    /// Remembers a segment whose reading failed for what it is.
+    fn noted<T>(&self, segment: &Path, read: Result<T>) -> Result<T> {
+        if let Err(error) = &read
+            && (damage(error).is_some() || matches!(error, Error::NotFound { .. }))
+        {
+            let mut known = self.known();
+            if known.suspects.len() < SUSPECTS_MAX {
+                known.suspects.insert(segment.clone());
+            }
+        }
+        read
     }
 
     /// Held for map accesses, never across reads.
@@ -131,10 +163,15 @@ impl Checked {
             return Ok(sums);
         }
         let path = paths::sums(segment);
-        let written = match self.inner.get(&path).await {
-            Ok(found) => BlockSums::decode(&found.bytes().await?),
+        let read = async { self.inner.get(&path).await?.bytes().await };
+        let written = match read.await {
+            Ok(bytes) => BlockSums::decode(&bytes),
             Err(Error::NotFound { .. }) => None,
-            Err(error) => return Err(error),
+            // They are not the data: what cannot be read is as good as lost.
+            Err(error) => {
+                tracing::warn!(%segment, %error, "its checksums cannot be read");
+                None
+            }
         };
         if let Some(sums) = written.filter(|sums| expected.is(sums)) {
             return Ok(self.known().remember(segment, sums));
@@ -213,33 +250,48 @@ impl Checked {
         Ok(answer(bytes, wanted, meta, attributes))
     }
 
-    /// A file of a table log, as its copy says it is.
+    /// A file of a table log, as its copy says it is. Either of both is enough.
     async fn get_log(&self, file: &Path, copy: &Path, options: GetOptions) -> Result<GetResult> {
         let range = options.range.clone();
         let whole = GetOptions { range: None, ..options };
-        let (found, copied) = futures::join!(self.inner.get_opts(file, whole), self.inner.get(copy));
-        let found = found?;
-        let (mut meta, attributes) = (found.meta.clone(), found.attributes.clone());
-        let mut bytes = found.bytes().await?;
-        let copied = match copied {
-            Ok(copied) => copied.bytes().await?,
-            // Written by others, or by a release without copies.
-            Err(Error::NotFound { .. }) => Bytes::new(),
-            Err(error) => return Err(error),
+        let reading = async |path: &Path, options: GetOptions| {
+            let found = self.inner.get_opts(path, options).await?;
+            let (meta, attributes) = (found.meta.clone(), found.attributes.clone());
+            Ok::<_, Error>((meta, attributes, found.bytes().await?))
         };
-        if let Some(right) = log_copy::decode(&copied).filter(|right| *right != bytes) {
-            if log_copy::is_hint(file) {
-                let source = "it is not what its copy says".into();
+        let (found, copied) = futures::join!(reading(file, whole), reading(copy, GetOptions::default()));
+        let right = match &copied {
+            Ok((.., bytes)) => log_copy::decode(bytes).map(|right| bytes.slice_ref(right)),
+            Err(_) => None,
+        };
+        let (mut meta, attributes, bytes) = match (found, right) {
+            (Ok(found), Some(right)) if found.2 == right => found,
+            (Ok(_), Some(_)) | (Err(Error::Generic { .. } | Error::JoinError { .. }), _) if is_hint(file) => {
+                let source = "it is not what its copy says, or cannot be read".into();
                 return Err(Error::NotFound { path: file.to_string(), source });
             }
-            tracing::error!(%file, "a file of a table log is damaged: its copy is used");
-            bytes = copied.slice_ref(right);
-            if self.may_write
-                && let Err(error) = self.inner.put(file, bytes.clone().into()).await
-            {
-                tracing::warn!(%file, %error, "it could not be written again");
+            (Ok((meta, attributes, _)), Some(right)) => {
+                tracing::error!(%file, "a file of a table log is damaged: its copy is used");
+                self.put_again(file, right.clone()).await;
+                (meta, attributes, right)
             }
-        }
+            (Err(error @ (Error::Generic { .. } | Error::JoinError { .. })), Some(right)) => {
+                tracing::error!(%file, %error, "a file of a table log cannot be read: its copy is used");
+                self.put_again(file, right.clone()).await;
+                let meta = copied.map(|(meta, ..)| ObjectMeta { location: file.clone(), e_tag: None, ..meta })?;
+                (meta, object_store::Attributes::new(), right)
+            }
+            (Ok(found), None) => {
+                // Without a copy it was written by others, or by a release without copies: a start makes one.
+                let is_lost = matches!(copied, Err(Error::NotFound { .. }));
+                if !is_lost && self.may_write && log_copy::is_plausible(file.as_ref(), &found.2) {
+                    tracing::warn!(%copy, "the copy of a file of a table log is damaged, or cannot be read: it is replaced");
+                    write_copy(&*self.inner, copy, &found.2).await;
+                }
+                found
+            }
+            (Err(error), _) => return Err(error),
+        };
         meta.size = bytes.len() as u64;
         let range = match range {
             None => 0..meta.size,
@@ -248,6 +300,14 @@ impl Checked {
                 .map_err(|source| Error::Generic { store: "Checked", source: source.into() })?,
         };
         Ok(answer(bytes.slice(range.start as usize..range.end as usize), range, meta, attributes))
+    }
+
+    async fn put_again(&self, file: &Path, bytes: Bytes) {
+        if self.may_write
+            && let Err(error) = self.inner.put(file, bytes.into()).await
+        {
+            tracing::warn!(%file, %error, "it could not be written again");
+        }
     }
 }
 
@@ -268,6 +328,7 @@ impl Known {
     }
 
     fn forget(&mut self, segment: &Path) {
+        self.suspects.remove(segment);
         if self.segments.remove(segment).is_some()
             && let Some(sums) = self.sums.remove(segment)
         {
@@ -334,7 +395,7 @@ impl ObjectStore for Checked {
             return self.get_log(location, &copy, options).await;
         }
         match self.expected(location) {
-            Some(expected) => self.get_segment(location, expected, options).await,
+            Some(expected) => self.noted(location, self.get_segment(location, expected, options).await),
             None => self.inner.get_opts(location, options).await,
         }
     }
@@ -353,7 +414,7 @@ impl ObjectStore for Checked {
             return ranges.iter().map(part).collect();
         }
         match self.expected(location) {
-            Some(expected) => self.parts(location, expected, ranges).await,
+            Some(expected) => self.noted(location, self.parts(location, expected, ranges).await),
             None => self.inner.get_ranges(location, ranges).await,
         }
     }

@@ -66,9 +66,15 @@ impl Damage {
             .filter(|file| file.location.filename().and_then(paths::parse_wal_file).is_some())
             .count();
         for file in store.list_with_delimiter(Some(&paths::damaged_segments())).await?.objects {
-            let bytes = store.get(&file.location).await?.bytes().await?;
-            // A note that cannot be read is still a sign that something was wrong.
-            if let Ok(note) = serde_json::from_slice::<Note>(&bytes) {
+            let read = async { store.get(&file.location).await?.bytes().await };
+            let note = read.await.ok().and_then(|bytes| serde_json::from_slice::<Note>(&bytes).ok());
+            // A note that cannot be read is still a sign that something was wrong: its name says with what.
+            let unread = || {
+                let segment = paths::parse_damaged_segment(&file.location)?;
+                tracing::warn!(note = %file.location, "a note about a damaged segment cannot be read");
+                Some(Note { segment: segment.to_string(), rows: 0, detail: "its note cannot be read".to_owned() })
+            };
+            if let Some(note) = note.or_else(unread) {
                 known.segments.insert(Path::from(note.segment.as_str()), note);
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use object_store::path::Path;
@@ -103,47 +104,110 @@ fn unreadable(error: &object_store::Error) -> Fault {
     }
 }
 
-/// Looks for damage among the segments of a snapshot whose reading failed. Damaged ones are left out of later
-/// snapshots. Gives how many segments of this snapshot later ones leave out.
+/// Where the search for damage stands. One search at a time: it reads whole segments.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// The last segment that was read whole; the next search goes on behind it.
+    after: tokio::sync::Mutex<Option<Path>>,
+    /// Walks over segments that nobody suspects so far.
+    pub n_walks: AtomicU64,
+}
+
+/// Looks for damage among the segments of a snapshot whose reading failed, for 20 s at most. Damaged ones are left out of
+/// later snapshots. Gives how many segments of this snapshot later ones leave out.
+///
+/// Those that did not match their checksums when they were read come first, and mostly that is all. Only when none of them
+/// is damaged (files of older releases have no checksums) the others are read one by one, from where the last search
+/// stopped; one such walk serves all who waited for it.
 pub(crate) async fn find_damage(published: &Arc<Published>, snapshot: &Snapshot) -> u64 {
-    let known = published.damage.known();
+    find_damage_within(published, snapshot, PATIENCE).await
+}
+
+/// As [`find_damage`]; one segment at least is read.
+pub(crate) async fn find_damage_within(published: &Arc<Published>, snapshot: &Snapshot, patience: Duration) -> u64 {
+    let search = &published.search;
+    let n_walks = search.n_walks.load(Ordering::Acquire);
+    let mut after = search.after.lock().await;
+    // A merge, or another query, may have been faster: then too a new snapshot is without them.
+    let n_known = || {
+        let known = published.damage.known();
+        let segments = snapshot.tables.iter().flat_map(|table| table.segments.iter());
+        segments.filter(|segment| known.holds(&segment.path)).count() as u64
+    };
     let live = live_segments(published);
     let tables = snapshot.tables.iter().flat_map(|table| table.segments.iter().map(|segment| (table.table, segment)));
     // Segments that compaction or retention took away meanwhile are missing rightly.
-    let suspects: Vec<(&'static Table, Arc<SegmentMeta>)> = tables
-        .filter(|(_, segment)| live.contains(&segment.path) && !known.holds(&segment.path))
+    let candidates: Vec<Candidate> = tables
+        .filter(|(_, segment)| live.contains(&segment.path))
         .map(|(table, segment)| (table, Arc::clone(segment)))
         .collect();
+    let suspects = published.place.checked.suspects();
+    let suspected = candidates.iter().filter(|(_, segment)| suspects.contains(&segment.path)).cloned().collect();
+    look(published, suspected, patience).await;
+    if n_known() > 0 || search.n_walks.load(Ordering::Acquire) != n_walks {
+        return n_known();
+    }
+    search.n_walks.fetch_add(1, Ordering::AcqRel);
+    let ordered = from_behind(candidates, after.as_ref());
+    let n_candidates = ordered.len();
+    let (n_read, last) = look(published, ordered, patience).await;
+    if n_read < n_candidates {
+        tracing::warn!("looking for a damaged segment takes too long; the next failed query goes on");
+    }
+    *after = last;
+    n_known()
+}
+
+/// A segment that may be damaged.
+type Candidate = (&'static Table, Arc<SegmentMeta>);
+
+/// By path, beginning behind `after`.
+fn from_behind(mut candidates: Vec<Candidate>, after: Option<&Path>) -> Vec<Candidate> {
+    candidates.sort_by(|(_, a), (_, b)| a.path.cmp(&b.path));
+    let start = after.map_or(0, |after| candidates.partition_point(|(_, segment)| segment.path <= *after));
+    candidates.rotate_left(start);
+    candidates
+}
+
+/// Reads segments whole until patience ends; damaged ones are remembered. Gives how many were read and the
+/// last of them.
+async fn look(published: &Arc<Published>, candidates: Vec<Candidate>, patience: Duration) -> (usize, Option<Path>) {
     let (store, runtime) = (Arc::clone(&published.place.store), Handle::current());
+    let known = published.damage.known();
     let looking = tokio::task::spawn_blocking(move || {
-        let until = Instant::now() + PATIENCE;
-        let mut found = Vec::new();
-        for (table, segment) in suspects {
-            if Instant::now() > until {
-                tracing::warn!("looking for a damaged segment takes too long; the next failed query goes on");
+        let until = Instant::now() + patience;
+        let (mut n_read, mut last, mut found) = (0, None, Vec::new());
+        let mut fine = Vec::new();
+        for (table, segment) in candidates {
+            if n_read > 0 && Instant::now() > until {
                 break;
             }
+            n_read += 1;
+            last = Some(segment.path.clone());
+            if known.holds(&segment.path) {
+                continue;
+            }
             match read_whole(&store, &runtime, table, &segment) {
-                Ok(_) => {}
+                Ok(_) => fine.push(segment.path.clone()),
                 Err(fault @ (Fault::Missing | Fault::Damaged(_))) => found.push((segment, fault.to_string())),
                 Err(Fault::Unreadable(error)) => {
                     tracing::error!(segment = %segment.path, error, "a segment cannot be read at the moment");
                 }
             }
         }
-        found
+        (n_read, last, found, fine)
     });
-    let found = looking.await.unwrap_or_default();
+    let (n_read, last, found, fine) = looking.await.unwrap_or_default();
     let live = live_segments(published);
-    let mut n_new = 0;
-    for (segment, detail) in found.into_iter().filter(|(segment, _)| live.contains(&segment.path)) {
-        n_new += u64::from(published.damage.add(&segment, detail).await);
+    for (segment, detail) in found {
+        if live.contains(&segment.path) {
+            let is_new = published.damage.add(&segment, detail).await;
+            published.counters.damaged_segments.add(u64::from(is_new));
+        }
+        published.place.checked.clear(&segment.path);
     }
-    published.counters.damaged_segments.add(n_new);
-    // A merge, or another query, may have been faster: then too a new snapshot is without them.
-    let known = published.damage.known();
-    let segments = snapshot.tables.iter().flat_map(|table| table.segments.iter());
-    segments.filter(|segment| known.holds(&segment.path)).count() as u64
+    fine.iter().for_each(|path| published.place.checked.clear(path));
+    (n_read, last)
 }
 
 /// Paths of all segments that are alive now.

@@ -234,7 +234,7 @@ impl Storage {
         if config.strict_recovery {
             recovery::insist_on_whole(&place)?;
         }
-        let logs = runtime.block_on(recovery::open_logs(&place, config.strict_recovery))?;
+        let (logs, unsettled) = runtime.block_on(recovery::open_logs(&place, config.strict_recovery))?;
         let damage = runtime.block_on(Damage::load(&place.store))?;
         let published = Arc::new(Published::new(config.clone(), clock, place, damage));
         published.wal_bytes.store(old.files.iter().map(|file| file.bytes).sum(), Ordering::Release);
@@ -255,6 +255,8 @@ impl Storage {
         let stop = CancellationToken::new();
         let upkeep = Maintenance::new(Arc::clone(&published), jobs.clone(), stop.clone())
             .map_err(|error| refuse(error.to_string()))?;
+        // Ends with the flusher's runtime, at the latest.
+        runtime.spawn(unsettled.settle(published.place.checked.clone()));
         let flusher = Flusher {
             published: Arc::clone(&published),
             logs,

@@ -399,6 +399,7 @@ impl Maintenance {
                 Err(fault @ (Fault::Missing | Fault::Damaged(_))) => {
                     let is_new = self.runtime.block_on(self.published.damage.add(segment, fault.to_string()));
                     self.published.counters.damaged_segments.add(u64::from(is_new));
+                    self.published.place.checked.clear(&segment.path);
                 }
                 Err(Fault::Unreadable(error)) => {
                     tracing::error!(segment = %segment.path, error, "a segment cannot be read; it is left alone for a while");

@@ -69,6 +69,12 @@ pub(crate) fn damaged_segment(segment: &Path) -> Path {
     Path::from(format!("{}/{name}.json", damaged_segments()))
 }
 
+/// The segment of a note; `None` for other names.
+pub(crate) fn parse_damaged_segment(note: &Path) -> Option<Path> {
+    // A path keeps the character as its code.
+    Some(Path::from(note.filename()?.strip_suffix(".json")?.replace("%7E", "/").replace('~', "/")))
+}
+
 /// Tables whose logs could not be read.
 pub(crate) fn damaged_tables() -> Path {
     Path::from(format!("{QUARANTINE_DIR}/tables"))
@@ -201,6 +207,7 @@ mod tests {
         assert_eq!(index(&segment).as_ref(), "tenants/default/spans/_idx/0193.tix");
         assert_eq!(sums(&segment).as_ref(), "tenants/default/spans/_sum/0193.sum");
         assert!(with_companions(&segment).iter().all(is_of_a_segment));
+        assert_eq!(parse_damaged_segment(&damaged_segment(&segment)), Some(segment.clone()));
         for level in [0, 2] {
             let (made, found) = parse_segment(&Path::from(new_segment(20_777, level)));
             assert!(found == level && made.0 > 1_700_000_000 * UnixNanos::SECOND);

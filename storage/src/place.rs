@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use model::TenantId;
 use object_store::ObjectStore;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use tokio::runtime::Handle;
@@ -86,6 +87,19 @@ impl Place {
         let refuse = |detail: String| Error::Open { path: self.name.clone(), detail };
         let url = self.url.join(&format!("{path}/")).map_err(|error| refuse(error.to_string()))?;
         Ok((url, Arc::new(PrefixStore::new(Arc::clone(&self.store), path))))
+    }
+
+    /// A place of the same name in memory, empty: what is put there can be opened without asking the disk.
+    ///
+    /// # Errors
+    /// [`Error::Open`] when the path is no URL.
+    pub(crate) fn in_memory(&self) -> Result<Self> {
+        let memory: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+        let begin = Path::from_url_path(self.url.path())
+            .map_err(|error| Error::Open { path: self.name.clone(), detail: error.to_string() })?;
+        let below: Arc<dyn ObjectStore> = Arc::new(PrefixStore::new(Arc::clone(&memory), begin));
+        let checked = Checked::new(Arc::clone(&below), false);
+        Ok(Self { store: below, checked, root_store: memory, ownership: None, ..self.clone() })
     }
 
     /// Bytes that can still be written; `None` when unknown or without end.

@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::damage::Damage;
 use crate::erasure::{Erasure, Erasures};
+use crate::examine::Search;
 use crate::follow::{Follower, Queue};
 use crate::index::Indexes;
 use crate::maintenance::Upkeep;
@@ -31,6 +32,8 @@ pub(crate) struct Published {
     pub place: Place,
     pub indexes: Arc<Indexes>,
     pub damage: Damage,
+    /// Where the search for more of it stands.
+    pub search: Search,
     tenants: ArcSwap<HashMap<TenantId, Arc<ArcSwap<TenantView>>>>,
     /// Why snapshots may miss rows.
     pub incomplete: ArcSwapOption<String>,
@@ -77,6 +80,7 @@ impl Published {
             clock,
             place,
             damage,
+            search: Search::default(),
             tenants: ArcSwap::default(),
             incomplete: ArcSwapOption::empty(),
             refusing: ArcSwapOption::empty(),

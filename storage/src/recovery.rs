@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer;
+use crate::checked::{self, Checked, Settled, Step};
 use crate::damage;
 use crate::error::{Error, Result};
 use crate::flush::Logs;
@@ -32,6 +33,10 @@ use crate::writer::{Command, Fate, OldFile, TableRows};
 
 /// Table logs opened at the same time.
 const LOGS_AT_ONCE: usize = 8;
+/// Times that a log is opened which the disk did not give.
+const OPEN_ATTEMPTS: u32 = 5;
+/// Pause between the first of them; doubles.
+const OPEN_PAUSE: Duration = Duration::from_millis(30);
 
 /// What lies in the WAL directory at open.
 #[derive(Debug, Default)]
@@ -79,25 +84,148 @@ pub(crate) fn look(place: &Place) -> Result<OldWal> {
     Ok(old)
 }
 
-/// Opens the table logs of every tenant; what is missing in them comes from their copies. A table whose log is damaged is set aside as it is, and begins anew.
+/// What is left to do for the copies of table logs when ingest is open: tables and steps.
+#[derive(Debug, Default)]
+pub(crate) struct Unsettled(Vec<(Path, Vec<Step>)>);
+
+impl Unsettled {
+    /// Does it, one file at a time. Whatever fails is tried again at the next start.
+    pub(crate) async fn settle(self, checked: Checked) {
+        let (mut restored, mut copied) = (0, 0);
+        for (table, steps) in self.0 {
+            let settled = checked.settle_later(&table, steps).await;
+            restored += settled.restored;
+            copied += settled.copied;
+        }
+        if restored + copied > 0 {
+            tracing::info!(restored, copied, "files of table logs and their copies are the same again");
+        }
+    }
+}
+
+/// Opens the table logs of every tenant; what is missing in them comes from their copies. A table whose log is proven to
+/// be damaged is set aside as it is, and begins anew.
 ///
 /// # Errors
 /// [`Error::TableLog`] when one cannot be read and cannot be set aside, or must not be (`is_strict`).
-pub(crate) async fn open_logs(place: &Place, is_strict: bool) -> Result<Logs> {
+pub(crate) async fn open_logs(place: &Place, is_strict: bool) -> Result<(Logs, Unsettled)> {
     let found = tables(place).await?;
     let logs = futures::stream::iter(found).map(async |(tenant, table): (TenantId, &'static Table)| {
-        place.checked.settle_log(&paths::table(&tenant, table)).await?;
-        let mut log = match open_log(place, &tenant, table).await {
-            Err(error) if !is_strict && is_damaged(place, &tenant, table).await => {
-                set_aside(place, &tenant, table, &error)?;
-                TableLog::open(place, &tenant, table).await?
-            }
-            log => log?,
+        let mut settled = place.checked.settle_log(&paths::table(&tenant, table)).await;
+        let opened = if settled.is_behind { Err(behind(table)) } else { open_log(place, &tenant, table).await };
+        let mut log = match opened {
+            Ok(log) => log,
+            Err(error) => open_again(place, &tenant, table, &mut settled, error, is_strict).await?,
         };
         log.fence().await?;
-        Ok::<_, Error>(((tenant, table.index()), log))
+        Ok::<_, Error>((tenant, table, log, settled.later))
     });
-    logs.buffer_unordered(LOGS_AT_ONCE).try_collect().await
+    let opened: Vec<_> = logs.buffer_unordered(LOGS_AT_ONCE).try_collect().await?;
+    let (mut logs, mut unsettled) = (Logs::new(), Unsettled::default());
+    for (tenant, table, log, later) in opened {
+        if !later.is_empty() {
+            unsettled.0.push((paths::table(&tenant, table), later));
+        }
+        logs.insert((tenant, table.index()), log);
+    }
+    Ok((logs, unsettled))
+}
+
+fn behind(table: &'static Table) -> Error {
+    let detail = "its newest commit was lost, and the copy of it is damaged or cannot be read".to_owned();
+    Error::TableLog { table: table.name, detail }
+}
+
+/// After a log could not be opened: finds out why. A disk that did not give bytes is asked again; a hint that leads nowhere
+/// is removed; a log that is proven to be damaged is set aside, unless `is_strict`.
+///
+/// # Errors
+/// [`Error::TableLog`]: the disk does not give what is needed, or the log must not be set aside.
+async fn open_again(
+    place: &Place,
+    tenant: &TenantId,
+    table: &'static Table,
+    settled: &mut Settled,
+    mut error: Error,
+    is_strict: bool,
+) -> Result<TableLog> {
+    let path = paths::table(tenant, table);
+    let is_behind = settled.is_behind;
+    // Damage may lie in what usually is not needed.
+    let steps = std::mem::take(&mut settled.later);
+    if !is_strict {
+        place.checked.settle_later(&path, steps).await;
+    }
+    let mut pause = OPEN_PAUSE;
+    for _ in 0..OPEN_ATTEMPTS {
+        let verdict = if is_behind { Ok(Verdict::Damaged) } else { judge(place, tenant, table).await };
+        match verdict {
+            Ok(Verdict::Damaged) if is_strict => return Err(error),
+            Ok(Verdict::Damaged) => {
+                set_aside(place, tenant, table, &error)?;
+                return TableLog::open(place, tenant, table).await;
+            }
+            Ok(Verdict::WrongHint(hint)) => {
+                tracing::warn!(%hint, "it names a checkpoint that is not there: removed, readers look for themselves");
+                place.store.delete(&hint).await?;
+            }
+            Ok(Verdict::Whole) => {
+                tracing::warn!(%path, %error, "a table log could not be opened, and is whole: trying again")
+            }
+            Err(refused) => tracing::warn!(%path, error = %refused, "a table log cannot be read: trying again"),
+        }
+        match open_log(place, tenant, table).await {
+            Ok(log) => return Ok(log),
+            Err(again) => error = again,
+        }
+        tokio::time::sleep(pause).await;
+        pause *= 2;
+    }
+    Err(error)
+}
+
+/// What is wrong with a log that could not be opened.
+enum Verdict {
+    /// Nothing: it was the disk, or somebody was faster.
+    Whole,
+    /// Its hint names a checkpoint that is not there.
+    WrongHint(Path),
+    /// It cannot be understood, whatever the disk does.
+    Damaged,
+}
+
+/// Opens a copy of the log in memory, where no disk can fail: what cannot be opened there is damaged.
+///
+/// # Errors
+/// What the store said; then nothing is known.
+async fn judge(place: &Place, tenant: &TenantId, table: &'static Table) -> Result<Verdict> {
+    let log = paths::table_log(&paths::table(tenant, table));
+    let files: Vec<_> = place.store.list(Some(&log)).try_collect().await?;
+    let in_memory = place.in_memory()?;
+    let mut hint = None;
+    for file in &files {
+        let read = async { place.store.get(&file.location).await?.bytes().await };
+        match read.await {
+            Ok(bytes) => {
+                in_memory.store.put(&file.location, bytes.into()).await?;
+                if checked::is_hint(&file.location) {
+                    hint = Some(file.location.clone());
+                }
+            }
+            // A hint that is not what its copy says, or a file that was removed meanwhile.
+            Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    match TableLog::open(&in_memory, tenant, table).await {
+        Ok(log) if log.version >= 0 => return Ok(Verdict::Whole),
+        Ok(_) => return Ok(if has_segments(place, tenant, table).await? { Verdict::Damaged } else { Verdict::Whole }),
+        Err(_) => {}
+    }
+    let Some(hint) = hint else { return Ok(Verdict::Damaged) };
+    in_memory.store.delete(&hint).await?;
+    let without = TableLog::open(&in_memory, tenant, table).await;
+    Ok(if without.is_ok_and(|log| log.version >= 0) { Verdict::WrongHint(hint) } else { Verdict::Damaged })
 }
 
 /// Opens a table's log. One that is gone, with its copies, although there are segments, is an error.
@@ -106,29 +234,25 @@ async fn open_log(place: &Place, tenant: &TenantId, table: &'static Table) -> Re
     if log.version >= 0 {
         return Ok(log);
     }
-    let mut objects = place.store.list(Some(&paths::table(tenant, table)));
-    while let Some(object) = objects.try_next().await? {
-        if paths::is_segment(&object.location) {
-            let detail = "it is gone, and there are segments that it named".to_owned();
-            if place.disk.is_some() {
-                return Err(Error::TableLog { table: table.name, detail });
-            }
-            // A bucket moves nothing: the segments stay where they are, as they are older than the next log.
-            tracing::error!(%tenant, table = table.name, detail, "a table begins anew");
-            break;
+    if has_segments(place, tenant, table).await? {
+        let detail = "it is gone, and there are segments that it named".to_owned();
+        if place.disk.is_some() {
+            return Err(Error::TableLog { table: table.name, detail });
         }
+        // A bucket moves nothing: the segments stay where they are, as they are older than the next log.
+        tracing::error!(%tenant, table = table.name, detail, "a table begins anew");
     }
     Ok(log)
 }
 
-/// True when every file of a log that could not be understood can be read: then trying again will not help.
-async fn is_damaged(place: &Place, tenant: &TenantId, table: &'static Table) -> bool {
-    let log = paths::table_log(&paths::table(tenant, table));
-    let reading = place.store.list(Some(&log)).try_for_each_concurrent(LOGS_AT_ONCE, async |file| {
-        place.store.get(&file.location).await?.bytes().await?;
-        Ok(())
-    });
-    reading.await.is_ok()
+async fn has_segments(place: &Place, tenant: &TenantId, table: &Table) -> Result<bool> {
+    let mut objects = place.store.list(Some(&paths::table(tenant, table)));
+    while let Some(object) = objects.try_next().await? {
+        if paths::is_segment(&object.location) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn set_aside(place: &Place, tenant: &TenantId, table: &'static Table, error: &Error) -> Result<()> {

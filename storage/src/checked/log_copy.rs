@@ -6,13 +6,19 @@
 //! ```
 //!
 //! A commit is a line of JSON without a checksum, and whoever loses it loses a table. Here each is there twice, and the copy
-//! says what is right. Pure, but for [`settle`].
+//! says what is right.
+//!
+//! A start makes both sides the same again. Only what opening the table needs is done before it opens: lost files are
+//! restored from the newest checkpoint on ([`settle`]). Everything else, above all copies of commits that an older release
+//! wrote without any, comes behind an open ingest ([`settle_later`]). [`plan`] is pure and decides which is which.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode};
+use object_store::{Error, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, Result};
 
 /// Where a table's log is.
 const LOG_DIR: &str = "_delta_log";
@@ -27,14 +33,36 @@ const MAGIC: &[u8; 4] = b"HLC1";
 /// Bytes of a copy beside the file's own.
 const TAIL_BYTES: u64 = 8;
 
-/// What [`settle`] did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Times that something is read which the store did not give.
+const READ_ATTEMPTS: u32 = 3;
+/// Pause between them.
+const READ_PAUSE: Duration = Duration::from_millis(20);
+
+/// What [`settle`] did, and what it left.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Settled {
     /// Files of the log that were lost or cut, written again from their copies.
     pub restored: usize,
-    /// Files that had no copy yet.
+    /// Files that got a copy: they had none, or a damaged one.
     pub copied: usize,
+    /// A commit newer than every file of the log was lost, and its copy does not give it back: the table would open as it
+    /// was before that.
+    pub is_behind: bool,
+    /// What opening the table does not need.
+    pub later: Vec<Step>,
 }
+
+/// Something to do to a file of a log, by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Lost, or of another size than its copy says.
+    Restore(String),
+    /// Without a copy.
+    Copy(String),
+}
+
+/// Names and sizes of the files in a directory.
+type Sizes = BTreeMap<String, u64>;
 
 /// Where the copy of a file of a table log is; `None` for every other object.
 pub(crate) fn copy_of(file: &Path) -> Option<Path> {
@@ -69,44 +97,173 @@ pub(crate) fn decode(copy: &[u8]) -> Option<&[u8]> {
     (crc32c::crc32c(bytes) == u32::from_le_bytes(*sum)).then_some(bytes)
 }
 
-/// Makes a table's log and its copies the same again: what is missing or cut is written from the copy, what has none gets
-/// one. Only the one who writes may call it.
-///
-/// # Errors
-/// What the store said; then some files may be settled and others not.
-pub(crate) async fn settle(store: &dyn ObjectStore, table: &Path) -> object_store::Result<Settled> {
-    let list = async |dir: &str| -> object_store::Result<HashMap<String, ObjectMeta>> {
-        let found: Vec<ObjectMeta> = store.list(Some(&Path::from(format!("{table}/{dir}")))).try_collect().await?;
-        let named = found.into_iter().filter_map(|meta| Some((meta.location.filename()?.to_owned(), meta)));
-        Ok(named.filter(|(name, _)| is_file(name)).collect())
-    };
-    let (files, copies) = (list(LOG_DIR).await?, list(COPY_DIR).await?);
-    let mut settled = Settled::default();
-    for (name, copy) in &copies {
-        let file = files.get(name);
-        if file.is_some_and(|file| file.size.saturating_add(TAIL_BYTES) == copy.size) {
-            continue;
+/// True for bytes that a file of a log with this name can have: one that was cut, or never written, cannot. Flipped bits are
+/// not seen.
+pub(crate) fn is_plausible(name: &str, bytes: &[u8]) -> bool {
+    if name.ends_with(".parquet") {
+        return bytes.len() >= 12 && bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1");
+    }
+    let mut lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).peekable();
+    lines.peek().is_some() && lines.all(|line| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok())
+}
+
+/// Version of a commit or checkpoint.
+fn version(name: &str) -> Option<u64> {
+    name.get(..VERSION_DIGITS)?.parse().ok()
+}
+
+/// What has to be done before the table is opened, and what can be done later.
+fn plan(files: &Sizes, copies: &Sizes) -> (Vec<Step>, Vec<Step>) {
+    let names: BTreeSet<&String> = files.keys().chain(copies.keys()).collect();
+    let checkpoints = names.iter().filter(|name| name.ends_with(".parquet"));
+    let newest_checkpoint = checkpoints.filter_map(|name| version(name)).max().unwrap_or_default();
+    let steps = names.into_iter().filter_map(|name| match (files.get(name), copies.get(name)) {
+        (Some(size), Some(copied)) if size.saturating_add(TAIL_BYTES) == *copied => None,
+        (_, Some(_)) => Some(Step::Restore(name.clone())),
+        (_, None) => Some(Step::Copy(name.clone())),
+    });
+    steps.partition(|step| match step {
+        Step::Restore(name) => version(name) >= Some(newest_checkpoint),
+        Step::Copy(_) => false,
+    })
+}
+
+/// Restores what was lost of a table's log, as far as opening it needs it. What the store does not give is left as it is, and
+/// said. Only the one who writes may call it.
+pub(crate) async fn settle(store: &dyn ObjectStore, table: &Path) -> Settled {
+    let (files, copies) = match futures::join!(sizes(store, table, LOG_DIR), sizes(store, table, COPY_DIR)) {
+        (Ok(files), Ok(copies)) => (files, copies),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::warn!(%table, %error, "copies of its log cannot be listed: it is opened as it is");
+            return Settled::default();
         }
-        let bytes = store.get(&copy.location).await?.bytes().await?;
-        // A damaged copy says nothing.
-        let Some(whole) = decode(&bytes) else { continue };
-        let mode = if file.is_some() { PutMode::Overwrite } else { PutMode::Create };
-        let path = Path::from(format!("{table}/{LOG_DIR}/{name}"));
-        match store.put_opts(&path, bytes.slice_ref(whole).into(), mode.into()).await {
-            Ok(_) => {
-                tracing::error!(%path, "a file of a table log was lost or cut: restored from its copy");
+    };
+    let (now, later) = plan(&files, &copies);
+    let mut settled = Settled { later, ..Settled::default() };
+    let newest = files.keys().filter_map(|name| version(name)).max();
+    let lost = take(store, table, now, &mut settled).await;
+    // A checkpoint is made from commits: one more or less changes nothing.
+    let newest_lost = lost.iter().filter(|name| name.ends_with(".json")).filter_map(|name| version(name)).max();
+    settled.is_behind = newest_lost > newest && !files.is_empty();
+    settled
+}
+
+/// Does what [`settle`] left.
+pub(crate) async fn settle_later(store: &dyn ObjectStore, table: &Path, steps: Vec<Step>) -> Settled {
+    let mut settled = Settled::default();
+    take(store, table, steps, &mut settled).await;
+    settled
+}
+
+/// Takes steps one by one; gives the names of files that are not there and stay so.
+async fn take(store: &dyn ObjectStore, table: &Path, steps: Vec<Step>, settled: &mut Settled) -> Vec<String> {
+    let mut lost = Vec::new();
+    for step in steps {
+        let (Step::Restore(name) | Step::Copy(name)) = &step;
+        let file = Path::from(format!("{table}/{LOG_DIR}/{name}"));
+        let copy = Path::from(format!("{table}/{COPY_DIR}/{name}"));
+        let taken = match &step {
+            Step::Restore(name) => restore(store, &file, &copy, name).await,
+            Step::Copy(_) => copy_again(store, &file, &copy).await,
+        };
+        match taken {
+            Ok(Taken::Restored) => {
+                tracing::error!(%file, "a file of a table log was lost or cut: restored from its copy");
                 settled.restored += 1;
             }
-            Err(object_store::Error::AlreadyExists { .. }) => {}
-            Err(error) => return Err(error),
+            Ok(Taken::Copied) => settled.copied += 1,
+            Ok(Taken::Nothing) => {}
+            Ok(Taken::Lost) => {
+                tracing::error!(%file, "a file of a table log was lost, and its copy is damaged");
+                lost.push(name.clone());
+            }
+            Err(error) => {
+                tracing::warn!(%file, %error, "a file of a table log and its copy could not be made the same; the next start tries again");
+                if matches!(step, Step::Restore(_)) && matches!(store.head(&file).await, Err(Error::NotFound { .. })) {
+                    lost.push(name.clone());
+                }
+            }
         }
     }
-    for (name, file) in files.iter().filter(|(name, _)| !copies.contains_key(*name)) {
-        let bytes = store.get(&file.location).await?.bytes().await?;
-        store.put(&Path::from(format!("{table}/{COPY_DIR}/{name}")), encode(&bytes).into()).await?;
-        settled.copied += 1;
+    lost
+}
+
+/// What came of a step.
+enum Taken {
+    Restored,
+    Copied,
+    /// Nothing was left to do.
+    Nothing,
+    /// There is no file, and no copy of use.
+    Lost,
+}
+
+async fn restore(store: &dyn ObjectStore, file: &Path, copy: &Path, name: &str) -> Result<Taken> {
+    let Some(copied) = read(store, copy).await? else { return Ok(Taken::Nothing) };
+    let found = read(store, file).await;
+    if let Some(whole) = decode(&copied) {
+        let mode = match found {
+            // The copy alone, or what has another length.
+            Ok(None) => PutMode::Create,
+            Ok(Some(found)) if found == whole => return Ok(Taken::Nothing),
+            Ok(Some(_)) | Err(_) => PutMode::Overwrite,
+        };
+        return match store.put_opts(file, copied.slice_ref(whole).into(), mode.into()).await {
+            Ok(_) => Ok(Taken::Restored),
+            Err(Error::AlreadyExists { .. }) => Ok(Taken::Nothing),
+            Err(error) => Err(error),
+        };
     }
-    Ok(settled)
+    // A damaged copy says nothing.
+    match found? {
+        None => Ok(Taken::Lost),
+        Some(found) if is_plausible(name, &found) => {
+            store.put(copy, encode(&found).into()).await?;
+            Ok(Taken::Copied)
+        }
+        Some(_) => Ok(Taken::Nothing),
+    }
+}
+
+async fn copy_again(store: &dyn ObjectStore, file: &Path, copy: &Path) -> Result<Taken> {
+    let Some(bytes) = read(store, file).await? else { return Ok(Taken::Nothing) };
+    store.put(copy, encode(&bytes).into()).await?;
+    // The log may have been shortened meanwhile: a copy alone would bring the file back.
+    if matches!(store.head(file).await, Err(Error::NotFound { .. })) {
+        store.delete(copy).await?;
+        return Ok(Taken::Nothing);
+    }
+    Ok(Taken::Copied)
+}
+
+/// A whole object; `None` when there is none. What the store does not give is asked for a few times.
+async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Option<Bytes>> {
+    let mut attempt = 1;
+    loop {
+        let found = async { store.get(path).await?.bytes().await };
+        match found.await {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(Error::NotFound { .. }) => return Ok(None),
+            Err(error) if attempt >= READ_ATTEMPTS => return Err(error),
+            Err(_) => attempt += 1,
+        }
+        tokio::time::sleep(READ_PAUSE).await;
+    }
+}
+
+async fn sizes(store: &dyn ObjectStore, table: &Path, dir: &str) -> Result<Sizes> {
+    let dir = Path::from(format!("{table}/{dir}"));
+    let mut attempt = 1;
+    let found: Vec<ObjectMeta> = loop {
+        match store.list(Some(&dir)).try_collect().await {
+            Err(error) if attempt >= READ_ATTEMPTS => return Err(error),
+            Err(_) => attempt += 1,
+            Ok(found) => break found,
+        }
+        tokio::time::sleep(READ_PAUSE).await;
+    };
+    let named = found.into_iter().filter_map(|meta| Some((meta.location.filename()?.to_owned(), meta.size)));
+    Ok(named.filter(|(name, _)| is_file(name)).collect())
 }
 
 #[cfg(test)]
@@ -123,6 +280,38 @@ mod tests {
             assert_eq!(decode(&damaged), None, "bit {bit}");
         }
         assert_eq!(decode(b""), None);
+    }
+
+    /// Only what opening the table needs comes first: lost files from the newest checkpoint on. A release without copies
+    /// leaves none, and its hundreds of commits must not keep ingest closed.
+    #[test]
+    fn d12_only_what_opening_needs_comes_first() {
+        let commit = |version: u64| format!("{version:020}.json");
+        let checkpoint = |version: u64| format!("{version:020}.checkpoint.parquet");
+        let sizes = |names: &[String], size: u64| names.iter().map(|name| (name.clone(), size)).collect::<Sizes>();
+        let all: Vec<String> = (0..=250).map(commit).chain([checkpoint(100), checkpoint(200)]).collect();
+        let (now, later) = plan(&sizes(&all, 50), &Sizes::new());
+        assert_eq!((now, later.len()), (vec![], 253), "copies can wait");
+
+        let mut files = sizes(&all, 50);
+        files.remove(&commit(17));
+        files.insert(commit(230), 20);
+        files.remove(&checkpoint(200));
+        let (now, later) = plan(&files, &sizes(&all, 58));
+        assert_eq!(now, [Step::Restore(checkpoint(200)), Step::Restore(commit(230))]);
+        assert_eq!(later, [Step::Restore(commit(17))]);
+        assert_eq!(plan(&sizes(&all, 50), &sizes(&all, 58)), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_was_cut_is_no_file_of_a_log() {
+        let check = |name: &str, bytes: &[u8], is: bool| assert_eq!(is_plausible(name, bytes), is, "{name}");
+        check("1.json", b"{\"a\":1}\n{\"b\":[]}\n", true);
+        check("1.json", b"{\"a\":1}\n{\"b\":[", false);
+        check("1.json", b"", false);
+        check("1.json", &[0; 40], false);
+        check("1.checkpoint.parquet", b"PAR1....PAR1", true);
+        check("1.checkpoint.parquet", b"PAR1....PA", false);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What passes, and what is made whole again.
 
+use std::path::Path as FilePath;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +10,8 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
 
 use super::{Checked, Settled, log_copy};
+use crate::disk::simulated::SimulatedDisk;
+use crate::durable_local::DurableLocal;
 
 const COMMIT: &str = "t/spans/_delta_log/00000000000000000003.json";
 const COPY: &str = "t/spans/_log_copy/00000000000000000003.json";
@@ -53,6 +56,34 @@ async fn a_damaged_commit_is_answered_from_its_copy() {
     }
 }
 
+/// Either side of a commit is enough: what the disk does not give comes from the other one, and is written again. Before,
+/// an unreadable copy made a healthy log unreadable.
+#[tokio::test]
+async fn f08_an_unreadable_commit_or_copy_is_done_without() {
+    let disk = SimulatedDisk::new(1);
+    let local: Arc<dyn ObjectStore> = Arc::new(DurableLocal::new(Arc::new(disk.clone()), FilePath::new("/")));
+    let store = Checked::new(Arc::clone(&local), true);
+    let commit = "{\"add\":{}}";
+    write(&store, COMMIT, commit).await;
+    let copy = log_copy::encode(commit.as_bytes());
+    for part in [COMMIT, COPY] {
+        disk.refuse_reads(part, 1);
+        assert_eq!(read(&store, COMMIT).await.as_deref(), Some(commit.as_bytes()), "without {part}");
+        assert_eq!(read(&*local, COMMIT).await.as_deref(), Some(commit.as_bytes()));
+        assert_eq!(read(&*local, COPY).await.as_deref(), Some(&copy[..]));
+    }
+    disk.refuse_reads("00000000000000000003.json", 2);
+    assert_eq!(read(&store, COMMIT).await, None, "without both");
+    // A damaged copy is replaced, as long as the file can be what was written.
+    write(&*local, COPY, "something").await;
+    assert_eq!(read(&store, COMMIT).await.as_deref(), Some(commit.as_bytes()));
+    assert_eq!(read(&*local, COPY).await.as_deref(), Some(&copy[..]));
+    write(&*local, COPY, "something").await;
+    write(&*local, COMMIT, "{\"add").await;
+    assert_eq!(read(&store, COMMIT).await.as_deref(), Some(&b"{\"add"[..]));
+    assert_eq!(read(&*local, COPY).await.as_deref(), Some(&b"something"[..]), "the better half may be in it");
+}
+
 /// A wrong hint would lead to a checkpoint that is not there; without one, readers look for themselves.
 #[tokio::test]
 async fn a_damaged_hint_is_none() {
@@ -72,24 +103,42 @@ async fn log_and_copies_are_settled() {
     let older = "t/spans/_delta_log/00000000000000000002.json";
     write(&*memory, older, "of an older release").await;
     let table = Path::from("t/spans");
-    let settled = async || store.settle_log(&table).await.expect("memory");
-    assert_eq!(settled().await, Settled { restored: 0, copied: 1 });
+    let settled = async || {
+        let settled = store.settle_log(&table).await;
+        let later = store.settle_later(&table, settled.later).await;
+        assert!(!settled.is_behind && !later.is_behind);
+        (settled.restored + later.restored, settled.copied + later.copied)
+    };
+    assert_eq!(settled().await, (0, 1));
     memory.delete(&Path::from(older)).await.expect("lost");
     write(&*memory, COMMIT, "a com").await;
-    assert_eq!(settled().await, Settled { restored: 2, copied: 0 });
+    assert_eq!(settled().await, (2, 0));
     assert_eq!(read(&*memory, older).await.as_deref(), Some(&b"of an older release"[..]));
     assert_eq!(read(&*memory, COMMIT).await.as_deref(), Some(&b"a commit"[..]));
-    assert_eq!(settled().await, Settled::default());
+    assert_eq!(settled().await, (0, 0));
+    // A damaged copy of another length is replaced; not by a file that was cut.
+    write(&*memory, older, "{}").await;
+    write(&*memory, COPY, "x").await;
+    write(&*memory, COMMIT, "{\"add\":").await;
+    write(&*memory, "t/spans/_log_copy/00000000000000000002.json", "x").await;
+    assert_eq!(settled().await, (0, 1));
+    assert_eq!(read(&*memory, COPY).await.as_deref(), Some(&b"x"[..]));
+    write(&store, COMMIT, "a commit").await;
     store.delete(&Path::from(older)).await.expect("removed");
-    assert_eq!(settled().await, Settled::default());
+    assert_eq!(settled().await, (0, 0));
     let left: Vec<_> =
         memory.list(None).map_ok(|object| object.location.to_string()).try_collect().await.expect("memory");
     assert_eq!(left, [COMMIT, COPY]);
+    // The newest commit is lost with its copy: the table would be what it was before it.
+    let newest = "t/spans/_log_copy/00000000000000000004.json";
+    write(&*memory, newest, "damaged").await;
+    assert!(store.settle_log(&table).await.is_behind);
+    memory.delete(&Path::from(newest)).await.expect("there");
     // Whoever only looks changes nothing.
     memory.delete(&Path::from(COMMIT)).await.expect("lost");
     let inner: Arc<dyn ObjectStore> = memory;
     let looking = Checked::new(inner, false);
-    assert_eq!(looking.settle_log(&table).await.expect("memory"), Settled::default());
+    assert_eq!(looking.settle_log(&table).await, Settled::default());
 }
 
 /// A large file of a log that goes up in parts has its copy too.

@@ -65,6 +65,7 @@ impl SimulatedDisk {
             is_crashed: false,
             is_paused: false,
             faults: Faults::default(),
+            unreadable: Vec::new(),
             lock: None,
             inodes: BTreeMap::new(),
             next_inode: 1,
@@ -89,6 +90,7 @@ impl SimulatedDisk {
         world.is_paused = false;
         world.lock = None;
         world.faults = Faults::default();
+        world.unreadable.clear();
         let process = world.process;
         world.note(format!("---- process {process}"));
         drop(world);
@@ -115,6 +117,11 @@ impl SimulatedDisk {
 
     pub(crate) fn set_faults(&self, faults: Faults) {
         self.world().faults = faults;
+    }
+
+    /// The next `times` readings of files fail whose path holds `part`.
+    pub(crate) fn refuse_reads(&self, part: &str, times: u32) {
+        self.world().unreadable.push((part.to_owned(), times));
     }
 
     pub(crate) fn is_crashed(&self) -> bool {
@@ -189,6 +196,11 @@ impl Disk for SimulatedDisk {
         let mut world = self.reading()?;
         let read = world.faults.read;
         if world.fails(read) {
+            return Err(io::Error::other("injected: open"));
+        }
+        let is_at = |(part, left): &&mut (String, u32)| *left > 0 && path.to_string_lossy().contains(part.as_str());
+        if let Some((_, left)) = world.unreadable.iter_mut().find(is_at) {
+            *left -= 1;
             return Err(io::Error::other("injected: open"));
         }
         match world.names.get(path) {

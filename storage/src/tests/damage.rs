@@ -1,5 +1,6 @@
 //! Damaged, cut and lost files: what they cost, and that it is said.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -8,6 +9,8 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 
 use super::*;
+use crate::disk::Disk;
+use crate::disk::simulated::SimulatedDisk;
 
 /// D4: a damaged record is lost, counted and said; everything else comes back, and the file is kept for people.
 #[tokio::test]
@@ -364,4 +367,207 @@ async fn d7_a_damaged_table_log_is_set_aside() {
     assert_eq!(snapshot.table(&table::LOGS).expect("logs").segments[0].n_rows, 3);
     let aside = std::fs::read_dir(config.data.join("quarantine/tables")).expect("made").flatten().next().expect("one");
     assert!(aside.path().join("date=2026-11-20").is_dir(), "its segments are kept");
+}
+
+/// Storage on a simulated disk.
+async fn open_on(disk: &SimulatedDisk) -> Storage {
+    let (disk, config) = (disk.clone(), Config { data: "/var/data".into(), ..Config::default() });
+    let opening = tokio::task::spawn_blocking(move || {
+        let owned = directory::open(Arc::new(disk), Path::new("/var/data"))?;
+        Storage::open_at(&config, Arc::new(SystemClock), owned)
+    });
+    opening.await.expect("no panic").expect("it opens")
+}
+
+/// A disk with three flushes of ten spans each.
+async fn three_flushes() -> SimulatedDisk {
+    let mut disk = SimulatedDisk::new(1);
+    for n in 0..3 {
+        let storage = open_on(&disk).await;
+        storage.appender().append(&tenant(), vec![spans(n * 10..n * 10 + 10)]).await.expect("it is taken");
+        storage.close().await.expect("closes");
+        disk = disk.restart();
+    }
+    disk
+}
+
+/// Rows of all segments, read through what the snapshot gives.
+async fn n_rows(storage: &Storage) -> u64 {
+    let snapshot = storage.reader().snapshot(&tenant());
+    assert_eq!(snapshot.incomplete, None);
+    let (store, segments) = (Arc::clone(&snapshot.store), Arc::clone(&snapshot.table(&SPANS).expect("spans").segments));
+    let runtime = Handle::current();
+    let reading = tokio::task::spawn_blocking(move || {
+        let read = |segment: &Arc<SegmentMeta>| examine::read_whole(&store, &runtime, &SPANS, segment);
+        segments.iter().map(|segment| read(segment).map(|_| segment.n_rows)).sum::<Result<u64, _>>()
+    });
+    reading.await.expect("no panic").expect("readable")
+}
+
+/// F8: a disk that does not give something once, or never again, at a start costs nothing that is there twice, and no
+/// healthy table. Before, one failed read of a log set its table aside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f08_failed_reads_at_a_start_set_no_healthy_table_aside() {
+    let mut disk = three_flushes().await;
+    let cases =
+        [("_delta_log/00000000000000000001", u32::MAX), ("_log_copy/", u32::MAX), ("_sum/", u32::MAX), ("_idx/", 9)];
+    // A file and its copy.
+    let both = [1, 2, 3, 4, 5, 6].map(|times| ("00000000000000000002.json", times));
+    for (part, times) in cases.into_iter().chain(both) {
+        disk.refuse_reads(part, times);
+        let storage = open_on(&disk).await;
+        assert_eq!(n_rows(&storage).await, 30, "{part} cannot be read {times} times");
+        storage.close().await.expect("closes");
+        disk = disk.restart();
+    }
+    let aside = disk.files().into_keys().find(|path| path.starts_with("/var/data/quarantine/tables"));
+    assert_eq!(aside, None);
+}
+
+/// A folder with three flushes of ten spans each.
+async fn three_flushes_in(config: &Config) {
+    for n in 0..3 {
+        let storage = open(config).await;
+        storage.appender().append(&tenant(), vec![spans(n * 10..n * 10 + 10)]).await.expect("it is taken");
+        storage.close().await.expect("closes");
+    }
+}
+
+/// Names of segments, wherever they lie.
+fn segment_files(config: &Config) -> Vec<PathBuf> {
+    let files = listing(&config.data).into_iter().map(|(path, _)| path);
+    files.filter(|path| path.to_string_lossy().ends_with(".parquet")).collect()
+}
+
+/// A checkpoint hint that leads nowhere, although it is what its copy says, keeps no table closed; and one that is not what
+/// its copy says keeps no damaged table from being set aside.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d7_a_stale_checkpoint_hint_blocks_nothing() {
+    let dir = TempDir::new().expect("a folder");
+    let config = config(&dir);
+    three_flushes_in(&config).await;
+    let write = |dir: &str, name: &str, bytes: &[u8]| {
+        std::fs::write(config.data.join("tenants/default/spans").join(dir).join(name), bytes).expect("writable");
+    };
+    let hint = br#"{"version":900,"size":12}"#;
+    let copy = [hint, &crc32c::crc32c(hint).to_le_bytes()[..], b"HLC1"].concat();
+    write("_delta_log", "_last_checkpoint", hint);
+    write("_log_copy", "_last_checkpoint", &copy);
+    let storage = open(&config).await;
+    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..30).collect::<Vec<_>>());
+    storage.close().await.expect("closes");
+
+    write("_delta_log", "_last_checkpoint", br#"{"version":800,"size":12}"#);
+    write("_log_copy", "_last_checkpoint", &copy);
+    for dir in ["_delta_log", "_log_copy"] {
+        write(dir, "00000000000000000001.json", b"{");
+    }
+    let storage = open(&config).await;
+    let incomplete = storage.reader().snapshot(&tenant()).incomplete.clone().expect("rows are missing");
+    assert!(incomplete.contains("spans were set aside"), "{incomplete}");
+    storage.close().await.expect("closes");
+}
+
+/// The newest commit is lost, and its copy is damaged: going on with the commit before it would give the segment of the lost
+/// one to vacuum. The table is set aside, with all files.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d7_a_newest_commit_lost_with_its_copy_costs_no_file() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { vacuum_grace_s: 0, ..config(&dir) };
+    three_flushes_in(&config).await;
+    let table = config.data.join("tenants/default/spans");
+    std::fs::remove_file(table.join("_delta_log/00000000000000000003.json")).expect("it was there");
+    std::fs::write(table.join("_log_copy/00000000000000000003.json"), "damaged").expect("writable");
+    let storage = open(&config).await;
+    let incomplete = storage.reader().snapshot(&tenant()).incomplete.clone().expect("rows are missing");
+    assert!(incomplete.contains("spans were set aside"), "{incomplete}");
+    for _ in 0..3 {
+        storage.maintainer().look_around().await;
+    }
+    storage.close().await.expect("closes");
+    assert_eq!(segment_files(&config).len(), 3);
+}
+
+/// D12: an older release left no copies. Ingest opens without them, and they are there soon.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d12_missing_copies_are_made_behind_an_open_ingest() {
+    let disk = three_flushes().await;
+    let in_dir = |dir: &str| disk.files().into_keys().filter(|path| path.to_string_lossy().contains(dir)).count();
+    let n_files = in_dir("_delta_log/");
+    let copies = disk.files().into_keys().filter(|path| path.to_string_lossy().contains("_log_copy/"));
+    copies.for_each(|copy| disk.remove(&copy).expect("it was there"));
+    let storage = open_on(&disk).await;
+    storage.appender().append(&tenant(), vec![spans(30..40)]).await.expect("ingest is open");
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    while in_dir("_log_copy/") < n_files {
+        assert!(std::time::Instant::now() < patience, "{} of {n_files} copies", in_dir("_log_copy/"));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    storage.close().await.expect("closes");
+}
+
+/// Five segments of ten rows each, by path.
+async fn five_segments(config: &Config) -> (Storage, Arc<Snapshot>, Vec<Arc<SegmentMeta>>) {
+    for n in 0..5 {
+        let storage = open(config).await;
+        storage.appender().append(&tenant(), vec![spans(n * 10..n * 10 + 10)]).await.expect("it is taken");
+        storage.close().await.expect("closes");
+    }
+    let storage = open(config).await;
+    let snapshot = storage.reader().snapshot(&tenant());
+    let mut segments = snapshot.table(&SPANS).expect("spans").segments.to_vec();
+    segments.sort_by(|a, b| a.path.cmp(&b.path));
+    assert_eq!(segments.len(), 5);
+    (storage, snapshot, segments)
+}
+
+fn flip(config: &Config, segment: &SegmentMeta) {
+    let path = config.data.join(segment.path.as_ref());
+    let mut bytes = std::fs::read(&path).expect("readable");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, bytes).expect("writable");
+}
+
+/// D7: whoever met the damage told where. Before, the search began at the first segment each time and ended after 20 s,
+/// so that among very many segments a damaged one was never found.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d7_damage_is_looked_for_where_it_was_met() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { compaction: false, ..config(&dir) };
+    let (storage, snapshot, segments) = five_segments(&config).await;
+    for n in [4, 2] {
+        flip(&config, &segments[n]);
+        let middle = segments[n].size_bytes / 2;
+        let read = snapshot.store.get_range(&segments[n].path, middle..middle + 1).await;
+        assert!(checked::damage(&read.expect_err("the byte is wrong")).is_some());
+        let found = examine::find_damage_within(&storage.published, &snapshot, Duration::ZERO).await;
+        assert!(storage.published.damage.known().holds(&segments[n].path), "{found} found, not segment {n}");
+    }
+    assert_eq!(storage.published.search.n_walks.load(Ordering::SeqCst), 0, "nobody had to look for them");
+    assert_eq!(storage.reader().status().counts.damaged_segments, 2);
+}
+
+/// D7: a search that ran out of time is gone on with, and one search serves all who wait for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d7_a_search_for_damage_goes_on_where_it_stopped() {
+    let dir = TempDir::new().expect("a folder");
+    let config = Config { compaction: false, ..config(&dir) };
+    let (storage, snapshot, segments) = five_segments(&config).await;
+    flip(&config, &segments[4]);
+    // Time for one segment each.
+    let look = || examine::find_damage_within(&storage.published, &snapshot, Duration::ZERO);
+    let mut found = Vec::new();
+    for _ in 0..5 {
+        found.push(look().await);
+    }
+    assert_eq!(found, [0, 0, 0, 0, 1]);
+
+    flip(&config, &segments[1]);
+    let n_walks = || storage.published.search.n_walks.load(Ordering::SeqCst);
+    let (before, fresh) = (n_walks(), storage.reader().snapshot(&tenant()));
+    let reader = storage.reader();
+    let together = futures::future::join_all((0..8).map(|_| reader.find_damage(&fresh))).await;
+    assert_eq!(together, [1; 8]);
+    assert_eq!(n_walks(), before + 1);
 }

@@ -24,6 +24,8 @@ pub(super) struct World {
     pub(super) is_crashed: bool,
     pub(super) is_paused: bool,
     pub(super) faults: Faults,
+    /// Parts of paths, and how many more times files whose path holds them cannot be read.
+    pub(super) unreadable: Vec<(String, u32)>,
     pub(super) lock: Option<u64>,
     pub(super) inodes: BTreeMap<u64, Inode>,
     pub(super) next_inode: u64,
