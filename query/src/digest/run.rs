@@ -57,8 +57,9 @@ const JOINED_MAX: usize = 16;
 const CAUSES_MAX: usize = 256;
 /// Times that more of them are read.
 const ROUNDS_MAX: usize = 3;
-/// Spans read before what has settled is looked at, while catching up.
-const WINDOW_SPANS_MAX: usize = 50_000;
+/// Spans read before what has settled is looked at, while catching up: about 60 MB packed. Each segment is read once
+/// for each window that it touches.
+const WINDOW_SPANS_MAX: usize = 200_000;
 /// Segments times traces looked up to find out whether traces were looked at before.
 const LOOK_UPS_MAX: usize = 10_000;
 /// Deliveries that are older than this when the digest begins are not corrected by a sender that comes later.
@@ -110,16 +111,41 @@ pub(crate) struct Desk {
     newest_arrival: i64,
     /// Until when what had become visible was handed over.
     pub(crate) taken_until: i64,
-    /// When everything that had settled was looked at.
+    /// Until when everything that had settled was looked at.
     looked: i64,
-    /// What has settled is being looked at.
-    is_due: bool,
+    /// What had settled at this moment is being looked at.
+    due: Option<i64>,
 }
 
 impl Desk {
+    fn new(tenant: TenantId, now: i64, settle_nanos: i64) -> Self {
+        Self {
+            tenant,
+            open: OpenTraces::new(now, settle_nanos),
+            reader: plain::Reader::default(),
+            n_reads: 0,
+            batch: 0,
+            newest_arrival: 0,
+            taken_until: now,
+            looked: now,
+            due: None,
+        }
+    }
+
     fn add(&mut self, spans: &[(crate::analysis::span::Span, i64)]) {
         self.newest_arrival = spans.iter().map(|(_, arrival)| *arrival).fold(self.newest_arrival, i64::max);
         self.open.add(spans);
+    }
+
+    /// The moment as of which what has settled is to be looked at now; `None` when there is time.
+    ///
+    /// Seldom and much at once: a batch costs as much as a thousand spans, and sums of a minute come to rest in few
+    /// parts. What settles while this is done waits for the next time, so that it ends.
+    fn due(&mut self, now: i64, every_nanos: i64, bytes_max: usize) -> Option<i64> {
+        if self.due.is_none() && (now - self.looked).abs() >= every_nanos {
+            self.due = Some(now);
+        }
+        self.due.or_else(|| (self.open.bytes() > bytes_max).then_some(now))
     }
 
     /// Takes rows of spans.
@@ -226,14 +252,10 @@ impl Task {
                 let mut is_busy = false;
                 for desk in desks.values_mut() {
                     let (now, bytes_max) = (self.engine.now().0, self.memory_bytes_max / n_desks);
-                    // Seldom and much at once: sums of a minute come to rest in few parts.
-                    desk.is_due |= (now - desk.looked).abs() >= self.settle_nanos / LOOKS_PER_SETTLING;
-                    if !desk.is_due && desk.open.bytes() <= bytes_max {
-                        continue;
-                    }
-                    match self.step(desk, now, bytes_max).await {
+                    let Some(then) = desk.due(now, self.settle_nanos / LOOKS_PER_SETTLING, bytes_max) else { continue };
+                    match self.step(desk, then, bytes_max).await {
                         Ok(true) => is_busy = true,
-                        Ok(false) => (desk.is_due, desk.looked) = (false, now),
+                        Ok(false) => (desk.due, desk.looked) = (None, then),
                         Err(error) => {
                             self.figures.failures.fetch_add(1, Ordering::Relaxed);
                             tracing::warn!(tenant = %desk.tenant, %error, "a batch of the digest failed; it is tried again");
@@ -284,15 +306,9 @@ impl Task {
         let stored = self.stored(tenant)?;
         let progress = stored.progress().await?;
         let mut desk = Desk {
-            tenant: tenant.clone(),
-            open: OpenTraces::new(now, self.settle_nanos),
-            reader: plain::Reader::default(),
-            n_reads: 0,
             batch: progress.map_or(0, |progress| progress.batch),
             newest_arrival: progress.map_or(0, |progress| progress.arrival_low),
-            taken_until: now,
-            looked: now,
-            is_due: false,
+            ..Desk::new(tenant.clone(), now, self.settle_nanos)
         };
         let low = progress.map_or(i64::MIN, |progress| progress.counted_until());
         let counted = stored.looked_at_since(low).await?;
@@ -575,12 +591,12 @@ mod tests {
 
     /// ```text
     ///   second   10      11      12            20          21
-    ///   spans    20 k    30 k    1             120 k       5
+    ///   spans    80 k    120 k   1             480 k       5
     ///   windows  [10         12) [12     13)   [20 | | 21) [21 22)
     /// ```
     #[test]
     fn windows_are_small_however_many_spans_a_second_has() {
-        let seconds = BTreeMap::from([(10, 20_000), (11, 30_000), (12, 1), (20, 120_000), (21, 5)]);
+        let seconds = BTreeMap::from([(10, 80_000), (11, 120_000), (12, 1), (20, 480_000), (21, 5)]);
         let second = UnixNanos::SECOND;
         let ends: Vec<(i64, i64)> = windows(&seconds).iter().map(|window| (window.start.0, window.end.0)).collect();
         let third = 20 * second + second / 3;
@@ -594,5 +610,22 @@ mod tests {
             (21 * second, 22 * second),
         ];
         assert_eq!(ends, expected);
+    }
+
+    /// One look is over what had settled when it began, however much settles meanwhile.
+    #[test]
+    fn a_look_has_an_end() {
+        let tenant = crate::testing::tenant();
+        let mut desk = Desk::new(tenant, 100, 30);
+        let mut due = |now| {
+            let due = desk.due(now, 10, usize::MAX);
+            if now == 115 {
+                (desk.due, desk.looked) = (None, 110);
+            }
+            due
+        };
+        let found: Vec<_> = [105, 110, 112, 115, 116, 119, 121].map(&mut due).to_vec();
+        assert_eq!(found, [None, Some(110), Some(110), Some(110), None, None, Some(121)]);
+        assert_eq!(Desk::new(crate::testing::tenant(), 100, 30).due(101, 10, 0), None, "nothing is open");
     }
 }

@@ -32,6 +32,8 @@ const GROUP_TRACES_MAX: usize = 256;
 const RESOURCES_MAX: usize = 20_000;
 /// Memory of an open trace besides its packed spans, in bytes: table entry, leads, their index.
 const TRACE_BYTES: usize = 400;
+/// Room for one more packed span.
+const SPAN_BYTES: usize = 256;
 /// Traces remembered as looked at; older ones are looked up at rest.
 const RECENT_MAX: usize = 300_000;
 /// Leads of such traces remembered.
@@ -142,6 +144,10 @@ impl OpenTraces {
             ..Open::default()
         });
         let before = open.packed.capacity();
+        if before - open.packed.len() < SPAN_BYTES {
+            // By a quarter instead of twice as much: there are many of them, and they are most of the memory.
+            open.packed.reserve_exact(SPAN_BYTES.max(open.packed.len() / 4));
+        }
         self.shared.pack(span, &mut open.packed);
         self.packed_bytes += open.packed.capacity() - before;
         self.n_spans += 1;
@@ -223,6 +229,11 @@ impl OpenTraces {
             .filter(|(_, open)| is_short || self.is_settled(open, now))
             .map(|(trace, open)| (open.arrival_max, *trace))
             .collect();
+        // All that are handed out early are ready, and each has a span: more than so many are not needed.
+        if is_short && order.len() > spans_max {
+            order.select_nth_unstable(spans_max);
+            order.truncate(spans_max);
+        }
         order.sort_unstable();
         let (mut chosen, mut looked_at, mut n_spans) = (BTreeSet::new(), HashSet::new(), 0);
         for (_, trace) in order {
