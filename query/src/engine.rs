@@ -19,8 +19,8 @@ pub(crate) mod session;
 use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -31,6 +31,7 @@ use storage::{Clock, Follower, Reader, Snapshot};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
+use crate::digest::on_demand::Computed;
 use crate::error::{Error, Result};
 use crate::map::remembered::Remembered;
 use runtime::{CpuRuntime, Running};
@@ -46,6 +47,13 @@ type Follow = dyn Fn(&'static Table) -> Follower + Send + Sync;
 
 /// Live streams at the same time.
 pub(crate) const LIVE_MAX: usize = 32;
+
+/// What several questions of one tenant see: the snapshot of the first of them, and what was computed over it. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View {
+    snapshot: Arc<OnceLock<Arc<Snapshot>>>,
+    computed: Computed,
+}
 
 /// Answers questions about snapshots. Cheap to clone.
 #[derive(Clone)]
@@ -213,16 +221,16 @@ impl Engine {
         let seconds = self.config().seconds_max;
         let answer = async {
             let place = self.place().await?;
-            Ok((self.run_aside(tenant, work).await?, place))
+            Ok((self.run_together(tenant, View::default(), work).await?, place))
         };
         tokio::time::timeout(Duration::from_secs(seconds), answer).await.unwrap_or(Err(Error::Timeout { seconds }))
     }
 
-    /// As [`Self::run`], for work that has places of its own.
+    /// As [`Self::run`], for work that has places of its own and that sees the same as other questions with this view.
     ///
     /// # Errors
     /// [`Error::Timeout`] from the limits, else what `work` answers.
-    pub(crate) async fn run_aside<T, Work, Answer>(&self, tenant: &TenantId, work: Work) -> Result<T>
+    pub(crate) async fn run_together<T, Work, Answer>(&self, tenant: &TenantId, view: View, work: Work) -> Result<T>
     where
         T: Send + 'static,
         Work: FnOnce(Session) -> Answer + Clone + Send + 'static,
@@ -233,8 +241,8 @@ impl Engine {
             let inner = Arc::clone(&self.inner);
             let tenant = tenant.clone();
             let running = self.inner.cpu.spawn(async move {
-                let snapshot = (inner.snapshots)(&tenant);
-                let session = inner.shared.session(Arc::clone(&snapshot), inner.clock.now())?;
+                let snapshot = Arc::clone(view.snapshot.get_or_init(|| (inner.snapshots)(&tenant)));
+                let session = inner.shared.session_of(Arc::clone(&snapshot), view.computed, inner.clock.now())?;
                 let again = work.clone();
                 let failed = match AssertUnwindSafe(work(session)).catch_unwind().await {
                     Ok(Err(error @ Error::Damaged(_))) => error,

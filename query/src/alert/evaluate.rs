@@ -30,6 +30,7 @@ use super::schedule::{Due, Look, Schedule};
 use super::state::Move;
 use super::transition::{Phase, Reason, Restored, Transition, restore};
 use super::{instances, notify};
+use crate::engine::View;
 use crate::error::{Error, Result};
 
 /// Longest pause between two looks at the clock.
@@ -193,6 +194,8 @@ fn begin_due(desk: &Arc<Desk>, look: Look, evaluations: &mut JoinSet<()>) {
         jumped(desk, jump_nanos);
     }
     for Due { loaded, at, n_missed } in look.due {
+        // Rules of a group see the same, and what is not at rest yet is analysed once for all of them.
+        let view = View::default();
         for ruled in &loaded.rules {
             let was_running = ruled.is_running.swap(true, Ordering::AcqRel);
             let n_missed = n_missed + u64::from(was_running);
@@ -201,10 +204,11 @@ fn begin_due(desk: &Arc<Desk>, look: Look, evaluations: &mut JoinSet<()>) {
                 desk.figures.missed.fetch_add(n_missed, Ordering::Relaxed);
             }
             if !was_running {
-                let (desk, ruled, offset) = (Arc::clone(desk), Arc::clone(ruled), loaded.offset_nanos);
+                let (desk, ruled, offset, view) =
+                    (Arc::clone(desk), Arc::clone(ruled), loaded.offset_nanos, view.clone());
                 evaluations.spawn(async move {
                     let running = Running(&ruled);
-                    one(&desk, &ruled, at, offset).await;
+                    one(&desk, &ruled, at, offset, view).await;
                     drop(running);
                 });
             }
@@ -234,7 +238,7 @@ impl Drop for Running<'_> {
 }
 
 /// One evaluation of one rule.
-async fn one(desk: &Arc<Desk>, ruled: &Arc<Ruled>, at: UnixNanos, offset_nanos: i64) {
+async fn one(desk: &Arc<Desk>, ruled: &Arc<Ruled>, at: UnixNanos, offset_nanos: i64, view: View) {
     let begun = Instant::now();
     let samples = match &ruled.rule.condition {
         Condition::Own(own) => {
@@ -255,7 +259,7 @@ async fn one(desk: &Arc<Desk>, ruled: &Arc<Ruled>, at: UnixNanos, offset_nanos: 
             }
             Ok(samples)
         }
-        _ => ask(desk, ruled, at - offset_nanos).await,
+        _ => ask(desk, ruled, at - offset_nanos, view).await,
     };
     let result = match samples {
         Err(error) => Err(error.to_string()),
@@ -287,7 +291,7 @@ async fn one(desk: &Arc<Desk>, ruled: &Arc<Ruled>, at: UnixNanos, offset_nanos: 
 }
 
 /// Asks the condition, in a place for quick rules as long as it is one.
-async fn ask(desk: &Desk, ruled: &Ruled, at: UnixNanos) -> Result<Vec<Sample>> {
+async fn ask(desk: &Desk, ruled: &Ruled, at: UnixNanos, view: View) -> Result<Vec<Sample>> {
     let closed = |_| Error::Internal("the rules have stopped".to_owned());
     let quick = desk.quick.acquire().await.map_err(closed)?;
     let (condition, limit) = (ruled.rule.condition.clone(), ruled.limit);
@@ -295,7 +299,7 @@ async fn ask(desk: &Desk, ruled: &Ruled, at: UnixNanos) -> Result<Vec<Sample>> {
         let condition = condition.clone();
         async move { condition::ask(&session, &condition, at, limit).await }
     };
-    let mut asked = std::pin::pin!(desk.engine.run_aside(&desk.tenant, work));
+    let mut asked = std::pin::pin!(desk.engine.run_together(&desk.tenant, view, work));
     let answer = match tokio::time::timeout(QUICK, &mut asked).await {
         Ok(answer) => answer,
         Err(_) => match desk.slow.try_acquire() {

@@ -55,18 +55,23 @@ impl OnDemand {
     }
 }
 
+/// What was computed over one snapshot. Questions that are asked together may share it. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Computed(Arc<tokio::sync::Mutex<Vec<(TimeRange, Arc<OnDemand>)>>>);
+
 /// What the derived relations of one question share: one snapshot, computed once.
 #[derive(Debug)]
 pub(crate) struct Derived {
     pub(crate) stored: Stored,
     config: Arc<Config>,
-    computed: tokio::sync::Mutex<Vec<(TimeRange, Arc<OnDemand>)>>,
+    computed: Computed,
     reason: Mutex<Option<String>>,
 }
 
 impl Derived {
-    pub(crate) fn new(stored: Stored, config: Arc<Config>) -> Self {
-        Self { stored, config, computed: tokio::sync::Mutex::default(), reason: Mutex::new(None) }
+    /// `computed` belongs to the same snapshot.
+    pub(crate) fn new(stored: Stored, config: Arc<Config>, computed: Computed) -> Self {
+        Self { stored, config, computed, reason: Mutex::new(None) }
     }
 
     /// Why answers that were computed here may miss rows.
@@ -79,16 +84,19 @@ impl Derived {
     /// # Errors
     /// What went wrong while reading.
     pub(crate) async fn on_demand(&self, range: TimeRange) -> Result<Arc<OnDemand>> {
-        let mut computed = self.computed.lock().await;
+        let mut computed = self.computed.0.lock().await;
         let covers = |known: &TimeRange| known.start <= range.start && known.end >= range.end;
-        if let Some((_, known)) = computed.iter().find(|(known, _)| covers(known)) {
-            return Ok(Arc::clone(known));
-        }
-        let found = Arc::new(compute(&self.stored, &self.config, range).await?);
+        let found = match computed.iter().find(|(known, _)| covers(known)) {
+            Some((_, known)) => Arc::clone(known),
+            None => {
+                let found = Arc::new(compute(&self.stored, &self.config, range).await?);
+                computed.push((range, Arc::clone(&found)));
+                found
+            }
+        };
         if let Some(cut) = &found.cut {
             *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(cut.clone());
         }
-        computed.push((range, Arc::clone(&found)));
         Ok(found)
     }
 

@@ -30,7 +30,7 @@ use tokio::task::JoinSet;
 
 use super::runtime::n_threads;
 use crate::config::Config;
-use crate::digest::on_demand::Derived;
+use crate::digest::on_demand::{Computed, Derived};
 use crate::digest::stored::Stored;
 use crate::error::{Error, Result};
 use crate::functions;
@@ -94,6 +94,14 @@ impl Shared {
     /// # Errors
     /// When DataFusion refuses our catalog: a bug.
     pub(crate) fn session(&self, snapshot: Arc<Snapshot>, now: UnixNanos) -> Result<Session> {
+        self.session_of(snapshot, Computed::default(), now)
+    }
+
+    /// As [`Self::session`], for one of several questions over the same snapshot.
+    ///
+    /// # Errors
+    /// As [`Self::session`].
+    pub(crate) fn session_of(&self, snapshot: Arc<Snapshot>, computed: Computed, now: UnixNanos) -> Result<Session> {
         let url = ObjectStoreUrl::parse(STORE_URL)?;
         self.runtime.register_object_store(url.as_ref(), Arc::clone(&snapshot.store));
 
@@ -101,7 +109,8 @@ impl Shared {
         let mut planner = self.state.clone();
         planner.register_catalog_list(raw_only);
         let raw_context = SessionContext::new_with_state(planner.clone());
-        let derived = Arc::new(Derived::new(Stored::new(raw_context, Arc::clone(&snapshot)), Arc::clone(&self.config)));
+        let stored = Stored::new(raw_context, Arc::clone(&snapshot));
+        let derived = Arc::new(Derived::new(stored, Arc::clone(&self.config), computed));
         let public = Arc::new(PublicSchema::new(Arc::clone(&snapshot), planner, Arc::clone(&derived)));
 
         let mut state = self.state.clone();
