@@ -70,6 +70,8 @@ pub(crate) struct SealedTable {
 pub(crate) struct Flusher {
     pub published: Arc<Published>,
     pub logs: Logs,
+    /// The table whose rows are being written, and the sequence that its commit will cover.
+    pub at_hand: Option<(TenantId, &'static Table, u64)>,
     /// Segments of the table at hand whose commit was reported as failed.
     pub doubtful: Vec<Written>,
     pub jobs: Receiver<Job>,
@@ -105,6 +107,7 @@ impl Flusher {
         let started = Instant::now();
         let mut pause = PAUSE_MIN;
         for sealed in tables {
+            self.at_hand = Some((sealed.tenant.clone(), sealed.table, sequence));
             loop {
                 match self.attempt(&sealed, sequence) {
                     Ok(()) => break,
@@ -127,6 +130,7 @@ impl Flusher {
                 return false;
             }
         }
+        self.at_hand = None;
         self.published.counters.flushes.add(1);
         tracing::debug!(sequence, elapsed_ms = started.elapsed().as_millis() as u64, "a generation was flushed");
         true
@@ -157,12 +161,22 @@ impl Flusher {
             let Some(log) = self.logs.get_mut(&(tenant.clone(), table.index())) else { return Ok(None) };
             let now = self.published.clock.now();
             let is_done = self.runtime.block_on(log.replace(&removed, &added, change, now))?;
-            Ok(is_done.then(|| (log.version, Arc::clone(&log.segments))))
+            Ok(is_done.then(|| (log.version, Arc::clone(&log.segments), log.covered)))
         });
         let answer = replaced.map(|replaced| match replaced {
             None => false,
-            Some((version, segments)) => {
-                let command = Command::Replaced { tenant: tenant.clone(), table, version, segments };
+            Some((version, segments, covered)) => {
+                // A commit of the flush at hand that was reported as failed may have been made after all: its segments are
+                // among these, so its rows must leave the buffer with the same step.
+                let is_flushed = self.at_hand.as_ref().is_some_and(|(flushed, flushed_table, sequence)| {
+                    *flushed == tenant && *flushed_table == table && covered >= *sequence
+                });
+                let owner = tenant.clone();
+                let command = if is_flushed {
+                    Command::Flushed { tenant: owner, table, version, segments }
+                } else {
+                    Command::Replaced { tenant: owner, table, version, segments }
+                };
                 let _ = self.commands.blocking_send(command);
                 self.shorten_log(&tenant, table);
                 true

@@ -260,6 +260,7 @@ impl Storage {
         let flusher = Flusher {
             published: Arc::clone(&published),
             logs,
+            at_hand: None,
             doubtful: Vec::new(),
             jobs: job_queue,
             waiting: VecDeque::new(),

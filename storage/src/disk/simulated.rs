@@ -28,7 +28,7 @@ use rand::{Rng, SeedableRng};
 use url::Url;
 
 use super::{Disk, DiskFile, Entry, Hold, Metadata, ReadAt};
-use world::{Change, Inode, Node, World};
+use world::{Change, Inode, Node, Refusal, World};
 
 /// What goes wrong besides the crash; each a probability per call.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -43,6 +43,14 @@ pub(crate) struct Faults {
     pub sync_delay: Duration,
     /// Bytes that fit; 0: no end.
     pub capacity: u64,
+}
+
+/// Calls that can be chosen to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Call {
+    Open,
+    Create,
+    SyncDir,
 }
 
 /// One process's view of the disk.
@@ -65,7 +73,7 @@ impl SimulatedDisk {
             is_crashed: false,
             is_paused: false,
             faults: Faults::default(),
-            unreadable: Vec::new(),
+            refusals: Vec::new(),
             lock: None,
             inodes: BTreeMap::new(),
             next_inode: 1,
@@ -90,7 +98,7 @@ impl SimulatedDisk {
         world.is_paused = false;
         world.lock = None;
         world.faults = Faults::default();
-        world.unreadable.clear();
+        world.refusals.clear();
         let process = world.process;
         world.note(format!("---- process {process}"));
         drop(world);
@@ -119,9 +127,19 @@ impl SimulatedDisk {
         self.world().faults = faults;
     }
 
+    /// Calls fail of which `is_refused` says so, until the next restart.
+    pub(crate) fn refuse(&self, is_refused: impl FnMut(Call, &Path) -> bool + Send + 'static) {
+        self.world().refusals.push(Refusal(Box::new(is_refused)));
+    }
+
     /// The next `times` readings of files fail whose path holds `part`.
     pub(crate) fn refuse_reads(&self, part: &str, times: u32) {
-        self.world().unreadable.push((part.to_owned(), times));
+        let (part, mut left) = (part.to_owned(), times);
+        self.refuse(move |call, path| {
+            let is_refused = call == Call::Open && left > 0 && path.to_string_lossy().contains(&part);
+            left -= u32::from(is_refused);
+            is_refused
+        });
     }
 
     pub(crate) fn is_crashed(&self) -> bool {
@@ -182,7 +200,7 @@ impl Disk for SimulatedDisk {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let write = world.faults.write;
-        if world.fails(write) {
+        if world.fails(write) || world.refuses(Call::Create, path) {
             return Err(io::Error::other("injected: create"));
         }
         let inode = world.next_inode;
@@ -198,9 +216,7 @@ impl Disk for SimulatedDisk {
         if world.fails(read) {
             return Err(io::Error::other("injected: open"));
         }
-        let is_at = |(part, left): &&mut (String, u32)| *left > 0 && path.to_string_lossy().contains(part.as_str());
-        if let Some((_, left)) = world.unreadable.iter_mut().find(is_at) {
-            *left -= 1;
+        if world.refuses(Call::Open, path) {
             return Err(io::Error::other("injected: open"));
         }
         match world.names.get(path) {
@@ -282,7 +298,7 @@ impl Disk for SimulatedDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         let sync = world.faults.sync;
-        if world.fails(sync) {
+        if world.fails(sync) || world.refuses(Call::SyncDir, dir) {
             return Err(io::Error::other("injected: sync of a directory"));
         }
         let (durable, pending) = std::mem::take(&mut world.pending).into_iter().partition(|change| change.touches(dir));

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::disk::Disk;
-use crate::disk::simulated::SimulatedDisk;
+use crate::disk::simulated::{Call, SimulatedDisk};
 
 /// D4: a damaged record is lost, counted and said; everything else comes back, and the file is kept for people.
 #[tokio::test]
@@ -371,7 +371,12 @@ async fn d7_a_damaged_table_log_is_set_aside() {
 
 /// Storage on a simulated disk.
 async fn open_on(disk: &SimulatedDisk) -> Storage {
-    let (disk, config) = (disk.clone(), Config { data: "/var/data".into(), ..Config::default() });
+    open_with(disk, Config::default()).await
+}
+
+/// The same with these settings.
+async fn open_with(disk: &SimulatedDisk, config: Config) -> Storage {
+    let (disk, config) = (disk.clone(), Config { data: "/var/data".into(), ..config });
     let opening = tokio::task::spawn_blocking(move || {
         let owned = directory::open(Arc::new(disk), Path::new("/var/data"))?;
         Storage::open_at(&config, Arc::new(SystemClock), owned)
@@ -570,4 +575,56 @@ async fn d7_a_search_for_damage_goes_on_where_it_stopped() {
     let together = futures::future::join_all((0..8).map(|_| reader.find_damage(&fresh))).await;
     assert_eq!(together, [1; 8]);
     assert_eq!(n_walks(), before + 1);
+}
+
+/// D8: a commit is made, and the disk says that it failed. Until the flush finds out, its rows are in the buffer; a merge
+/// that comes in between reads the log, and showed the rows a second time (seed 10,030 of the simulation).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d8_a_commit_that_was_reported_as_failed_is_seen_once() {
+    let disk = SimulatedDisk::new(1);
+    let settings = || Config { compaction: false, disk_reserve_bytes: 0, buffer_bytes_max: 1000, ..Config::default() };
+    let storage = open_with(&disk, settings()).await;
+    let in_segments = |n_rows: u64| {
+        let reader = storage.reader();
+        async move {
+            let patience = std::time::Instant::now() + Duration::from_secs(60);
+            while reader.status().segment_rows < n_rows || reader.status().buffer_rows > 0 {
+                assert!(std::time::Instant::now() < patience, "{:?}", reader.status());
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        }
+    };
+    for n in 0..2 {
+        storage.appender().append(&tenant(), vec![spans(n * 10..n * 10 + 10)]).await.expect("it is taken");
+        in_segments(n * 10 + 10).await;
+    }
+    // The next commit is made and reported as failed; then no flush can write, until it is let.
+    let (is_let, mut has_failed) = (Arc::new(AtomicBool::new(false)), false);
+    let is_let_now = Arc::clone(&is_let);
+    disk.refuse(move |call, path| {
+        let path = path.to_string_lossy();
+        let fails_now = call == Call::SyncDir && !has_failed && path.ends_with("spans/_delta_log");
+        has_failed |= fails_now;
+        let is_flush = call == Call::Create && path.contains("spans/date=") && !path.contains("-L");
+        fails_now || (is_flush && has_failed && !is_let_now.load(Ordering::SeqCst))
+    });
+    storage.appender().append(&tenant(), vec![spans(20..30)]).await.expect("it is taken");
+    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    while storage.reader().status().counts.flush_failures < 2 {
+        assert!(std::time::Instant::now() < patience, "the commit fails");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    storage.maintainer().compact().await;
+    assert!(storage.reader().status().counts.merges > 0);
+    let all: Vec<u64> = (0..30).collect();
+    let shown = async || {
+        let mut ids = simulation::stored(&storage.reader().snapshot(&tenant()), &SPANS).await.expect("readable");
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(shown().await, all);
+    is_let.store(true, Ordering::SeqCst);
+    in_segments(30).await;
+    assert_eq!(shown().await, all);
+    storage.close().await.expect("closes");
 }

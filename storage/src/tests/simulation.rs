@@ -353,7 +353,7 @@ impl World {
                 self.fail(&format!("a snapshot is incomplete, and nothing was damaged: {reason}"));
             }
             for table in [&SPANS, &LOGS] {
-                let ids = match self.stored(&snapshot, table).await {
+                let ids = match stored(&snapshot, table).await {
                     Ok(ids) => ids,
                     Err(error) => self.fail(&format!("{} of {tenant} cannot be read: {error}", table.name)),
                 };
@@ -391,31 +391,31 @@ impl World {
             // What is visible before a crash may be gone after it, unless it was acknowledged: nothing to keep.
         }
     }
+}
 
-    /// Numbers of all rows of a table.
-    async fn stored(&self, snapshot: &Snapshot, table: &'static table::Table) -> Result<Vec<u64>> {
-        let Some(entry) = snapshot.table(table) else { return Ok(Vec::new()) };
-        let erasures = entry.erasures.clone();
-        let buffered = entry.buffer.iter().filter_map(|rows| erasures.keep(rows.records.clone()));
-        let mut ids: Vec<u64> = buffered.flat_map(|rows| span_ids(&rows)).collect();
-        let (store, segments, runtime) = (Arc::clone(&snapshot.store), Arc::clone(&entry.segments), Handle::current());
-        let columns = ["trace_id", "span_id"].map(|name| table.column(name).expect("both tables have it").0);
-        let reading = tokio::task::spawn_blocking(move || {
-            let mut ids = Vec::new();
-            for segment in segments.iter() {
-                let mut n_rows = 0;
-                let mut scan = SegmentScan::open(&store, &runtime, table, segment, columns.to_vec(), 10_000)?;
-                while let Some(rows) = scan.next()? {
-                    n_rows += rows.num_rows() as u64;
-                    ids.extend(erasures.keep(rows).iter().flat_map(span_ids));
-                }
-                assert_eq!(n_rows, segment.n_rows, "{}", segment.path);
+/// Numbers of all rows of a table.
+pub(super) async fn stored(snapshot: &Snapshot, table: &'static table::Table) -> Result<Vec<u64>> {
+    let Some(entry) = snapshot.table(table) else { return Ok(Vec::new()) };
+    let erasures = entry.erasures.clone();
+    let buffered = entry.buffer.iter().filter_map(|rows| erasures.keep(rows.records.clone()));
+    let mut ids: Vec<u64> = buffered.flat_map(|rows| span_ids(&rows)).collect();
+    let (store, segments, runtime) = (Arc::clone(&snapshot.store), Arc::clone(&entry.segments), Handle::current());
+    let columns = ["trace_id", "span_id"].map(|name| table.column(name).expect("both tables have it").0);
+    let reading = tokio::task::spawn_blocking(move || {
+        let mut ids = Vec::new();
+        for segment in segments.iter() {
+            let mut n_rows = 0;
+            let mut scan = SegmentScan::open(&store, &runtime, table, segment, columns.to_vec(), 10_000)?;
+            while let Some(rows) = scan.next()? {
+                n_rows += rows.num_rows() as u64;
+                ids.extend(erasures.keep(rows).iter().flat_map(span_ids));
             }
-            Ok::<_, Error>(ids)
-        });
-        ids.extend(reading.await.expect("reading does not panic")?);
-        Ok(ids)
-    }
+            assert_eq!(n_rows, segment.n_rows, "{}", segment.path);
+        }
+        Ok::<_, Error>(ids)
+    });
+    ids.extend(reading.await.expect("reading does not panic")?);
+    Ok(ids)
 }
 
 /// Gives orders to maintenance, as fast as it follows them, or with pauses.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::Faults;
+use super::{Call, Faults};
 
 /// What a disk writes at once.
 const SECTOR: usize = 512;
@@ -24,8 +24,8 @@ pub(super) struct World {
     pub(super) is_crashed: bool,
     pub(super) is_paused: bool,
     pub(super) faults: Faults,
-    /// Parts of paths, and how many more times files whose path holds them cannot be read.
-    pub(super) unreadable: Vec<(String, u32)>,
+    /// Calls that are chosen to fail.
+    pub(super) refusals: Vec<Refusal>,
     pub(super) lock: Option<u64>,
     pub(super) inodes: BTreeMap<u64, Inode>,
     pub(super) next_inode: u64,
@@ -34,6 +34,18 @@ pub(super) struct World {
     /// Changes of names that no sync has made durable, oldest first.
     pub(super) pending: Vec<Change>,
     pub(super) trace: Vec<String>,
+}
+
+/// Whether a call fails.
+type IsRefused = dyn FnMut(Call, &Path) -> bool + Send;
+
+/// Says of a call whether it fails.
+pub(super) struct Refusal(pub(super) Box<IsRefused>);
+
+impl std::fmt::Debug for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Refusal")
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,6 +93,11 @@ pub(super) struct Inode {
 }
 
 impl World {
+    /// True when this call was chosen to fail.
+    pub(super) fn refuses(&mut self, call: Call, path: &Path) -> bool {
+        self.refusals.iter_mut().any(|refusal| (refusal.0)(call, path))
+    }
+
     pub(super) fn note(&mut self, line: String) {
         if self.trace.len() >= TRACE_MAX {
             self.trace.drain(..TRACE_MAX / 4);
