@@ -67,8 +67,8 @@ impl Merge {
 ///
 /// - Per level of a day: merged when together they make a full segment, when they are `many`, or when `some` of them
 ///   have waited; outputs are one level higher.
-/// - A settled day: all that are not full, the smallest first, as long as the next is not more than twice what was
-///   gathered: a row is copied a number of times that grows with the logarithm of its day's size only.
+/// - A settled day: all that are not full, the smallest that fit together first, as long as the next is not more than twice
+///   what was gathered: a row is copied a number of times that grows with the logarithm of its day's size only.
 /// - Cost: O(n log n) for n segments.
 pub(crate) fn plan(segments: &[Arc<SegmentMeta>], now: UnixNanos, policy: &Policy, skip: &HashSet<Path>) -> Vec<Merge> {
     let mut days: BTreeMap<i32, Vec<Arc<SegmentMeta>>> = BTreeMap::new();
@@ -104,6 +104,10 @@ fn plan_day(day: i32, mut open: Vec<Arc<SegmentMeta>>, now: UnixNanos, policy: &
         return None;
     }
     open.sort_by(|a, b| (a.size_bytes, &a.path).cmp(&(b.size_bytes, &b.path)));
+    // A tiny one that fits nothing must not keep the larger ones apart.
+    let fits = |pair: &[Arc<SegmentMeta>]| pair[1].size_bytes <= pair[0].size_bytes.saturating_mul(2);
+    let first = open.windows(2).position(fits)?;
+    open.drain(..first);
     let mut gathered = 0u64;
     let n = open.iter().take_while(|segment| {
         let fits = gathered == 0 || segment.size_bytes <= gathered.saturating_mul(2);
@@ -192,6 +196,15 @@ mod tests {
         assert_eq!(names(&late, NOON), [], "one late segment does not move a large one");
         let later = [late.as_slice(), &[segment("later", old, 0, 1, 90)]].concat();
         assert_eq!(names(&later, NOON), [(2, vec!["late".into(), "later".into()])]);
+    }
+
+    /// One late span's segment once kept a whole day in pieces.
+    #[test]
+    fn a_tiny_segment_does_not_keep_others_apart() {
+        let old = TODAY - 3;
+        let day: Vec<_> = (0..5).map(|n| segment(&n.to_string(), old, 1, 20, 4000 - n)).collect();
+        let all = [day.as_slice(), &[segment("tiny", old, 0, 1, 100)]].concat();
+        assert_eq!(names(&all, NOON), [(2, (0..5).map(|n| n.to_string()).collect())]);
     }
 
     proptest! {
