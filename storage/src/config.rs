@@ -56,13 +56,20 @@ pub struct Config {
     pub retention_days_metrics: u32,
     /// Bytes that one table of one tenant may have in segments; the oldest go first, whatever their age. 0: no limit.
     pub retention_table_bytes_max: u64,
+    /// Bytes for each table of spans and of what is derived from them, if not `retention_table_bytes_max`. 0: as that.
+    pub retention_table_bytes_max_traces: u64,
+    /// Bytes for the table of log records, if not `retention_table_bytes_max`. 0: as that.
+    pub retention_table_bytes_max_logs: u64,
+    /// Bytes for each table of metric points and exemplars, if not `retention_table_bytes_max`. 0: as that.
+    pub retention_table_bytes_max_metrics: u64,
     /// Small segments are merged into large, sorted ones in the background. False: only rows that are erased are
     /// rewritten, and queries get slower with every flush.
     pub compaction: bool,
     /// How long small segments wait for others before they are merged, in seconds. Smaller: fewer segments, and rows are
     /// copied more often.
     pub compaction_wait_s: u64,
-    /// Memory of a merge, in bytes. Larger: more segments at once, so that rows are copied less often. 96 MiB: 16 segments.
+    /// Memory of a merge, in bytes. Larger: more segments at once, so that rows are copied less often. 32 MiB: 4 segments
+    /// at once, and a row is copied three times until its segment is full; 80 MiB: 16 segments, and once.
     pub compaction_memory_bytes_max: u64,
     /// Free bytes on the disk that merges leave to ingest. A merge needs as much space as its segments take; it is not
     /// begun, or given up, when less than this would be left.
@@ -97,9 +104,12 @@ impl Default for Config {
             retention_days_logs: 0,
             retention_days_metrics: 0,
             retention_table_bytes_max: 0,
+            retention_table_bytes_max_traces: 0,
+            retention_table_bytes_max_logs: 0,
+            retention_table_bytes_max_metrics: 0,
             compaction: true,
             compaction_wait_s: 600,
-            compaction_memory_bytes_max: 96 << 20,
+            compaction_memory_bytes_max: 32 << 20,
             disk_reserve_bytes: 512 << 20,
             erasure_hold_s: 600,
             maintenance_every_s: 60,
@@ -121,14 +131,22 @@ impl Config {
 
     /// How many days rows of a table are kept.
     pub(crate) fn days(&self, table: &Table) -> u32 {
-        let own = match table.name {
-            "logs" => self.retention_days_logs,
-            "number_points" | "histogram_points" | "exp_histogram_points" | "summary_points" | "exemplars" => {
-                self.retention_days_metrics
-            }
-            _ => self.retention_days_traces,
+        let own = match Signal::of(table) {
+            Signal::Traces => self.retention_days_traces,
+            Signal::Logs => self.retention_days_logs,
+            Signal::Metrics => self.retention_days_metrics,
         };
         if own == 0 { self.retention_days } else { own }
+    }
+
+    /// How many bytes of a table are kept; 0: as many as there are.
+    pub(crate) fn bytes_max(&self, table: &Table) -> u64 {
+        let own = match Signal::of(table) {
+            Signal::Traces => self.retention_table_bytes_max_traces,
+            Signal::Logs => self.retention_table_bytes_max_logs,
+            Signal::Metrics => self.retention_table_bytes_max_metrics,
+        };
+        if own == 0 { self.retention_table_bytes_max } else { own }
     }
 
     /// Names the first setting that cannot work.
@@ -158,5 +176,45 @@ impl Config {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// What a table's rows came as, or were made from.
+enum Signal {
+    Traces,
+    Logs,
+    Metrics,
+}
+
+impl Signal {
+    fn of(table: &Table) -> Self {
+        match table.name {
+            "logs" => Self::Logs,
+            "number_points" | "histogram_points" | "exp_histogram_points" | "summary_points" | "exemplars" => {
+                Self::Metrics
+            }
+            _ => Self::Traces,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::table::{HOPS, LOGS, NUMBER_POINTS, SPANS};
+
+    /// Each signal may have limits of its own, and has the common ones otherwise.
+    #[test]
+    fn what_is_kept_is_set_per_signal() {
+        let config = Config {
+            retention_days: 30,
+            retention_days_logs: 7,
+            retention_table_bytes_max: 1000,
+            retention_table_bytes_max_metrics: 50,
+            retention_table_bytes_max_traces: 4000,
+            ..Config::default()
+        };
+        let kept = [&SPANS, &HOPS, &LOGS, &NUMBER_POINTS].map(|table| (config.days(table), config.bytes_max(table)));
+        assert_eq!(kept, [(30, 4000), (30, 4000), (7, 1000), (30, 50)]);
     }
 }

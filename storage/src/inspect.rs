@@ -330,6 +330,9 @@ impl Inspector {
             retention_days_logs: for_ever,
             retention_days_metrics: for_ever,
             retention_table_bytes_max: 0,
+            retention_table_bytes_max_traces: 0,
+            retention_table_bytes_max_logs: 0,
+            retention_table_bytes_max_metrics: 0,
             ..config.clone()
         })
         .await?;

@@ -56,10 +56,10 @@ const BACKLOG_MAX: u64 = 48;
 const REST_MAX: Duration = Duration::from_millis(250);
 /// The writer takes a command within this time, however slow the disk: a round of it is one sync.
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(120);
-/// Memory of a merge whatever its inputs: row groups, pages, index of the output.
-const MERGE_BASE_BYTES: u64 = 48 << 20;
+/// Memory of a merge whatever its inputs: 8 k rows twice, pages and a part of the output.
+const MERGE_BASE_BYTES: u64 = 16 << 20;
 /// Memory of one input of a merge.
-const MERGE_INPUT_BYTES: u64 = 3 << 20;
+const MERGE_INPUT_BYTES: u64 = 4 << 20;
 /// Inputs of a merge, however much memory there is.
 const MERGE_INPUTS_MAX: u64 = 64;
 /// Rows read at once while looking for erased ones.
@@ -419,7 +419,7 @@ impl Maintenance {
         let today = self.guard.read(now, self.started.elapsed(), newest);
         for (tenant, table, segments) in tables {
             let config = &self.published.config;
-            let policy = retention::Policy { days: config.days(table), bytes_max: config.retention_table_bytes_max };
+            let policy = retention::Policy { days: config.days(table), bytes_max: config.bytes_max(table) };
             let expired = retention::expired(&segments, policy, today);
             if expired.is_empty() || self.is_ending() {
                 continue;

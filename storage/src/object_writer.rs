@@ -13,8 +13,10 @@ use tokio::runtime::Handle;
 
 use crate::checked::{BlockSums, Summing};
 
-/// Bytes of a part. Buckets take 10,000 parts of at least 5 MiB.
-const PART_BYTES: usize = 8 << 20;
+/// Bytes of a part. Buckets take 10,000 parts of at least 5 MiB: objects of 48 GiB.
+const PART_BYTES: usize = 5 << 20;
+/// Room for what comes at once beyond a part, so that its memory is not taken twice.
+const PART_ROOM_BYTES: usize = 64 << 10;
 
 /// An object on its way. Memory: one part.
 #[derive(Debug)]
@@ -69,6 +71,9 @@ impl ObjectWriter {
 
 impl Write for ObjectWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.part.capacity() == 0 && self.upload.is_some() {
+            self.part.reserve_exact(PART_BYTES + PART_ROOM_BYTES);
+        }
         self.part.extend_from_slice(bytes);
         self.sums.add(bytes);
         if self.part.len() >= PART_BYTES {

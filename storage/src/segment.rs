@@ -17,7 +17,6 @@ pub(crate) mod stats;
 mod writer;
 
 pub(crate) use gather::{Run, gather_runs};
-pub(crate) use layout::ROW_GROUP_ROWS;
 pub(crate) use order::sorted;
 pub(crate) use scan::{SegmentScan, column_bytes};
 pub(crate) use writer::{InFlight, SegmentWriter, Target, Written, remove, write};

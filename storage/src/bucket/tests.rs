@@ -226,6 +226,7 @@ async fn d9_maintenance_of_a_bucket_ends_with_the_right_to_write() {
         compaction: false,
         vacuum_grace_s: 0,
         erasure_hold_s: 0,
+        compaction_memory_bytes_max: 80 << 20,
         maintenance_every_s: 1000,
         retention_days: 20_000,
         ..config()

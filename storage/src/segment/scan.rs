@@ -1,8 +1,8 @@
 //! Rows of a segment, batch by batch, through the object store.
 //!
-//! Reads what is wanted of a row group in few, large pieces and keeps those of two row groups: one that is being
-//! read and the next, into which some columns reach before others. For tasks on threads of their own: every call
-//! blocks.
+//! Reads what is wanted of a row group in few, large pieces and keeps those of the row group at hand. Within a batch some
+//! columns reach into the next row group before others: then both are in memory, until the batch is complete. For tasks
+//! on threads of their own: every call blocks.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,6 +98,7 @@ impl SegmentScan {
         let Some(rows) = self.rows.next() else { return Ok(None) };
         // Decoders wrap what the store said in words of their own.
         let rows = rows.map_err(|error| self.file.refused().unwrap_or(error.into()))?;
+        self.file.drop_passed();
         let schema = Arc::new(self.table.schema().project(&self.columns)?);
         let arrays = self.columns.iter().zip(schema.fields()).map(|(column, field)| {
             let declared = &self.table.columns()[*column];
@@ -245,6 +246,14 @@ impl File {
         Ok(bytes.slice((start - range.start) as usize..))
     }
 
+    /// Forgets the row groups before the newest one that was read: every column has given its rows of them. A column that
+    /// wants more of them after all makes them be read again.
+    fn drop_passed(&self) {
+        let mut pieces = self.pieces();
+        let newest = pieces.read.iter().map(|(group, ..)| *group).max().unwrap_or_default();
+        pieces.read.retain(|(group, ..)| *group == newest);
+    }
+
     /// The error of the store that made reading fail; `None` when the store gave everything.
     fn refused(&self) -> Option<Error> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).take().map(Error::ObjectStore)
@@ -274,5 +283,38 @@ impl ChunkReader for Chunks {
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
         Ok(self.0.from(start, length as u64)?.slice(..length))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::segment::{self, Target};
+    use crate::table::SPANS;
+    use crate::tests::rows::spans;
+
+    /// Row groups that were read do not stay in memory: there are dozens of inputs in a merge.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn only_the_row_group_at_hand_is_in_memory() {
+        let store: Arc<dyn ObjectStore> = Arc::new(object_store::memory::InMemory::new());
+        let runtime = Handle::current();
+        let reading = tokio::task::spawn_blocking(move || {
+            let table = Path::from("tenants/t/spans");
+            let target = Target { store, table, runtime: runtime.clone(), in_flight: Default::default() };
+            let batch = spans(0..70_000);
+            let rows = crate::buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("rows");
+            let written = segment::write(&target, &SPANS, &[rows], 30).expect("written");
+            let columns = (0..SPANS.columns().len()).collect();
+            let meta = &written[0].meta;
+            let mut scan = SegmentScan::open(&target.store, &runtime, &SPANS, meta, columns, 2048).expect("readable");
+            let mut n_rows = 0;
+            while let Some(batch) = scan.next().expect("readable") {
+                n_rows += batch.num_rows();
+                let groups: Vec<usize> = scan.file.pieces().read.iter().map(|(group, ..)| *group).collect();
+                assert!(groups.windows(2).all(|pair| pair[0] == pair[1]), "after {n_rows} rows: {groups:?}");
+            }
+            assert_eq!(n_rows, 70_000);
+        });
+        reading.await.expect("no panic");
     }
 }

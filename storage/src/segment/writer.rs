@@ -1,7 +1,7 @@
 //! A generation of the buffer into files, durable under their names.
 //!
-//! Rows are copied a row group at a time: the memory needed beside the buffer is one row group in Arrow and
-//! the pages of one row group, whatever the size of the generation.
+//! Rows are copied a few thousand at a time: the memory needed beside the buffer is these and the pages of one row
+//! group, whatever the size of the generation.
 
 use std::collections::HashSet;
 use std::io::BufWriter;
@@ -14,7 +14,7 @@ use parquet::arrow::ArrowWriter;
 use tokio::runtime::Handle;
 
 use super::gather::Gather;
-use super::layout::{ROW_GROUP_ROWS, properties};
+use super::layout::properties;
 use super::order::{self, DayRows};
 use super::stats::{self, FileStats};
 use crate::error::Result;
@@ -23,6 +23,9 @@ use crate::object_writer::ObjectWriter;
 use crate::paths;
 use crate::snapshot::{BufferedRows, SegmentMeta};
 use crate::table::Table;
+
+/// Rows that are taken out of the buffer at once.
+const TAKE_ROWS: usize = 8 << 10;
 
 /// Where segments of one table of one tenant go.
 #[derive(Clone, Debug)]
@@ -89,13 +92,13 @@ pub(crate) fn remove(target: &Target, segments: impl Iterator<Item = Path>) {
 
 fn write_day(target: &Target, table: &'static Table, gather: &Gather<'_>, day: &DayRows) -> Result<Written> {
     let mut writer = SegmentWriter::create(target, table, day.day, 0)?;
-    for places in day.places.chunks(ROW_GROUP_ROWS) {
+    for places in day.places.chunks(TAKE_ROWS) {
         writer.write(&gather.take(places)?)?;
     }
     writer.finish()
 }
 
-/// A segment on its way, a row group at a time. One that is not finished leaves nothing behind.
+/// A segment on its way. In memory are the encoded pages of one row group. One that is not finished leaves nothing behind.
 pub(crate) struct SegmentWriter {
     target: Target,
     path: Path,
@@ -137,7 +140,7 @@ impl SegmentWriter {
         })
     }
 
-    /// Takes the rows of one row group.
+    /// Takes the next rows; 32 k of them become a row group, however many come at once.
     ///
     /// # Errors
     /// What the store said, or what could not be encoded.
@@ -147,7 +150,6 @@ impl SegmentWriter {
             index.add(rows);
         }
         self.parquet.write(rows)?;
-        self.parquet.flush()?;
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Merges, retention, erasure and vacuum, as someone notices them who reads meanwhile.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Instant;
 
@@ -19,6 +20,8 @@ fn busy(dir: &TempDir) -> Config {
         vacuum_grace_s: 0,
         erasure_hold_s: 0,
         disk_reserve_bytes: 0,
+        // 16 segments at once.
+        compaction_memory_bytes_max: 80 << 20,
         // Test rows lie wherever their test needs them.
         retention_days: 20_000,
         ..config(dir)
@@ -452,6 +455,30 @@ async fn links_and_messages_are_found() {
     check(&storage, 2).await;
     storage.maintainer().compact().await;
     check(&storage, 1).await;
+
+    // The index is a cache: lost, cut or damaged, it is built again, and the answers are the same.
+    storage.close().await.expect("closes");
+    let damage = |how: &str, index: &Path| match how {
+        "lost" => std::fs::remove_file(index),
+        "cut" => std::fs::write(index, b"no index"),
+        _ => {
+            let mut bytes = std::fs::read(index)?;
+            bytes.iter_mut().for_each(|byte| *byte ^= 0x10);
+            std::fs::write(index, bytes)
+        }
+    };
+    for how in ["lost", "cut", "flipped"] {
+        let indexes: Vec<_> = listing(&config.data)
+            .into_iter()
+            .map(|(path, _)| config.data.join(path))
+            .filter(|path| path.extension().is_some_and(|end| end == "tix"))
+            .collect();
+        assert!(!indexes.is_empty());
+        indexes.iter().for_each(|index| damage(how, index).expect("writable"));
+        let storage = open(&config).await;
+        check(&storage, storage.reader().status().segments as usize).await;
+        storage.close().await.expect("closes");
+    }
 }
 
 /// Per span, links to these traces.
