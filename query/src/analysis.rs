@@ -64,8 +64,9 @@ pub(crate) use tests::draw::{draw, draw_at, trace_id as drawn_trace};
 #[cfg(test)]
 pub(crate) use tests::otlp::read as otlp_fixture;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
 use model::TraceId;
 
 use calls::{Aliases, Call};
@@ -106,6 +107,8 @@ pub struct Analysis {
     causes: HashMap<TraceId, Vec<usize>>,
     effects: HashMap<TraceId, Vec<usize>>,
     call_of_span: HashMap<SpanIndex, usize>,
+    /// Of either span of a lost context: its positions.
+    lost_of_span: HashMap<SpanIndex, Vec<usize>>,
 }
 
 /// Finds every communication in a set of spans, whatever their order.
@@ -125,7 +128,24 @@ pub fn analyze(spans: Vec<Span>, options: &Options) -> Analysis {
     let call_of_span = calls.iter().enumerate().map(|(at, call)| (call.span(), at)).collect();
     let hop_rank = hop_rank(&graph, &messages);
     let lost_contexts = calls::lost_contexts(&graph, &calls);
-    Analysis { graph, calls, messages, polls, joins, hop_rank, lost_contexts, causes, effects, call_of_span }
+    let mut lost_of_span: HashMap<_, Vec<_>> = HashMap::new();
+    for (at, (client, server)) in lost_contexts.iter().enumerate() {
+        lost_of_span.entry(*client).or_default().push(at);
+        lost_of_span.entry(*server).or_default().push(at);
+    }
+    Analysis {
+        graph,
+        calls,
+        messages,
+        polls,
+        joins,
+        hop_rank,
+        lost_contexts,
+        causes,
+        effects,
+        call_of_span,
+        lost_of_span,
+    }
 }
 
 impl Analysis {
@@ -142,6 +162,13 @@ impl Analysis {
     /// The call whose client (or, without one, whose server) this span is.
     pub fn call_started_by(&self, span: SpanIndex) -> Option<usize> {
         self.call_of_span.get(&span).copied()
+    }
+
+    /// Contexts lost at one of these spans, in their order.
+    pub fn lost_contexts_of(&self, spans: &[SpanIndex]) -> impl Iterator<Item = (SpanIndex, SpanIndex)> {
+        let of_spans = spans.iter().filter_map(|span| self.lost_of_span.get(span));
+        let lost: BTreeSet<usize> = of_spans.flatten().copied().collect();
+        lost.into_iter().map(|at| self.lost_contexts[at])
     }
 
     /// The span was waiting for its message: it has it at its end.

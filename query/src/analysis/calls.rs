@@ -16,9 +16,10 @@
 //! judgement alone says whether the call failed.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use model::SpanKind;
 
 use super::classify::{Protocol, Style};

@@ -10,10 +10,11 @@
 //! Cost: O(n log n), no recursion.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use model::{SpanId, SpanKind, TraceId};
 
 use super::classify::{Class, Operation, Role, Style, classify};

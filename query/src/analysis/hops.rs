@@ -16,8 +16,9 @@
 //! neither are taken for different messages, never for attempts of one. A receive span that says it got no
 //! message (`messaging.batch.message_count` = 0) is no delivery.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
+use hashbrown::{HashMap, HashSet};
 use model::semconv::key;
 use model::{SpanId, TraceId, UnixNanos};
 

@@ -7,8 +7,9 @@
 //! | `poll`       | a call answered 202 with a status address → the trace of a later GET | medium     |
 //! | `key`        | first trace with a strong key → the others; only when enabled        | low        |
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
 use model::TraceId;
 use model::semconv::key;
 

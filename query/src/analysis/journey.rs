@@ -18,8 +18,7 @@ pub use members::{Member, origin};
 pub use scene::{Place, Scene};
 pub use steps::{Lane, Step, StepKind};
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use model::{SpanId, TraceId, UnixNanos};
 
 use super::Analysis;

@@ -8,9 +8,9 @@
 //! so a span with 12 attributes costs about half a microsecond, however many names are asked for later.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use hashbrown::HashMap;
 use model::semconv::{CONVENTIONS, Role, VENDOR_KEYS, prefix};
 use model::{Attribute, AttributeValue};
 

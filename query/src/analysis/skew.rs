@@ -14,7 +14,9 @@
 //! the middle; only a lower bound: that; empty: the median of the middles, and the pair is inconsistent.
 //! Offsets spread breadth first from the main root's process, then from those of other roots.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use hashbrown::HashMap;
 
 use super::Analysis;
 use super::classify::Role;

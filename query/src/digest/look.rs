@@ -4,8 +4,9 @@
 //! belongs to one owner: calls to the trace of their first span, hops to the consumer's, and a journey with its paths
 //! and findings to its origin trace. So rows of one owner can be replaced without touching those of others.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use hashbrown::HashMap;
 use model::{SpanId, TimeRange, TraceId, UnixNanos};
 
 use super::rollup::Parts;

@@ -9,9 +9,9 @@
 //! Keys, names and values that repeat stand once in a list shared by all open traces. Both lists are bounded: what
 //! does not fit stands in full. Nothing packed leaves the process, so the format has no versions.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use model::{Attribute, AttributeValue, SpanId, SpanKind, StatusCode, TraceId, UnixNanos};
 
 use crate::analysis::span::{Event, Link, Resource, Span};

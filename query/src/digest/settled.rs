@@ -13,9 +13,10 @@
 //! Memory is bounded: when the packed spans are too many, the groups that have been quiet for longest are handed out
 //! early and marked so.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 
+use hashbrown::{HashMap, HashSet};
 use model::{TraceId, UnixNanos};
 
 use super::packed::Shared;
@@ -196,7 +197,7 @@ impl OpenTraces {
 
     /// Open traces that may belong together with this one, itself first.
     fn group(&self, trace: TraceId) -> Vec<TraceId> {
-        let (mut group, mut seen) = (vec![trace], HashSet::from([trace]));
+        let (mut group, mut seen) = (vec![trace], HashSet::<TraceId>::from([trace]));
         let mut next = 0;
         while let Some(here) = group.get(next).copied() {
             next += 1;
@@ -254,7 +255,7 @@ impl OpenTraces {
                 // Those that still go on stay, unless memory is short.
                 let ready = group
                     .iter()
-                    .filter(|trace| is_short || self.traces.get(trace).is_some_and(|open| self.is_settled(open, now)));
+                    .filter(|trace| is_short || self.traces.get(*trace).is_some_and(|open| self.is_settled(open, now)));
                 chosen.extend(ready.copied());
             }
         }

@@ -3,12 +3,12 @@
 //! Resources are shared: spans with the same resource text hold the same [`Resource`], which the analysis reads
 //! once.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::ident;
+use hashbrown::HashMap;
 use model::semconv::{self, On};
 use model::{SpanId, SpanKind, StatusCode, TraceId, UnixNanos};
 use storage::table::SPANS;

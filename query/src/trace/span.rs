@@ -1,9 +1,8 @@
 //! A whole span as it was sent, put together from a row's columns and lists.
 
-use std::collections::HashMap;
-
 use arrow::array::{Array, AsArray, BooleanArray, Float64Array, Int64Array, ListArray, RecordBatch, StructArray};
 use arrow::datatypes::{Float64Type, Int64Type};
+use hashbrown::HashMap;
 use model::semconv::{self, Convention, On, ValueKind};
 use model::{
     Attribute, AttributeValue, Repairs, SpanId, TraceId, attribute_order, attributes_from_json, value_from_json,

@@ -45,11 +45,9 @@ fn broken_context(view: &View<'_>, found: &mut Vec<Finding>) {
         let summary = format!("only the message id leads from its producer to {service}");
         tell("message_without_context", vec![hop.hop.consumer], summary);
     }
-    for &(client, server) in &view.analysis.lost_contexts {
-        if view.place(client).is_some() || view.place(server).is_some() {
-            let (caller, callee) = (&graph.spans[client].service, &graph.spans[server].service);
-            tell("lost_http", vec![client, server], format!("trace context was lost between {caller} and {callee}"));
-        }
+    for (client, server) in view.analysis.lost_contexts_of(&view.scene.spans) {
+        let (caller, callee) = (&graph.spans[client].service, &graph.spans[server].service);
+        tell("lost_http", vec![client, server], format!("trace context was lost between {caller} and {callee}"));
     }
 }
 

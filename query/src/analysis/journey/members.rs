@@ -3,8 +3,9 @@
 //! Upwards only while there is exactly one cause, and only from the seed: a batch consumer belongs to each
 //! of its producers' journeys without gluing those together.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
+use hashbrown::{HashMap, HashSet};
 use model::{SpanId, TraceId};
 
 use crate::analysis::Analysis;
@@ -62,7 +63,7 @@ pub fn origin(analysis: &Analysis, seed: TraceId, span: Option<SpanId>) -> (Trac
         let causes = analysis.causes(trace).filter(|join| !graph.trace(join.from).is_empty() && wanted(join));
         causes.map(|join| join.from).collect()
     };
-    let mut visited = HashSet::from([seed]);
+    let mut visited = HashSet::<TraceId>::from([seed]);
     let mut here = seed;
     loop {
         let mut causes = known_causes(here, &|_| true);

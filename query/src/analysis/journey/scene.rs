@@ -2,8 +2,7 @@
 //!
 //! Positions in a scene are called `Place`, to keep them apart from the positions in the whole set.
 
-use std::collections::{HashMap, HashSet};
-
+use hashbrown::{HashMap, HashSet};
 use model::{SpanId, SpanKind, TraceId};
 
 use crate::analysis::Analysis;

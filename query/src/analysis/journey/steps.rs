@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
+use hashbrown::{HashMap, HashSet};
 use model::{SpanId, SpanKind};
 
 use crate::analysis::Analysis;
