@@ -140,11 +140,13 @@ pub(crate) async fn settle(store: &dyn ObjectStore, table: &Path) -> Settled {
     };
     let (now, later) = plan(&files, &copies);
     let mut settled = Settled { later, ..Settled::default() };
-    let newest = files.keys().filter_map(|name| version(name)).max();
     let lost = take(store, table, now, &mut settled).await;
+    let there = files.keys().chain(copies.keys()).filter(|name| !lost.contains(name));
+    let newest = there.filter_map(|name| version(name)).max();
     // A checkpoint is made from commits: one more or less changes nothing.
     let newest_lost = lost.iter().filter(|name| name.ends_with(".json")).filter_map(|name| version(name)).max();
-    settled.is_behind = newest_lost > newest && !files.is_empty();
+    // Without any file there is no log, which is noticed too.
+    settled.is_behind = newest.is_some() && newest_lost > newest;
     settled
 }
 

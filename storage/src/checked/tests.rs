@@ -133,6 +133,10 @@ async fn log_and_copies_are_settled() {
     let newest = "t/spans/_log_copy/00000000000000000004.json";
     write(&*memory, newest, "damaged").await;
     assert!(store.settle_log(&table).await.is_behind);
+    // Also when the whole log was lost, and the others come back.
+    memory.delete(&Path::from(COMMIT)).await.expect("there");
+    let again = store.settle_log(&table).await;
+    assert!(again.is_behind && again.restored == 1, "{again:?}");
     memory.delete(&Path::from(newest)).await.expect("there");
     // Whoever only looks changes nothing.
     memory.delete(&Path::from(COMMIT)).await.expect("lost");
