@@ -60,6 +60,7 @@ fn status(
 ) -> StatusAnswer {
     let config = &fixed.config;
     StatusAnswer {
+        is_reduced: false,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         started_unix_nano: fixed.started.0.to_string(),
         otlp_grpc: fixed.otlp_grpc.to_string(),

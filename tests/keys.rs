@@ -25,7 +25,11 @@ fn key(folder: &Path, scope: &str, tenant: &str) -> String {
 }
 
 fn collector(folder: &Path) -> Collector {
-    let config = format!("[door]\nkeys_file = {:?}\n", folder.join("keys.json").display().to_string());
+    // The matrix of routes fails on purpose more often than an address may.
+    let config = format!(
+        "[door]\nfailed_attempts_per_minute = 0\nkeys_file = {:?}\n",
+        folder.join("keys.json").display().to_string()
+    );
     Collector { config, ..Collector::default() }
 }
 
@@ -167,6 +171,29 @@ async fn s6_tenants_see_their_own() {
         (sql(&server, &default, "SELECT count(*) FROM spans").await == serde_json::json!([["0"]])).then_some(())
     })
     .await;
+}
+
+/// S20: figures of the whole collector are for admins; whoever reads learns how fresh and how old data is.
+#[tokio::test]
+async fn s20_status_is_reduced_for_readers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (read, admin) = (key(folder.path(), "read", "default"), key(folder.path(), "admin", "default"));
+    let server = collector(folder.path()).start();
+    let status = async |key: &str| -> Json {
+        let request = reqwest::Client::new().get(server.api("/api/status")).bearer_auth(key);
+        let text = request.send().await.expect("an answer").text().await.expect("a body");
+        serde_json::from_str(&text).expect("JSON")
+    };
+    let (reduced, whole) = (status(&read).await, status(&admin).await);
+    assert_eq!((&reduced["is_reduced"], &whole["is_reduced"]), (&Json::Bool(true), &Json::Bool(false)));
+    for (member, inside) in [("storage", "data"), ("limits", "query_rows")] {
+        assert_ne!(reduced[member][inside], whole[member][inside], "{member}.{inside}");
+    }
+    for (member, inside) in [("storage", "retention_days"), ("digest", "is_on")] {
+        assert_eq!(reduced[member][inside], whole[member][inside], "{member}.{inside}");
+    }
+    assert_eq!(reduced["ingest"]["accepted"], serde_json::json!({}));
+    assert_eq!(reduced["version"], whole["version"]);
 }
 
 /// A key that is revoked is refused within seconds, without a restart; the list never shows a key.

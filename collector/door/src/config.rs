@@ -21,6 +21,12 @@ pub struct Config {
     /// File of the API keys, made by `hodoscope keys create`; empty for none. With it every request needs a key, and
     /// addresses other than loopback are allowed.
     pub keys_file: String,
+    /// Requests with no key or a wrong one that an address may make per minute before it hears 429 instead of 401; 0 for any number.
+    /// Holders of a valid key are never refused for it.
+    pub failed_attempts_per_minute: u32,
+    /// Host names, without port, that loopback is asked under beside `localhost` and its addresses, such as the name that a proxy
+    /// on this machine passes on. Looked at while nobody needs a key: with keys every name is taken.
+    pub hosts: Vec<String>,
     /// Certificate chain of every port, PEM, read again when it changes; empty for no TLS.
     pub tls_cert: String,
     /// Private key of the certificate, PEM.
@@ -30,9 +36,10 @@ pub struct Config {
     /// Connections per door; further ones wait in the backlog of the system. Never more than half of the
     /// files the process may open.
     pub connections_max: usize,
-    /// How long a new connection may stay silent, in seconds.
+    /// How long a new connection may take until its first request's head is here, counted from when it was accepted and with the
+    /// TLS handshake, in seconds; over HTTP/2 until its preface is. Also how long a body may come slower than 1 KiB/s.
     pub first_byte_timeout_s: u64,
-    /// How long a connection may take to send the head of a request, or stay idle between two, in seconds.
+    /// How long a connection may stay without a request, or not read what is sent to it, in seconds.
     pub idle_timeout_s: u64,
     /// How long requests may take to finish when the door closes, in seconds; later ones are cut.
     pub close_timeout_s: u64,
@@ -47,6 +54,8 @@ impl Default for Config {
             http: loopback(4319),
             allow_insecure: false,
             keys_file: String::new(),
+            failed_attempts_per_minute: 60,
+            hosts: Vec::new(),
             tls_cert: String::new(),
             tls_key: String::new(),
             tls_client_ca: String::new(),
@@ -111,6 +120,9 @@ impl Config {
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("door.{name} must be greater than 0")),
+            None if self.hosts.iter().any(|name| name.is_empty() || name.contains([':', '/', '*', '@', ' '])) => {
+                Err("door.hosts lists plain host names such as traces.example.com, without port or wildcard".to_owned())
+            }
             None if self.tls_cert.is_empty() != self.tls_key.is_empty() => {
                 Err("door.tls_cert and door.tls_key are given both or neither".to_owned())
             }

@@ -5,8 +5,9 @@
 //! the path that is routed, byte by byte: nothing is decoded in between (S4).
 //!
 //! A browser sends a password it knows along with whatever another site makes it ask, so what changes something and says it
-//! comes from another site is refused (S11).
+//! comes from another site is refused (S11). Without keys on loopback, other names than this machine's are refused (`hosts.rs`).
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -17,9 +18,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method, header};
 use model::{Identity, Scope, TenantId};
+use tokio::time::Instant;
 
+use crate::attempts::Attempts;
 use crate::config::{Config, Listener};
 use crate::error::{Error, Result};
+use crate::hosts::Hosts;
 use crate::keys::{Holder, KeyRing};
 use crate::refusal::{Refused, refuse};
 
@@ -42,10 +46,15 @@ impl Needs {
 }
 
 /// Who may pass: everybody, or holders of keys.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Access {
     keys: Option<Arc<KeyRing>>,
+    attempts: Arc<Attempts>,
 }
+
+/// The address at the other end of a connection, in the extensions of its requests.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 impl Access {
     /// Reads the keys when there are any, and goes on reading them when they change.
@@ -53,11 +62,11 @@ impl Access {
     /// # Errors
     /// [`Error::Keys`] when the file cannot be used.
     pub fn load(config: &Config) -> Result<Self> {
-        if config.keys_file.is_empty() {
-            return Ok(Self::default());
-        }
-        let keys = KeyRing::watch(config.keys_file.as_ref()).map_err(Error::Keys)?;
-        Ok(Self { keys: Some(keys) })
+        let keys = match config.keys_file.as_str() {
+            "" => None,
+            path => Some(KeyRing::watch(path.as_ref()).map_err(Error::Keys)?),
+        };
+        Ok(Self { keys, attempts: Arc::new(Attempts::new(config.failed_attempts_per_minute)) })
     }
 
     /// True when requests need a key.
@@ -65,15 +74,21 @@ impl Access {
         self.keys.is_some()
     }
 
-    fn admit(&self, headers: &HeaderMap, wanted: Scope) -> Result<Identity, Refused> {
-        let everybody = || Identity { tenant: TenantId::default_tenant() };
-        let Some(keys) = &self.keys else { return Ok(everybody()) };
-        let holder: Option<Holder> = key_of(headers).and_then(|text| keys.recognize(&text));
+    fn admit(&self, request: &Request, wanted: Scope) -> Result<Identity, Refused> {
+        let everybody = |is_admin| Identity { tenant: TenantId::default_tenant(), is_admin };
+        let Some(keys) = &self.keys else { return Ok(everybody(true)) };
+        let holder: Option<Holder> = key_of(request.headers()).and_then(|text| keys.recognize(&text));
         match holder {
-            Some(holder) if holder.may(wanted) => Ok(Identity { tenant: holder.tenant }),
-            _ if wanted == Scope::Open => Ok(everybody()),
+            Some(holder) if holder.may(wanted) => {
+                Ok(Identity { is_admin: holder.may(Scope::Admin), tenant: holder.tenant })
+            }
+            _ if wanted == Scope::Open => Ok(everybody(false)),
             Some(_) => Err(Refused::Forbidden(wanted)),
-            None => Err(Refused::Unknown),
+            None => {
+                let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+                let may_go_on = peer.is_none_or(|peer| self.attempts.count(peer, Instant::now()));
+                Err(if may_go_on { Refused::Unknown } else { Refused::TooOften })
+            }
         }
     }
 }
@@ -83,18 +98,28 @@ struct Guard {
     access: Access,
     needs: Needs,
     listener: Listener,
+    /// Names that are taken; `None` for all.
+    hosts: Option<Arc<Hosts>>,
 }
 
 /// Lets every request carry the identity of its peer, and ends those that may not pass.
-pub(crate) fn identified(routes: Router, listener: Listener, access: Access, needs: Needs) -> Router {
-    routes.layer(from_fn_with_state(Guard { access, needs, listener }, guard))
+pub(crate) fn identified(
+    routes: Router,
+    listener: Listener,
+    access: Access,
+    needs: Needs,
+    hosts: Option<Hosts>,
+) -> Router {
+    let hosts = hosts.map(Arc::new);
+    routes.layer(from_fn_with_state(Guard { access, needs, listener, hosts }, guard))
 }
 
 async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let wanted = guard.needs.of(request.method(), request.uri().path());
     let admitted = match guard.listener {
+        _ if guard.hosts.as_ref().is_some_and(|hosts| !hosts.take(&request)) => Err(Refused::OtherHost),
         Listener::Http if is_forged(&request) => Err(Refused::Forged),
-        _ => guard.access.admit(request.headers(), wanted),
+        _ => guard.access.admit(&request, wanted),
     };
     match admitted {
         Ok(identity) => {

@@ -10,6 +10,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -22,6 +23,8 @@ use rand::RngCore as _;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
+use crate::watch::{LOOK, Watched};
+
 /// What every key begins with, so that programs that look for leaked secrets find it.
 const PREFIX: &str = "hod_";
 /// Random bytes of a key.
@@ -30,8 +33,6 @@ const SECRET_BYTES: usize = 32;
 const TEXT_BYTES_MAX: usize = 128;
 /// Keys of one file.
 const KEYS_MAX: usize = 10_000;
-/// How often the file is looked at.
-const LOOK: Duration = Duration::from_secs(2);
 
 /// A key as it is kept: everything but the key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -109,11 +110,12 @@ impl KeyRing {
     /// # Errors
     /// Why the file cannot be used.
     pub(crate) fn watch(path: &Path) -> Result<Arc<Self>, String> {
+        let watched = Watched::new(vec![path.to_owned()]);
         let ring = Arc::new(Self { entries: ArcSwap::from_pointee(entries(&read(path)?)?) });
         if ring.entries.load().is_empty() {
             tracing::warn!(file = %path.display(), "there are no keys yet: everybody is refused until `hodoscope keys create` makes one");
         }
-        tokio::spawn(reload(Arc::downgrade(&ring), path.to_owned(), stamp(path)));
+        tokio::spawn(reload(Arc::downgrade(&ring), path.to_owned(), watched));
         Ok(ring)
     }
 
@@ -131,29 +133,21 @@ impl KeyRing {
 }
 
 /// Looks at the file until nobody holds the ring any more.
-async fn reload(ring: Weak<KeyRing>, path: PathBuf, mut seen: Option<(SystemTime, u64)>) {
+async fn reload(ring: Weak<KeyRing>, path: PathBuf, mut watched: Watched) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(ring) = ring.upgrade() else { return };
-        let is = stamp(&path);
-        if is == seen {
-            continue;
-        }
-        seen = is;
-        match read(&path).and_then(|kept| entries(&kept)) {
-            Ok(entries) => {
+        match watched.look(|| read(&path).and_then(|kept| entries(&kept))) {
+            Some((Ok(entries), _)) => {
                 tracing::info!(keys = entries.len(), "the keys were read again");
                 ring.entries.store(Arc::new(entries));
             }
-            Err(error) => tracing::error!(error, "the keys cannot be read again; those before stay in force"),
+            Some((Err(error), true)) => {
+                tracing::error!(error, "the keys cannot be read again; those before stay in force");
+            }
+            Some((Err(_), false)) | None => {}
         }
     }
-}
-
-/// What tells versions of the file apart.
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, std::os::unix::fs::MetadataExt::ino(&found)))
 }
 
 /// Compares without ending at the first difference.
@@ -262,7 +256,8 @@ pub fn revoke_key(path: &Path, id: &str) -> Result<Key, String> {
     gone.ok_or_else(|| format!("there is no key {id:?}"))
 }
 
-/// Changes the file, one process at a time; it is whole at every moment.
+/// Changes the file, one process at a time; it is whole at every moment, and stays readable for whom it was readable before:
+/// owner, group and mode are kept.
 fn change(path: &Path, edit: impl FnOnce(&mut Kept) -> Result<(), String>) -> Result<(), String> {
     let told = |error: std::io::Error| format!("{} cannot be written: {error}", path.display());
     let beside = |ending: &str| {
@@ -270,7 +265,12 @@ fn change(path: &Path, edit: impl FnOnce(&mut Kept) -> Result<(), String>) -> Re
         name.push(ending);
         PathBuf::from(name)
     };
+    let before = std::fs::metadata(path).ok();
     let lock = File::create(beside(".lock")).map_err(told)?;
+    if let Some(before) = &before {
+        // Else nobody but us could change the keys from now on. A lock that belongs to somebody else is gone before we are.
+        own_like(&lock, before, path).inspect_err(|_| drop(std::fs::remove_file(beside(".lock"))))?;
+    }
     lock.lock().map_err(told)?;
     let mut kept = if path.exists() { read(path)? } else { Kept::default() };
     edit(&mut kept)?;
@@ -280,10 +280,31 @@ fn change(path: &Path, edit: impl FnOnce(&mut Kept) -> Result<(), String>) -> Re
     let mut options = File::options();
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let mut file = options.write(true).create_new(true).open(&new).map_err(told)?;
+    if let Some(before) = &before {
+        own_like(&file, before, path).inspect_err(|_| drop(std::fs::remove_file(&new)))?;
+        let mode = before.permissions().mode() & 0o777;
+        file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(told)?;
+    }
     file.write_all(&text).and_then(|()| file.sync_all()).map_err(told)?;
     std::fs::rename(&new, path).map_err(told)?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(told)
+}
+
+/// Gives a file to whom the file of keys belongs, so that the collector can still read it.
+fn own_like(file: &File, before: &std::fs::Metadata, path: &Path) -> Result<(), String> {
+    let is = file.metadata().map_err(|error| format!("{}: {error}", path.display()))?;
+    if (is.uid(), is.gid()) == (before.uid(), before.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(before.uid()), Some(before.gid())).map_err(|error| {
+        format!(
+            "{} belongs to user {} and group {}, and would not any more: {error}. Run this as that user",
+            path.display(),
+            before.uid(),
+            before.gid()
+        )
+    })
 }
 
 #[cfg(test)]
@@ -338,5 +359,26 @@ mod tests {
         assert!(create_key(&path, &NewKey { name: "a\nb".to_owned(), ..new(&[Scope::Read], None) }).is_err());
         std::fs::write(&path, "{\"keys\": [{}]}").expect("written");
         assert!(list_keys(&path).expect_err("damaged").contains("holds no keys"));
+    }
+
+    /// Who changes the keys does not take them away from the collector: owner and mode stay. Only root can be somebody else.
+    #[test]
+    fn a_changed_file_keeps_owner_and_mode() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("keys.json");
+        let (key, _) = create_key(&path, &new(&[Scope::Read], None)).expect("made");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).expect("mode");
+        let of = |path: &Path| {
+            let found = std::fs::metadata(path).expect("a file");
+            (found.uid(), found.gid(), found.mode() & 0o777)
+        };
+        let owner = match std::os::unix::fs::chown(&path, Some(65_534), Some(65_534)) {
+            Ok(()) => (65_534, 65_534),
+            Err(_) => (of(&path).0, of(&path).1),
+        };
+        revoke_key(&path, &key.id).expect("revoked");
+        assert_eq!(of(&path), (owner.0, owner.1, 0o640));
+        let lock = of(&folder.path().join("keys.json.lock"));
+        assert_eq!((lock.0, lock.1), owner, "its owner can still change it");
     }
 }

@@ -8,6 +8,10 @@
 //! | `config.rs`   | addresses and limits, with their defaults                                |
 //! | `listen.rs`   | bind, accept, HTTP/1.1 and HTTP/2 on one socket, close in good order     |
 //! | `identity.rs` | who is asking, and may they: before a handler sees the request           |
+//! | `hosts.rs`    | names under which loopback answers                                       |
+//! | `attempts.rs` | how often an address may fail                                            |
+//! | `pace.rs`     | how long a connection may keep us waiting                                |
+//! | `watch.rs`    | files that are read again when they change                               |
 //! | `keys.rs`     | API keys: made, kept as hashes, recognized                               |
 //! | `refusal.rs`  | what a peer hears that may not pass, in the words of its transport       |
 //! | `tls.rs`      | certificates: read, renewed, asked of senders                            |
@@ -16,13 +20,17 @@
 //! Without keys a door opens on loopback only, unless `allow_insecure` says that somebody else guards it. Not here yet:
 //! tokens, cross-origin answers.
 
+mod attempts;
 mod config;
 mod error;
+mod hosts;
 mod identity;
 mod keys;
 mod listen;
+mod pace;
 mod refusal;
 mod tls;
+mod watch;
 
 pub use config::{Config, Listener};
 pub use error::{Error, Result};

@@ -9,20 +9,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::response::{IntoResponse, Response};
+use http::{Request, Version};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Config, Listener};
 use crate::error::{Error, Result};
-use crate::identity::{Access, Needs, identified};
+use crate::hosts::Hosts;
+use crate::identity::{Access, Needs, Peer, identified};
+use crate::pace::{Coming, Going, Pace, Paced, Patience, Verdict};
 use crate::tls::{self, Tls};
 
 /// Streams a peer may have open on one HTTP/2 connection.
@@ -33,6 +40,8 @@ const HEADER_LIST_BYTES_MAX: u32 = 16 << 10;
 const PENDING_RESETS_MAX: usize = 64;
 /// Bytes a peer may send on one HTTP/2 stream, and on one connection, before we read them.
 const WINDOW_BYTES: (u32, u32) = (1 << 20, 4 << 20);
+/// How long a peer that is told to go may take.
+const GOING: Duration = Duration::from_secs(5);
 /// Pause after the system refused to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -67,7 +76,10 @@ pub async fn open(config: &Config, listener: Listener, routes: Router, access: &
     let socket = TcpListener::bind(address).await.map_err(bind_error)?;
     let local_addr = socket.local_addr().map_err(bind_error)?;
 
-    let routes = identified(routes, listener, access.clone(), needs).layer(CatchPanicLayer::custom(panic_answer));
+    let checks_host = address.ip().is_loopback() && !access.is_guarded();
+    let hosts = checks_host.then(|| Hosts(config.hosts.clone()));
+    let routes =
+        identified(routes, listener, access.clone(), needs, hosts).layer(CatchPanicLayer::custom(panic_answer));
     let stop = CancellationToken::new();
     let accepting = tokio::spawn(accept(socket, config.clone(), tls, routes, stop.clone()));
     Ok(Door { local_addr, setting, close_timeout: config.close_timeout(), stop, accepting })
@@ -108,6 +120,7 @@ async fn accept(
 ) -> JoinSet<()> {
     let permits = Arc::new(Semaphore::new(connections_max(config.connections_max)));
     let protocol = Arc::new(protocol(&config));
+    let patience = Patience { first_head: config.first_byte_timeout(), idle: config.idle_timeout() };
     let mut connections = JoinSet::new();
     loop {
         let permit = tokio::select! {
@@ -123,11 +136,12 @@ async fn accept(
             accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 let (protocol, tls, routes, stop) = (Arc::clone(&protocol), tls.clone(), routes.clone(), stop.clone());
-                let first_byte_timeout = config.first_byte_timeout();
+                let pace = Pace::new(patience, Instant::now());
+                let newcomer = Newcomer { stream, peer: Peer(peer.ip()), pace, patience };
                 connections.spawn(async move {
-                    serve(stream, &protocol, tls.as_deref(), routes, first_byte_timeout, stop).await;
+                    newcomer.serve(&protocol, tls.as_deref(), routes, stop).await;
                     drop(permit);
                 });
             }
@@ -140,60 +154,98 @@ async fn accept(
     connections
 }
 
-/// One connection from its first byte to its end.
-async fn serve(
-    mut stream: TcpStream,
-    protocol: &Builder<TokioExecutor>,
-    tls: Option<&Tls>,
-    routes: Router,
-    first_byte_timeout: Duration,
-    stop: CancellationToken,
-) {
-    let _ = stream.set_nodelay(true);
-    let mut first_byte = [0];
-    let spoke = tokio::select! {
-        biased;
-        () = stop.cancelled() => return,
-        spoke = tokio::time::timeout(first_byte_timeout, stream.peek(&mut first_byte)) => spoke,
-    };
-    if !matches!(spoke, Ok(Ok(n)) if n > 0) {
-        return;
-    }
-    let Some(tls) = tls else { return talk(stream, protocol, routes, stop).await };
-    if first_byte[0] != tls::FIRST_BYTE {
-        // What was sent is read first: a socket that closes over unread bytes takes its answer along.
-        let answer = async {
-            let _ = stream.read(&mut [0; 4096]).await;
-            let _ = stream.write_all(tls::PLAIN_ANSWER).await;
-            let _ = stream.shutdown().await;
+/// A connection that was accepted just now.
+struct Newcomer {
+    stream: TcpStream,
+    peer: Peer,
+    pace: Arc<Pace>,
+    patience: Patience,
+}
+
+impl Newcomer {
+    /// One connection from its first byte to its end.
+    async fn serve(
+        self,
+        protocol: &Builder<TokioExecutor>,
+        tls: Option<&Tls>,
+        routes: Router,
+        stop: CancellationToken,
+    ) {
+        let Self { mut stream, peer, pace, patience } = self;
+        let _ = stream.set_nodelay(true);
+        // From accept to the first head, the handshake included.
+        let until = Instant::now() + patience.first_head;
+        let mut first_byte = [0];
+        let spoke = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            spoke = tokio::time::timeout_at(until, stream.peek(&mut first_byte)) => spoke,
         };
-        let _ = tokio::time::timeout(first_byte_timeout, answer).await;
-        return;
-    }
-    let shaken = tokio::select! {
-        biased;
-        () = stop.cancelled() => return,
-        shaken = tokio::time::timeout(first_byte_timeout, tls.accept(stream)) => shaken,
-    };
-    match shaken {
-        Ok(Ok(stream)) => talk(stream, protocol, routes, stop).await,
-        Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
-        Err(_) => tracing::debug!("a handshake took too long"),
+        if !matches!(spoke, Ok(Ok(n)) if n > 0) {
+            return;
+        }
+        let Some(tls) = tls else { return talk(stream, peer, pace, protocol, routes, stop).await };
+        if first_byte[0] != tls::FIRST_BYTE {
+            // What was sent is read first: a socket that closes over unread bytes takes its answer along.
+            let answer = async {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let _ = stream.write_all(tls::PLAIN_ANSWER).await;
+                let _ = stream.shutdown().await;
+            };
+            let _ = tokio::time::timeout_at(until, answer).await;
+            return;
+        }
+        let shaken = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            shaken = tokio::time::timeout_at(until, tls.accept(stream)) => shaken,
+        };
+        match shaken {
+            Ok(Ok(stream)) => talk(stream, peer, pace, protocol, routes, stop).await,
+            Ok(Err(error)) => tracing::debug!(%error, "a handshake failed"),
+            Err(_) => tracing::debug!("a handshake took too long"),
+        }
     }
 }
 
-/// Answers requests until the connection ends, or the door closes.
-async fn talk<S>(stream: S, protocol: &Builder<TokioExecutor>, routes: Router, stop: CancellationToken)
-where
+/// Answers requests until the connection ends, keeps us waiting too long, or the door closes.
+async fn talk<S>(
+    socket: S,
+    peer: Peer,
+    pace: Arc<Pace>,
+    protocol: &Builder<TokioExecutor>,
+    routes: Router,
+    stop: CancellationToken,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connection = protocol.serve_connection_with_upgrades(TokioIo::new(stream), TowerToHyperService::new(routes));
+    let paced = Arc::clone(&pace);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let open = paced.begin();
+        let is_shared = request.version() == Version::HTTP_2;
+        let mut request = request.map(|body| Body::new(Coming::new(body, Arc::clone(&paced), is_shared)));
+        request.extensions_mut().insert(peer);
+        let answer = routes.clone().oneshot(request);
+        async move { answer.await.map(|answer| answer.map(|body| Going::new(body, open))) }
+    });
+    let socket = TokioIo::new(Paced { socket, pace: Arc::clone(&pace) });
+    let connection = protocol.serve_connection_with_upgrades(socket, service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
         () = stop.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
+        }
+        verdict = pace.watch() => {
+            tracing::debug!(?verdict, "a connection keeps us waiting");
+            if let Verdict::Cut(_) = verdict {
+                return;
+            }
+            connection.as_mut().graceful_shutdown();
+            // A request that came meanwhile is answered, if it does not take long.
+            let Ok(ended) = tokio::time::timeout(GOING, connection).await else { return };
+            ended
         }
     };
     if let Err(error) = ended {

@@ -6,15 +6,19 @@
 //! | OTLP/HTTP  | 401 with a `google.rpc.Status`, protobuf or JSON      | 403, the same                           |
 //! | the desk   | 401 problem document; browsers ask for a password     | 403 problem document                    |
 //!
-//! None of them is worth another attempt, and senders that follow OTLP make none.
+//! None of them is worth another attempt, and senders that follow OTLP make none. Who failed too often (S17) hears status 8
+//! `RESOURCE_EXHAUSTED` or 429 instead; who names another machine (S11), status 7 or 403.
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, StatusCode};
 use model::Scope;
 
 use crate::config::Listener;
+
+/// When to come back after too many attempts: the longest hint that senders follow (A12).
+const RETRY_SECONDS: u16 = 5;
 
 /// Why a request does not pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +27,20 @@ pub(crate) enum Refused {
     Unknown,
     /// A key without this scope.
     Forbidden(Scope),
+    /// No key, or none that is known, and too often so.
+    TooOften,
     /// Another site wants something changed.
     Forged,
+    /// The request names another machine.
+    OtherHost,
 }
 
 impl Refused {
     const fn status(self) -> StatusCode {
         match self {
             Self::Unknown => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) | Self::Forged => StatusCode::FORBIDDEN,
+            Self::TooOften => StatusCode::TOO_MANY_REQUESTS,
+            Self::Forbidden(_) | Self::Forged | Self::OtherHost => StatusCode::FORBIDDEN,
         }
     }
 
@@ -39,7 +48,8 @@ impl Refused {
     const fn code(self) -> u8 {
         match self {
             Self::Unknown => 16,
-            Self::Forbidden(_) | Self::Forged => 7,
+            Self::TooOften => 8,
+            Self::Forbidden(_) | Self::Forged | Self::OtherHost => 7,
         }
     }
 
@@ -49,7 +59,13 @@ impl Refused {
                 "send a valid key as Authorization: Bearer KEY; `hodoscope keys create` makes one".to_owned()
             }
             Self::Forbidden(scope) => format!("this key lacks the scope {}", scope.as_str()),
+            Self::TooOften => {
+                "too many attempts from this address with no key or a wrong one; wait a minute".to_owned()
+            }
             Self::Forged => "the request comes from another site".to_owned(),
+            Self::OtherHost => {
+                "no such host here: say localhost, list the name in door.hosts, or use keys (door.keys_file)".to_owned()
+            }
         }
     }
 }
@@ -81,7 +97,9 @@ pub(crate) fn refuse(listener: Listener, headers: &HeaderMap, refused: Refused) 
             let (kind, title) = match refused {
                 Refused::Unknown => ("unauthenticated", "A key is needed"),
                 Refused::Forbidden(_) => ("forbidden", "The key does not allow this"),
+                Refused::TooOften => ("too_many_attempts", "Too many attempts"),
                 Refused::Forged => ("forbidden", "Not from another site"),
+                Refused::OtherHost => ("forbidden", "This name is not served"),
             };
             let status = refused.status().as_u16();
             let body =
@@ -89,6 +107,9 @@ pub(crate) fn refuse(listener: Listener, headers: &HeaderMap, refused: Refused) 
             shaped(refused.status(), "application/problem+json", Body::from(body))
         }
     };
+    if refused == Refused::TooOften {
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+    }
     if refused == Refused::Unknown {
         let head = answer.headers_mut();
         head.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"hodoscope\""));
@@ -136,7 +157,9 @@ mod tests {
         assert_eq!(shape(Listener::Http, &none, unknown), (401, "application/problem+json".to_owned(), 2));
         let lacking = Refused::Forbidden(Scope::Admin);
         assert_eq!(shape(Listener::Http, &none, lacking), (403, "application/problem+json".to_owned(), 0));
-        for refused in [unknown, lacking, Refused::Forged] {
+        assert_eq!(shape(Listener::Http, &none, Refused::TooOften), (429, "application/problem+json".to_owned(), 0));
+        assert_eq!(shape(Listener::OtlpHttp, &json, Refused::OtherHost), (403, "application/json".to_owned(), 0));
+        for refused in [unknown, lacking, Refused::Forged, Refused::TooOften, Refused::OtherHost] {
             assert!(refused.detail().len() < 128, "one byte holds its length");
         }
         assert_eq!(rpc_status(16, "ab"), [0x08, 16, 0x12, 2, b'a', b'b']);

@@ -146,7 +146,7 @@ async fn t15_silent_connections_are_closed() {
 #[tokio::test]
 async fn t16_connections_over_the_limit_wait() {
     let door = open(&Config { connections_max: 1, ..config() }, Listener::Http, routes()).await.expect("a free port");
-    let ask = b"GET /who HTTP/1.1\r\nhost: x\r\n\r\n";
+    let ask = b"GET /who HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let mut first = TcpStream::connect(door.local_addr()).await.expect("connects");
     first.write_all(ask).await.expect("written");
     let n = first.read(&mut [0; 512]).await.expect("answered");
@@ -160,5 +160,107 @@ async fn t16_connections_over_the_limit_wait() {
         tokio::time::timeout(Duration::from_secs(5), second.read(&mut buffer)).await.expect("served").expect("read");
     assert!(buffer[..n].starts_with(b"HTTP/1.1 200"));
     drop(second);
+    door.close().await;
+}
+
+/// What comes back until the other side ends the connection.
+async fn rest(socket: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(30), socket.read_to_end(&mut all)).await;
+    // A reset is an end, too.
+    let _ = read.expect("the connection ends");
+    all
+}
+
+/// T15: half a preface of HTTP/2, half a head of HTTP/1.1 and a connection without requests all end.
+#[tokio::test]
+async fn t15_half_sent_beginnings_are_ended() {
+    let patience = Config { first_byte_timeout_s: 1, ..config() };
+    let door = open(&patience, Listener::Http, routes()).await.expect("a free port");
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for begun in [&b"P"[..], &preface[..23], b"GET /who HTTP/1.1\r\nhost: localhost\r\n"] {
+        let mut socket = TcpStream::connect(door.local_addr()).await.expect("connects");
+        socket.write_all(begun).await.expect("written");
+        assert!(!rest(&mut socket).await.starts_with(b"HTTP/1.1 200"), "{begun:?}");
+    }
+    door.close().await;
+    let patience = Config { idle_timeout_s: 1, ..config() };
+    let door = open(&patience, Listener::Http, routes()).await.expect("a free port");
+    let mut idle = TcpStream::connect(door.local_addr()).await.expect("connects");
+    idle.write_all(preface).await.expect("written");
+    let frames = rest(&mut idle).await;
+    assert!(frames.windows(9).any(|head| head[3] == 7), "it is told to go (GOAWAY): {frames:?}");
+    door.close().await;
+}
+
+/// T15: a body that comes slower than 1 KiB/s ends its connection without an answer; others do not notice.
+#[tokio::test]
+async fn t15_a_slow_body_ends_its_connection() {
+    let patience = Config { first_byte_timeout_s: 1, ..config() };
+    let taking = Router::new()
+        .route("/take", axum::routing::post(|body: axum::body::Bytes| async move { body.len().to_string() }));
+    let door = open(&patience, Listener::Http, taking.clone()).await.expect("a free port");
+    let mut slow = TcpStream::connect(door.local_addr()).await.expect("connects");
+    slow.write_all(b"POST /take HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nabc").await.expect("written");
+    assert_eq!(rest(&mut slow).await, b"", "it ends without an answer");
+    door.close().await;
+    let door = open(&config(), Listener::Http, taking).await.expect("a free port");
+    let answer = reqwest::Client::new().post(format!("http://{}/take", door.local_addr())).body(vec![0; 100_000]);
+    assert_eq!(answer.send().await.expect("answer").text().await.expect("body"), "100000");
+    door.close().await;
+}
+
+/// S11: on loopback without keys only names of this machine are served, over every version of HTTP; with keys all are.
+#[tokio::test]
+async fn s11_other_names_are_refused_on_loopback() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys_file = folder.path().join("keys.json");
+    let tenant = TenantId::new("shop").expect("a tenant");
+    let new = NewKey { name: "test".to_owned(), tenant, scopes: vec![Scope::Read], valid_for: None };
+    let (_, key) = create_key(&keys_file, &new).expect("made");
+    let listed = Config { hosts: vec!["traces.example".to_owned()], ..config() };
+    let guarded = Config { keys_file: keys_file.display().to_string(), ..config() };
+    for (config, host, expected) in [
+        (config(), "localhost", 200),
+        (config(), "evil.example", 403),
+        (config(), "traces.example:4319", 403),
+        (listed, "traces.example:4319", 200),
+        (guarded, "evil.example", 200),
+    ] {
+        for listener in [Listener::Http, Listener::OtlpHttp] {
+            let door = open(&config, listener, routes()).await.expect("a free port");
+            let ask = reqwest::Client::new().get(format!("http://{}/who", door.local_addr())).header("host", host);
+            let answer = ask.header("x-forwarded-host", "localhost").bearer_auth(&key).send().await.expect("answer");
+            assert_eq!(answer.status().as_u16(), expected, "{host} {listener:?}");
+            if expected == 403 && listener == Listener::Http {
+                assert!(answer.text().await.expect("body").contains("door.hosts"), "it says what to do");
+            }
+            door.close().await;
+        }
+    }
+}
+
+/// S17: an address that fails too often hears so; a valid key from the same address goes on.
+#[tokio::test]
+async fn s17_failed_attempts_are_limited() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("keys.json");
+    let tenant = TenantId::new("shop").expect("a tenant");
+    let new = NewKey { name: "test".to_owned(), tenant, scopes: vec![Scope::Read], valid_for: None };
+    let (_, key) = create_key(&path, &new).expect("made");
+    let keys_file = path.display().to_string();
+    let limited = Config { keys_file, failed_attempts_per_minute: 3, ..config() };
+    let door = open(&limited, Listener::Http, routes()).await.expect("a free port");
+    let url = format!("http://{}/who", door.local_addr());
+    let client = reqwest::Client::new();
+    let mut heard = Vec::new();
+    for _ in 0..8 {
+        let answer = client.get(&url).bearer_auth("hod_wrong").send().await.expect("answer");
+        heard.push((answer.status().as_u16(), answer.headers().contains_key("retry-after")));
+    }
+    assert_eq!(heard[..3], [(401, false); 3]);
+    assert!(heard[3..].contains(&(429, true)), "{heard:?}");
+    let answer = client.get(&url).bearer_auth(&key).send().await.expect("answer");
+    assert_eq!(answer.text().await.expect("body"), "shop");
     door.close().await;
 }

@@ -5,7 +5,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::pki_types::pem::PemObject as _;
@@ -17,9 +16,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::config::{Config, Listener};
+use crate::watch::{LOOK, Watched};
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(2);
 /// What a peer may speak inside, the better one first.
 const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 /// First byte of every TLS connection: a handshake record.
@@ -61,10 +59,9 @@ impl Tls {
             key: PathBuf::from(&config.tls_key),
             client_ca: asks.then(|| PathBuf::from(&config.tls_client_ca)),
         };
-        // Before the first reading: a change in between is read twice, not missed.
-        let seen = files.stamps();
+        let watched = Watched::new(files.paths());
         let tls = Arc::new(Self { server: ArcSwap::from_pointee(files.read()?), files });
-        tokio::spawn(reload(Arc::downgrade(&tls), seen));
+        tokio::spawn(reload(Arc::downgrade(&tls), watched));
         Ok(Some(tls))
     }
 
@@ -81,36 +78,27 @@ impl Tls {
 }
 
 /// Looks at the files until the door is gone.
-async fn reload(tls: Weak<Tls>, mut seen: Vec<Option<Stamp>>) {
+async fn reload(tls: Weak<Tls>, mut watched: Watched) {
     loop {
         tokio::time::sleep(LOOK).await;
         let Some(tls) = tls.upgrade() else { return };
-        let are = tls.files.stamps();
-        if are == seen {
-            continue;
-        }
-        match tls.files.read() {
-            Ok(server) => {
+        match watched.look(|| tls.files.read()) {
+            Some((Ok(server), _)) => {
                 tracing::info!(cert = %tls.files.cert.display(), "the certificates were read again");
                 tls.server.store(Arc::new(server));
             }
-            // The certificate may be there and its key not yet: the other file's change is seen by itself.
-            Err(error) => tracing::error!(error, "the certificates cannot be read again; those before stay in force"),
+            // The certificate may be there and its key not yet.
+            Some((Err(error), true)) => {
+                tracing::error!(error, "the certificates cannot be read again; those before stay in force");
+            }
+            Some((Err(_), false)) | None => {}
         }
-        seen = are;
     }
 }
 
-/// What tells versions of a file apart.
-type Stamp = (SystemTime, u64);
-
 impl Files {
-    fn stamps(&self) -> Vec<Option<Stamp>> {
-        let stamp = |path: &PathBuf| {
-            let found = std::fs::metadata(path).ok()?;
-            Some((found.modified().ok()?, std::os::unix::fs::MetadataExt::ino(&found)))
-        };
-        [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten().map(stamp).collect()
+    fn paths(&self) -> Vec<PathBuf> {
+        [Some(&self.cert), Some(&self.key), self.client_ca.as_ref()].into_iter().flatten().cloned().collect()
     }
 
     fn read(&self) -> Result<ServerConfig, String> {

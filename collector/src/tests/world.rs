@@ -104,8 +104,9 @@ impl World {
         let data = tempfile::tempdir().expect("a temporary folder");
         let settings = storage::Config { data: data.path().to_owned(), ..storage::Config::default() };
         let storage = Storage::open(settings, Arc::new(StoppedClock)).await.expect("storage opens");
-        let collector = Collector::new(config, RETENTION, storage.appender(), Arc::new(StoppedClock));
-        let identity = Extension(Identity { tenant: TenantId::default_tenant() });
+        let collector =
+            Collector::new(config, RETENTION, storage.appender(), Arc::new(StoppedClock));
+        let identity = Extension(Identity { tenant: TenantId::default_tenant(), is_admin: true });
         let http = collector.http_routes().layer(identity.clone());
         let grpc = collector.grpc_routes().layer(identity);
         Self { _data: data, storage, collector, http, grpc }

@@ -7,6 +7,10 @@ use serde::{Deserialize, Serialize};
 /// State of the collector.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StatusAnswer {
+    /// The key that asks may read and no more: figures of the whole collector (`ingest`, `storage` but for the days it keeps,
+    /// `queries`, `limits`) are left at 0 and empty; `admin` sees them.
+    #[serde(default)]
+    pub is_reduced: bool,
     /// Version of the program.
     pub version: String,
     /// Since when it runs.
@@ -29,6 +33,33 @@ pub struct StatusAnswer {
     pub queries: QueryStatus,
     /// Limits in force.
     pub limits: Limits,
+}
+
+impl StatusAnswer {
+    /// What a key that may only read is told: versions, addresses, how fresh and how long data is, whether it is refused.
+    #[must_use]
+    pub fn reduced(self) -> Self {
+        Self {
+            is_reduced: true,
+            ingest: IngestStatus::default(),
+            storage: StorageStatus {
+                retention_days: self.storage.retention_days,
+                replaying: self.storage.replaying,
+                refusing: self.storage.refusing,
+                ..StorageStatus::default()
+            },
+            digest: DigestStatus {
+                is_on: self.digest.is_on,
+                catching_up: self.digest.catching_up,
+                behind_seconds: self.digest.behind_seconds,
+                at_rest_until_unix_nano: self.digest.at_rest_until_unix_nano,
+                ..DigestStatus::default()
+            },
+            queries: QueryStatus::default(),
+            limits: Limits::default(),
+            ..self
+        }
+    }
 }
 
 /// Questions at the moment.

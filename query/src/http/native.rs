@@ -291,8 +291,11 @@ fn erasure(erasure: Erasure) -> ErasureAnswer {
     ErasureAnswer { id: erasure.id, asked_unix_nano: erasure.asked_unix_nano.to_string(), trace_id, attribute }
 }
 
-pub(super) async fn status(State(app): State<App>) -> Result<Response, Refusal> {
-    json(&(app.sources.status)())
+/// S20: what concerns the whole collector, other tenants included, is for admins.
+pub(super) async fn status(State(app): State<App>, who: Who) -> Result<Response, Refusal> {
+    let status = (app.sources.status)();
+    let is_admin = who.is_none_or(|Extension(identity)| identity.is_admin);
+    json(&if is_admin { status } else { status.reduced() })
 }
 
 pub(super) async fn healthz() -> Response {

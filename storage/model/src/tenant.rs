@@ -73,4 +73,6 @@ impl Scope {
 pub struct Identity {
     /// Whose data this peer writes and reads.
     pub tenant: TenantId,
+    /// May see and change what concerns the whole collector: with keys those of the scope `admin`, without keys everybody.
+    pub is_admin: bool,
 }

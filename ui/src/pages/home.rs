@@ -278,7 +278,7 @@ pub(crate) fn HomePage() -> impl IntoView {
         }
     };
     let foot = move || {
-        status.get().map(|status| {
+        status.get().filter(|status| !status.is_reduced).map(|status| {
             let refused: u64 = status.ingest.rejected.values().sum();
             let spans = status.ingest.accepted.get("traces").copied().unwrap_or_default();
             let refused =

@@ -150,16 +150,19 @@ fn report(status: StatusAnswer) -> impl IntoView {
     view! {
         {storage.refusing.map(|why| view! { <div class="notice bad" role="alert"><b>"Data is refused at the moment: "</b>{why}</div> })}
         {storage.replaying.then(|| view! { <div class="notice" role="status">"Old WAL files are still being read; answers may lack the last minutes before the restart."</div> })}
+        {status.is_reduced.then(|| view! { <div class="notice" role="status">"This key may read. Figures of the whole collector need a key with the scope admin."</div> })}
         <div class="cards">
             {card("Collector", collector)}
-            {card("Storage", kept)}
-            {card("Journeys at rest", settled)}
-            {card("Upkeep", upkeep)}
-            {counts("Accepted", status.ingest.accepted, false)}
-            {counts("Refused", status.ingest.rejected, true)}
-            {counts("Mended on entry", status.ingest.repaired, false)}
-            {counts("Requests answered", status.ingest.requests, false)}
-            {card("Limits", in_force)}
+            {(!status.is_reduced).then(|| view! {
+                {card("Storage", kept)}
+                {card("Journeys at rest", settled)}
+                {card("Upkeep", upkeep)}
+                {counts("Accepted", status.ingest.accepted, false)}
+                {counts("Refused", status.ingest.rejected, true)}
+                {counts("Mended on entry", status.ingest.repaired, false)}
+                {counts("Requests answered", status.ingest.requests, false)}
+                {card("Limits", in_force)}
+            })}
         </div>
     }
 }

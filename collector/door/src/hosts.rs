@@ -1,0 +1,102 @@
+//! Under which names the doors on loopback answer (S11, DNS rebinding).
+//!
+//! A page of any site can make its own name point at this machine and then ask what it likes: the browser takes it for one site
+//! with the answers. It still says the name in `Host`. So where nobody needs a key and only loopback is served, requests must name
+//! this machine: `localhost`, a loopback address, or what `door.hosts` lists, each with any port. What proxies say in
+//! `X-Forwarded-Host` is not looked at: the page could say it as well.
+
+use std::net::IpAddr;
+
+use axum::extract::Request;
+use http::header;
+use http::uri::Authority;
+
+/// Names that are taken.
+#[derive(Clone, Debug)]
+pub(crate) struct Hosts(pub(crate) Vec<String>);
+
+impl Hosts {
+    /// True when every name the request says is taken. Browsers always say one; who says none is none.
+    pub(crate) fn take(&self, request: &Request) -> bool {
+        let target = request.uri().authority();
+        let mut said = request.headers().get_all(header::HOST).iter();
+        target.is_none_or(|authority| self.has(authority.as_str()))
+            && said.all(|value| value.to_str().is_ok_and(|text| text.is_empty() || self.has(text)))
+    }
+
+    fn has(&self, text: &str) -> bool {
+        let Ok(authority) = text.parse::<Authority>() else { return false };
+        if authority.as_str().contains('@') {
+            return false;
+        }
+        let host = authority.host();
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        host.eq_ignore_ascii_case("localhost")
+            || address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
+            || self.0.iter().any(|name| name.eq_ignore_ascii_case(host))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    #[test]
+    fn s11_only_names_of_this_machine_are_taken() {
+        let hosts = Hosts(vec!["Traces.example".to_owned()]);
+        for host in [
+            "localhost",
+            "LOCALHOST:4319",
+            "localhost.",
+            "127.0.0.1",
+            "127.0.0.1:1",
+            "127.8.9.10:4319",
+            "[::1]:4319",
+            "[::1]",
+            "[::ffff:127.0.0.1]:1",
+            "traces.example",
+            "traces.EXAMPLE:80",
+        ] {
+            assert!(hosts.has(host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:4319",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "0.0.0.0:4319",
+            "10.0.0.1",
+            "[::]:4319",
+            "localhost@evil.example",
+            "evil.example@localhost",
+            "a.traces.example",
+            "localhost:4319/x",
+            "",
+            " ",
+            "::1",
+        ] {
+            assert!(!hosts.has(host), "{host}");
+        }
+    }
+
+    /// The name stands in the request's target (HTTP/2, proxies' form), in a header, or in both: all must be ours.
+    #[test]
+    fn s11_every_place_of_the_name_counts() {
+        let hosts = Hosts(Vec::new());
+        let takes = |uri: &str, headers: &[&str]| {
+            let mut request = Request::builder().uri(uri);
+            for host in headers {
+                request = request.header("host", *host);
+            }
+            hosts.take(&request.body(Body::empty()).expect("a request"))
+        };
+        assert!(takes("/", &["localhost"]) && takes("http://localhost:1/", &[]) && takes("/", &[]));
+        assert!(!takes("/", &["evil.example"]) && !takes("http://evil.example/", &["localhost"]));
+        assert!(!takes("http://localhost/", &["evil.example"]) && !takes("/", &["localhost", "evil.example"]));
+        let forwarded =
+            Request::builder().uri("/").header("host", "evil.example").header("x-forwarded-host", "localhost");
+        assert!(!hosts.take(&forwarded.body(Body::empty()).expect("a request")));
+    }
+}
