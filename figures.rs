@@ -71,6 +71,7 @@ fn status(
             rejected: pairs(ingest.rejected.iter().map(|(signal, reason, n)| (signal.as_str(), reason.as_str(), *n))),
             repaired: pairs(ingest.repaired.iter().map(|(signal, repair, n)| (signal.as_str(), *repair, *n))),
             requests: pairs(ingest.requests.iter().map(|(by, answer, n)| (by.as_str(), answer.as_str(), *n))),
+            redaction: config.collector.redaction.in_words(),
         },
         storage: StorageStatus {
             data: config.storage.data.display().to_string(),

@@ -80,7 +80,7 @@ async fn serve(config: Config) -> Outcome {
     let storage = Storage::open(config.storage.clone(), Arc::<SystemClock>::clone(&clock)).await?;
     let engine = Engine::new(config.query.clone(), storage.reader(), Arc::<SystemClock>::clone(&clock))?;
     let digest = engine.start_digest(storage.reader(), storage.derived_writer())?;
-    let collector = Collector::new(config.collector.clone(), retention, storage.appender(), clock);
+    let collector = Collector::new(config.collector.clone(), retention, storage.appender(), clock)?;
 
     let (access, ingest) = (Access::load(&config.door)?, Needs::All(Scope::Ingest));
     let grpc = door::open(&config.door, Listener::OtlpGrpc, collector.grpc_routes(), &access, ingest).await?;

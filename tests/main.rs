@@ -18,6 +18,7 @@
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
 //! | `keys.rs`         | nobody gets in without a key when there are keys, and each sees its own tenant      |
+//! | `redaction.rs`    | what must not be kept is in no file and no answer                               |
 //! | `tls.rs`          | every port speaks TLS, certificates are renewed under way, senders show theirs      |
 //! | `sql.rs`          | SQL reads and nothing else; work stops with its reader; long answers come in pieces    |
 //! | `metrics.rs`      | metrics of every kind over time, with resets, gaps, quantiles and exemplars      |
@@ -63,6 +64,7 @@ mod keys;
 mod metrics;
 mod open_data;
 mod over_many;
+mod redaction;
 mod sdks;
 mod search;
 mod sql;

@@ -25,6 +25,66 @@ pub struct Config {
     pub metrics_path: String,
     /// Path of logs over HTTP.
     pub logs_path: String,
+    /// What must not be kept.
+    pub redaction: RedactionConfig,
+}
+
+/// Which keys and values must not be kept. Lists of keys are patterns with `*`, lists of values regular expressions.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedactionConfig {
+    /// Keys that are masked: their value becomes `[redacted]`.
+    pub mask_keys: Vec<String>,
+    /// Keys whose value becomes a keyed hash: equal values stay equal.
+    pub hash_keys: Vec<String>,
+    /// Keys that are left out.
+    pub drop_keys: Vec<String>,
+    /// Keys that no other list means, such as counts of tokens.
+    pub keep_keys: Vec<String>,
+    /// Parts of texts that are masked, wherever they stand.
+    pub mask_values: Vec<String>,
+    /// Parts of texts that become a keyed hash.
+    pub hash_values: Vec<String>,
+    /// Texts that have such a part are left out whole.
+    pub drop_values: Vec<String>,
+    /// File whose bytes are the key of the hash, at least 16; needed when something is hashed.
+    pub hash_key_file: String,
+}
+
+impl Default for RedactionConfig {
+    fn default() -> Self {
+        let list = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Self {
+            mask_keys: list(&[
+                "authorization",
+                "proxy-authorization",
+                "proxy_authorization",
+                "cookie",
+                "set-cookie",
+                "set_cookie",
+                "*password*",
+                "*passwd*",
+                "*secret*",
+                "*token*",
+                "*api-key*",
+                "*api_key*",
+                "*apikey*",
+            ]),
+            hash_keys: Vec::new(),
+            drop_keys: Vec::new(),
+            keep_keys: list(&[
+                "gen_ai.usage.*",
+                "gen_ai.request.max_tokens",
+                "gen_ai.token.type",
+                "llm.usage.*",
+                "llm.token_count.*",
+            ]),
+            mask_values: Vec::new(),
+            hash_values: Vec::new(),
+            drop_values: Vec::new(),
+            hash_key_file: String::new(),
+        }
+    }
 }
 
 impl Default for Config {
@@ -37,6 +97,7 @@ impl Default for Config {
             traces_path: "/v1/traces".to_owned(),
             metrics_path: "/v1/metrics".to_owned(),
             logs_path: "/v1/logs".to_owned(),
+            redaction: RedactionConfig::default(),
         }
     }
 }
@@ -58,6 +119,7 @@ impl Config {
         if self.in_flight_bytes_max < self.request_bytes_max {
             return Err("collector.in_flight_bytes_max must be at least collector.request_bytes_max".to_owned());
         }
+        self.redaction.validate()?;
         let paths =
             [("traces_path", &self.traces_path), ("metrics_path", &self.metrics_path), ("logs_path", &self.logs_path)];
         for (n, (name, path)) in paths.iter().enumerate() {

@@ -21,6 +21,7 @@ use crate::otlp;
 use crate::outcome::{Outcome, Signal};
 use crate::receiver::compression::{Coding, with_plain};
 use crate::sanitize::Rules;
+use crate::sanitize::redaction::Redaction;
 use crate::sanitize::sizes::SPAN_BYTES_MAX;
 
 /// Plain bodies up to this size are decoded where they arrive: 1,000 spans, half a millisecond. Handing them to
@@ -57,6 +58,7 @@ pub(crate) struct Ingest {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Budget,
     retention: Duration,
+    redaction: Arc<Redaction>,
     appender: Appender,
     clock: Arc<dyn Clock>,
     decoders: Semaphore,
@@ -64,11 +66,19 @@ pub(crate) struct Ingest {
 }
 
 impl Ingest {
-    pub(crate) fn new(config: Config, retention: Duration, appender: Appender, clock: Arc<dyn Clock>) -> Self {
+    /// # Errors
+    /// One sentence for the person who wrote the configuration.
+    pub(crate) fn new(
+        config: Config,
+        retention: Duration,
+        appender: Appender,
+        clock: Arc<dyn Clock>,
+    ) -> std::result::Result<Self, String> {
         let metrics = Arc::new(Metrics::default());
         let n_decoders = std::thread::available_parallelism().map_or(2, usize::from);
-        Self {
+        Ok(Self {
             budget: Budget::new(Arc::clone(&metrics), config.in_flight_bytes_max),
+            redaction: config.redaction.load()?,
             config,
             metrics,
             retention,
@@ -76,7 +86,7 @@ impl Ingest {
             clock,
             decoders: Semaphore::new(n_decoders),
             is_closing: AtomicBool::new(false),
-        }
+        })
     }
 
     /// From now on every request is asked to come back later.
@@ -121,11 +131,13 @@ impl Ingest {
         let now = self.clock.now();
         let oldest = now - i64::try_from(self.retention.as_nanos()).unwrap_or(i64::MAX);
         let limit_bytes = self.config.request_bytes_max;
+        let redaction = Arc::clone(&self.redaction);
         if request.coding == Coding::Identity && request.body.len() <= INLINE_BYTES_MAX {
-            return decode_guarded(request, now, oldest, limit_bytes);
+            return decode_guarded(request, (now, oldest), limit_bytes, &redaction);
         }
         let _turn = self.decoders.acquire().await.map_err(|_| Error::Closing)?;
-        let decoding = tokio::task::spawn_blocking(move || decode_guarded(request, now, oldest, limit_bytes));
+        let decoding =
+            tokio::task::spawn_blocking(move || decode_guarded(request, (now, oldest), limit_bytes, &redaction));
         decoding.await.map_err(|_| Error::Bug)?
     }
 }
@@ -133,14 +145,14 @@ impl Ingest {
 /// A10: a panic in decoding is the end of one request, not of the process.
 fn decode_guarded(
     request: Request,
-    now: UnixNanos,
-    oldest: UnixNanos,
+    (now, oldest): (UnixNanos, UnixNanos),
     limit_bytes: u64,
+    redaction: &Arc<Redaction>,
 ) -> Result<(Vec<Batch>, Outcome)> {
     let work = AssertUnwindSafe(move || {
         let Request { signal, encoding, coding, body, mut reservation, .. } = request;
         with_plain(coding, &body, limit_bytes, &mut reservation, |plain| {
-            to_batches(signal, encoding, plain, now, oldest)
+            to_redacted_batches(signal, encoding, plain, (now, oldest), redaction)
         })
     });
     catch_unwind(work).unwrap_or_else(|_| {
@@ -151,7 +163,7 @@ fn decode_guarded(
 
 /// Decodes, sanitizes and maps a message: the whole of the collector without its surroundings.
 ///
-/// - `now`: the collector's clock. `oldest`: rows before this moment are refused.
+/// - `now`: the collector's clock. `oldest`: rows before this moment are refused. Redacted is what the default settings say.
 /// - Out: batches of one or more tables, none of them empty, in no particular order, and what became of
 ///   each item. No batches when nothing was sent or nothing could be kept.
 /// - Cost: see benches/README.md, `decode.rs`.
@@ -165,11 +177,22 @@ pub fn to_batches(
     now: UnixNanos,
     oldest: UnixNanos,
 ) -> Result<(Vec<Batch>, Outcome)> {
+    to_redacted_batches(signal, encoding, body, (now, oldest), Redaction::standard())
+}
+
+/// The same, with the rules of the settings.
+pub(crate) fn to_redacted_batches(
+    signal: Signal,
+    encoding: Encoding,
+    body: &[u8],
+    (now, oldest): (UnixNanos, UnixNanos),
+    redaction: &Arc<Redaction>,
+) -> Result<(Vec<Batch>, Outcome)> {
     // Text that is not UTF-8 may grow to three times its size when it is mended.
     let is_small = body.len() <= SPAN_BYTES_MAX / 3;
     let rules = Rules { now, oldest, is_small };
     let mut outcome = Outcome::default();
-    let batches = otlp::batches(signal, encoding, body, &rules, &mut outcome)?;
+    let batches = otlp::batches(signal, encoding, body, &rules, redaction, &mut outcome)?;
     Ok((batches, outcome))
 }
 

@@ -38,7 +38,7 @@ use std::time::Duration;
 use axum::Router;
 use storage::{Appender, Clock};
 
-pub use config::Config;
+pub use config::{Config, RedactionConfig};
 pub use error::{Error, Result};
 pub use ingest::{Encoding, to_batches};
 pub use metrics::Metrics;
@@ -52,8 +52,16 @@ pub struct Collector {
 
 impl Collector {
     /// A collector that appends to `appender` and refuses rows older than `retention`.
-    pub fn new(config: Config, retention: Duration, appender: Appender, clock: Arc<dyn Clock>) -> Self {
-        Self { ingest: Arc::new(ingest::Ingest::new(config, retention, appender, clock)) }
+    ///
+    /// # Errors
+    /// One sentence for the person who wrote the configuration: a file that it names cannot be used.
+    pub fn new(
+        config: Config,
+        retention: Duration,
+        appender: Appender,
+        clock: Arc<dyn Clock>,
+    ) -> std::result::Result<Self, String> {
+        Ok(Self { ingest: Arc::new(ingest::Ingest::new(config, retention, appender, clock)?) })
     }
 
     /// Routes of OTLP/HTTP. They stand behind a door, which says who is asking.

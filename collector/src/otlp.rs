@@ -52,6 +52,7 @@ mod text;
 pub(crate) mod wire;
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use storage::Batch;
 
@@ -59,8 +60,10 @@ use crate::error::{Error, Result};
 use crate::ingest::Encoding;
 use crate::outcome::{Outcome, Signal};
 use crate::sanitize::Rules;
+use crate::sanitize::redaction::Redaction;
 use message::{Arena, Sink};
 use sink::RowSink;
+pub(crate) use text::write_value;
 
 /// A batch is closed at this many rows or, for items of a large request, encoded bytes.
 const BATCH_ROWS_MAX: usize = 32 << 10;
@@ -93,10 +96,12 @@ pub(crate) fn batches(
     encoding: Encoding,
     body: &[u8],
     rules: &Rules,
+    redaction: &Arc<Redaction>,
     outcome: &mut Outcome,
 ) -> Result<Vec<Batch>> {
     let mut bench = WORKBENCH.take().unwrap_or_default();
     let Workbench { arena, keys, spans, logs, points } = &mut *bench;
+    keys.redact_by(redaction);
     let mut odd_forms = Outcome::default();
     let request = Request { rules, outcome, batches: Vec::new(), failed: None };
     let batches = match signal {

@@ -9,7 +9,8 @@
 //! | data points     | `points.rs`    | V17, V19, V20 | refuses what no query could read                        |
 //! | nesting         | `nesting.rs`   | J12      | bounds every later walk over values                           |
 //! | sizes           | `sizes.rs`     | V10-V12  | cut keys may become equal, so before duplicates               |
-//! | duplicate keys  | `duplicates.rs`| V9       | last: sees the keys that will be stored                       |
+//! | duplicate keys  | `duplicates.rs`| V9       | sees the keys that will be stored                             |
+//! | redaction       | `redaction.rs` | S16      | last: nothing comes back after it                             |
 //!
 //! An item that cannot be kept gives a [`Reason`]; one that was mended gives [`Repairs`], which stand in
 //! its row and in our counters. Nothing is changed without one or the other.
@@ -20,13 +21,14 @@ pub(crate) mod duplicates;
 pub(crate) mod ids;
 pub(crate) mod nesting;
 pub(crate) mod points;
+pub(crate) mod redaction;
 pub(crate) mod sizes;
 pub(crate) mod times;
 
 use model::{Repairs, UnixNanos};
 
 use crate::otlp::keys::Keys;
-use crate::otlp::message::{Attributes, LogRecord, Resource, Scope, Span};
+use crate::otlp::message::{Attributes, KeyValue, LogRecord, Resource, Scope, Span, Value};
 use crate::outcome::Reason;
 
 pub(crate) use times::SpanTimes;
@@ -59,6 +61,9 @@ pub(crate) fn span(span: &mut Span<'_>, keys: &mut Keys, rules: &Rules) -> Resul
     if !rules.is_small {
         sizes::whole_span(span)?;
     }
+    if let Some(status) = span.status.as_mut().filter(|_| keys.redaction().has_values()) {
+        repairs |= keys.redaction().text(&mut status.message, span.attributes.bump());
+    }
     Ok((times, repairs))
 }
 
@@ -73,6 +78,7 @@ pub(crate) fn log(
     repairs |= attributes(&mut record.attributes, &mut record.dropped_attributes_count, keys);
     if let Some(body) = &mut record.body {
         repairs |= nesting::value(body, &mut record.dropped_attributes_count);
+        repairs |= keys.redaction().body(body, record.attributes.bump());
     }
     Ok((time, repairs))
 }
@@ -97,9 +103,14 @@ pub(crate) fn attributes(list: &mut Attributes<'_>, dropped: &mut u32, keys: &mu
         repairs |= nesting::value(&mut entry.value, dropped);
         repairs |= sizes::entry(entry);
     }
-    if keys.number(list) {
+    let numbered = keys.number(list);
+    if numbered.has_duplicates {
         duplicates::last_wins(list);
         repairs |= Repairs::DUPLICATE_KEY;
+    }
+    let is_nested = |entry: &KeyValue<'_>| matches!(entry.value, Value::List(_) | Value::Map(_));
+    if numbered.has_redacted || keys.redaction().has_values() || list.iter().any(is_nested) {
+        repairs |= keys.redaction().attributes(list, dropped, keys);
     }
     repairs
 }

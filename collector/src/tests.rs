@@ -9,6 +9,7 @@ mod answers;
 mod decoding;
 mod generate;
 mod read;
+mod redaction;
 mod replay;
 mod transport;
 mod values;

@@ -2,10 +2,10 @@
 //!
 //! Senders repeat the same keys in the same order. [`Keys`] remembers which key followed which, so that nearly
 //! every key is recognized by one comparison, without hashing. The number then tells which promoted column the
-//! key has, and whether it stood in the list before (V9).
+//! key has, whether it stood in the list before (V9), and whether its value must not be kept (S16).
 
 use std::hash::BuildHasher as _;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 use model::semconv::{self, On};
@@ -13,6 +13,7 @@ use model::semconv::{self, On};
 use super::message::KeyValue;
 use super::promoted::Slot;
 use super::short::is_same;
+use crate::sanitize::redaction::{Action, Redaction};
 
 /// Number of a key, valid until [`Keys::trim`].
 pub(crate) type KeyId = u32;
@@ -51,6 +52,8 @@ struct Key {
     text_end: usize,
     /// Its columns on resources and items.
     promotions: [Option<Promotion>; 2],
+    /// What becomes of its values.
+    action: Option<Action>,
     /// The key that followed it last.
     next: KeyId,
     /// The list in which it stood last.
@@ -68,11 +71,28 @@ pub(crate) struct Keys {
     first: KeyId,
     /// Number of the list at hand.
     list: u64,
+    redaction: Arc<Redaction>,
+}
+
+/// What was noticed while a list was numbered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    /// One of the keys stands in it twice.
+    pub(crate) has_duplicates: bool,
+    /// The value of one of the keys must not be kept.
+    pub(crate) has_redacted: bool,
 }
 
 impl Default for Keys {
     fn default() -> Self {
+        Self::new(Arc::clone(Redaction::standard()))
+    }
+}
+
+impl Keys {
+    fn new(redaction: Arc<Redaction>) -> Self {
         Self {
+            redaction,
             keys: Vec::new(),
             texts: Vec::new(),
             by_text: HashTable::new(),
@@ -81,13 +101,28 @@ impl Default for Keys {
             list: 0,
         }
     }
-}
 
-impl Keys {
-    /// Numbers the keys of a list. True when one of them stands in it twice.
-    pub(crate) fn number(&mut self, list: &mut [KeyValue<'_>]) -> bool {
+    /// From now on these rules say what must not be kept. Numbers given under others are void.
+    pub(crate) fn redact_by(&mut self, redaction: &Arc<Redaction>) {
+        if !Arc::ptr_eq(&self.redaction, redaction) {
+            *self = Self::new(Arc::clone(redaction));
+        }
+    }
+
+    /// The rules that say what must not be kept.
+    pub(crate) fn redaction(&self) -> &Redaction {
+        &self.redaction
+    }
+
+    /// What becomes of the values of a key.
+    pub(crate) fn action(&self, id: KeyId) -> Option<Action> {
+        self.keys.get(id as usize).and_then(|key| key.action)
+    }
+
+    /// Numbers the keys of a list.
+    pub(crate) fn number(&mut self, list: &mut [KeyValue<'_>]) -> Numbered {
         self.list += 1;
-        let mut has_duplicates = false;
+        let (mut has_duplicates, mut has_redacted) = (false, false);
         let mut before: Option<KeyId> = None;
         for entry in list {
             let expected = before.and_then(|id| self.keys.get(id as usize)).map_or(self.first, |key| key.next);
@@ -103,12 +138,13 @@ impl Keys {
             };
             if let Some(key) = self.keys.get_mut(id as usize) {
                 has_duplicates |= key.list == self.list;
+                has_redacted |= key.action.is_some();
                 key.list = self.list;
             }
             entry.key_id = id;
             before = Some(id);
         }
-        has_duplicates
+        Numbered { has_duplicates, has_redacted }
     }
 
     /// The column that this key fills, if any.
@@ -119,7 +155,7 @@ impl Keys {
     /// Forgets keys when there are very many. Numbers given before are void then.
     pub(crate) fn trim(&mut self) {
         if self.keys.len() > KEYS_MAX || self.texts.len() > KEY_BYTES_MAX {
-            *self = Self::default();
+            *self = Self::new(Arc::clone(&self.redaction));
         }
     }
 
@@ -128,7 +164,7 @@ impl Keys {
     }
 
     fn find(&mut self, text: &[u8]) -> KeyId {
-        let Self { keys, texts, by_text, hasher, .. } = self;
+        let Self { keys, texts, by_text, hasher, redaction, .. } = self;
         let hash = hasher.hash_one(text);
         if let Some(id) = by_text.find(hash, |id| text_at(keys, texts, *id) == Some(text)) {
             return *id;
@@ -138,6 +174,7 @@ impl Keys {
         keys.push(Key {
             text_end: texts.len(),
             promotions: [promotion(On::Resource, text), promotion(On::Item, text)],
+            action: redaction.of_key(text),
             next: 0,
             list: 0,
         });
@@ -159,7 +196,7 @@ mod tests {
 
     fn number(keys: &mut Keys, list: &[&'static str]) -> (Vec<KeyId>, bool) {
         let mut list: Vec<_> = list.iter().map(|key| KeyValue { key: key.as_bytes(), ..KeyValue::default() }).collect();
-        let has_duplicates = keys.number(&mut list);
+        let has_duplicates = keys.number(&mut list).has_duplicates;
         (list.iter().map(|entry| entry.key_id).collect(), has_duplicates)
     }
 

@@ -25,7 +25,7 @@ pub(super) fn write_attribute(out: &mut Vec<u8>, attribute: &KeyValue<'_>) {
 }
 
 /// An `AnyValue`. Nesting was bounded by sanitizing.
-pub(super) fn write_value(out: &mut Vec<u8>, value: &Value<'_>) {
+pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value<'_>) {
     match value {
         Value::Empty => out.extend_from_slice(b"{}"),
         Value::Text(text) => {

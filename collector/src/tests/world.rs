@@ -105,7 +105,7 @@ impl World {
         let settings = storage::Config { data: data.path().to_owned(), ..storage::Config::default() };
         let storage = Storage::open(settings, Arc::new(StoppedClock)).await.expect("storage opens");
         let collector =
-            Collector::new(config, RETENTION, storage.appender(), Arc::new(StoppedClock));
+            Collector::new(config, RETENTION, storage.appender(), Arc::new(StoppedClock)).expect("a collector");
         let identity = Extension(Identity { tenant: TenantId::default_tenant(), is_admin: true });
         let http = collector.http_routes().layer(identity.clone());
         let grpc = collector.grpc_routes().layer(identity);

@@ -84,6 +84,9 @@ pub struct IngestStatus {
     pub repaired: BTreeMap<String, u64>,
     /// Requests answered, by `transport/status`.
     pub requests: BTreeMap<String, u64>,
+    /// Rules of redaction in force, such as `mask key *password*`; how often they did something is `repaired` by `signal/redacted`.
+    #[serde(default)]
+    pub redaction: Vec<String>,
 }
 
 /// What is kept.

@@ -32,6 +32,9 @@ impl Repairs {
     /// J13: bytes that are not UTF-8 became U+FFFD.
     pub const INVALID_UTF8: Self = Self(1 << 10);
 
+    /// S16: something that must not be kept was dropped, hashed or masked.
+    pub const REDACTED: Self = Self(1 << 11);
+
     /// Name and bit of each repair, for documents, counters and the page.
     pub const NAMED: &'static [(&'static str, Self)] = &[
         ("parent", Self::PARENT),
@@ -45,6 +48,7 @@ impl Repairs {
         ("count_mismatch", Self::COUNT_MISMATCH),
         ("nesting", Self::NESTING),
         ("invalid_utf8", Self::INVALID_UTF8),
+        ("redacted", Self::REDACTED),
     ];
 
     /// The stored form.

@@ -141,6 +141,7 @@ fn report(status: StatusAnswer) -> impl IntoView {
         ("Read again from storage", format::count(digest.gaps)),
         ("Attempts that failed", format::count(digest.failures)),
     ];
+    let redacted = status.ingest.repaired.iter().filter(|(name, _)| name.ends_with("/redacted")).map(|(_, n)| n).sum();
     let in_force = [
         ("OTLP request", format::bytes(limits.otlp_request_bytes)),
         ("SQL time", format!("{} s", limits.query_seconds)),
@@ -162,6 +163,7 @@ fn report(status: StatusAnswer) -> impl IntoView {
                 {counts("Mended on entry", status.ingest.repaired, false)}
                 {counts("Requests answered", status.ingest.requests, false)}
                 {card("Limits", in_force)}
+                {redaction(redacted, status.ingest.redaction)}
             })}
         </div>
     }
@@ -184,6 +186,19 @@ fn counts(title: &'static str, numbers: BTreeMap<String, u64>, is_bad: bool) -> 
             <h2 class="h">{title}</h2>
             <dl class="kv">{lines.collect_view()}</dl>
             {none.then(|| view! { <p class="faint">"nothing since the start"</p> })}
+        </section>
+    }
+}
+
+/// What is not kept as it was sent: how often, and by which rules.
+fn redaction(items: u64, rules: Vec<String>) -> impl IntoView {
+    let n_rules = format::counted(rules.len() as u64, "rule");
+    let shown = if rules.is_empty() { "everything is kept as it was sent".to_owned() } else { rules.join(", ") };
+    view! {
+        <section class="card">
+            <h2 class="h">"Redaction"</h2>
+            <dl class="kv"><dt>"Items redacted"</dt> <dd>{format::count(items)}</dd> <dt>"In force"</dt> <dd>{n_rules}</dd></dl>
+            <p class="faint">{shown}</p>
         </section>
     }
 }
