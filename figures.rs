@@ -105,6 +105,10 @@ fn status(
         queries,
         limits: Limits {
             otlp_request_bytes: config.collector.request_bytes_max,
+            otlp_in_flight_bytes: config.collector.in_flight_bytes_max,
+            tenant_bytes_per_second: config.collector.tenant_bytes_per_s,
+            tenant_items_per_second: config.collector.tenant_items_per_s,
+            tenant_series: config.collector.tenant_series_max,
             query_seconds: config.query.seconds_max,
             query_memory_bytes: config.query.memory_bytes_max,
             query_rows: config.query.rows_max,

@@ -14,6 +14,17 @@ pub struct Config {
     /// Bytes of all requests being taken, as they come and decompressed. Above it, newcomers are asked to
     /// come back. Decoded messages take about three times as much, at most one per processor at a time.
     pub in_flight_bytes_max: u64,
+    /// Bytes of bodies as they come that each tenant may send per second, over time; 0 for any number. What is over is answered 429
+    /// (`RESOURCE_EXHAUSTED`) with the time to wait.
+    pub tenant_bytes_per_s: u64,
+    /// Spans, data points and log records that each tenant may send per second, over time; 0 for any number.
+    pub tenant_items_per_s: u64,
+    /// How many seconds' worth of bytes and items a tenant that was quiet may send at once. More lets batches through after a pause, and
+    /// lets one tenant take that much from the others.
+    pub tenant_burst_s: u64,
+    /// Series of metrics that each tenant may have active within an hour; 0 for any number. They cost 36 bytes each at most. A
+    /// request that would make more is answered 429.
+    pub tenant_series_max: u64,
     /// How long a request may wait for decoding and the disk, in milliseconds, before its sender is asked to
     /// come back. Exporters give up after 10 s by default and some of them then lose the batch.
     pub answer_within_ms: u64,
@@ -92,6 +103,10 @@ impl Default for Config {
         Self {
             request_bytes_max: 64 << 20,
             in_flight_bytes_max: 256 << 20,
+            tenant_bytes_per_s: 0,
+            tenant_items_per_s: 0,
+            tenant_burst_s: 10,
+            tenant_series_max: 1_000_000,
             answer_within_ms: 5_000,
             body_timeout_s: 60,
             traces_path: "/v1/traces".to_owned(),
@@ -110,6 +125,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), String> {
         let positive = [
             ("request_bytes_max", self.request_bytes_max),
+            ("tenant_burst_s", self.tenant_burst_s),
             ("answer_within_ms", self.answer_within_ms),
             ("body_timeout_s", self.body_timeout_s),
         ];

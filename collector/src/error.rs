@@ -59,6 +59,26 @@ pub enum Error {
         /// The limit in force.
         limit_bytes: u64,
     },
+    /// A7: the tenant has sent more than it may; nothing of the request was read.
+    #[error(
+        "this tenant may send {per_s} {what} per second and has sent more (setting collector.tenant_{what}_per_s); try again in {retry_seconds} s"
+    )]
+    OverRate {
+        /// `bytes` or `items`.
+        what: &'static str,
+        /// The limit in force.
+        per_s: u64,
+        /// When to come back, at the earliest.
+        retry_seconds: i64,
+    },
+    /// A7: the tenant would have too many active series; nothing of the request was stored.
+    #[error(
+        "this tenant may have {limit} active series and the request would make more (setting collector.tenant_series_max): fewer attributes, or attributes with fewer values, make fewer series"
+    )]
+    OverSeries {
+        /// The limit in force.
+        limit: u64,
+    },
     /// Decoding and disk took too long; nothing was acknowledged.
     #[error("the collector could not store the request in {waited_ms} ms; try again")]
     Slow {
@@ -93,6 +113,7 @@ impl Error {
             | Self::MethodNotAllowed { .. } => ErrorKind::Invalid,
             Self::TooLarge { .. } => ErrorKind::TooLarge,
             Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::OverRate { .. } | Self::OverSeries { .. } => ErrorKind::OverBudget,
             Self::Busy { .. } | Self::Slow { .. } | Self::Closing | Self::Body { .. } => ErrorKind::Overloaded,
             Self::Storage(error) => error.kind(),
             Self::Bug => ErrorKind::Internal,
@@ -126,6 +147,16 @@ impl Error {
                 ErrorKind::Damaged => tonic::Code::DataLoss,
                 ErrorKind::Internal => tonic::Code::Internal,
             },
+        }
+    }
+
+    /// The shortest pause that makes sense before another attempt, in whole seconds.
+    pub(crate) const fn retry_seconds_min(&self) -> i64 {
+        match self {
+            Self::OverRate { retry_seconds, .. } => *retry_seconds,
+            // Series go away within an hour: the longest hint there is.
+            Self::OverSeries { .. } => 5,
+            _ => 1,
         }
     }
 

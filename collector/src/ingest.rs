@@ -12,7 +12,9 @@ use bytes::Bytes;
 use model::{TenantId, UnixNanos};
 use storage::{Appender, Batch, Clock};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
+use crate::admission::Admission;
 use crate::budget::{Budget, Reservation};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -57,6 +59,7 @@ pub(crate) struct Ingest {
     pub(crate) config: Config,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Budget,
+    admission: Admission,
     retention: Duration,
     redaction: Arc<Redaction>,
     appender: Appender,
@@ -78,6 +81,7 @@ impl Ingest {
         let n_decoders = std::thread::available_parallelism().map_or(2, usize::from);
         Ok(Self {
             budget: Budget::new(Arc::clone(&metrics), config.in_flight_bytes_max),
+            admission: Admission::new(&config),
             redaction: config.redaction.load()?,
             config,
             metrics,
@@ -97,9 +101,17 @@ impl Ingest {
     /// Asked before a byte of a body is read.
     ///
     /// # Errors
-    /// [`Error::Closing`].
-    pub(crate) fn admit(&self) -> Result<()> {
-        if self.is_closing.load(Ordering::Acquire) { Err(Error::Closing) } else { Ok(()) }
+    /// [`Error::Closing`]; [`Error::OverRate`] while the tenant has sent more than it may.
+    pub(crate) fn admit(&self, tenant: &TenantId) -> Result<()> {
+        if self.is_closing.load(Ordering::Acquire) {
+            return Err(Error::Closing);
+        }
+        self.admission.admit(tenant, Instant::now())
+    }
+
+    /// Series that are active, of all tenants.
+    pub(crate) fn active_series(&self) -> u64 {
+        self.admission.active_series()
     }
 
     /// Stores a request; when this returns `Ok`, what was accepted is on disk.
@@ -109,13 +121,16 @@ impl Ingest {
     pub(crate) async fn take(self: &Arc<Self>, request: Request) -> Result<Outcome> {
         let (signal, tenant) = (request.signal, request.tenant.clone());
         self.metrics.count_wire_bytes(signal, request.body.len() as u64);
+        self.admission.count_bytes(&tenant, request.body.len() as u64, Instant::now());
         let within = self.config.answer_within();
         let work = async {
             let (batches, outcome) = self.decode(request).await?;
+            self.admission.count_items(&tenant, outcome.accepted() + outcome.rejected_total(), Instant::now());
             if outcome.is_all_rejected() {
                 self.metrics.count_outcome(signal, &outcome);
                 return Err(Error::AllRejected { message: outcome.message(signal) });
             }
+            self.admission.count_series(&tenant, &batches, Instant::now())?;
             for batches in together(batches) {
                 self.appender.append(&tenant, batches).await?;
             }

@@ -14,6 +14,7 @@
 //! | `otlp.rs` `otlp/`           | protobuf and OTLP/JSON to rows                                     |
 //! | `sanitize.rs` `sanitize/`   | repairs on entry, one per file                                     |
 //! | `outcome.rs`                | what became of each item, and how to say it                        |
+//! | `admission.rs`              | what a tenant may send: rates and series                           |
 //! | `budget.rs`                 | bytes in flight                                                    |
 //! | `metrics.rs`                | what is counted about all this                                     |
 //! | `config.rs` `error.rs`      | settings; why a whole request was refused                          |
@@ -21,6 +22,7 @@
 //!
 //! It offers routes and never sees a socket: that is the door's.
 
+mod admission;
 mod budget;
 mod config;
 pub mod demo;
@@ -77,6 +79,11 @@ impl Collector {
     /// What was counted so far.
     pub fn metrics(&self) -> Arc<Metrics> {
         Arc::clone(&self.ingest.metrics)
+    }
+
+    /// Series of metrics that are active, of all tenants.
+    pub fn active_series(&self) -> u64 {
+        self.ingest.active_series()
     }
 
     /// From now on every new request is asked to come back later; those that are here finish.

@@ -87,14 +87,24 @@ pub enum Answer {
     TooLarge,
     /// Refused: come back later.
     Overloaded,
+    /// Refused: the tenant sent more than it may.
+    OverBudget,
     /// Refused: our bug.
     Internal,
 }
 
 impl Answer {
     /// Every answer, in order of its counter.
-    pub const ALL: [Self; 7] =
-        [Self::Ok, Self::Partial, Self::Invalid, Self::Unsupported, Self::TooLarge, Self::Overloaded, Self::Internal];
+    pub const ALL: [Self; 8] = [
+        Self::Ok,
+        Self::Partial,
+        Self::Invalid,
+        Self::Unsupported,
+        Self::TooLarge,
+        Self::Overloaded,
+        Self::OverBudget,
+        Self::Internal,
+    ];
 
     /// The word used in labels.
     pub const fn as_str(self) -> &'static str {
@@ -105,6 +115,7 @@ impl Answer {
             Self::Unsupported => "unsupported",
             Self::TooLarge => "too_large",
             Self::Overloaded => "overloaded",
+            Self::OverBudget => "over_budget",
             Self::Internal => "internal",
         }
     }
@@ -121,7 +132,8 @@ impl Answer {
             ) => Self::Unsupported,
             Err(error) => match error.kind() {
                 ErrorKind::TooLarge => Self::TooLarge,
-                ErrorKind::Overloaded | ErrorKind::OverBudget | ErrorKind::Timeout => Self::Overloaded,
+                ErrorKind::OverBudget => Self::OverBudget,
+                ErrorKind::Overloaded | ErrorKind::Timeout => Self::Overloaded,
                 ErrorKind::Damaged | ErrorKind::Internal => Self::Internal,
                 _ => Self::Invalid,
             },

@@ -99,11 +99,11 @@ async fn export(ingest: Arc<Ingest>, signal: Signal, request: Request) -> Respon
 }
 
 async fn take(ingest: &Arc<Ingest>, signal: Signal, request: Request) -> Result<Outcome> {
-    ingest.admit()?;
+    let tenant = tenant(&request)?;
+    ingest.admit(&tenant)?;
     let unreadable = |_| Error::UnsupportedCoding { coding: "unreadable".to_owned() };
     let coding = request.headers().get(GRPC_ENCODING).map(HeaderValue::to_str).transpose().map_err(unreadable)?;
     let coding = Coding::parse(coding)?;
-    let tenant = tenant(&request)?;
     let limit_bytes = ingest.config.request_bytes_max;
     let framed_limit = limit_bytes.saturating_add(PREFIX_BYTES as u64);
     let foresee = |first: &[u8]| {

@@ -87,9 +87,10 @@ async fn take(ingest: &Arc<Ingest>, signal: Signal, request: Request) -> Result<
 
 /// All that can be decided before a byte of the body is read.
 fn accept_head(ingest: &Ingest, request: &Request, limit_bytes: u64) -> Result<(Encoding, Coding, TenantId)> {
-    ingest.admit()?;
+    let tenant = tenant(request)?;
+    ingest.admit(&tenant)?;
     let headers = request.headers();
-    let (encoding, coding, tenant) = (encoding(headers)?, coding(headers)?, tenant(request)?);
+    let (encoding, coding) = (encoding(headers)?, coding(headers)?);
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if declared.is_some_and(|bytes| bytes > limit_bytes) {
         return Err(Error::TooLarge { limit_bytes, stage: "as sent" });

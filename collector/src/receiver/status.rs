@@ -11,7 +11,7 @@ use crate::ingest::Encoding;
 const MESSAGE_BYTES_MAX: usize = 1 << 10;
 /// Seconds a sender is asked to wait. Some SDKs drop the batch when the hint is longer than what is left of
 /// their export timeout, and some take 0 as "at once".
-const RETRY_SECONDS: std::ops::RangeInclusive<i64> = 1..=5;
+const RETRY_SECONDS_MAX: i64 = 5;
 
 const RETRY_INFO_TYPE: &str = "type.googleapis.com/google.rpc.RetryInfo";
 
@@ -62,7 +62,10 @@ pub(super) struct Refusal {
 
 impl Refusal {
     pub(super) fn of(error: &Error) -> Self {
-        let retry_seconds = error.kind().is_retryable().then(|| rand::rng().random_range(RETRY_SECONDS));
+        let retry_seconds = error
+            .kind()
+            .is_retryable()
+            .then(|| rand::rng().random_range(error.retry_seconds_min()..=RETRY_SECONDS_MAX));
         Self { code: error.grpc_code(), message: cut(error.to_string()), retry_seconds }
     }
 

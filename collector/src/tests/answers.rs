@@ -98,11 +98,56 @@ async fn a6_too_large_is_final() {
     }
 }
 
-/// No budgets per tenant exist yet; the answer they will give is fixed.
-#[test]
-fn a7_over_budget_is_429() {
-    assert_eq!(model::ErrorKind::OverBudget.http_status(), 429);
-    assert!(model::ErrorKind::OverBudget.is_retryable());
+/// A7, S17: a tenant over its rate is asked to come back, on every wire, before its body is read; the hint is long enough and short
+/// enough, and gRPC says it twice.
+#[tokio::test]
+async fn a7_over_rate_is_429() {
+    for (edit, word) in [
+        (Config { tenant_bytes_per_s: 1, tenant_burst_s: 1, ..Config::default() }, "1 bytes per second"),
+        (Config { tenant_items_per_s: 1, tenant_burst_s: 1, ..Config::default() }, "1 items per second"),
+    ] {
+        let world = World::with(edit).await;
+        let many = traces(&(0..50).map(|_| span(json!({}))).collect::<Vec<_>>());
+        let first = world.send(Wire::Grpc, Signal::Traces, &many).await;
+        assert_eq!(first.http_status, 200, "a burst is taken: {}", first.message);
+        for wire in Wire::ALL {
+            let answer = world.send(wire, Signal::Traces, &good(Signal::Traces)).await;
+            assert_eq!((answer.http_status, answer.code, answer.retry_seconds), (429, 8, Some(5)), "{wire:?}");
+            assert!(answer.message.contains(word), "{}", answer.message);
+        }
+        let unread = world.post(Signal::Traces, &[("content-type", "application/json")], "no JSON").await;
+        assert_eq!(unread.status, 429, "before the body is read");
+        assert_eq!(world.rows(&SPANS), 50);
+        let requests = world.collector.metrics().snapshot().requests;
+        assert!(requests.contains(&(Transport::Grpc, Counted::OverBudget, 1)), "{requests:?}");
+    }
+}
+
+/// A7, F17: series beyond the budget are refused as a whole request; series that are known go on.
+#[tokio::test]
+async fn a7_too_many_series_are_429() {
+    let world = World::with(Config { tenant_series_max: 20, ..Config::default() }).await;
+    let of = |numbers: std::ops::Range<u32>| {
+        let points: Vec<Json> = numbers
+            .map(|n| {
+                point(json!({ "asInt": "1", "attributes": [attribute("n", json!({ "intValue": n.to_string() }))] }))
+            })
+            .collect();
+        metrics(&[json!({ "name": "m", "gauge": { "dataPoints": points } })])
+    };
+    for wire in Wire::ALL {
+        assert_eq!(world.send(wire, Signal::Metrics, &of(0..20)).await.http_status, 200, "{wire:?}");
+        let answer = world.send(wire, Signal::Metrics, &of(19..22)).await;
+        assert_eq!((answer.http_status, answer.code, answer.retry_seconds), (429, 8, Some(5)), "{wire:?}");
+        assert!(answer.message.contains("20 active series"), "{}", answer.message);
+    }
+    assert_eq!(world.collector.active_series(), 20);
+    assert_eq!(world.rows(&NUMBER_POINTS), 60, "nothing of what was refused");
+    assert_eq!(
+        world.send(Wire::Grpc, Signal::Traces, &good(Signal::Traces)).await.http_status,
+        200,
+        "spans are no series"
+    );
 }
 
 /// No room, or closing: come back later.

@@ -249,6 +249,7 @@ pub(super) fn grpc_answer(signal: Signal, reply: &Reply) -> Answer {
     answer.http_status = match answer.code {
         0 => 200,
         3 => 400,
+        8 if answer.retry_seconds.is_some() => 429,
         8 => 413,
         12 => 404,
         14 => 503,

@@ -192,6 +192,18 @@ pub struct DigestStatus {
 pub struct Limits {
     /// Largest OTLP request on the wire and decoded, in bytes.
     pub otlp_request_bytes: u64,
+    /// Bytes of all OTLP requests that are being taken.
+    #[serde(default)]
+    pub otlp_in_flight_bytes: u64,
+    /// Bytes a tenant may send per second; 0 for any number.
+    #[serde(default)]
+    pub tenant_bytes_per_second: u64,
+    /// Items a tenant may send per second; 0 for any number.
+    #[serde(default)]
+    pub tenant_items_per_second: u64,
+    /// Series a tenant may have active; 0 for any number.
+    #[serde(default)]
+    pub tenant_series: u64,
     /// Longest SQL query, in seconds.
     pub query_seconds: u64,
     /// Memory of all queries, in bytes.

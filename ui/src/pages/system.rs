@@ -144,6 +144,13 @@ fn report(status: StatusAnswer) -> impl IntoView {
     let redacted = status.ingest.repaired.iter().filter(|(name, _)| name.ends_with("/redacted")).map(|(_, n)| n).sum();
     let in_force = [
         ("OTLP request", format::bytes(limits.otlp_request_bytes)),
+        ("OTLP requests at once", format::bytes(limits.otlp_in_flight_bytes)),
+        ("A tenant's bytes", per_second(limits.tenant_bytes_per_second, format::bytes)),
+        ("A tenant's items", per_second(limits.tenant_items_per_second, format::count)),
+        (
+            "A tenant's active series",
+            if limits.tenant_series == 0 { "any number".to_owned() } else { format::count(limits.tenant_series) },
+        ),
         ("SQL time", format!("{} s", limits.query_seconds)),
         ("SQL memory", format::bytes(limits.query_memory_bytes)),
         ("SQL rows", format::count(limits.query_rows)),
@@ -188,6 +195,11 @@ fn counts(title: &'static str, numbers: BTreeMap<String, u64>, is_bad: bool) -> 
             {none.then(|| view! { <p class="faint">"nothing since the start"</p> })}
         </section>
     }
+}
+
+/// A rate, 0 being none.
+fn per_second(rate: u64, format: fn(u64) -> String) -> String {
+    if rate == 0 { "any number".to_owned() } else { format!("{} a second", format(rate)) }
 }
 
 /// What is not kept as it was sent: how often, and by which rules.
