@@ -5,11 +5,14 @@
 //! | `transport.rs` | T2, T3, T5 to T9, A1, A11, A13: sockets, encodings, compression, answers         |
 //! | `decoding.rs`  | J1 to J12: what OTLP/JSON and protobuf may look like                           |
 //! | `values.rs`    | V1 to V23: what odd values become                                              |
+//! | `published.rs` | the cases of `runner/`, which can be run against any collector                 |
 //!
 //! The other rules are told elsewhere: T4, T10 to T12, A3, A5, A6 in `bad_input.rs`, A8 and A12 in `bad_start.rs`,
 //! A14 in `crash.rs` and `visible.rs`, J15 and J16 in `in_out.rs`.
 
 mod decoding;
+mod published;
+mod runner;
 mod transport;
 mod values;
 
