@@ -20,6 +20,7 @@
 //! | `keys.rs`         | nobody gets in without a key when there are keys, and each sees its own tenant      |
 //! | `redaction.rs`    | what must not be kept is in no file and no answer                               |
 //! | `tls.rs`          | every port speaks TLS, certificates are renewed under way, senders show theirs      |
+//! | `packaging.rs`    | what is packaged starts                                                         |
 //! | `sql.rs`          | SQL reads and nothing else; work stops with its reader; long answers come in pieces    |
 //! | `metrics.rs`      | metrics of every kind over time, with resets, gaps, quantiles and exemplars      |
 //! | `flight.rs`       | the ADBC driver for Python reads through Arrow Flight SQL                       |
@@ -64,6 +65,7 @@ mod keys;
 mod metrics;
 mod open_data;
 mod over_many;
+mod packaging;
 mod redaction;
 mod sdks;
 mod search;
