@@ -49,6 +49,7 @@ pub(crate) const FLAGS: &[(&str, &str)] = &[
 /// Variables that begin like settings but speak to the tests, to the set-up or to the log.
 const OTHER_VARIABLES: &[&str] = &[
     "HODOSCOPE_CONFIG",
+    "HODOSCOPE_KEY",
     "HODOSCOPE_LOG",
     "HODOSCOPE_LOG_FORMAT",
     "HODOSCOPE_CACHE",

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use axum::middleware::map_response;
 use clap::Parser as _;
 use collector::Collector;
-use collector::demo::DemoConfig;
+use collector::demo::{DemoConfig, SecretKey};
 use door::{Access, Listener, Needs};
 use model::Scope;
 use query::Engine;
@@ -129,7 +129,8 @@ async fn serve(config: Config) -> Outcome {
 
 /// Sends the made-up shop's telemetry until it is told to stop.
 async fn demo(told: Demo) -> Outcome {
-    let config = DemoConfig { endpoint: told.endpoint, rate: told.rate, seed: told.seed };
+    let config =
+        DemoConfig { endpoint: told.endpoint, rate: told.rate, seed: told.seed, key: told.key.map(SecretKey::new) };
     let print = |line: &str| drop(say(&format!("{line}\n")));
     Ok(collector::demo::run(config, stop_on_signal()?, print).await?)
 }

@@ -209,6 +209,9 @@ pub(crate) struct Demo {
     /// The same number gives the same journeys but for their times; without it every run differs
     #[arg(long, value_name = "NUMBER")]
     pub(crate) seed: Option<u64>,
+    /// A key with the scope ingest, for a collector that asks for one; better given as a variable, which other users do not see
+    #[arg(long, value_name = "KEY", env = "HODOSCOPE_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
 }
 
 impl CommandLine {

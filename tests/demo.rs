@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::harness::{Server, sql, wait_for};
 
 /// Ends the sender with the test, whatever becomes of it.
-struct Guard(Child);
+pub struct Guard(pub Child);
 
 impl Drop for Guard {
     fn drop(&mut self) {

@@ -238,6 +238,37 @@ async fn revoked_keys_are_refused() {
     }
 }
 
+/// The demo sends with a key, and says what to do without one.
+#[tokio::test]
+async fn the_demo_takes_a_key() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (ingest, read) = (key(folder.path(), "ingest", "default"), key(folder.path(), "read", "default"));
+    let server = collector(folder.path()).start();
+    let demo = |key: Option<&str>| {
+        let log = std::fs::File::create(folder.path().join("demo.log")).expect("a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hodoscope"));
+        command.args(["demo", "--rate", "20", "--endpoint", &format!("http://{}", server.otlp_grpc)]);
+        command.env_remove("HODOSCOPE_KEY").envs(key.map(|key| ("HODOSCOPE_KEY", key)));
+        crate::demo::Guard(command.stdout(log).stderr(std::process::Stdio::null()).spawn().expect("it runs"))
+    };
+    let without = demo(None);
+    wait_for("the demo to say what is missing", PATIENCE, || async {
+        let said = std::fs::read_to_string(folder.path().join("demo.log")).unwrap_or_default();
+        said.contains("hodoscope keys create").then_some(())
+    })
+    .await;
+    drop(without);
+    assert_eq!(sql(&server, &read, "SELECT count(*) FROM spans").await, serde_json::json!([["0"]]));
+    let with = demo(Some(&ingest));
+    wait_for("spans of the demo", PATIENCE, || async {
+        (sql(&server, &read, "SELECT count(*) FROM spans").await != serde_json::json!([["0"]])).then_some(())
+    })
+    .await;
+    drop(with);
+    let said = std::fs::read_to_string(folder.path().join("demo.log")).expect("a log");
+    assert!(!said.contains(&ingest), "the key is never printed: {said}");
+}
+
 /// S11: a browser that another site leads here changes nothing, with keys and without.
 #[tokio::test]
 async fn s11_other_sites_change_nothing() {

@@ -22,6 +22,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::Trac
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio_util::sync::CancellationToken;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::service::Interceptor;
+use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 
 use scenarios::Scenario;
@@ -40,6 +43,23 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How long one export may take.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A key of the collector; never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretKey(String);
+
+impl SecretKey {
+    /// From its text.
+    pub const fn new(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SecretKey(...)")
+    }
+}
+
 /// Settings of the demo.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DemoConfig {
@@ -49,11 +69,13 @@ pub struct DemoConfig {
     pub rate: f64,
     /// The same seed gives the same journeys but for their times. By default every run differs.
     pub seed: Option<u64>,
+    /// Key with the scope `ingest`, for a collector that asks for one.
+    pub key: Option<SecretKey>,
 }
 
 impl Default for DemoConfig {
     fn default() -> Self {
-        Self { endpoint: "http://127.0.0.1:4317".to_owned(), rate: 2.0, seed: None }
+        Self { endpoint: "http://127.0.0.1:4317".to_owned(), rate: 2.0, seed: None, key: None }
     }
 }
 
@@ -73,6 +95,9 @@ pub enum DemoError {
         /// What was asked for.
         rate: f64,
     },
+    /// The key cannot be sent.
+    #[error("the key holds characters that no header can carry: a key begins with hod_ and has no spaces")]
+    Key,
     /// A scenario cannot be read: the program was built from damaged files.
     #[error("scenario {name} cannot be read: {detail}")]
     Scenario {
@@ -104,7 +129,7 @@ pub async fn run(config: DemoConfig, stop: CancellationToken, mut say: impl FnMu
         return Err(DemoError::Rate { rate: config.rate });
     }
     let scenarios = scenarios::all()?;
-    let mut client = Client::new(&config.endpoint)?;
+    let mut client = Client::new(&config.endpoint, config.key.as_ref())?;
     let mut rng = config.seed.map_or_else(StdRng::from_os_rng, StdRng::seed_from_u64);
     let mut shop = Shop::new(now_unix_nanos());
     let mut sent = Sent::default();
@@ -195,6 +220,9 @@ async fn settle(
         tonic::Code::Unavailable if std::error::Error::source(&status).is_some() => {
             "is the collector running? Start it with `hodoscope`, or name its OTLP/gRPC address with --endpoint"
         }
+        tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
+            "give it a key of the scope ingest with --key or HODOSCOPE_KEY; `hodoscope keys create` makes one"
+        }
         _ => "the collector refused the batch",
     };
     say(&format!(
@@ -232,23 +260,48 @@ impl Sent {
 /// One connection for all signals; it connects when first used, and again whenever it broke.
 #[derive(Debug)]
 struct Client {
-    traces: TraceServiceClient<Channel>,
-    logs: LogsServiceClient<Channel>,
-    metrics: MetricsServiceClient<Channel>,
+    traces: TraceServiceClient<Keyed>,
+    logs: LogsServiceClient<Keyed>,
+    metrics: MetricsServiceClient<Keyed>,
+}
+
+type Keyed = InterceptedService<Channel, Bearer>;
+
+/// Puts the key into each request, when there is one.
+#[derive(Clone, Debug)]
+struct Bearer(Option<MetadataValue<Ascii>>);
+
+impl Interceptor for Bearer {
+    fn call(&mut self, mut request: tonic::Request<()>) -> Result<tonic::Request<()>, tonic::Status> {
+        if let Some(value) = &self.0 {
+            request.metadata_mut().insert("authorization", value.clone());
+        }
+        Ok(request)
+    }
+}
+
+impl Bearer {
+    fn new(key: Option<&SecretKey>) -> Result<Self, DemoError> {
+        let Some(SecretKey(key)) = key else { return Ok(Self(None)) };
+        let mut value: MetadataValue<Ascii> = format!("Bearer {}", key.trim()).parse().map_err(|_| DemoError::Key)?;
+        value.set_sensitive(true);
+        Ok(Self(Some(value)))
+    }
 }
 
 impl Client {
-    fn new(endpoint: &str) -> Result<Self, DemoError> {
+    fn new(endpoint: &str, key: Option<&SecretKey>) -> Result<Self, DemoError> {
         let no_address = || DemoError::Endpoint { endpoint: endpoint.to_owned() };
         let address = Endpoint::from_shared(endpoint.to_owned()).map_err(|_| no_address())?;
         if address.uri().scheme_str() != Some("http") || address.uri().port_u16().is_none() {
             return Err(no_address());
         }
         let channel = address.timeout(EXPORT_TIMEOUT).connect_timeout(EXPORT_TIMEOUT).connect_lazy();
+        let key = Bearer::new(key)?;
         Ok(Self {
-            traces: TraceServiceClient::new(channel.clone()),
-            logs: LogsServiceClient::new(channel.clone()),
-            metrics: MetricsServiceClient::new(channel),
+            traces: TraceServiceClient::with_interceptor(channel.clone(), key.clone()),
+            logs: LogsServiceClient::with_interceptor(channel.clone(), key.clone()),
+            metrics: MetricsServiceClient::with_interceptor(channel, key),
         })
     }
 }

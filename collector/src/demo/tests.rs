@@ -124,7 +124,7 @@ async fn sends_until_stopped() {
             stop.clone().cancelled_owned(),
         );
     let server = tokio::spawn(server);
-    let config = DemoConfig { endpoint: format!("http://{address}"), rate: 20.0, seed: Some(1) };
+    let config = DemoConfig { endpoint: format!("http://{address}"), rate: 20.0, seed: Some(1), key: None };
     let demo = tokio::spawn(run(config, stop.clone(), |_| {}));
     let started = std::time::Instant::now();
     let tables = [&storage::table::SPANS, &storage::table::LOGS, &storage::table::NUMBER_POINTS];
