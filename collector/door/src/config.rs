@@ -21,6 +21,15 @@ pub struct Config {
     /// File of the API keys, made by `hodoscope keys create`; empty for none. With it every request needs a key, and
     /// addresses other than loopback are allowed.
     pub keys_file: String,
+    /// Public keys (a JWK Set) of whoever signs tokens, read again when it changes; empty for no tokens. Beside API keys, tokens are
+    /// then taken: RS256, ES256, EdDSA.
+    pub jwt_keys: String,
+    /// Who must have signed them: the claim `iss`.
+    pub jwt_issuer: String,
+    /// For whom they must be: the claim `aud`.
+    pub jwt_audience: String,
+    /// The claim that names the tenant; empty when everybody is of the tenant `default`.
+    pub jwt_tenant_claim: String,
     /// Requests with no key or a wrong one that an address may make per minute before it hears 429 instead of 401; 0 for any number.
     /// Holders of a valid key are never refused for it.
     pub failed_attempts_per_minute: u32,
@@ -54,6 +63,10 @@ impl Default for Config {
             http: loopback(4319),
             allow_insecure: false,
             keys_file: String::new(),
+            jwt_keys: String::new(),
+            jwt_issuer: String::new(),
+            jwt_audience: String::new(),
+            jwt_tenant_claim: String::new(),
             failed_attempts_per_minute: 60,
             hosts: Vec::new(),
             tls_cert: String::new(),
@@ -123,6 +136,10 @@ impl Config {
             None if self.hosts.iter().any(|name| name.is_empty() || name.contains([':', '/', '*', '@', ' '])) => {
                 Err("door.hosts lists plain host names such as traces.example.com, without port or wildcard".to_owned())
             }
+            None if !self.jwt_keys.is_empty() && (self.jwt_issuer.is_empty() || self.jwt_audience.is_empty()) => Err(
+                "door.jwt_keys needs door.jwt_issuer and door.jwt_audience: tokens of others, or for others, are not taken"
+                    .to_owned(),
+            ),
             None if self.tls_cert.is_empty() != self.tls_key.is_empty() => {
                 Err("door.tls_cert and door.tls_key are given both or neither".to_owned())
             }

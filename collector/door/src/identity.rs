@@ -1,7 +1,7 @@
 //! Who is asking, and may they: decided before a byte of the body is read, put into each request's extensions.
 //!
-//! Without keys there is one tenant, and whoever reaches the door is it. With keys (`door.keys_file`) every request carries one:
-//! `Authorization: Bearer KEY`, or, for browsers and old tools, `Basic` with the key as the password. The path that is checked is
+//! Without keys there is one tenant, and whoever reaches the door is it. With keys (`door.keys_file`) or tokens (`door.jwt_keys`) every
+//! request carries one: `Authorization: Bearer KEY`, or, for browsers and old tools, `Basic` with the key as the password. The path that is checked is
 //! the path that is routed, byte by byte: nothing is decoded in between (S4).
 //!
 //! A browser sends a password it knows along with whatever another site makes it ask, so what changes something and says it
@@ -26,6 +26,7 @@ use crate::error::{Error, Result};
 use crate::hosts::Hosts;
 use crate::keys::{Holder, KeyRing};
 use crate::refusal::{Refused, refuse};
+use crate::tokens::Tokens;
 
 /// What a request needs, by its method and path.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +46,11 @@ impl Needs {
     }
 }
 
-/// Who may pass: everybody, or holders of keys.
+/// Who may pass: everybody, or holders of keys and tokens.
 #[derive(Clone, Debug)]
 pub struct Access {
     keys: Option<Arc<KeyRing>>,
+    tokens: Option<Arc<Tokens>>,
     attempts: Arc<Attempts>,
 }
 
@@ -57,7 +59,7 @@ pub struct Access {
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 impl Access {
-    /// Reads the keys when there are any, and goes on reading them when they change.
+    /// Reads the keys, and those of tokens, when there are any, and goes on reading them when they change.
     ///
     /// # Errors
     /// [`Error::Keys`] when the file cannot be used.
@@ -66,18 +68,26 @@ impl Access {
             "" => None,
             path => Some(KeyRing::watch(path.as_ref()).map_err(Error::Keys)?),
         };
-        Ok(Self { keys, attempts: Arc::new(Attempts::new(config.failed_attempts_per_minute)) })
+        let tokens = Tokens::watch(config).map_err(Error::Keys)?;
+        Ok(Self { keys, tokens, attempts: Arc::new(Attempts::new(config.failed_attempts_per_minute)) })
     }
 
-    /// True when requests need a key.
+    /// True when requests need a key or a token.
     pub const fn is_guarded(&self) -> bool {
-        self.keys.is_some()
+        self.keys.is_some() || self.tokens.is_some()
+    }
+
+    fn recognize(&self, text: &str) -> Option<Holder> {
+        let by_key = self.keys.as_ref().and_then(|keys| keys.recognize(text));
+        by_key.or_else(|| self.tokens.as_ref()?.recognize(text))
     }
 
     fn admit(&self, request: &Request, wanted: Scope) -> Result<Identity, Refused> {
         let everybody = |is_admin| Identity { tenant: TenantId::default_tenant(), is_admin };
-        let Some(keys) = &self.keys else { return Ok(everybody(true)) };
-        let holder: Option<Holder> = key_of(request.headers()).and_then(|text| keys.recognize(&text));
+        if !self.is_guarded() {
+            return Ok(everybody(true));
+        }
+        let holder = key_of(request.headers()).and_then(|text| self.recognize(&text));
         match holder {
             Some(holder) if holder.may(wanted) => {
                 Ok(Identity { is_admin: holder.may(Scope::Admin), tenant: holder.tenant })

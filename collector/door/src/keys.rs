@@ -82,6 +82,10 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    pub(crate) const fn new(tenant: TenantId, scopes: Vec<Scope>) -> Self {
+        Self { tenant, scopes }
+    }
+
     /// Admins may read as well; nothing else includes anything.
     pub(crate) fn may(&self, wanted: Scope) -> bool {
         wanted == Scope::Open
@@ -167,7 +171,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[expect(clippy::disallowed_methods, reason = "keys expire in the world's time; the command has no clock of storage")]
-fn now_unix_s() -> u64 {
+pub(crate) fn now_unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

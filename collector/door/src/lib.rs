@@ -13,12 +13,13 @@
 //! | `pace.rs`     | how long a connection may keep us waiting                                |
 //! | `watch.rs`    | files that are read again when they change                               |
 //! | `keys.rs`     | API keys: made, kept as hashes, recognized                               |
+//! | `tokens.rs`   | signed tokens (JWT): verified, turned into tenant and scopes              |
 //! | `refusal.rs`  | what a peer hears that may not pass, in the words of its transport       |
 //! | `tls.rs`      | certificates: read, renewed, asked of senders                            |
 //! | `error.rs`    | why a door could not be opened, and what to do                           |
 //!
 //! Without keys a door opens on loopback only, unless `allow_insecure` says that somebody else guards it. Not here yet:
-//! tokens, cross-origin answers.
+//! a page to sign in, cross-origin answers.
 
 mod attempts;
 mod config;
@@ -30,6 +31,7 @@ mod listen;
 mod pace;
 mod refusal;
 mod tls;
+mod tokens;
 mod watch;
 
 pub use config::{Config, Listener};
