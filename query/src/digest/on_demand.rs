@@ -55,9 +55,12 @@ impl OnDemand {
     }
 }
 
+/// Ranges with what was computed for them.
+type Ranges = Vec<(TimeRange, Arc<OnDemand>)>;
+
 /// What was computed over one snapshot. Questions that are asked together may share it. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Computed(Arc<tokio::sync::Mutex<Vec<(TimeRange, Arc<OnDemand>)>>>);
+pub(crate) struct Computed(Arc<tokio::sync::Mutex<Ranges>>);
 
 /// What the derived relations of one question share: one snapshot, computed once.
 #[derive(Debug)]
