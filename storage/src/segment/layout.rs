@@ -2,7 +2,7 @@
 //!
 //! | kind                  | encoding                          | statistics            |
 //! |-----------------------|-----------------------------------|-----------------------|
-//! | ids                   | plain, no dictionary              | none: ids are random  |
+//! | ids                   | lengths apart, no dictionary      | none: ids are random  |
 //! | integers, moments     | delta: constants take no room     | per page              |
 //! | doubles               | plain, no dictionary              | per page              |
 //! | labels, text          | dictionary                        | per page              |
@@ -36,6 +36,9 @@ const STATISTICS_BYTES: usize = 64;
 const ZSTD_LEVELS: [i32; 3] = [1, 1, 3];
 /// The column that has a bloom filter, in every table that has the column.
 const BLOOM_COLUMN: &str = "trace_id";
+/// How often it says yes wrongly, at most. Its size is a power of two: 32 KiB per row group, a byte per row; with 0.01 it
+/// would be twice that.
+const BLOOM_FALSE: f64 = 0.03;
 
 /// Writer settings of a table for a segment of this level; made once.
 pub(crate) fn properties(table: &'static Table, level: u8) -> WriterProperties {
@@ -62,7 +65,7 @@ fn build(table: &'static Table, zstd: i32) -> WriterProperties {
         let path = |parts: &[&str]| ColumnPath::new(parts.iter().map(|part| (*part).to_owned()).collect());
         let own = path(&[column.name]);
         builder = match column.kind {
-            Kind::Id16 | Kind::Id8 => without_statistics(plain(builder, own.clone()), own),
+            Kind::Id16 | Kind::Id8 => without_statistics(ids(builder, own.clone()), own),
             Kind::JsonText => without_statistics(plain(builder, own.clone()), own),
             // Hashes that repeat: their differences would take eight bytes each.
             Kind::Int64 if column.name == "series_id" => builder,
@@ -88,7 +91,7 @@ fn build(table: &'static Table, zstd: i32) -> WriterProperties {
             let own = path(&[column.name]);
             builder = builder
                 .set_column_bloom_filter_enabled(own.clone(), true)
-                .set_column_bloom_filter_fpp(own.clone(), 0.01)
+                .set_column_bloom_filter_fpp(own.clone(), BLOOM_FALSE)
                 .set_column_bloom_filter_max_ndv(own, ROW_GROUP_ROWS as u64);
         }
     }
@@ -97,6 +100,13 @@ fn build(table: &'static Table, zstd: i32) -> WriterProperties {
 
 fn plain(builder: WriterPropertiesBuilder, path: ColumnPath) -> WriterPropertiesBuilder {
     builder.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, Encoding::PLAIN)
+}
+
+/// Lengths apart from the bytes: they are all the same, and between random bytes zstd needs one for each.
+fn ids(builder: WriterPropertiesBuilder, path: ColumnPath) -> WriterPropertiesBuilder {
+    builder
+        .set_column_dictionary_enabled(path.clone(), false)
+        .set_column_encoding(path, Encoding::DELTA_LENGTH_BYTE_ARRAY)
 }
 
 fn delta(builder: WriterPropertiesBuilder, path: ColumnPath) -> WriterPropertiesBuilder {
