@@ -194,7 +194,7 @@ async fn f01_acknowledged_survives_kill_9_under_load() {
         sender.await.expect("no sender failed");
     }
 
-    let segments = wait_for("replay to end", Duration::from_secs(30), async || {
+    let segments = wait_for("replay to end", Duration::from_secs(300), async || {
         let answer = reqwest::get(server.api("/api/status")).await.expect("an answer").bytes().await.expect("a body");
         let status: api::StatusAnswer = serde_json::from_slice(&answer).expect("a status");
         (!status.storage.replaying).then_some(status.storage.segments)
