@@ -69,7 +69,7 @@ pub struct Config {
     /// copied more often.
     pub compaction_wait_s: u64,
     /// Memory of a merge, in bytes. Larger: more segments at once, so that rows are copied less often. 32 MiB: 4 segments
-    /// at once, and a row is copied three times until its segment is full; 80 MiB: 16 segments, and once.
+    /// at once, and a row is copied twice until its segment is full; 80 MiB: 16 segments, and once.
     pub compaction_memory_bytes_max: u64,
     /// Free bytes on the disk that merges leave to ingest. A merge needs as much space as its segments take; it is not
     /// begun, or given up, when less than this would be left.
