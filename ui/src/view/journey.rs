@@ -15,6 +15,7 @@
 //! | `layout.rs`    | the picture in pixels                                          |
 //! | `hops.rs`      | rows of the hop table, each against its usual                  |
 //! | `breakdown.rs` | where the time went; adds up to the whole                      |
+//! | `looked_at.rs` | what is said where no finding stands                           |
 //! | `flame.rs`     | spans merged by service and name                               |
 //! | `listing.rs`   | spans as a table, one by one or added up                       |
 //!
@@ -26,6 +27,7 @@ pub(crate) mod flame;
 pub(crate) mod hops;
 pub(crate) mod layout;
 pub(crate) mod listing;
+pub(crate) mod looked_at;
 pub(crate) mod picture;
 pub(crate) mod scale;
 

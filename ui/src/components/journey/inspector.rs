@@ -14,6 +14,7 @@ use crate::components::icon::{Icon, icon};
 use crate::view::attributes;
 use crate::view::format;
 use crate::view::journey::facts::FindingFact;
+use crate::view::journey::looked_at::looked_at;
 use crate::view::url;
 
 /// Groups of attributes that tell something about a hop.
@@ -199,12 +200,12 @@ fn findings(tour: Tour, scene: &Arc<Scene>, hop: Option<usize>) -> impl IntoView
             </div>
         }
     });
-    let none = scene.facts.findings.is_empty();
+    let none = scene.facts.findings.is_empty().then(|| looked_at(&tour.answer()));
     view! {
         <section>
             <h2 class="h top">"What this suggests"</h2>
             {rows.collect_view()}
-            {none.then(|| view! { <p class="faint">"Nothing in this journey stands out: no retries, no long waits, no failures."</p> })}
+            {none.map(|text| view! { <p class="faint">{text}</p> })}
             {(left > 0).then(|| view! { <p class="faint">{format!("and {} more", format::counted(left as u64, "finding"))}</p> })}
         </section>
     }

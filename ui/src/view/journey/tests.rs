@@ -11,6 +11,7 @@ use super::flame::{Flame, Width};
 use super::hops::{Part, Verdict, follow, hops, verdict};
 use super::layout::{Layout, shown_lanes};
 use super::listing::{Group, Key, csv, field, lines};
+use super::looked_at::looked_at;
 use super::picture::{Anchor, Picture};
 use super::scale::{Scale, quiet};
 use crate::view::format;
@@ -329,4 +330,16 @@ fn rows_add_up_however_they_are_grouped() {
     assert!(!found.is_empty() && found.len() < facts.spans.len());
     assert_eq!(csv(&facts, &found).lines().count(), found.len() + 1);
     assert_eq!((field("a\"b,c"), field("=1+1")), ("\"a\"\"b,c\"".to_owned(), "'=1+1".to_owned()));
+}
+
+/// Found by a reader: a request answered with 401 was sent again, and the page said "no retries" beside the picture of it.
+#[test]
+fn without_a_finding_resends_are_still_counted() {
+    assert_eq!(looked_at(&answer("01")), "None of the known problems was found in 12 calls and 3 deliveries.");
+    let text = looked_at(&answer("07"));
+    let seen = "2 requests that were sent again, 8 calls that failed";
+    assert_eq!(
+        text,
+        format!("None of the known problems was found in 8 calls. Seen, and not enough for a finding: {seen}.")
+    );
 }
