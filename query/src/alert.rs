@@ -21,6 +21,7 @@
 //! | `record.rs`    | transitions and recorded samples made durable                                |
 //! | `notify.rs`    | Alertmanagers and webhooks                                                   |
 //! | `answer.rs`    | what the API asks                                                            |
+//! | `written.rs`   | a rule in force as text again                                                |
 //! | `proposed.rs`  | starter rules from data seen                                                 |
 //! | `rehearse.rs`  | `hodoscope rules check` and `rules test`                                     |
 //!
@@ -46,6 +47,7 @@ mod silence;
 mod state;
 mod template;
 mod transition;
+mod written;
 mod yaml;
 
 pub use answer::Alerting;

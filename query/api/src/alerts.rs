@@ -28,7 +28,8 @@ pub struct AlertRuleAnswer {
     pub kind: String,
     /// The condition as text.
     pub query: String,
-    /// The rule as it was written, for rules kept by the API.
+    /// The rule as YAML: as it was written when the API keeps it, else written anew from the file's. `None` for the
+    /// collector's own rules, whose condition nobody else can ask.
     pub text: Option<String>,
     /// `inactive`, `pending` or `firing`: the worst of its alerts.
     pub state: String,

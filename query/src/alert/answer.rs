@@ -18,6 +18,7 @@ use super::rule::{Group, Kind, Text, read_single};
 use super::silence::Silence;
 use super::state::Move;
 use super::transition::{Phase, fingerprint, read};
+use super::written::written;
 use super::{condition, proposed};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -277,7 +278,7 @@ fn rule(loaded: &Loaded, ruled: &Ruled) -> AlertRuleAnswer {
         group: loaded.group.name.clone(),
         kind: if ruled.rule.kind == Kind::Recording { "recording" } else { "alerting" }.to_owned(),
         query: ruled.rule.condition.query(),
-        text: loaded.text.clone(),
+        text: loaded.text.clone().or_else(|| written(&ruled.rule, &loaded.group, loaded.interval_nanos)),
         state: worst(&seat.alerts).as_str().to_owned(),
         health: health(seat.last_error.as_deref(), seat.last_evaluation).to_owned(),
         last_error: seat.last_error.clone(),

@@ -36,8 +36,10 @@ use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::keys::{is_control, on_key};
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
-use crate::view::alerts::{Cell, Row, State, cells, examples, matchers_of, matchers_text, rows};
-use crate::view::{format, url};
+use crate::view::alerts::day::{Day, known_from};
+use crate::view::alerts::matchers::{matchers_of, matchers_text};
+use crate::view::alerts::{Row, State, examples, rows};
+use crate::view::{clock, format, url};
 
 /// How often states are asked again.
 const EVERY: Duration = Duration::from_secs(5);
@@ -85,7 +87,8 @@ type Step = (Option<String>, Vec<(&'static str, Option<String>)>);
 #[derive(Clone, Copy)]
 struct Desk {
     known: RwSignal<Option<Result<Known, Problem>>>,
-    past: RwSignal<AlertHistoryAnswer>,
+    /// Transitions of the last day, of all rules; `None` until they are answered first.
+    past: RwSignal<Option<Result<AlertHistoryAnswer, Problem>>>,
     rows: Memo<Vec<Row>>,
     /// Asks again at once.
     reload: RwSignal<u32>,
@@ -110,9 +113,9 @@ impl Desk {
     }
 
     /// The last day of a rule.
-    fn cells(self, row: &Row) -> Vec<Cell> {
+    fn day(self, row: &Row) -> Day {
         let now = now_nanos();
-        self.past.with(|past| cells(row, &past.transitions, now - DAY_NANOS, now))
+        self.past.with(|past| Day::new(row, past.as_ref().and_then(|past| past.as_ref().ok()), now - DAY_NANOS, now))
     }
 }
 
@@ -136,7 +139,7 @@ pub(crate) fn AlertsPage() -> impl IntoView {
     let beside = Memo::new(move |_| Beside::named(show.get().as_deref().unwrap_or_default()));
 
     let known = RwSignal::new(None::<Result<Known, Problem>>);
-    let past = RwSignal::new(AlertHistoryAnswer::default());
+    let past = RwSignal::new(None::<Result<AlertHistoryAnswer, Problem>>);
     let (loading, reload) = (RwSignal::new(true), RwSignal::new(0u32));
     let question = StoredValue::new(0u32);
     Effect::new(move |_| {
@@ -162,11 +165,10 @@ pub(crate) fn AlertsPage() -> impl IntoView {
                 shared.see_alerts(&found.alerts);
             }
             known.set(Some(found));
-            if has_alerts
-                && round.is_multiple_of(HISTORY_ROUNDS)
-                && let Ok(found) = client::alert_history("now-24h", "now+1m", None).await
-            {
-                past.try_set(found);
+            // What failed is asked again at once, not only when its turn comes.
+            let is_unknown = past.with_untracked(|past| !matches!(past, Some(Ok(_))));
+            if has_alerts && (is_unknown || round.is_multiple_of(HISTORY_ROUNDS)) {
+                past.try_set(Some(client::alert_history("now-24h", "now+1m", None).await));
             }
         });
     });
@@ -218,7 +220,9 @@ pub(crate) fn AlertsPage() -> impl IntoView {
             "j" => step(1),
             "k" => step(-1),
             "n" => desk.show("new"),
-            "e" if row.with_untracked(Option::is_some) => desk.show("edit"),
+            "e" if row.with_untracked(|row| row.as_ref().is_some_and(|row| row.rule.text.is_some())) => {
+                desk.show("edit")
+            }
             "m" => match row.get_untracked() {
                 Some(row) => desk.silence(matchers_text(&matchers_of(&row))),
                 None => return false,
@@ -293,6 +297,19 @@ pub(crate) fn AlertsPage() -> impl IntoView {
                     format::counted(known.alerts.unsaved, "transition")
                 ));
             }
+            past.with(|past| match past {
+                Some(Err(problem)) => {
+                    notes.push(format!("What became of alerts in the last day is unknown: {}", problem.detail))
+                }
+                Some(Ok(past)) => notes.extend(known_from(past).map(|at| {
+                    format!(
+                        "The last day is drawn from the newest {}: before {} it is unknown",
+                        format::counted(past.transitions.len() as u64, "transition"),
+                        clock::day_and_time(at),
+                    )
+                })),
+                None => {}
+            });
             Some(notes.into_iter().map(|note| view! { <p class="notice bad">{note}</p> }).collect_view())
         })
     };
@@ -331,10 +348,11 @@ pub(crate) fn AlertsPage() -> impl IntoView {
         // The text in the editor must stay when states are asked again: only another rule replaces it.
         Beside::Edit => match row_key.get() {
             None => view! { <aside class="insp" aria-label="Rule editor"><Skeleton rows=8/></aside> }.into_any(),
-            Some(_) => {
-                let rule = row.with_untracked(|row| row.as_ref().map(|row| row.rule.clone()));
-                view! { <Editor desk rule/> }.into_any()
-            }
+            Some(_) => match row.with_untracked(|row| row.as_ref().map(|row| row.rule.clone())) {
+                Some(rule) if rule.text.is_some() => view! { <Editor desk rule=Some(rule)/> }.into_any(),
+                // The collector's own rules cannot be written.
+                _ => view! { <Drawer desk row/> }.into_any(),
+            },
         },
         Beside::Silences => view! { <Silences desk/> }.into_any(),
         Beside::History => view! { <History desk/> }.into_any(),
@@ -351,7 +369,7 @@ pub(crate) fn AlertsPage() -> impl IntoView {
                 if missed > 0 { format!(", {} missed", format::counted(missed, "evaluation")) } else { String::new() };
             Some(format!(
                 "Evaluated {}, took {} for {}{missed}",
-                crate::view::clock::time_of_day(newest).get(..8)?,
+                clock::time_of_day(newest).get(..8)?,
                 format::duration((took * 1e9) as u64),
                 format::counted(all.len() as u64, "rule")
             ))

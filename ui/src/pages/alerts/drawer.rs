@@ -10,7 +10,9 @@ use super::silences::mute;
 use super::{Desk, Row};
 use crate::app::{now_nanos, shared};
 use crate::client;
-use crate::view::alerts::{State, equal, examples, filter_of, is_of, matchers_of, matchers_text, own_labels};
+use crate::view::alerts::day::known_from;
+use crate::view::alerts::matchers::{equal, matchers_of, matchers_text};
+use crate::view::alerts::{State, examples, filter_of, is_of, own_labels};
 use crate::view::sql_text::pieces;
 use crate::view::{clock, format, url};
 
@@ -59,7 +61,11 @@ fn head(desk: Desk, row: &Row) -> impl IntoView + use<> {
         seconds => format!("fires after {}", format::duration((seconds * 1e9) as u64)),
     };
     let every = format::duration((row.rule.interval_seconds * 1e9) as u64);
-    let is_kept = row.rule.file == "api";
+    let change = match (row.rule.file.as_str(), &row.rule.text) {
+        ("api", _) => Some("Edit"),
+        (_, Some(_)) => Some("Copy"),
+        _ => None,
+    };
     let about = row.about();
     let error = row.rule.last_error.clone().filter(|_| row.rule.health == "err");
     view! {
@@ -69,7 +75,7 @@ fn head(desk: Desk, row: &Row) -> impl IntoView + use<> {
                 <span class="grow"></span>
                 <button class="btn s" title="Hold back its alerts for an hour" on:click=move |_| mute(desk, shared, matchers.clone(), "now+1h")>"Mute 1 h"</button>
                 <button class="btn s" on:click=move |_| desk.silence(text.clone())>"Silence…"</button>
-                <button class="btn s" on:click=move |_| desk.show("edit")>{if is_kept { "Edit" } else { "Copy" }}</button>
+                {change.map(|word| view! { <button class="btn s" on:click=move |_| desk.show("edit")>{word}</button> })}
             </div>
             <h2 class="al-name">{row.rule.name.clone()}</h2>
             <p class="dim n">{about}</p>
@@ -134,6 +140,7 @@ fn found(desk: Desk, row: &Row) -> impl IntoView + use<> {
 fn condition(row: &Row) -> impl IntoView + use<> {
     let query = row.rule.query.clone();
     let is_sql = !query.starts_with("finding ") && !query.starts_with("own ");
+    let is_own = row.rule.text.is_none();
     let keep = row.rule.keep_firing_seconds;
     let keeps =
         if keep > 0.0 { format!("keeps firing {}", format::duration((keep * 1e9) as u64)) } else { String::new() };
@@ -149,6 +156,7 @@ fn condition(row: &Row) -> impl IntoView + use<> {
         <section class="links-box">
             <div class="row"><h3 class="h">"Condition"</h3><span class="grow"></span><span class="faint n">{keeps}</span>{run}</div>
             <pre class="cd">{colours}</pre>
+            {is_own.then(|| view! { <p class="faint n">"The collector's own health. It is no telemetry, so no rule of yours can ask for it, and this one cannot be copied."</p> })}
         </section>
     }
 }
@@ -238,13 +246,22 @@ fn DiffersWhile(row: Memo<Option<Row>>) -> impl IntoView {
 fn Past(desk: Desk, row: Memo<Option<Row>>) -> impl IntoView {
     move || {
         let row = row.get()?;
-        let own: Vec<_> =
-            desk.past.with(|past| past.transitions.iter().filter(|one| is_of(&row, one)).cloned().collect());
-        let body = if own.is_empty() {
-            view! { <p class="faint n">"No change in the last day."</p> }.into_any()
-        } else {
-            transitions(&own, std::slice::from_ref(&row), false).into_any()
-        };
+        let body = desk.past.with(|past| match past {
+            None => view! { <p class="faint n">"Asking …"</p> }.into_any(),
+            Some(Err(problem)) => view! { <p class="bad n wraps" role="alert">{format!("The past is unknown: {}", problem.detail)}</p> }.into_any(),
+            Some(Ok(past)) => {
+                let own: Vec<_> = past.transitions.iter().filter(|one| is_of(&row, one)).cloned().collect();
+                let since = match known_from(past) {
+                    Some(at) => format!("since {}; older changes are not among the newest {} of all rules", clock::day_and_time(at), past.transitions.len()),
+                    None => "in the last day".to_owned(),
+                };
+                if own.is_empty() {
+                    view! { <p class="faint n">{format!("No change {since}.")}</p> }.into_any()
+                } else {
+                    view! { {transitions(&own, std::slice::from_ref(&row), false)} {past.incomplete.then(|| view! { <p class="faint n">{format!("All {since}.")}</p> })} }.into_any()
+                }
+            }
+        });
         Some(
             view! { <section class="past" tabindex="0" role="region" aria-label="History of this rule"><h3 class="h">"History"</h3>{body}</section> },
         )

@@ -10,7 +10,8 @@ use crate::app::{now_nanos, shared};
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::states::{ErrorBox, LoadingBar, Skeleton};
-use crate::view::alerts::{BLANK, as_text, draft, examples, id_of};
+use crate::view::alerts::draft::{BLANK, draft, id_of};
+use crate::view::alerts::examples;
 use crate::view::{clock, format, url};
 
 /// Ranges of a preview.
@@ -28,7 +29,7 @@ pub(super) fn Editor(desk: Desk, rule: Option<AlertRuleAnswer>) -> impl IntoView
     let is_new = rule.is_none();
     let kept_id = rule.as_ref().and_then(|rule| rule.id.clone());
     let first = match (&rule, from_query) {
-        (Some(rule), _) => as_text(rule),
+        (Some(rule), _) => rule.text.clone().unwrap_or_default(),
         (None, Some(sql)) if sql.starts_with("alert:") => sql,
         (None, Some(sql)) => draft(&sql, &[], None),
         (None, None) => BLANK.to_owned(),

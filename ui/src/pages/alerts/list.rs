@@ -4,8 +4,9 @@ use leptos::prelude::*;
 
 use super::Desk;
 use crate::app::now_nanos;
-use crate::view::alerts::{Cell, Row, State};
-use crate::view::format;
+use crate::view::alerts::day::{CELLS, Cell, Day};
+use crate::view::alerts::{Row, State};
+use crate::view::{clock, format};
 
 /// Width of a cell of the last day, in pixels.
 const CELL: f64 = 2.44;
@@ -16,7 +17,7 @@ pub(super) fn List(desk: Desk, shown: Memo<Vec<Row>>, row: Memo<Option<Row>>) ->
     let one = move |rule: Row| {
         let (key, picked) = (rule.key.clone(), rule.key.clone());
         let is_selected = move || row.with(|row| row.as_ref().is_some_and(|row| row.key == key)).to_string();
-        let day = desk.cells(&rule);
+        let day = desk.day(&rule);
         let about = rule.about();
         let wait = match rule.rule.for_seconds {
             0.0 => "at once".to_owned(),
@@ -80,14 +81,26 @@ fn now(row: &Row) -> AnyView {
     }
 }
 
-/// The last day: low and grey where no alert is known (the rule may not have run), higher and in colour where one is.
-pub(super) fn strip(cells: &[Cell]) -> impl IntoView + use<> {
+/// The last day: low and grey where no alert is known (the rule may not have run), an empty line where the past was not
+/// answered, higher and in colour where an alert is.
+fn strip(day: &Day) -> impl IntoView + use<> {
+    let cells = &day.cells;
     let count = |wanted: Cell| cells.iter().filter(|cell| **cell == wanted).count();
     let minutes = |cells: usize| format::duration(cells as u64 * 900_000_000_000);
+    let known = match (day.known_from, count(Cell::Unknown)) {
+        (None, _) => String::new(),
+        (Some(_), CELLS) => "the last day is unknown".to_owned(),
+        (Some(at), _) => format!(", unknown before {}", clock::day_and_time(at)),
+    };
     let summary = match (count(Cell::Firing), count(Cell::Pending)) {
-        (0, 0) => "no alert in the last day".to_owned(),
+        (0, 0) if count(Cell::Unknown) == CELLS => known,
+        (0, 0) => format!("no alert in the last day{known}"),
         (firing, pending) => {
-            format!("in quarters of an hour of the last day: {} firing, {} pending", minutes(firing), minutes(pending))
+            format!(
+                "in quarters of an hour of the last day: {} firing, {} pending{known}",
+                minutes(firing),
+                minutes(pending)
+            )
         }
     };
     let path = |wanted: Cell, height: f64| {
@@ -95,9 +108,11 @@ pub(super) fn strip(cells: &[Cell]) -> impl IntoView + use<> {
         bars.map(|(at, _)| format!("M{:.2},18v-{height}h1.9v{height}z", at as f64 * CELL)).collect::<String>()
     };
     let (quiet, pending, firing) = (path(Cell::Quiet, 5.0), path(Cell::Pending, 13.0), path(Cell::Firing, 18.0));
+    let unknown = path(Cell::Unknown, 1.0);
     view! {
-        <svg class="day" width="236" height="19" role="img" aria-label=summary>
-            <path class="quiet" d=quiet/><path class="pending" d=pending/><path class="firing" d=firing/>
+        <svg class="day" width="236" height="19" role="img" aria-label=summary.clone()>
+            <title>{summary.clone()}</title>
+            <path class="quiet" d=unknown/><path class="quiet" d=quiet/><path class="pending" d=pending/><path class="firing" d=firing/>
         </svg>
     }
 }

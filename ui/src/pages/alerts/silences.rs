@@ -10,7 +10,7 @@ use crate::app::{Shared, now_nanos, remember, remembered, shared};
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::states::{ErrorBox, LoadingBar, Skeleton};
-use crate::view::alerts::{matchers_text, read_matchers};
+use crate::view::alerts::matchers::{matchers_text, read_matchers};
 use crate::view::{clock, format, url};
 
 /// Who makes silences in this browser.
