@@ -1,7 +1,12 @@
 //! The visible rows: a pool of nodes that are written again as rows scroll into view.
 //!
 //! Row number `n` always uses node `n % pool`, so a row that stays on screen keeps its node, and scrolling
-//! by one row writes one node. Texts are set as text nodes, places through the style object.
+//! by one row writes one node. Of a row that enters only what differs from the row its node showed before goes to the
+//! browser ([`Kept`]): each write is a call out of wasm, and rows of one trace have most of their classes, texts and levels in
+//! common. Texts are set as text nodes, places through the style object.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
 
 use api::span_flag;
 use leptos::prelude::document;
@@ -61,6 +66,61 @@ struct Slot {
     badge: Element,
     bar: HtmlElement,
     label: HtmlElement,
+    kept: Kept,
+}
+
+/// What of a row is written, one place each in [`Kept`].
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Class,
+    Hidden,
+    Place,
+    Indent,
+    Chevron,
+    Before,
+    Mark,
+    After,
+    ChipClass,
+    Chip,
+    Side,
+    Badge,
+    BadgeClass,
+    BarClass,
+    BarLeft,
+    BarWidth,
+    LabelClass,
+    LabelLeft,
+    LabelRight,
+    Label,
+    Id,
+    Level,
+    Index,
+    Selected,
+    Expanded,
+    Meaning,
+    Title,
+}
+
+/// How many [`What`] there are.
+const WHATS: usize = What::Title as usize + 1;
+
+/// What the nodes of a row hold, so that nothing is written twice; `None` for what was never written.
+#[derive(Debug, Default)]
+struct Kept(RefCell<[Option<String>; WHATS]>);
+
+impl Kept {
+    /// Calls `write` when the value is another than the one before.
+    fn put(&self, what: What, value: &str, write: impl FnOnce(&str)) {
+        let mut kept = self.0.borrow_mut();
+        let Some(known) = kept.get_mut(what as usize) else { return };
+        match known {
+            Some(known) if known == value => return,
+            // The text's room is used again.
+            Some(known) => value.clone_into(known),
+            None => *known = Some(value.to_owned()),
+        }
+        write(value);
+    }
 }
 
 impl Pool {
@@ -103,7 +163,7 @@ impl Pool {
             slot.shows = Some(position);
             match model.tree.row(position) {
                 Some(row) => slot.write(model, screen, position, row),
-                None => slot.row.set_hidden(true),
+                None => slot.hide(true),
             }
         }
     }
@@ -136,7 +196,40 @@ impl Slot {
         track.append_child(&label).ok()?;
         row.append_child(&names).ok()?;
         row.append_child(&track).ok()?;
-        Some(Self { shows: None, row, guides, chevron, before, mark, after, name, chip, side, badge, bar, label })
+        Some(Self {
+            shows: None,
+            row,
+            guides,
+            chevron,
+            before,
+            mark,
+            after,
+            name,
+            chip,
+            side,
+            badge,
+            bar,
+            label,
+            kept: Kept::default(),
+        })
+    }
+
+    fn hide(&self, hidden: bool) {
+        self.kept.put(What::Hidden, if hidden { "yes" } else { "no" }, |_| self.row.set_hidden(hidden));
+    }
+
+    fn class(&self, what: What, element: &Element, class: &str) {
+        self.kept.put(what, class, |class| element.set_class_name(class));
+    }
+
+    fn text(&self, what: What, element: &Element, text: &str) {
+        self.kept.put(what, text, |text| element.set_text_content(Some(text)));
+    }
+
+    fn style(&self, what: What, element: &HtmlElement, property: &str, value: &str) {
+        self.kept.put(what, value, |value| {
+            let _ = element.style().set_property(property, value);
+        });
     }
 
     fn write(&self, model: &Model, screen: &Screen, position: usize, row: Row) {
@@ -159,16 +252,22 @@ impl Slot {
         let flags = [(is_found, " m"), (is_selected, " sel"), (n_errors > 0, " err")];
         let mut class = format!("wr {color}");
         flags.iter().filter(|(on, _)| *on).for_each(|(_, name)| class.push_str(name));
-        self.row.set_class_name(&class);
-        self.row.set_hidden(false);
-        style(&self.row, "transform", &format!("translateY({}px)", position as f64 * ROW_HEIGHT));
-        style(&self.guides, "width", &format!("{}px", 10 + level.min(LEVELS_DRAWN_MAX) * LEVEL_WIDTH));
+        self.class(What::Class, &self.row, &class);
+        self.hide(false);
+        self.style(What::Place, &self.row, "transform", &format!("translateY({}px)", position as f64 * ROW_HEIGHT));
+        self.style(
+            What::Indent,
+            &self.guides,
+            "width",
+            &format!("{}px", 10 + level.min(LEVELS_DRAWN_MAX) * LEVEL_WIDTH),
+        );
 
-        self.chevron.set_class_name(match (can_open, is_open) {
+        let chevron = match (can_open, is_open) {
             (false, _) => "cv",
             (true, true) => "cv open",
             (true, false) => "cv shut",
-        });
+        };
+        self.class(What::Chevron, &self.chevron, chevron);
         self.write_name(name, &screen.needle, is_found);
         let n_below = if is_parent && !is_open { tree.n_below(index) } else { 0 };
         let chip = match row {
@@ -176,35 +275,37 @@ impl Slot {
             Row::Span(_) if n_below > 0 => format!("+ {}", format::count(n_below as u64)),
             Row::Span(_) => String::new(),
         };
-        self.chip.set_class_name(match (chip.is_empty(), n_below > 0 && tree.errors_below(index) > 0) {
+        let chip_class = match (chip.is_empty(), n_below > 0 && tree.errors_below(index) > 0) {
             (true, _) => "chip gone",
             (false, true) => "chip bad",
             (false, false) => "chip",
-        });
-        self.chip.set_text_content(Some(&chip));
-        let side = side_text(model, row, service);
-        self.side.set_text_content(Some(&side));
+        };
+        self.class(What::ChipClass, &self.chip, chip_class);
+        self.text(What::Chip, &self.chip, &chip);
+        self.text(What::Side, &self.side, &side_text(model, row, service));
         let badge = model.text(spans.badge[index]);
-        self.badge.set_text_content(Some(badge));
-        self.badge.set_class_name(match (badge.is_empty(), spans.kind[index]) {
+        let badge_class = match (badge.is_empty(), spans.kind[index]) {
             (true, _) => "proto gone",
             // Producer and consumer: the message waits somewhere in between.
             (false, 4 | 5) => "proto async",
             (false, _) => "proto",
-        });
+        };
+        self.text(What::Badge, &self.badge, badge);
+        self.class(What::BadgeClass, &self.badge, badge_class);
 
         let (left, right) = (screen.window.place(start as f64), screen.window.place(end as f64));
         let (shown_left, shown_right) = (left.clamp(-0.01, 1.01), right.clamp(-0.01, 1.01));
         let off = right < 0.0 || left > 1.0;
-        self.bar.set_class_name(match (off, is_parent, n_errors > 0) {
+        let bar = match (off, is_parent, n_errors > 0) {
             (true, ..) => "bar gone",
             (_, true, true) => "bar par e",
             (_, true, false) => "bar par",
             (_, false, true) => "bar e",
             (_, false, false) => "bar",
-        });
-        style(&self.bar, "left", &format!("{:.3}%", shown_left * 100.0));
-        style(&self.bar, "width", &format!("{:.3}%", (shown_right - shown_left) * 100.0));
+        };
+        self.class(What::BarClass, &self.bar, bar);
+        self.style(What::BarLeft, &self.bar, "left", &format!("{:.3}%", shown_left * 100.0));
+        self.style(What::BarWidth, &self.bar, "width", &format!("{:.3}%", (shown_right - shown_left) * 100.0));
         let label = match row {
             Row::Span(_) => format::duration(end - start),
             Row::Fold(first) => fold_label(tree.fold_durations(first).0, tree.fold_size(first)),
@@ -212,22 +313,20 @@ impl Slot {
         let width = screen.track_width;
         match label_side(left, right.max(left + 2.0 / width.max(1.0)), width, &label) {
             LabelSide::Right => {
-                style(
-                    &self.label,
-                    "left",
-                    &format!("calc({:.3}% + 6px)", shown_right.max(shown_left + 2.0 / width.max(1.0)) * 100.0),
-                );
-                style(&self.label, "right", "auto");
-                self.label.set_class_name("du");
+                let left = format!("calc({:.3}% + 6px)", shown_right.max(shown_left + 2.0 / width.max(1.0)) * 100.0);
+                self.style(What::LabelLeft, &self.label, "left", &left);
+                self.style(What::LabelRight, &self.label, "right", "auto");
+                self.class(What::LabelClass, &self.label, "du");
             }
             LabelSide::Left => {
-                style(&self.label, "left", "auto");
-                style(&self.label, "right", &format!("calc({:.3}% + 6px)", (1.0 - shown_left) * 100.0));
-                self.label.set_class_name("du");
+                let right = format!("calc({:.3}% + 6px)", (1.0 - shown_left) * 100.0);
+                self.style(What::LabelLeft, &self.label, "left", "auto");
+                self.style(What::LabelRight, &self.label, "right", &right);
+                self.class(What::LabelClass, &self.label, "du");
             }
-            LabelSide::None => self.label.set_class_name("du gone"),
+            LabelSide::None => self.class(What::LabelClass, &self.label, "du gone"),
         }
-        self.label.set_text_content(Some(&label));
+        self.text(What::Label, &self.label, &label);
         self.write_meaning(
             model,
             position,
@@ -244,9 +343,9 @@ impl Slot {
     fn write_name(&self, name: &str, needle: &str, is_found: bool) {
         let parts = if is_found { find::around(name, needle) } else { None };
         let (before, hit, after) = parts.unwrap_or((name, "", ""));
-        self.before.set_data(before);
-        self.mark.set_text_content(Some(hit));
-        self.after.set_data(after);
+        self.kept.put(What::Before, before, |text| self.before.set_data(text));
+        self.text(What::Mark, &self.mark, hit);
+        self.kept.put(What::After, after, |text| self.after.set_data(text));
     }
 
     /// What a screen reader and the pointer at rest are told.
@@ -263,21 +362,23 @@ impl Slot {
         name: &str,
         service: &str,
     ) {
-        let set = |key: &str, value: &str| {
-            let _ = self.row.set_attribute(key, value);
+        let set = |what: What, key: &str, value: &str| {
+            self.kept.put(what, value, |value| {
+                let _ = self.row.set_attribute(key, value);
+            });
         };
         match row {
-            Row::Span(index) => set("id", &format!("span-{index}")),
-            Row::Fold(index) => set("id", &format!("fold-{index}")),
+            Row::Span(index) => set(What::Id, "id", &format!("span-{index}")),
+            Row::Fold(index) => set(What::Id, "id", &format!("fold-{index}")),
         }
-        set("aria-level", &(level + 1).to_string());
-        set("aria-rowindex", &(position + 1).to_string());
-        set("aria-selected", if is_selected { "true" } else { "false" });
+        set(What::Level, "aria-level", &(level + 1).to_string());
+        set(What::Index, "aria-rowindex", &(position + 1).to_string());
+        set(What::Selected, "aria-selected", if is_selected { "true" } else { "false" });
         match open {
-            Some(open) => set("aria-expanded", if open { "true" } else { "false" }),
-            None => {
+            Some(open) => set(What::Expanded, "aria-expanded", if open { "true" } else { "false" }),
+            None => self.kept.put(What::Expanded, "", |_| {
                 let _ = self.row.remove_attribute("aria-expanded");
-            }
+            }),
         }
         let errors = model.tree.row_errors(row);
         let failed = match (row, errors) {
@@ -285,8 +386,13 @@ impl Slot {
             (Row::Span(_), _) => ", error".to_owned(),
             (Row::Fold(_), count) => format!(", {}", format::counted(count as u64, "error")),
         };
-        set("aria-label", &format!("{name}, {service}, {label}{failed}"));
-        let _ = self.name.set_attribute("title", &format!("{name}\n{service}{failed}"));
+        let mut text = format!("{name}, {service}, {label}{failed}");
+        set(What::Meaning, "aria-label", &text);
+        text.clear();
+        let _ = write!(text, "{name}\n{service}{failed}");
+        self.kept.put(What::Title, &text, |text| {
+            let _ = self.name.set_attribute("title", text);
+        });
     }
 }
 
@@ -319,6 +425,20 @@ fn element(tag: &str, class: &str) -> Option<Element> {
     Some(element)
 }
 
-fn style(element: &HtmlElement, property: &str, value: &str) {
-    let _ = element.style().set_property(property, value);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The point of it: what a node shows already is not written again.
+    #[test]
+    fn only_what_differs_is_written() {
+        let kept = Kept::default();
+        let mut written = Vec::new();
+        for (what, value) in
+            [(What::Level, "1"), (What::Level, "1"), (What::Index, "1"), (What::Level, "2"), (What::Level, "1")]
+        {
+            kept.put(what, value, |value| written.push(format!("{what:?} {value}")));
+        }
+        assert_eq!(written, ["Level 1", "Index 1", "Level 2", "Level 1"]);
+    }
 }
