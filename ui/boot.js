@@ -46,6 +46,15 @@
   };
   want("preload", wasm, "fetch");
   want("modulepreload", glue);
+  // A stylesheet that a script adds does not hold back the first paint: the frame is drawn by what index.html carries. The
+  // program waits for it, so that nothing is ever shown without its style.
+  const styled = new Promise((done) => {
+    const link = document.createElement("link");
+    link.rel = "stylesheet";
+    link.href = script.dataset.style;
+    link.onload = link.onerror = done;
+    document.head.append(link);
+  });
   // The other programs are fetched once this one is at rest, so that changing over is quick.
   addEventListener("load", () => setTimeout(() => {
     for (const other of ["desk", "trail", "watch"]) {
@@ -65,7 +74,7 @@
   };
   const start = () => {
     if (typeof WebAssembly !== "object") return fail("This browser has no WebAssembly, or it is switched off.");
-    import(glue).then((module) => module.default({ module_or_path: wasm })).catch(fail);
+    Promise.all([import(glue), styled]).then(([module]) => module.default({ module_or_path: wasm })).catch(fail);
   };
   if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
   else start();

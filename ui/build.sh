@@ -138,24 +138,27 @@ hashed() {
 trail="/$(hashed "$work/trail.js" js) /$(hashed "$work/trail_bg.wasm" wasm)"
 desk="/$(hashed "$work/desk.js" js) /$(hashed "$work/desk_bg.wasm" wasm)"
 watch="/$(hashed "$work/watch.js" js) /$(hashed "$work/watch_bg.wasm" wasm)"
-boot=$(hashed ui/boot.js js)
 icon=$(hashed ui/favicon.svg svg)
 cat ui/style/tokens.css ui/style/frame.css > "$work/critical.css"
 cat ui/style/parts.css ui/style/explore.css ui/style/trace.css ui/style/journey.css ui/style/map.css ui/style/pages.css ui/style/watch.css > "$work/page.css"
 css=$(hashed "$work/page.css" css)
 # Comments and line ends go; what is inlined is also what is hashed for the policy.
 tr -s '\n ' ' ' < "$work/critical.css" | sed -e 's|/\*[^*]*\*/||g' | tr -d '\n' > "$work/critical.min.css"
+# The script that chooses theme and program is part of the page too: one request less before the first paint.
+printf '\n' > "$work/boot.min.js"
+sed -e 's|^ *//.*$||' -e 's|^ *||' -e '/^$/d' ui/boot.js >> "$work/boot.min.js"
 while IFS= read -r line; do
     case $line in
         *@CRITICAL_CSS@*) printf '<style>'; cat "$work/critical.min.css"; printf '</style>\n' ;;
+        *@BOOT@*) printf '%s' "${line%%@BOOT@*}"; cat "$work/boot.min.js"; printf '%s\n' "${line#*@BOOT@}" ;;
         *) printf '%s\n' "$line" ;;
     esac
 done < ui/index.html |
-    sed -e "s|@BOOT@|/$boot|g" -e "s|@TRAIL@|$trail|g" -e "s|@DESK@|$desk|g" -e "s|@WATCH@|$watch|g" -e "s|@CSS@|/$css|g" -e "s|@ICON@|/$icon|g" > "$out/index.html"
+    sed -e "s|@TRAIL@|$trail|g" -e "s|@DESK@|$desk|g" -e "s|@WATCH@|$watch|g" -e "s|@CSS@|/$css|g" -e "s|@ICON@|/$icon|g" > "$out/index.html"
 
-style_hash=$(printf '%b' "$(sha256sum "$work/critical.min.css" | cut -d' ' -f1 | sed 's/../\\x&/g')" | base64)
-printf "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self' 'sha256-%s'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\n" \
-    "$style_hash" > "$out/csp.txt"
+sha256_base64() { printf '%b' "$(sha256sum "$1" | cut -d' ' -f1 | sed 's/../\\x&/g')" | base64; }
+printf "default-src 'none'; script-src 'self' 'sha256-%s' 'wasm-unsafe-eval'; style-src 'self' 'sha256-%s'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'\n" \
+    "$(sha256_base64 "$work/boot.min.js")" "$(sha256_base64 "$work/critical.min.css")" > "$out/csp.txt"
 
 # ---- compress -------------------------------------------------------------------------------------------------
 for file in "$out"/hodoscope-* "$out/index.html"; do
