@@ -40,8 +40,8 @@ pub(crate) fn FlameTab(
     let drawing = NodeRef::<leptos::svg::Svg>::new();
     let room = RwSignal::new(0.0_f64);
     let look = move || {
-        if let Some(host) = host.get_untracked() {
-            room.set(f64::from(host.client_width()) - 2.0);
+        if let Some(host) = host.try_get_untracked().flatten() {
+            room.try_set(f64::from(host.client_width()) - 2.0);
         }
     };
     Effect::new(move |_| {

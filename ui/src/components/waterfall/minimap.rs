@@ -46,8 +46,8 @@ pub(super) fn MiniMap(stage: Stage, shared: Shared) -> impl IntoView {
     let frame = NodeRef::<html::Div>::new();
     let width = RwSignal::new(0.0);
     let measure = move || {
-        if let Some(frame) = frame.get_untracked() {
-            width.set(f64::from(frame.client_width()));
+        if let Some(frame) = frame.try_get_untracked().flatten() {
+            width.try_set(f64::from(frame.client_width()));
         }
     };
     let handle = window_event_listener(leptos::ev::resize, move |_| measure());

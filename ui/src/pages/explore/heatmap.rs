@@ -32,8 +32,9 @@ pub(super) fn Heatmap(
     let host = NodeRef::<html::Div>::new();
     let width = RwSignal::new(0.0_f64);
     let measure = move || {
-        if let Some(host) = host.get_untracked() {
-            width.set(f64::from(host.client_width()));
+        // A frame later the reader may be on another page.
+        if let Some(host) = host.try_get_untracked().flatten() {
+            width.try_set(f64::from(host.client_width()));
         }
     };
     Effect::new(move |_| {

@@ -23,8 +23,9 @@ pub(super) fn Graph(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback
     let drawing = NodeRef::<leptos::svg::Svg>::new();
     let room = RwSignal::new((0.0, 0.0));
     let measure = move || {
-        if let Some(host) = host.get_untracked() {
-            room.set((f64::from(host.client_width()), f64::from(host.client_height())));
+        // A frame later the reader may be on another page.
+        if let Some(host) = host.try_get_untracked().flatten() {
+            room.try_set((f64::from(host.client_width()), f64::from(host.client_height())));
         }
     };
     Effect::new(move |_| {

@@ -114,7 +114,7 @@ pub(super) fn Editor(
         text.set(next);
         offered.set(Vec::new());
         request_animation_frame(move || {
-            if let Some(field) = field.get_untracked() {
+            if let Some(field) = field.try_get_untracked().flatten() {
                 let _ = field.focus();
                 let _ = field.set_selection_range(position, position);
             }
