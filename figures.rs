@@ -11,7 +11,7 @@ use api::{DigestStatus, IngestStatus, Limits, MaintenanceStatus, QueryStatus, St
 use collector::metrics::{FAMILIES, Metrics, Snapshot as Ingest};
 use model::UnixNanos;
 use query::http::Sources;
-use query::{Engine, Figured};
+use query::{Engine, Figured, Kept};
 use storage::{Clock as _, Maintainer, Reader, SystemClock};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ pub(crate) fn sources(
     ingest: Arc<Metrics>,
     storage: Reader,
     (digest, engine): (Figured, &Engine),
-    maintainer: Maintainer,
+    (maintainer, kept): (Maintainer, Arc<Kept>),
     stop: CancellationToken,
 ) -> Sources {
     let fixed = Fixed { config: config.clone(), otlp_grpc, otlp_http, started: SystemClock.now() };
@@ -39,6 +39,7 @@ pub(crate) fn sources(
         }),
         maintainer,
         alerts: None,
+        kept,
         ready: Arc::new(move || if stop.is_cancelled() { Err("the collector is stopping".to_owned()) } else { Ok(()) }),
     }
 }

@@ -12,13 +12,13 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use clap::Parser as _;
 use collector::Collector;
 use collector::demo::{DemoConfig, SecretKey};
 use door::{Access, Listener, Needs};
 use model::Scope;
-use query::Engine;
+use query::{Engine, Kept};
 use storage::{Storage, SystemClock};
 use tokio_util::sync::CancellationToken;
 
@@ -86,13 +86,15 @@ async fn serve(config: Config) -> Outcome {
     let grpc = door::open(&config.door, Listener::OtlpGrpc, collector.grpc_routes(), &access, ingest).await?;
     let http = door::open(&config.door, Listener::OtlpHttp, collector.http_routes(), &access, ingest).await?;
     let (ingest, reader) = (collector.metrics(), storage.reader());
-    let (maintainer, addresses) = (storage.maintainer(), (grpc.local_addr(), http.local_addr()));
+    let kept = (storage.maintainer(), Arc::new(Kept::new(storage.documents())));
+    let addresses = (grpc.local_addr(), http.local_addr());
     let mut sources =
-        figures::sources(&config, addresses, ingest, reader, (digest.figures(), &engine), maintainer, stop.clone());
+        figures::sources(&config, addresses, ingest, reader, (digest.figures(), &engine), kept, stop.clone());
     let status = Arc::clone(&sources.status);
     let alerts = engine.start_alerts(storage.reader(), storage.derived_writer(), storage.documents(), status)?;
     sources.alerts = alerts.alerting();
-    let routes = query::http::router(&engine, sources).fallback(page::serve).layer(map_response(page::guard));
+    let routes = query::http::router(&engine, sources).fallback(page::serve);
+    let routes = routes.layer(from_fn(page::or_own_metrics)).layer(map_response(page::guard));
     let needs = Needs::ByRoute(query::http::scope);
     let desk = door::open(&config.door, Listener::Http, routes, &access, needs).await?;
 

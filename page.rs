@@ -4,6 +4,8 @@
 //! routes of its own. Nothing of a request ever becomes a path on disk: names are looked up in a table (S15).
 
 use axum::body::Body;
+use axum::extract::Request;
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode, Uri};
@@ -57,6 +59,19 @@ pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
         Some(file) => file.answer(&method, &headers),
         None => problem(StatusCode::NOT_FOUND, "no-such-route", "the page is not part of this binary".to_owned()),
     }
+}
+
+/// Answers `/metrics` with the page when a browser goes there: a scraper, `curl` and `?format=text` get the collector's own
+/// metrics, as everywhere.
+pub(crate) async fn or_own_metrics(request: Request, next: Next) -> Response {
+    let wants_text = request.uri().query().is_some_and(|query| query.split('&').any(|pair| pair == "format=text"));
+    let wants_page = request.headers().get_all(header::ACCEPT).iter().any(|accept| {
+        accept.to_str().is_ok_and(|accept| accept.split(',').any(|one| one.trim().starts_with("text/html")))
+    });
+    if request.uri().path() == "/metrics" && wants_page && !wants_text {
+        return serve(request.method().clone(), Uri::from_static("/index.html"), request.headers().clone()).await;
+    }
+    next.run(request).await
 }
 
 /// Adds the guarding headers to an answer that has none, and forbids keeping data.

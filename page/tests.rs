@@ -35,6 +35,25 @@ async fn routes_of_the_page_are_the_page() {
     }
 }
 
+/// `/metrics` is two things: the page for a browser, the collector's own metrics for all others.
+#[tokio::test]
+async fn a_browser_at_metrics_sees_the_page() {
+    use tower::ServiceExt as _;
+    let own = axum::routing::get(|| async { "own" });
+    let routes = axum::Router::new().route("/metrics", own).layer(axum::middleware::from_fn(or_own_metrics));
+    for (uri, accept, is_page) in [
+        ("/metrics", "text/html,application/xhtml+xml,*/*;q=0.8", true),
+        ("/metrics?m=x&from=now-1h", "text/html", true),
+        ("/metrics?format=text", "text/html", false),
+        ("/metrics", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5,*/*;q=0.1", false),
+        ("/metrics", "*/*", false),
+    ] {
+        let request = Request::get(uri).header("accept", accept).body(Body::empty()).expect("a request");
+        let answer = routes.clone().oneshot(request).await.expect("an answer");
+        assert_eq!(body(answer).await != b"own", is_page, "{uri} {accept}");
+    }
+}
+
 /// An API path that does not exist is a problem document, never a page with status 200.
 #[tokio::test]
 async fn api_mistakes_are_data() {

@@ -1,7 +1,8 @@
 //! A person finds a trace and reads its waterfall, in a real browser on the page of the real executable.
 //!
 //! The steps are in `tests/browser/page.js`; this file sends the telemetry, starts the browser and prints figures.
-//! Pictures of each step, and of a failure, are left in `tests/screenshots/`.
+//! Pictures of each step, and of a failure, are left in `tests/screenshots/`. `HODOSCOPE_BROWSER_ONLY=metrics,cut` runs these steps
+//! alone, while one works on them; `HODOSCOPE_LONG=1` also opens a trace of 100,000 spans.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -9,6 +10,13 @@ use std::process::Command;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::exemplar::Value as ExemplarValue;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
+};
 use serde_json::{Value as Json, json};
 
 use crate::harness::otlp::Client;
@@ -16,6 +24,8 @@ use crate::harness::{Request, Server, Transport, canonical, fixtures, generate, 
 
 /// Spans of the big trace.
 const BIG: u64 = 10_000;
+/// Spans of the huge trace, which only long runs open.
+const HUGE: u64 = 100_000;
 /// Text that would run when a page took it for markup.
 const PAYLOAD: &str = "<img src=x onerror=\"window.executed=(window.executed||0)+1\">";
 
@@ -46,6 +56,54 @@ fn hostile(trace_id: u128) -> Request {
     Request::Traces(generate::request(&format!("{PAYLOAD} service"), vec![span]))
 }
 
+/// A histogram whose one exemplar lies in a trace, and a gauge whose name and unit are markup.
+fn metrics(trace_id: &[u8]) -> Request {
+    let now = fixtures::now_nanos();
+    let minute = 60_000_000_000;
+    let exemplar = Exemplar {
+        time_unix_nano: now - 5 * minute - 1_000_000_000,
+        trace_id: trace_id.to_vec(),
+        span_id: vec![7; 8],
+        value: Some(ExemplarValue::AsDouble(0.8)),
+        ..Exemplar::default()
+    };
+    let point = |minutes: u64, counts: [u64; 3]| HistogramDataPoint {
+        start_time_unix_nano: now - (minutes + 1) * minute,
+        time_unix_nano: now - minutes * minute,
+        count: counts.iter().sum(),
+        sum: Some(counts.iter().sum::<u64>() as f64 * 0.3),
+        bucket_counts: counts.to_vec(),
+        explicit_bounds: vec![0.1, 1.0],
+        exemplars: if minutes == 5 { vec![exemplar.clone()] } else { Vec::new() },
+        ..HistogramDataPoint::default()
+    };
+    let data_points = vec![point(50, [4, 1, 0]), point(45, [5, 2, 0]), point(10, [3, 4, 1]), point(5, [1, 6, 2])];
+    let histogram = Histogram { data_points, aggregation_temporality: 1 };
+    let level = NumberDataPoint {
+        time_unix_nano: now - minute,
+        value: Some(Value::AsDouble(3.0)),
+        ..NumberDataPoint::default()
+    };
+    let metric = |name: &str, unit: &str, data: Data| Metric {
+        name: name.to_owned(),
+        unit: unit.to_owned(),
+        description: format!("{PAYLOAD} description"),
+        data: Some(data),
+        ..Metric::default()
+    };
+    let metrics = vec![
+        metric("shop.checkout.duration", "s", Data::Histogram(histogram)),
+        metric(&format!("{PAYLOAD} level"), PAYLOAD, Data::Gauge(Gauge { data_points: vec![level] })),
+    ];
+    Request::Metrics(ExportMetricsServiceRequest {
+        resource_metrics: vec![ResourceMetrics {
+            resource: Some(generate::service("order")),
+            scope_metrics: vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }],
+            ..ResourceMetrics::default()
+        }],
+    })
+}
+
 #[tokio::test]
 async fn a_person_finds_and_reads_a_trace() {
     let Some(modules) = tools::installed("the driver of the browser", "browser/node_modules") else { return };
@@ -73,11 +131,23 @@ async fn a_person_finds_and_reads_a_trace() {
     client.send_all(Transport::HttpProtobuf, &Request::Traces(generate::big_trace(big_id, BIG))).await;
     client.send_all(Transport::HttpJson, &hostile(hostile_id)).await;
 
+    let huge_id = 0xb16_u128 << 64 | 2;
+    let only = std::env::var("HODOSCOPE_BROWSER_ONLY").ok();
+    let only: Option<Vec<&str>> = only.as_deref().map(|names| names.split(',').collect());
+    let is_long = std::env::var_os("HODOSCOPE_LONG").is_some();
+    if is_long {
+        client.send_all(Transport::Grpc, &Request::Traces(generate::big_trace(huge_id, HUGE))).await;
+    }
+
     let hostile_journey_id = 0xbad_u128 << 64 | 2;
     for request in hostile_journey(hostile_journey_id) {
         client.send_all(Transport::HttpProtobuf, &request).await;
     }
+    let id = u128::from_str_radix(&trace_id, 16).expect("a trace id").to_be_bytes();
+    client.send_all(Transport::HttpProtobuf, &metrics(&id)).await;
     let skewed: Json = fixtures::expected("12");
+    let doubtful: Json = fixtures::expected("04");
+    let doubtful_seed = doubtful["journeys"][0]["seed"].as_str().expect("a seed");
 
     let screenshots = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/screenshots");
     std::fs::create_dir_all(&screenshots).expect("the folder for pictures can be made");
@@ -93,7 +163,11 @@ async fn a_person_finds_and_reads_a_trace() {
             "lanes": ["api-gateway", "order", "inventory", "payment", "order-created", "notification", "analytics", "loyalty"],
             "hop": { "from": "order", "to": "loyalty", "took": "120" },
         },
+        "doubtful": { "trace_id": doubtful["traces"][doubtful_seed] },
+        "metric": { "name": "shop.checkout.duration" },
         "skewed": { "trace_id": skewed["traces"]["t1"] },
+        "only": only,
+        "huge": is_long.then(|| json!({ "trace_id": format!("{huge_id:032x}"), "n_spans": HUGE })),
         "big": { "trace_id": format!("{big_id:032x}"), "n_spans": BIG },
         "hostile": { "trace_id": format!("{hostile_id:032x}"), "marker": "<img src=x", "service": format!("{PAYLOAD} sender"), "journey_id": format!("{hostile_journey_id:032x}") },
     });
@@ -103,10 +177,14 @@ async fn a_person_finds_and_reads_a_trace() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}\n(see {} for a picture)", screenshots.join("failure.png").display());
     let figures: Json = serde_json::from_slice(&output.stdout).expect("the script prints figures");
-    check_figures(&figures).await;
+    if only.is_none() {
+        check_figures(&figures).await;
+    }
 }
 
 async fn check_figures(figures: &Json) {
+    let css = figures["css_gzip_bytes"].as_f64().expect("a number");
+    assert!(css <= 20_000.0, "the stylesheet is {css} bytes (gzip)");
     let programs = figures["programs"].as_object().expect("the page is made of programs");
     for (program, loaded) in programs {
         let wasm = reqwest::get(loaded["wasm_url"].as_str().expect("an address")).await.expect("an answer");
@@ -116,6 +194,18 @@ async fn check_figures(figures: &Json) {
         let zipped = encoder.finish().expect("memory takes everything").len();
         println!("page: {program}: wasm {} KB, {} KB gzip (limit 600)", wasm.len() / 1000, zipped / 1000);
         assert!(zipped <= 600_000, "the first load of {program} is {zipped} bytes of wasm (gzip)");
+    }
+    println!(
+        "page: key to paint {} (ms, goal 50); selection to what differs {} ms (goal 700 on 1 M journeys); css {} KB gzip (goal 20)",
+        figures["key_to_paint_ms"],
+        figures["differs_ms"],
+        figures["css_gzip_bytes"].as_f64().unwrap_or_default() / 1e3,
+    );
+    if !figures["huge"].is_null() {
+        println!(
+            "page: {HUGE} spans: {} (goals: first rows 2500 ms, 50 frames a second, collapse 50 ms, 120 MB)",
+            figures["huge"]
+        );
     }
     println!(
         "page: {BIG} spans: first rows after {} ms (goal 500); frames while scrolling {} (ms); figures {figures}",

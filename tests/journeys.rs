@@ -499,3 +499,28 @@ async fn the_sql_of_findings_finds_their_like() {
     println!("findings whose SQL was asked: {names:?}");
     assert!(told.len() >= 18, "scenarios show many findings: {names:?}");
 }
+
+/// A join that the reader does not believe is cut: the trace and what came only through it are gone, the rest is whole.
+#[tokio::test]
+async fn a_doubtful_join_can_be_cut() {
+    let server = Server::start();
+    let client = Client::new(&server);
+    let scenarios = scenarios();
+    let scenario = scenarios.iter().find(|scenario| scenario.name.starts_with("04_")).expect("joined by message id");
+    client.send_all(Transport::Grpc, &scenario.request).await;
+    let seed = scenario.expected["journeys"][0]["seed"].as_str().expect("a seed");
+    let whole = journey(&server, scenario.trace(seed)).await;
+    let doubtful = whole.members.iter().find(|member| member.confidence != "high").expect("an inferred join").trace_id;
+    let less = journey(&server, &format!("{}?cut={doubtful}", whole.id)).await;
+    assert!(less.members.len() < whole.members.len(), "{:?}", less.members);
+    assert!(less.members.iter().all(
+        |member| member.trace_id != doubtful && whole.members.iter().any(|known| known.trace_id == member.trace_id)
+    ));
+    let kept: u64 = less.members.iter().map(|member| member.spans).sum();
+    assert_eq!(less.spans.len() as u64, kept, "spans are those of the members");
+    assert!(!less.spans.is_empty() && less.settled_nanos <= whole.settled_nanos);
+    let all = journey(&server, &format!("{}?cut={}", whole.id, whole.id)).await;
+    assert_eq!(all.members.len(), whole.members.len(), "the journey asked for cannot be cut off itself");
+    let (status, problem) = get(&server, &format!("/api/journeys/{}?cut=nonsense", whole.id)).await;
+    assert_eq!(status, 400, "{problem}");
+}

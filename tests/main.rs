@@ -61,6 +61,7 @@ mod flight;
 mod harness;
 mod in_out;
 mod journeys;
+mod kept;
 mod keys;
 mod metrics;
 mod open_data;

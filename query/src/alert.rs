@@ -51,6 +51,7 @@ mod written;
 mod yaml;
 
 pub use answer::Alerting;
+pub(crate) use desk::kept_wrongly;
 pub use rehearse::{Report, check_rules, test_rules};
 
 use std::panic::AssertUnwindSafe;

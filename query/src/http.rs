@@ -6,10 +6,12 @@
 //! | `native.rs`  | requests of the native API to engine calls and back                |
 //! | `alerts.rs`  | rules and alerts: Prometheus' two routes, and our own              |
 //! | `openapi.rs` | the table of routes and the types of `api` as an OpenAPI document    |
+//! | `kept.rs`    | colours of services, saved queries                                 |
 //! | `problem.rs` | every error as a problem document                                  |
 
 mod alerts;
 mod explore;
+mod kept;
 mod native;
 mod openapi;
 mod problem;
@@ -46,6 +48,8 @@ pub struct Sources {
     pub maintainer: storage::Maintainer,
     /// For rules, alerts and silences; `None` when alerts are off.
     pub alerts: Option<crate::Alerting>,
+    /// For colours of services and saved queries.
+    pub kept: Arc<crate::Kept>,
 }
 
 impl fmt::Debug for Sources {

@@ -50,8 +50,18 @@ pub(crate) struct Found {
 /// # Errors
 /// Not found when no span of the trace is stored.
 pub(crate) async fn find(session: &Session, seed: TraceId, span: Option<SpanId>) -> Result<Found> {
+    find_without(session, seed, span, &[]).await
+}
+
+/// The journey that holds a stored trace, as if the spans of some traces were not stored: what was joined to it only through
+/// them is not there either. The seed itself stays.
+///
+/// # Errors
+/// Not found when no span of the trace is stored.
+async fn find_without(session: &Session, seed: TraceId, span: Option<SpanId>, cut: &[TraceId]) -> Result<Found> {
     let (bounds, options) = (Bounds::default(), session.config.options());
-    let gathered = gather::gather(session, seed, span, &bounds, &options).await?;
+    let mut gathered = gather::gather(session, seed, span, &bounds, &options).await?;
+    gathered.spans.retain(|span| span.trace_id == seed || !cut.contains(&span.trace_id));
     looked_at(session, gathered, seed, span, &bounds, &options).await
 }
 
@@ -103,16 +113,27 @@ impl Found {
 }
 
 impl Engine {
-    /// The journey that holds a trace. When the trace has several causes, `span` picks the one to follow.
+    /// The journey that holds a trace. When the trace has several causes, `span` picks the one to follow. `cut` names traces that
+    /// the reader does not take for parts of it.
     ///
     /// # Errors
     /// [`crate::Error::NotFound`] when no span of the trace is stored.
-    pub async fn journey(&self, tenant: &TenantId, trace: TraceId, span: Option<SpanId>) -> Result<JourneyAnswer> {
+    pub async fn journey(
+        &self,
+        tenant: &TenantId,
+        trace: TraceId,
+        span: Option<SpanId>,
+        cut: &[TraceId],
+    ) -> Result<JourneyAnswer> {
         let started = Instant::now();
-        let answer = self.run(tenant, move |session| async move {
-            let found = find(&session, trace, span).await?;
-            let (_, stored) = incomplete(&session.snapshot, None);
-            Ok(found.answer(stored, session.now))
+        let cut = cut.to_vec();
+        let answer = self.run(tenant, move |session| {
+            let cut = cut.clone();
+            async move {
+                let found = find_without(&session, trace, span, &cut).await?;
+                let (_, stored) = incomplete(&session.snapshot, None);
+                Ok(found.answer(stored, session.now))
+            }
         });
         let answer = answer.await?;
         Ok(JourneyAnswer { elapsed_ms: started.elapsed().as_secs_f64() * 1e3, ..answer })

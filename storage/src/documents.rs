@@ -1,4 +1,4 @@
-//! Small documents that people keep here beside their telemetry: alert rules, silences, how far notifications are.
+//! Small documents that people keep here beside their telemetry: alert rules, silences, how far notifications are, colours of services, saved queries.
 //!
 //! Each is one object, replaced as a whole and durable when a call returns, in a directory as in a bucket. They are read whole
 //! and rarely, so there are few and they are small; nothing expires them.
@@ -29,6 +29,10 @@ pub enum Shelf {
     Deliveries,
     /// When rules were last evaluated.
     Evaluations,
+    /// Colours of services.
+    Colors,
+    /// Saved queries, by name.
+    Queries,
 }
 
 impl Shelf {
@@ -38,6 +42,8 @@ impl Shelf {
             Self::Silences => "silences",
             Self::Deliveries => "deliveries",
             Self::Evaluations => "evaluations",
+            Self::Colors => "colors",
+            Self::Queries => "queries",
         }
     }
 }

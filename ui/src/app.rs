@@ -1,5 +1,6 @@
 //! Routes, and what all pages share.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use leptos::prelude::*;
@@ -14,6 +15,7 @@ use crate::pages::explore::ExplorePage;
 use crate::pages::home::HomePage;
 use crate::pages::journey::JourneyPage;
 use crate::pages::map::MapPage;
+use crate::pages::metrics::MetricsPage;
 use crate::pages::not_found::NotFoundPage;
 use crate::pages::service::ServicePage;
 use crate::pages::services::ServicesPage;
@@ -33,6 +35,12 @@ pub(crate) struct Shared {
     pub(crate) theme: RwSignal<&'static str>,
     /// Which colour a service has.
     colors: StoredValue<ServiceColors>,
+    /// Grows when colours change: what was drawn is drawn again.
+    palette: RwSignal<u32>,
+    /// Services seen by this page that the server is not known to know.
+    untold: StoredValue<Vec<String>>,
+    /// Services that the server knows.
+    told: StoredValue<HashSet<String>>,
     /// A short message at the foot of the page, for two seconds.
     pub(crate) message: RwSignal<Option<String>>,
     /// The sheet of keys is open.
@@ -48,33 +56,68 @@ impl Shared {
         Self {
             theme: RwSignal::new(if is_light { "light" } else { "dark" }),
             colors: StoredValue::new(ServiceColors::from_text(&remembered(SERVICES_KEY).unwrap_or_default())),
+            palette: RwSignal::new(0),
+            untold: StoredValue::new(Vec::new()),
+            told: StoredValue::new(HashSet::new()),
             message: RwSignal::new(None),
             keys_open: RwSignal::new(false),
             firing: RwSignal::new(0),
         }
     }
 
-    /// Gives each new service its colour, in this order.
+    /// Gives each new service its colour, in this order; the server keeps it and may know a better one.
     pub(crate) fn see_services<'a>(self, services: impl IntoIterator<Item = &'a str>) {
-        let grown = self.colors.try_update_value(|colors| {
-            let mut grown = false;
-            for service in services {
-                grown |= colors.see(service);
+        let mut is_first = false;
+        for service in services {
+            self.colors.update_value(|colors| {
+                colors.see(service);
+            });
+            let is_new = !service.is_empty()
+                && !self.told.with_value(|told| told.contains(service))
+                && !self.untold.with_value(|untold| untold.iter().any(|known| known == service));
+            if is_new {
+                self.untold.update_value(|untold| {
+                    is_first |= untold.is_empty();
+                    untold.push(service.to_owned());
+                });
             }
-            grown
-        });
-        if grown == Some(true) {
-            self.colors.with_value(|colors| remember(SERVICES_KEY, &colors.to_text()));
         }
+        // Pages see services in several steps: one question for all of them.
+        if is_first {
+            set_timeout(move || self.tell_services(), Duration::from_millis(100));
+        }
+    }
+
+    /// Tells the server of new services and takes what it answers; with none it only asks.
+    fn tell_services(self) {
+        let Some(services) = self.untold.try_update_value(std::mem::take) else { return };
+        leptos::task::spawn_local(async move {
+            let request = api::ColorsRequest { services, ..api::ColorsRequest::default() };
+            let Ok(answer) = crate::client::see_colors(&request).await else { return };
+            // What it did not take (it knows enough) is not told again.
+            self.told.try_update_value(|told| told.extend(answer.services.iter().cloned().chain(request.services)));
+            let changed = self.colors.try_update_value(|colors| {
+                let next = ServiceColors::from_answer(&answer, colors);
+                let changed = next.differs(colors);
+                *colors = next;
+                changed
+            });
+            self.colors.try_with_value(|colors| remember(SERVICES_KEY, &colors.to_text()));
+            if changed == Some(true) {
+                self.palette.try_update(|version| *version = version.wrapping_add(1));
+            }
+        });
     }
 
     /// Class names of a service's colour.
     pub(crate) fn color_class(self, service: &str) -> String {
+        self.palette.track();
         self.colors.with_value(|colors| colors.class(service))
     }
 
     /// Colour slot of a service, 1 to 8; 0 for none.
     pub(crate) fn color_slot(self, service: &str) -> u8 {
+        self.palette.track();
         self.colors.with_value(|colors| colors.slot(service))
     }
 
@@ -184,6 +227,7 @@ pub(crate) fn desk_routes() -> AnyView {
 pub(crate) fn watch_routes() -> AnyView {
     view! {
         <FlatRoutes fallback=elsewhere>
+            <Route path=path!("/metrics") view=MetricsPage/>
             <Route path=path!("/sql/:saved?") view=SqlPage/>
             <Route path=path!("/alerts/:rule?") view=AlertsPage/>
             <Route path=path!("/system") view=SystemPage/>
@@ -226,6 +270,7 @@ fn elsewhere() -> AnyView {
 fn App(routes: fn() -> AnyView) -> impl IntoView {
     let shared = Shared::new();
     provide_context(shared);
+    shared.tell_services();
     Effect::new(move || {
         let theme = shared.theme.get();
         if let Some(root) = document().document_element() {

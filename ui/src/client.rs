@@ -4,10 +4,11 @@
 //! answers something else: a page never sees another kind of error.
 
 use api::{
-    AlertHistoryAnswer, AlertRuleKept, AlertRulesAnswer, AlertsAnswer, CompareAnswer, DiffersAnswer, DiffersRequest,
-    FacetsAnswer, FindAnswer, HistogramAnswer, JourneyAnswer, MapAnswer, PreviewAnswer, PreviewRequest, Problem,
-    ProposedRulesAnswer, SearchAnswer, ServiceAnswer, ServicesAnswer, SilenceAnswer, SilenceRequest, SilencesAnswer,
-    SpanDetail, SqlAnswer, SqlRequest, StatusAnswer, TablesAnswer, Timeline,
+    AlertHistoryAnswer, AlertRuleKept, AlertRulesAnswer, AlertsAnswer, ColorsAnswer, ColorsRequest, CompareAnswer,
+    DiffersAnswer, DiffersRequest, FacetsAnswer, FindAnswer, HistogramAnswer, JourneyAnswer, MapAnswer, MetricAnswer,
+    MetricsAnswer, PreviewAnswer, PreviewRequest, Problem, ProposedRulesAnswer, QueriesAnswer, QueryRequest,
+    SavedQuery, SearchAnswer, ServiceAnswer, ServicesAnswer, SilenceAnswer, SilenceRequest, SilencesAnswer, SpanDetail,
+    SqlAnswer, SqlRequest, StatusAnswer, TablesAnswer, Timeline,
 };
 use gloo_net::http::{Request, Response};
 use model::{SpanId, TraceId};
@@ -71,9 +72,12 @@ pub(crate) async fn find(trace_id: TraceId, text: &str) -> Result<FindAnswer, Pr
     get(&format!("/api/traces/{trace_id}/find{}", url::query_string([("q", text)]))).await
 }
 
-/// The journey that holds a trace; with `span`, the one in which that span's cause is followed.
-pub(crate) async fn journey(trace_id: TraceId, span: Option<SpanId>) -> Result<JourneyAnswer, Problem> {
-    let query = span.map(|span| url::query_string([("span", span.to_hex().as_str())])).unwrap_or_default();
+/// The journey that holds a trace; with `span`, the one in which that span's cause is followed; without the traces in `cut`, ids
+/// with commas between.
+pub(crate) async fn journey(trace_id: TraceId, span: Option<SpanId>, cut: &str) -> Result<JourneyAnswer, Problem> {
+    let span = span.map(|span| span.to_hex()).unwrap_or_default();
+    let all = [("span", span.as_str()), ("cut", cut)];
+    let query = url::query_string(all.into_iter().filter(|(_, value)| !value.is_empty()));
     get(&format!("/api/journeys/{trace_id}{query}")).await
 }
 
@@ -87,6 +91,21 @@ pub(crate) async fn map(range: &RangeText, vs: Option<&str>) -> Result<MapAnswer
     let mut all = vec![("from", range.from.as_str()), ("to", range.to.as_str())];
     all.extend(vs.map(|vs| ("vs", vs)));
     get(&format!("/api/map{}", url::query_string(all))).await
+}
+
+/// Metrics with a point in the range, at most `limit`.
+pub(crate) async fn metrics(range: &RangeText, limit: usize) -> Result<MetricsAnswer, Problem> {
+    let limit = limit.to_string();
+    let query = [("from", range.from.as_str()), ("to", range.to.as_str()), ("limit", limit.as_str())];
+    get(&format!("/api/metrics{}", url::query_string(query))).await
+}
+
+/// One metric over time; `question` holds the other parameters of the API.
+pub(crate) async fn metric(name: &str, range: &RangeText, question: &[(&str, &str)]) -> Result<MetricAnswer, Problem> {
+    let name = url::encode(name).replace('+', "%20");
+    let mut all = vec![("from", range.from.as_str()), ("to", range.to.as_str())];
+    all.extend_from_slice(question);
+    get(&format!("/api/metrics/{name}{}", url::query_string(all))).await
 }
 
 /// State of the collector.
@@ -178,6 +197,82 @@ pub(crate) async fn silence(request: &SilenceRequest) -> Result<SilenceAnswer, P
 /// Ends a silence now.
 pub(crate) async fn end_silence(id: &str) -> Result<SilenceAnswer, Problem> {
     answer(Request::delete(&format!("/api/silences/{}", url::encode(id))).send().await).await
+}
+
+/// Tells of services and answers with the colours of all.
+pub(crate) async fn see_colors(request: &ColorsRequest) -> Result<ColorsAnswer, Problem> {
+    post("/api/colors", request).await
+}
+
+/// What the command box reads of any list: names and kinds. The answers' own types would be a tenth of the first load of a
+/// program that needs nothing else of them.
+#[derive(Clone, Debug, Default, serde::Deserialize)]
+pub(crate) struct Named {
+    /// Name in addresses, of queries.
+    pub(crate) id: Option<String>,
+    /// What people call a query.
+    pub(crate) title: Option<String>,
+    /// Name of a rule or a metric.
+    pub(crate) name: Option<String>,
+    /// Kind of a node, a rule or a metric.
+    pub(crate) kind: Option<String>,
+    /// Unit of a metric.
+    pub(crate) unit: Option<String>,
+    /// A node as the API writes it.
+    pub(crate) node: Option<String>,
+    /// What people call a node.
+    pub(crate) label: Option<String>,
+}
+
+#[derive(serde::Deserialize)]
+struct Names {
+    #[serde(alias = "nodes", alias = "queries", alias = "rules", alias = "metrics")]
+    all: Vec<Named>,
+}
+
+/// Nodes of the map in the range.
+pub(crate) async fn node_names(range: &RangeText) -> Result<Vec<Named>, Problem> {
+    names(&format!("/api/map{}", url::query_string([("from", range.from.as_str()), ("to", range.to.as_str())]))).await
+}
+
+/// Saved queries.
+pub(crate) async fn query_names() -> Result<Vec<Named>, Problem> {
+    names("/api/queries").await
+}
+
+/// Rules.
+pub(crate) async fn rule_names() -> Result<Vec<Named>, Problem> {
+    names("/api/alert-rules").await
+}
+
+/// Metrics with a point in the range, at most `limit`.
+pub(crate) async fn metric_names(range: &RangeText, limit: usize) -> Result<Vec<Named>, Problem> {
+    let limit = limit.to_string();
+    let query = [("from", range.from.as_str()), ("to", range.to.as_str()), ("limit", limit.as_str())];
+    names(&format!("/api/metrics{}", url::query_string(query))).await
+}
+
+async fn names(path: &str) -> Result<Vec<Named>, Problem> {
+    get::<Names>(path).await.map(|names| names.all)
+}
+
+/// Saved queries.
+pub(crate) async fn queries() -> Result<QueriesAnswer, Problem> {
+    get("/api/queries").await
+}
+
+/// Keeps a query under a name.
+pub(crate) async fn keep_query(id: &str, query: &QueryRequest) -> Result<SavedQuery, Problem> {
+    let sent = match Request::put(&format!("/api/queries/{}", url::encode(id))).json(query) {
+        Ok(request) => request.send().await,
+        Err(error) => Err(error),
+    };
+    answer(sent).await
+}
+
+/// Takes a saved query away.
+pub(crate) async fn delete_query(id: &str) -> Result<(), Problem> {
+    done(Request::delete(&format!("/api/queries/{}", url::encode(id))).send().await).await
 }
 
 /// An answer without a body.

@@ -2,6 +2,7 @@
 //!
 //! | file              | draws                                                            |
 //! |-------------------|------------------------------------------------------------------|
+//! | `command_box.rs`  | the box at the top: everything by name or id                     |
 //! | `frame.rs`        | rail, top bar, key sheet, messages                               |
 //! | `time_range.rs`   | the range of time: presets, absolute, pasted                     |
 //! | `download.rs`     | saves a file made on the page                                    |
@@ -18,6 +19,7 @@
 //! | `journey.rs`      | one journey: swimlanes, hop table, inspector                     |
 //! | `inspector.rs`    | one span in full                                                 |
 
+pub(crate) mod command_box;
 pub(crate) mod download;
 pub(crate) mod draw;
 pub(crate) mod frame;

@@ -6,6 +6,7 @@ pub(crate) mod explore;
 pub(crate) mod home;
 pub(crate) mod journey;
 pub(crate) mod map;
+pub(crate) mod metrics;
 pub(crate) mod not_found;
 pub(crate) mod service;
 pub(crate) mod services;

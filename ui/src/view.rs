@@ -7,6 +7,7 @@
 //! | `url.rs`        | the state of each page as a query string and back                  |
 //! | `condition.rs`  | the filter text as conditions that can be added and removed        |
 //! | `jump.rs`       | what a text in the search box asks for                             |
+//! | `command.rs`    | what the command box offers for a text                              |
 //! | `color.rs`      | which colour slot a service has                                    |
 //! | `span_tree.rs`  | spans in columns; which rows are open, folded, visible             |
 //! | `timeline.rs`   | time to pixels, ruler ticks, zoom                                  |
@@ -17,6 +18,7 @@
 //! | `journey.rs`    | the Journey tab: lanes, waits, critical path, hops, breakdown       |
 //! | `heatmap.rs`    | time and duration to pixels and back                                |
 //! | `map.rs`        | the service map in layers                                          |
+//! | `metric.rs`     | one metric over time as text                                        |
 //! | `plot.rs`       | lines over time as paths                                            |
 //! | `names.rs`      | names of protocols and products as people write them               |
 //! | `sql_text.rs`   | SQL in pieces, and what may be completed                            |
@@ -28,6 +30,7 @@ pub(crate) mod alerts;
 pub(crate) mod attributes;
 pub(crate) mod clock;
 pub(crate) mod color;
+pub(crate) mod command;
 pub(crate) mod condition;
 pub(crate) mod find;
 pub(crate) mod format;
@@ -35,6 +38,7 @@ pub(crate) mod heatmap;
 pub(crate) mod journey;
 pub(crate) mod jump;
 pub(crate) mod map;
+pub(crate) mod metric;
 pub(crate) mod names;
 pub(crate) mod plot;
 pub(crate) mod shape;

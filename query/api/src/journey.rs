@@ -1,4 +1,4 @@
-//! `GET /api/journeys/{trace_id}?span=`: one business request over all its traces.
+//! `GET /api/journeys/{trace_id}?span=&cut=`: one business request over all its traces.
 //!
 //! Every member is always present. Moments are decimal text (nanoseconds since 1970), durations are numbers of
 //! nanoseconds, ids are lower-case hex, nodes are written as `service:order`, `queue:kafka/order-created`,

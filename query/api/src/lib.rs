@@ -6,6 +6,7 @@
 //! | `sql.rs`      | `POST /api/sql`, `GET /api/tables`                                         |
 //! | `search.rs`   | `GET /api/search`                                                          |
 //! | `explore.rs`  | `GET /api/search/histogram`, `/facets`, `POST /api/search/differs`         |
+//! | `kept.rs`     | `/api/colors`, `/api/queries`                                              |
 //! | `live.rs`     | `GET /api/live`                                                            |
 //! | `trace.rs`    | `GET /api/traces/{id}/timeline`, `/spans/{span}`, `/find`                  |
 //! | `journey.rs`  | `GET /api/journeys/{id}`                                                   |
@@ -29,6 +30,7 @@ mod erasure;
 mod explore;
 mod findings;
 mod journey;
+mod kept;
 mod live;
 mod map;
 mod metrics;
@@ -59,6 +61,7 @@ pub use journey::{
     ClockShift, JourneyAnswer, JourneyCall, JourneyEdge, JourneyEvent, JourneyFinding, JourneyHop, JourneyLane,
     JourneyMember, JourneyPaths, JourneySpan, JourneyStep, PathSegment, SharedBatch, SpanRef, Truncated, TruncatedPart,
 };
+pub use kept::{ColorsAnswer, ColorsRequest, QueriesAnswer, QueryRequest, SavedQuery};
 pub use live::{LiveFigures, LiveItems};
 pub use map::{MapAnswer, MapEdge, MapFigures, MapNode};
 pub use metrics::{MetricAnswer, MetricAttribute, MetricExemplar, MetricItem, MetricSeries, MetricsAnswer};

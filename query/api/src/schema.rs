@@ -10,13 +10,14 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 
 /// Every file that declares types of the wire.
-const SOURCES: [&str; 16] = [
+const SOURCES: [&str; 17] = [
     include_str!("alerts.rs"),
     include_str!("compare.rs"),
     include_str!("erasure.rs"),
     include_str!("explore.rs"),
     include_str!("findings.rs"),
     include_str!("journey.rs"),
+    include_str!("kept.rs"),
     include_str!("live.rs"),
     include_str!("map.rs"),
     include_str!("metrics.rs"),

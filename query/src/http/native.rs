@@ -35,6 +35,9 @@ pub(super) type Params = std::result::Result<Query<BTreeMap<String, String>>, Qu
 /// Says in a header what formats without room for it cannot.
 const INCOMPLETE: HeaderName = HeaderName::from_static("x-incomplete");
 
+/// Traces that a reader cuts off a journey.
+const CUTS_MAX: usize = 64;
+
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -247,9 +250,15 @@ pub(super) async fn journey(
     Path(id): Path<String>,
     given: Params,
 ) -> Result<Response, Refusal> {
-    let span = params(given)?.remove("span").filter(|text| !text.is_empty());
+    let mut given = params(given)?;
+    let span = given.remove("span").filter(|text| !text.is_empty());
     let span = span.map(|text| span_id(&text)).transpose()?;
-    json(&app.engine.journey(&tenant(who), trace_id(&id)?, span).await?)
+    let cut = given.remove("cut").unwrap_or_default();
+    let cut = cut.split(',').filter(|text| !text.is_empty()).map(trace_id).collect::<Result<Vec<_>, _>>()?;
+    if cut.len() > CUTS_MAX {
+        return Err(Refusal::invalid(format!("at most {CUTS_MAX} traces are cut off")));
+    }
+    json(&app.engine.journey(&tenant(who), trace_id(&id)?, span, &cut).await?)
 }
 
 pub(super) async fn erase(

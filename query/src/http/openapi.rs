@@ -89,6 +89,7 @@ impl Operation {
 fn operations() -> Vec<Operation> {
     let get = |path| Operation::new(Method::GET, path);
     let post = |path| Operation::new(Method::POST, path);
+    let put = |path| Operation::new(Method::PUT, path);
     vec![
         post("/api/sql").takes::<api::SqlRequest>().answers::<api::SqlAnswer>().in_types(&[
             "application/json",
@@ -169,7 +170,10 @@ fn operations() -> Vec<Operation> {
         get("/api/traces/{trace_id}/spans/{span_id}").answers::<api::SpanDetail>(),
         get("/api/traces/{trace_id}/find").asks(&[("q", "string", "text to look for")]).answers::<api::FindAnswer>(),
         get("/api/journeys/{trace_id}")
-            .asks(&[("span", "string", "id of the span that picks the cause of an ambiguous seed")])
+            .asks(&[
+                ("span", "string", "id of the span that picks the cause of an ambiguous seed"),
+                ("cut", "string", "ids of traces that are no part of it, separated by commas"),
+            ])
             .answers::<api::JourneyAnswer>(),
         get("/api/erasures").answers::<api::ErasuresAnswer>(),
         Operation {
@@ -195,6 +199,12 @@ fn operations() -> Vec<Operation> {
         get("/api/silences").answers::<api::SilencesAnswer>(),
         post("/api/silences").takes::<api::SilenceRequest>().answers::<api::SilenceAnswer>(),
         Operation::new(Method::DELETE, "/api/silences/{id}").answers::<api::SilenceAnswer>(),
+        get("/api/colors").answers::<api::ColorsAnswer>(),
+        post("/api/colors").takes::<api::ColorsRequest>().answers::<api::ColorsAnswer>(),
+        put("/api/colors").takes::<api::ColorsRequest>().answers::<api::ColorsAnswer>(),
+        get("/api/queries").answers::<api::QueriesAnswer>(),
+        put("/api/queries/{name}").takes::<api::QueryRequest>().answers::<api::SavedQuery>(),
+        Operation { status: "204", ..Operation::new(Method::DELETE, "/api/queries/{name}").in_types(&[]) },
         get("/api/status").answers::<api::StatusAnswer>(),
         get("/healthz").in_text(&["text/plain"]),
         get("/readyz").in_text(&["text/plain"]),

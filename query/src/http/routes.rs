@@ -16,7 +16,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use model::Scope;
 
 use super::problem::Refusal;
-use super::{App, alerts, explore, native, openapi};
+use super::{App, alerts, explore, kept, native, openapi};
 
 /// One route.
 #[derive(Debug)]
@@ -79,6 +79,12 @@ pub(super) fn routes() -> Vec<Route> {
         read(Method::GET, "/api/silences", "silences", get(alerts::list_silences)),
         admin(Method::POST, "/api/silences", "hold back alerts by their labels", post(alerts::silence)),
         admin(Method::DELETE, "/api/silences/{id}", "end a silence", delete(alerts::end_silence)),
+        read(Method::GET, "/api/colors", "colours of services", get(kept::colors)),
+        read(Method::POST, "/api/colors", "give services their colours", post(kept::see_colors)),
+        admin(Method::PUT, "/api/colors", "choose colours of services by hand", put(kept::pin_colors)),
+        read(Method::GET, "/api/queries", "saved queries", get(kept::queries)),
+        admin(Method::PUT, "/api/queries/{name}", "keep a query", put(kept::keep_query)),
+        admin(Method::DELETE, "/api/queries/{name}", "delete a saved query", delete(kept::delete_query)),
         read(Method::GET, "/api/status", "state of the collector", get(native::status)),
         open("/healthz", "the process lives", get(native::healthz)),
         open("/readyz", "requests are welcome", get(native::readyz)),

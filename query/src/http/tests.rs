@@ -25,6 +25,7 @@ async fn open_as(ready: Result<(), String>) -> (Fixture, Router) {
         ready: Arc::new(move || ready.clone()),
         maintainer: fixture.storage.maintainer(),
         alerts: None,
+        kept: Arc::new(crate::Kept::new(fixture.storage.documents())),
     };
     let router = router(&fixture.engine, sources);
     (fixture, router)

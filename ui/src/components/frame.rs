@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
 
+use super::command_box::CommandBox;
 use super::icon::{Icon, icon};
 use super::keys::{focus_field, is_typing, on_key};
 use super::time_range::TimeRangeButton;
@@ -11,24 +12,25 @@ use crate::app::cross;
 use crate::app::{now_nanos, shared};
 use crate::client;
 use crate::view::clock;
-use crate::view::jump::{Jump, jump};
-use crate::view::url::{self, ExploreState, RangeText, Unit};
+use crate::view::url::{self, RangeText};
 
 /// Pages of the rail: path, name, icon, the key after `G`.
-const PAGES: [(&str, &str, Icon, &str); 6] = [
+const PAGES: [(&str, &str, Icon, &str); 7] = [
     ("/", "Home", Icon::Home, "h"),
     ("/explore", "Explore", Icon::Search, "e"),
     ("/map", "Map", Icon::Map, "m"),
-    ("/services", "Services", Icon::Services, "x"),
+    ("/services", "Services", Icon::Services, "s"),
+    ("/metrics", "Metrics", Icon::Metrics, "x"),
     ("/sql", "SQL", Icon::Sql, "q"),
     ("/alerts", "Alerts", Icon::Bell, "a"),
 ];
 
 /// Keys that work everywhere or on one page, for the sheet: keys, what they do.
-const KEYS: [(&str, &str, &str); 52] = [
-    ("Everywhere", "Ctrl K", "search box"),
+const KEYS: [(&str, &str, &str); 57] = [
+    ("Everywhere", "Ctrl K", "go to a page, service, queue, metric, query, trace"),
     ("Everywhere", "/", "filter or find on this page"),
-    ("Everywhere", "G then H, E, M, X, Q, A, S", "Home, Explore, Map, Services, SQL, Alerts, System"),
+    ("Everywhere", "G then H, E, M, S", "Home, Explore, Map, Services"),
+    ("Everywhere", "G then X, Q, A, I", "Metrics, SQL, Alerts, System"),
     ("Everywhere", "?", "this sheet"),
     ("Everywhere", "Esc", "close what is on top"),
     ("Home", "1 – 9", "open a card"),
@@ -68,9 +70,13 @@ const KEYS: [(&str, &str, &str); 52] = [
     ("Map", "Tab, Enter", "next node, select it"),
     ("Map", "F", "only its neighbours"),
     ("Map", "T", "the table"),
+    ("Metrics", "J K", "next, previous metric"),
+    ("Metrics", "/", "find a metric"),
+    ("Metrics", "T", "the table"),
+    ("Metrics", "R", "look again"),
     ("SQL", "Ctrl Enter", "run"),
     ("SQL", "Ctrl Space", "complete"),
-    ("SQL", "Ctrl S", "save in this browser"),
+    ("SQL", "Ctrl S", "save on the server"),
     ("SQL", "Alt ↑", "earlier run"),
     ("Alerts", "J K", "next, previous rule"),
     ("Alerts", "Enter", "open the newest journey of the rule"),
@@ -96,7 +102,7 @@ pub(crate) fn Frame(children: Children) -> impl IntoView {
         if now - went.get_value() < 1_500.0 {
             went.set_value(0.0);
             let path = PAGES.iter().find(|(.., letter)| *letter == key).map(|(path, ..)| *path);
-            if let Some(path) = path.or((key == "s").then_some("/system")) {
+            if let Some(path) = path.or((key == "i").then_some("/system")) {
                 let link = format!("{path}{}", url::shared(&search.get_untracked()));
                 if !cross(&link) {
                     go(&link, NavigateOptions::default());
@@ -133,7 +139,7 @@ pub(crate) fn Frame(children: Children) -> impl IntoView {
             <header class="topbar">
                 <Crumb/>
                 <span class="grow"></span>
-                <SearchBox/>
+                <CommandBox share/>
                 <TimeRangeButton/>
                 <button class="btn" title="Copy a link to this view with absolute times" on:click=move |_| share(shared)>
                     {icon(Icon::Share, false)} "Share view"
@@ -237,7 +243,8 @@ fn Crumb() -> impl IntoView {
                     "/explore" => "Explore",
                     "/map" => "Service map",
                     "/services" => "Services",
-                    "/sql" => "SQL",
+                    "/metrics" => "Metrics",
+                    path if path == "/sql" || path.starts_with("/sql/") => "SQL",
                     "/system" => "System",
                     path if path == "/alerts" || path.starts_with("/alerts/") => "Alerts",
                     path if path.starts_with("/services/") => {
@@ -259,52 +266,6 @@ fn Crumb() -> impl IntoView {
                 view! { <b>{here}</b> }.into_any()
             }}
         </div>
-    }
-}
-
-/// Takes a trace id, a `traceparent`, a filter or a text, and goes there.
-#[component]
-fn SearchBox() -> impl IntoView {
-    let location = use_location();
-    let navigate = use_navigate();
-    let text = RwSignal::new(String::new());
-    let submit = move |event: web_sys::SubmitEvent| {
-        event.prevent_default();
-        let search = location.search.get_untracked();
-        let carried = url::shared(&search);
-        let link = match jump(&text.get_untracked()) {
-            Some(Jump::Trace(trace, Some(span))) => format!("/t/{trace}/{span}{carried}"),
-            Some(Jump::Trace(trace, None)) => format!("/t/{trace}{carried}"),
-            Some(Jump::Filter(filter)) => ExploreState {
-                unit: Unit::Spans,
-                filter,
-                range: RangeText::read(&search),
-                ..ExploreState::read(&carried)
-            }
-            .link(),
-            None => return,
-        };
-        text.set(String::new());
-        if !cross(&link) {
-            navigate(&link, NavigateOptions::default());
-        }
-    };
-    view! {
-        <form class="search" role="search" on:submit=submit>
-            {icon(Icon::Search, true)}
-            <input
-                id="search"
-                class="grow"
-                type="text"
-                autocomplete="off"
-                spellcheck="false"
-                aria-label="Search, or paste a trace ID"
-                placeholder="Search, or paste a trace ID"
-                prop:value=text
-                on:input=move |event| text.set(event_target_value(&event))
-            />
-            <kbd>"Ctrl K"</kbd>
-        </form>
     }
 }
 
@@ -353,7 +314,7 @@ fn KeySheet() -> impl IntoView {
                         {icon(Icon::Close, false)}
                     </button>
                 </div>
-                {["Everywhere", "Home", "Explore", "Journey", "Flame", "Table, Logs", "Waterfall", "Map", "SQL", "Alerts"].map(section)}
+                {["Everywhere", "Home", "Explore", "Journey", "Flame", "Table, Logs", "Waterfall", "Map", "Metrics", "SQL", "Alerts"].map(section)}
             </div>
         </div>
     }

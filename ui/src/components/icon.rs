@@ -25,6 +25,7 @@ pub(crate) enum Icon {
     Home,
     Bell,
     Plus,
+    Metrics,
 }
 
 impl Icon {
@@ -51,6 +52,7 @@ impl Icon {
                 "M2.1 9a1.9 1.9 0 1 0 3.8 0a1.9 1.9 0 1 0-3.8 0M11.9 4.4a1.9 1.9 0 1 0 3.8 0a1.9 1.9 0 1 0-3.8 0M11.9 13.6a1.9 1.9 0 1 0 3.8 0a1.9 1.9 0 1 0-3.8 0M5.8 8.2l6.2-3M5.8 9.8l6.2 3"
             }
             Self::Bell => "M5 12V8.2a4 4 0 0 1 8 0V12l1.2 1.6H3.8zM7.8 15.6h2.4",
+            Self::Metrics => "M3 3v12h12M5.5 11.5l3-4 2.5 2L15 4.6",
             Self::Plus => "M9 4v10M4 9h10",
             Self::Home => "M3 8.2 9 3.4l6 4.8V15H3zM7.2 15v-4.2h3.6V15",
             Self::Copy => {

@@ -28,6 +28,14 @@ pub(crate) fn is_control(event: &web_sys::KeyboardEvent) -> bool {
     target.is_some_and(|target| matches!(target.tag_name().as_str(), "BUTTON" | "A" | "SUMMARY"))
 }
 
+/// Moves the focus to an element that can take it.
+pub(crate) fn focus_element(id: &str) {
+    let element = document().get_element_by_id(id).and_then(|element| element.dyn_into::<web_sys::HtmlElement>().ok());
+    if let Some(element) = element {
+        let _ = element.focus();
+    }
+}
+
 /// Puts the cursor into a field and selects its text.
 pub(crate) fn focus_field(id: &str) {
     if let Some(field) =

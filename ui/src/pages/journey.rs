@@ -2,7 +2,7 @@
 //!
 //! URL: `/j/:trace`, `tab` (`flame`, `table`, `logs`), `hop` (from 1), `x` (part of the time, `start-end` in nanoseconds), `cp=0` (no critical
 //! path), `fold=0` (waits unfolded), `skew=1` (clocks aligned), `lanes=all`, `cause` (span that picks the cause of an
-//! ambiguous seed), `find` (text looked for), `group` and `sort` (of the Table tab).
+//! ambiguous seed), `cut` (traces whose join the reader does not believe), `find` (text looked for), `group` and `sort` (of the Table tab).
 
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ use crate::components::journey::tabs::{known, tabs};
 use crate::components::journey::{Scene, Tour, node_class};
 use crate::components::keys::{focus_field, is_control, on_key};
 use crate::components::states::{ErrorBox, LoadingBar, Skeleton};
+use crate::view::journey::cut::cuts;
 use crate::view::journey::hops::Verdict;
 use crate::view::journey::listing::{Group, Key};
 use crate::view::{clock, format, url};
@@ -40,7 +41,8 @@ pub(crate) fn JourneyPage() -> impl IntoView {
     let search = use_location().search;
     let asked = Memo::new(move |_| {
         let cause = parameter(&search.get(), "cause").and_then(|span| SpanId::from_hex(&span));
-        (params.with(|params| params.get("journey").unwrap_or_default()), cause)
+        let cut = parameter(&search.get(), "cut").unwrap_or_default();
+        (params.with(|params| params.get("journey").unwrap_or_default()), cause, cut)
     });
     let found = RwSignal::new(None::<Result<Arc<JourneyAnswer>, Problem>>);
     let loading = RwSignal::new(true);
@@ -48,7 +50,7 @@ pub(crate) fn JourneyPage() -> impl IntoView {
     let question = StoredValue::new(0u32);
     Effect::new(move |_| {
         reload.track();
-        let (text, cause) = asked.get();
+        let (text, cause, cut) = asked.get();
         let number = question.get_value().wrapping_add(1);
         question.set_value(number);
         let Some(trace_id) = TraceId::from_hex(&text) else {
@@ -66,7 +68,7 @@ pub(crate) fn JourneyPage() -> impl IntoView {
         };
         loading.set(true);
         spawn_local(async move {
-            let answer = client::journey(trace_id, cause).await;
+            let answer = client::journey(trace_id, cause, &cut).await;
             if question.try_get_value() == Some(number) {
                 loading.set(false);
                 found.set(Some(answer.map(Arc::new)));
@@ -437,6 +439,11 @@ fn head(tour: Tour, shared: Shared, retry: Callback<()>) -> impl IntoView {
     }
     if answer.orphans > 0 {
         notes.push(format!("{} not received", format::counted(answer.orphans, "parent span")));
+    }
+    let search = use_location().search.get_untracked();
+    let cut = cuts(&search).len() as u64;
+    if cut > 0 {
+        notes.push(format!("Without {} that you cut off", format::counted(cut, "trace")));
     }
     if answer.candidates.len() > 1 {
         notes.push(format!("Several causes: {}", format::counted(answer.candidates.len() as u64, "trace")));

@@ -1,13 +1,13 @@
 //! SQL: one read-only statement over everything that was received.
 //!
-//! URL: `sql` (the statement), `view` (`plot`), `x`, `y`, `by` (columns of the plot). A link shows the same.
+//! URL: `/sql/:saved` (a kept statement) or `sql` (the statement), `view` (`plot`), `x`, `y`, `by` (columns of the plot). A link shows the same.
 //! Keys: `Ctrl Enter` run, `Ctrl Space` complete, `Ctrl S` save, `Alt ↑` earlier run.
 //!
 //! | file         | draws                                                       |
 //! |--------------|-------------------------------------------------------------|
 //! | `editor.rs`  | the statement with colours and completion                   |
 //! | `answer.rs`  | the answer as table and plot                                |
-//! | `saved.rs`   | queries kept in this browser, and a few to begin with       |
+//! | `saved.rs`   | queries kept on the server, and a few to begin with         |
 
 mod answer;
 mod editor;
@@ -27,6 +27,7 @@ use crate::app::shared;
 use crate::client;
 use crate::components::download::download;
 use crate::components::states::{ErrorBox, LoadingBar};
+use crate::view::alerts::draft::{Column, draft};
 use crate::view::format;
 use crate::view::url::{self, RangeText};
 
@@ -56,7 +57,9 @@ fn request(sql: &str, search: &str, limit: usize) -> SqlRequest {
 pub(crate) fn SqlPage() -> impl IntoView {
     let shared = shared();
     let search = use_location().search;
+    let path_now = use_location().pathname;
     let navigate = use_navigate();
+    let go_alert = navigate.clone();
     let parameter = move |name: &'static str| {
         url::pairs(&search.get()).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
     };
@@ -106,7 +109,10 @@ pub(crate) fn SqlPage() -> impl IntoView {
     let change = {
         let navigate = navigate.clone();
         move |changes: &[(&str, Option<&str>)]| {
-            let link = format!("/sql{}", url::with_parameters(&search.get_untracked(), changes));
+            // A statement in the address stands for itself; without one, a kept statement stays the address.
+            let is_kept = changes.iter().all(|(name, _)| *name != "sql");
+            let path = if is_kept { path_now.get_untracked() } else { "/sql".to_owned() };
+            let link = format!("{path}{}", url::with_parameters(&search.get_untracked(), changes));
             navigate(&link, NavigateOptions { scroll: false, ..NavigateOptions::default() });
         }
     };
@@ -129,10 +135,51 @@ pub(crate) fn SqlPage() -> impl IntoView {
         }
     });
     let saved = Saved::load();
+    let go_saved = navigate.clone();
     let save = Callback::new(move |()| {
-        saved.add(&text.get_untracked());
-        shared.say("Saved in this browser");
+        let navigate = go_saved.clone();
+        saved.keep(shared, text.get_untracked(), move |id| {
+            let link = format!("/sql/{id}{}", url::with_parameters(&search.get_untracked(), &[("sql", None)]));
+            navigate(&link, NavigateOptions { scroll: false, ..NavigateOptions::default() });
+        });
     });
+    // A kept statement runs when it has come; the same one only once.
+    let path = use_location().pathname;
+    let named = Memo::new(move |_| {
+        let id = path.get().strip_prefix("/sql/").map(str::to_owned).filter(|id| !id.is_empty())?;
+        saved.named(&id)
+    });
+    Effect::new(move |_| {
+        if let (Some(sql), None) = (named.get(), in_url.get_untracked())
+            && ran.with_untracked(|ran| *ran != sql)
+        {
+            text.set(sql.clone());
+            execute(sql);
+        }
+    });
+    // A rule that fires above what the value is at most now; the editor of alerts goes on from there.
+    let alert = move |_| {
+        let sql = ran.get_untracked();
+        let rule = answer.with_untracked(|answer| {
+            let found = answer.as_ref()?.as_ref().ok()?;
+            let is = |words: &[&str], kind: &str| words.iter().any(|word| kind.to_lowercase().contains(word));
+            let columns: Vec<Column<'_>> = found
+                .columns
+                .iter()
+                .map(|column| Column {
+                    name: &column.name,
+                    is_number: answer::is_number(&column.data_type),
+                    is_text: is(&["text", "utf8", "string", "char"], &column.data_type),
+                })
+                .collect();
+            let at = columns.iter().rposition(|column| column.is_number)?;
+            let values = found.rows.iter().filter_map(|row| row.get(at).and_then(answer::number));
+            Some(draft(&sql, &columns, values.reduce(f64::max)))
+        });
+        let rule = rule.unwrap_or_else(|| draft(&sql, &[], None));
+        let link = format!("/alerts{}", url::query_string([("show", "new"), ("sql", rule.as_str())]));
+        go_alert(&link, NavigateOptions::default());
+    };
     let is_plot = move || parameter("view").as_deref() == Some("plot");
     let view_button = {
         let change = change.clone();
@@ -194,7 +241,8 @@ pub(crate) fn SqlPage() -> impl IntoView {
                     <button class="btn s primary" on:click=move |_| run.run(())>"Run"</button>
                     <kbd>"Ctrl Enter"</kbd>
                     <button class="btn s" on:click=explain title="How the server would answer it">"Explain"</button>
-                    <button class="btn s" on:click=move |_| save.run(()) title="Keep it in this browser (Ctrl S)">"Save"</button>
+                    <button class="btn s" on:click=move |_| save.run(()) title="Keep it on the server (Ctrl S); a first line like -- name names it">"Save"</button>
+                    <button class="btn s" disabled=move || !matches!(answer.get(), Some(Ok(_))) on:click=alert title="A rule that fires when the value rises above what it is now">"Alert"</button>
                     <span class="faint"><span class="mono">"$from"</span>" and "<span class="mono">"$to"</span>" are the time range above"</span>
                     <span class="grow"></span>
                     <Show when=move || { answer.with(Option::is_some) && text.get() != ran.get() }><span class="chip hot">"edited since this run"</span></Show>

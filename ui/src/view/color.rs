@@ -1,10 +1,12 @@
 //! Which colour slot a service has.
 //!
-//! Eight slots, given in first-seen order and kept: a service has one colour in every view of this
-//! browser. The ninth and later ones use a slot again and get a notched swatch. The name always stands
+//! Eight slots, given in first-seen order and kept by the server: a service has one colour in every view and for
+//! every reader. The browser remembers them for the first moment. The ninth and later ones use a slot again and get a notched swatch. The name always stands
 //! beside the colour, so nobody has to tell slots apart.
 
 use std::collections::HashMap;
+
+use api::ColorsAnswer;
 
 /// Slots of the palette, `--svc-1` to `--svc-8`.
 const SLOTS: usize = 8;
@@ -16,6 +18,7 @@ const REMEMBERED_MAX: usize = 512;
 pub(crate) struct ServiceColors {
     order: Vec<String>,
     index: HashMap<String, usize>,
+    pinned: HashMap<String, u8>,
 }
 
 impl ServiceColors {
@@ -26,6 +29,21 @@ impl ServiceColors {
             colors.see(name);
         }
         colors
+    }
+
+    /// As the server keeps them; services that it does not know yet come behind.
+    pub(crate) fn from_answer(answer: &ColorsAnswer, known: &Self) -> Self {
+        let mut colors = Self::default();
+        for name in answer.services.iter().chain(&known.order) {
+            colors.see(name);
+        }
+        colors.pinned = answer.pinned.iter().map(|(name, slot)| (name.clone(), *slot)).collect();
+        colors
+    }
+
+    /// True when some service of `other` looks otherwise here.
+    pub(crate) fn differs(&self, other: &Self) -> bool {
+        other.order.iter().any(|name| self.class(name) != other.class(name))
     }
 
     /// One service per line, first seen first.
@@ -46,6 +64,9 @@ impl ServiceColors {
 
     /// Slot 1 to 8, or 0 (no colour) for a nameless service.
     pub(crate) fn slot(&self, service: &str) -> u8 {
+        if let Some(slot) = self.pinned.get(service).filter(|slot| (1..=SLOTS as u8).contains(slot)) {
+            return *slot;
+        }
         match self.index.get(service) {
             Some(index) => (index % SLOTS) as u8 + 1,
             None if service.is_empty() => 0,
@@ -58,7 +79,7 @@ impl ServiceColors {
     /// Class names of the slot: `c3`, or `c3 n2` when the slot is used again.
     pub(crate) fn class(&self, service: &str) -> String {
         let slot = self.slot(service);
-        let again = self.index.get(service).is_some_and(|index| *index >= SLOTS);
+        let again = !self.pinned.contains_key(service) && self.index.get(service).is_some_and(|index| *index >= SLOTS);
         format!("c{slot}{}", if again { " n2" } else { "" })
     }
 }
@@ -77,6 +98,22 @@ mod tests {
         assert_eq!((colors.slot("svc-0"), colors.slot("svc-7")), (1, 8));
         assert_eq!(colors.class("svc-8"), "c1 n2");
         assert_eq!(colors.slot(""), 0);
+    }
+
+    /// Whoever saw services in another order takes the server's, and keeps what only this browser has seen.
+    #[test]
+    fn the_server_decides() {
+        let mut mine = ServiceColors::default();
+        for name in ["cart", "new", "order"] {
+            mine.see(name);
+        }
+        let answer = ColorsAnswer {
+            services: ["order", "cart"].map(str::to_owned).to_vec(),
+            pinned: [("new".to_owned(), 8)].into(),
+        };
+        let theirs = ServiceColors::from_answer(&answer, &mine);
+        assert_eq!(["order", "cart", "new"].map(|name| theirs.slot(name)), [1, 2, 8]);
+        assert!(theirs.differs(&mine) && !theirs.differs(&theirs.clone()));
     }
 
     /// A reload of the page keeps every colour.

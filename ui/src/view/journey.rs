@@ -9,6 +9,7 @@
 //!
 //! | file           | knows                                                          |
 //! |----------------|----------------------------------------------------------------|
+//! | `cut.rs`       | joins that the reader does not believe                         |
 //! | `facts.rs`     | the answer with positions for ids and offsets for moments      |
 //! | `picture.rs`   | lanes, bars, waits, arrows, track: in time                     |
 //! | `scale.rs`     | time to pixels, quiet stretches folded                         |
@@ -22,6 +23,7 @@
 //! What is slow, wrong or usual is the server's judgement; here it is only given a place.
 
 pub(crate) mod breakdown;
+pub(crate) mod cut;
 pub(crate) mod facts;
 pub(crate) mod flame;
 pub(crate) mod hops;

@@ -13,6 +13,7 @@ use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::view::attributes;
 use crate::view::format;
+use crate::view::journey::cut::{cuts, with_cut};
 use crate::view::journey::facts::FindingFact;
 use crate::view::journey::looked_at::looked_at;
 use crate::view::url;
@@ -239,15 +240,31 @@ pub(crate) fn evidence(joined_by: &str, confidence: &str) -> (&'static str, &'st
 fn joins(tour: Tour, scene: &Arc<Scene>) -> impl IntoView + use<> {
     let members = &scene.facts.members;
     let answer = tour.answer();
+    let location = use_location();
+    let (path, search) = (location.pathname.get_untracked(), location.search.get_untracked());
     let rows = members.iter().enumerate().skip(1).take(15).map(|(at, member)| {
         let (why, sure) = evidence(&member.joined_by, &member.confidence);
         let from = member.cause.map(letter).unwrap_or_default();
+        // Certain ones are what the sender said; nobody has to believe a guess.
+        let trace = member.trace_id;
+        let cut = (sure != "certain").then(|| {
+            let link = format!("{path}{}", with_cut(&search, trace, true));
+            let label = format!("Cut off trace {}", letter(at));
+            view! { <a class="acc" href=link aria-label=label title="Show the journey without this trace and what came of it">"Cut"</a> }
+        });
         view! {
             <span class="mono dim">{format!("{from}→{}", letter(at))}</span>
             <span>{why}</span>
             <span class=if sure == "certain" { "good" } else { "dim" }>{sure}</span>
+            <span>{cut}</span>
         }
     });
+    let gone = cuts(&search).into_iter().map(|trace| {
+        let link = format!("{path}{}", with_cut(&search, trace, false));
+        let short = format::short_id(&trace.to_hex());
+        view! { <p class="faint note">"You cut off trace " <span class="mono">{short}</span> ". " <a class="acc" href=link>"Join it again"</a></p> }
+    });
+    let gone = gone.collect_view();
     let mut notes: Vec<String> = Vec::new();
     if answer.other_inputs > 0 {
         notes.push(format!(
@@ -267,6 +284,7 @@ fn joins(tour: Tour, scene: &Arc<Scene>) -> impl IntoView + use<> {
         <section>
             <h2 class="h top">"How the traces join"</h2>
             <div class="joins">{rows.collect_view()}</div>
+            {gone}
             {(members.len() > 16).then(|| view! { <p class="faint">{format!("and {} more", members.len() - 16)}</p> })}
             {alone.then(|| view! { <p class="faint">"One trace. Other traces join when their consumer spans link to the producer, or carry the same message id."</p> })}
             {notes.into_iter().map(|note| view! { <p class="faint note">{note}</p> }).collect_view()}

@@ -32,10 +32,11 @@ pub(crate) fn tabs(
     TABS.map(|(name, title)| {
         let link = move || match name {
             "waterfall" => format!("/t/{}{}", trace(), url::shared(&search.get())),
-            "journey" => format!("/j/{journey}{}", url::shared(&search.get())),
             _ => {
-                let carried = url::shared(&search.get());
-                format!("/j/{journey}{}", url::with_parameters(&carried, &[("tab", Some(name))]))
+                let search = search.get();
+                let cut = url::pairs(&search).into_iter().find(|(key, _)| key == "cut").map(|(_, cut)| cut);
+                let changes = [("tab", Some(name).filter(|name| *name != "journey")), ("cut", cut.as_deref())];
+                format!("/j/{journey}{}", url::with_parameters(&url::shared(&search), &changes))
             }
         };
         let count =

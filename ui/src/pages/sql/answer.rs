@@ -16,11 +16,11 @@ const WIDTH: f64 = 1_060.0;
 const HEIGHT: f64 = 190.0;
 
 /// Integers of 64 bits travel as text, so the type decides.
-fn is_number(data_type: &str) -> bool {
+pub(super) fn is_number(data_type: &str) -> bool {
     ["int", "double", "float", "real", "decimal"].iter().any(|word| data_type.to_lowercase().contains(word))
 }
 
-fn number(value: &Json) -> Option<f64> {
+pub(super) fn number(value: &Json) -> Option<f64> {
     value.as_f64().or_else(|| value.as_str()?.parse().ok())
 }
 

@@ -1,14 +1,12 @@
-//! Queries kept in this browser, and a few to begin with.
+//! Queries kept on the server, and a few to begin with.
 
+use api::{Problem, QueryRequest, SavedQuery};
 use leptos::prelude::*;
+use leptos::task::spawn_local;
 
-use crate::app::{remember, remembered};
+use crate::app::{Shared, shared};
+use crate::client;
 use crate::components::icon::{Icon, icon};
-
-/// Where they are kept.
-const KEY: &str = "hodoscope.queries";
-/// Queries kept at most.
-const SAVED_MAX: usize = 100;
 
 /// Names and statements to begin with.
 const STARTERS: [(&str, &str); 6] = [
@@ -38,31 +36,57 @@ const STARTERS: [(&str, &str); 6] = [
     ),
 ];
 
-/// The kept statements, newest last.
+/// The kept statements, by title.
 #[derive(Clone, Copy)]
-pub(super) struct Saved(RwSignal<Vec<String>>);
+pub(super) struct Saved {
+    all: RwSignal<Option<Result<Vec<SavedQuery>, Problem>>>,
+}
 
 impl Saved {
-    /// What this browser remembers.
+    /// Asks the server.
     pub(super) fn load() -> Self {
-        let kept = remembered(KEY).and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        Self(RwSignal::new(kept))
+        let saved = Self { all: RwSignal::new(None) };
+        saved.ask();
+        saved
     }
 
-    /// Keeps a statement; one that is there already goes to the end.
-    pub(super) fn add(self, sql: &str) {
-        self.change(|kept| {
-            kept.retain(|other| other != sql);
-            kept.push(sql.to_owned());
-            if kept.len() > SAVED_MAX {
-                kept.remove(0);
+    fn ask(self) {
+        spawn_local(async move {
+            let answer = client::queries().await.map(|answer| answer.queries);
+            self.all.try_set(Some(answer));
+        });
+    }
+
+    /// The statement of a name; `None` while they are on their way, too.
+    pub(super) fn named(self, id: &str) -> Option<String> {
+        let all = self.all.read();
+        let all = all.as_ref()?.as_ref().ok()?;
+        all.iter().find(|query| query.id == id).map(|query| query.sql.clone())
+    }
+
+    /// Keeps a statement under its title, then goes on with its name.
+    pub(super) fn keep(self, shared: Shared, sql: String, then: impl FnOnce(String) + 'static) {
+        let title = title(&sql);
+        let id = slug(&title);
+        spawn_local(async move {
+            match client::keep_query(&id, &QueryRequest { title, sql }).await {
+                Ok(kept) => {
+                    shared.say(format!("Saved as {}", kept.title));
+                    self.ask();
+                    then(kept.id);
+                }
+                Err(problem) => shared.say(problem.detail),
             }
         });
     }
 
-    fn change(self, change: impl FnOnce(&mut Vec<String>)) {
-        self.0.update(change);
-        self.0.with_untracked(|kept| remember(KEY, &serde_json::to_string(kept).unwrap_or_default()));
+    fn forget(self, shared: Shared, id: String) {
+        spawn_local(async move {
+            if let Err(problem) = client::delete_query(&id).await {
+                shared.say(problem.detail);
+            }
+            self.ask();
+        });
     }
 }
 
@@ -72,26 +96,61 @@ fn title(sql: &str) -> String {
     first.trim_start_matches("--").trim().chars().take(60).collect()
 }
 
+/// A title as a name in addresses; the same title is the same name.
+fn slug(title: &str) -> String {
+    let mut name = String::new();
+    for letter in title.to_lowercase().chars() {
+        if letter.is_ascii_alphanumeric() {
+            name.push(letter);
+        } else if !name.ends_with('-') && !name.is_empty() {
+            name.push('-');
+        }
+    }
+    let name = name.trim_end_matches('-');
+    if name.is_empty() { "query".to_owned() } else { name.to_owned() }
+}
+
 /// The list at the side.
 #[component]
 pub(super) fn SavedList(saved: Saved, pick: Callback<String>) -> impl IntoView {
-    view! {
-        <h2 class="h side-h">"Saved in this browser"</h2>
-        {move || saved.0.with(Vec::is_empty).then(|| view! { <p class="faint side-p">"Ctrl S keeps a statement here; a first line like -- name names it."</p> })}
-        <ul class="saved">
-            {move || saved.0.get().into_iter().rev().map(|sql| {
-                let (name, picked, dropped) = (title(&sql), sql.clone(), sql);
+    let shared = shared();
+    let list = move || {
+        match saved.all.get() {
+        None => ().into_any(),
+        Some(Err(problem)) => view! { <p class="faint side-p">{problem.detail}</p> }.into_any(),
+        Some(Ok(all)) if all.is_empty() => view! { <p class="faint side-p">"Ctrl S keeps a statement on the server; a first line like -- name names it."</p> }.into_any(),
+        Some(Ok(all)) => {
+            let one = |query: SavedQuery| {
+                let link = format!("/sql/{}", query.id);
+                let id = query.id.clone();
                 view! {
                     <li>
-                        <button class="ell" title=picked.clone() on:click=move |_| pick.run(picked.clone())>{name.clone()}</button>
-                        <button class="x" aria-label=format!("Forget {name}") on:click=move |_| saved.change(|kept| kept.retain(|other| *other != dropped))>{icon(Icon::Close, true)}</button>
+                        <a class="ell" href=link title=query.sql>{query.title.clone()}</a>
+                        <button class="x" aria-label=format!("Forget {}", query.title) on:click=move |_| saved.forget(shared, id.clone())>{icon(Icon::Close, true)}</button>
                     </li>
                 }
-            }).collect_view()}
-        </ul>
+            };
+            view! { <ul class="saved">{all.into_iter().map(one).collect_view()}</ul> }.into_any()
+        }
+    }
+    };
+    view! {
+        <h2 class="h side-h">"Saved"</h2>
+        {list}
         <h2 class="h side-h">"To begin with"</h2>
         <ul class="saved">
             {STARTERS.map(|(name, sql)| view! { <li><button class="ell" title=sql on:click=move |_| pick.run(format!("-- {name}\n{sql}"))>{name}</button></li> })}
         </ul>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn titles_become_names() {
+        assert_eq!(title("\n -- Wait by group \nSELECT 1"), "Wait by group");
+        assert_eq!([slug("Wait, by group!"), slug("SELECT 1"), slug("–")], ["wait-by-group", "select-1", "query"]);
     }
 }

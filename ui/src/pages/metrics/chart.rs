@@ -1,0 +1,235 @@
+//! One metric: switches, lines with gaps, exemplars that open journeys, the table that says the same.
+
+use api::{MetricAnswer, MetricSeries};
+use leptos::prelude::*;
+use wasm_bindgen::JsCast;
+
+use super::Asked;
+use crate::app::{Shared, cross};
+use crate::view::metric::{points_sql, series_name, unit_of, value_text};
+use crate::view::plot::{Frame, Series, path};
+use crate::view::{clock, format, url};
+
+/// Lines drawn; further groups stand in the table.
+const LINES_MAX: usize = 8;
+/// Size of the plot in pixels.
+const WIDTH: f64 = 1_080.0;
+const HEIGHT: f64 = 320.0;
+/// Exemplars drawn and listed.
+const EXEMPLARS_MAX: usize = 200;
+const EXEMPLAR_ROWS: usize = 20;
+
+/// Everything about one answer.
+pub(super) fn chart(
+    answer: &MetricAnswer,
+    asked: &Asked,
+    change: Callback<Vec<(&'static str, Option<String>)>>,
+    shared: Shared,
+    search: &str,
+) -> impl IntoView + use<> {
+    let unit = unit_of(answer);
+    let is_service = answer.by.len() == 1 && answer.by[0] == "service";
+    let lines: Vec<Series> = answer
+        .series
+        .iter()
+        .take(LINES_MAX)
+        .enumerate()
+        .map(|(at, series)| {
+            let name = series_name(series, &answer.by);
+            let class = if is_service { shared.color_class(&name) } else { format!("c{}", at + 1) };
+            Series { name, class, values: series.values.clone() }
+        })
+        .collect();
+    let select = |title: &'static str, key: &'static str, options: Vec<(String, String)>, now: String| {
+        let all = options
+            .into_iter()
+            .map(|(value, shown)| view! { <option value=value.clone() selected=value == now>{shown}</option> });
+        view! { <label class="pick"><span class="faint">{title}</span><select on:change=move |event| change.run(vec![(key, Some(event_target_value(&event)))])>{all.collect_view()}</select></label> }
+    };
+    let functions = answer.functions.iter().map(|function| (function.clone(), function.clone())).collect();
+    let mut fields = vec![(String::new(), "nothing".to_owned())];
+    fields.extend(
+        answer
+            .attributes
+            .iter()
+            .map(|attribute| (attribute.field.clone(), format!("{} ({})", attribute.field, attribute.n_values))),
+    );
+    fields.push(("*".to_owned(), "each series".to_owned()));
+    let is_known = fields.iter().any(|(field, _)| *field == asked.by);
+    if !is_known {
+        fields.push((asked.by.clone(), asked.by.clone()));
+    }
+    let filter = asked.filter.clone();
+    let points = format!(
+        "/sql{}",
+        url::with_parameters(
+            &url::shared(search),
+            &[("sql", Some(&points_sql(&answer.name, &answer.kind, &answer.unit)))]
+        )
+    );
+    let more = (answer.n_groups as usize).saturating_sub(lines.len());
+    let gaps = answer.series.iter().any(|series| series.values.iter().any(Option::is_none));
+    let note = answer.incomplete_reason.clone();
+    let resets = (answer.resets > 0).then(|| format::counted(answer.resets, "reset"));
+    view! {
+        <div class="home-head">
+            <h2 class="mono">{answer.name.clone()}</h2>
+            <span class="chip line">{answer.kind.replace('_', " ")}</span>
+            {(!answer.unit.is_empty()).then(|| view! { <span class="chip line">{answer.unit.clone()}</span> })}
+            {(!answer.temporality.is_empty()).then(|| view! { <span class="chip line">{answer.temporality.clone()}</span> })}
+            {resets.map(|resets| view! { <span class="chip">{resets}</span> })}
+            <span class="grow"></span>
+            <a class="acc n" href=points>"Its points in SQL"</a>
+        </div>
+        <p class="faint hint-line about-metric">{answer.description.clone()}</p>
+        <div class="row plot-bar">
+            {select("show", "fn", functions, answer.function.clone())}
+            {select("group by", "by", fields, asked.by.clone())}
+            <label class="pick grow"><span class="faint">"filter"</span><input id="metric-filter" class="mono" type="text" spellcheck="false" placeholder="service=order resource.host.name=a*" prop:value=filter on:change=move |event| change.run(vec![("q", Some(event_target_value(&event)))])/></label>
+        </div>
+        {note.map(|note| view! { <p class="notice">{note}</p> })}
+        {picture(answer, &lines, &unit)}
+        <p class="faint hint-line">
+            {(more > 0).then(|| format!("The {LINES_MAX} largest; {more} more stand in the table. "))}
+            {gaps.then_some("A line breaks where nothing came. ")}
+            {(!answer.exemplars.is_empty()).then_some("Dots are measurements that open their journey.")}
+        </p>
+        {table(answer, &unit, shared, is_service)}
+        {exemplars(answer)}
+    }
+}
+
+fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str) -> impl IntoView + use<> {
+    // A value stands for its whole step: it is drawn at the middle of it.
+    let half = answer.step_nanos / 2;
+    let (from, to) = (nanos(&answer.from_unix_nano) + half, nanos(&answer.to_unix_nano) - half);
+    let exemplars: Vec<(f64, f64, String)> = answer
+        .exemplars
+        .iter()
+        .take(EXEMPLARS_MAX)
+        .filter_map(|exemplar| {
+            let place = (nanos(&exemplar.time_unix_nano) - from) as f64 / (to - from).max(1) as f64;
+            Some((place.clamp(0.0, 1.0), exemplar.value?, exemplar.trace_id?.to_hex()))
+        })
+        .collect();
+    // Measurements stand on the same axis as lines of the same kind; of a rate or a count they would not.
+    let has_dots = !matches!(answer.function.as_str(), "rate" | "count" | "increase" | "sum");
+    let mut all = lines.to_vec();
+    if has_dots && !exemplars.is_empty() {
+        let values = exemplars.iter().map(|(_, value, _)| Some(*value)).collect();
+        all.push(Series { name: String::new(), class: String::new(), values });
+    }
+    let frame = Frame::around(&all, WIDTH, HEIGHT);
+    let unit_owned = unit.to_owned();
+    let grid: Vec<_> = frame.marks().into_iter().map(|value| {
+        let y = frame.y(value);
+        view! { <path class="grid" d=format!("M{:.1},{y:.1}H{:.1}", frame.left, frame.left + frame.width)/><text x=format!("{:.1}", frame.left - 8.0) y=format!("{:.1}", y + 3.5) text-anchor="end">{value_text(value, &unit_owned)}</text> }
+    }).collect();
+    let foot: Vec<_> = (0..=5).map(|at| {
+        let place = f64::from(at) / 5.0;
+        let moment = clock::time_of_day(from + ((to - from) as f64 * place) as i64);
+        view! { <text x=format!("{:.1}", frame.left + place * frame.width) y=format!("{:.1}", HEIGHT - 6.0) text-anchor="middle">{moment.get(..5).unwrap_or_default().to_owned()}</text> }
+    }).collect();
+    let drawn: Vec<_> = lines
+        .iter()
+        .map(|series| view! { <path class=format!("line {}", series.class) d=path(&series.values, &frame)/> })
+        .collect();
+    let mut last = f64::NEG_INFINITY;
+    let mut ends: Vec<(f64, &Series, f64)> = lines
+        .iter()
+        .filter_map(|series| series.values.iter().rev().flatten().next().map(|value| (frame.y(*value), series, *value)))
+        .collect();
+    ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let names: Vec<_> = ends.into_iter().map(|(y, series, value)| {
+        last = y.max(last + 14.0);
+        let cut: String = series.name.chars().take(16).collect();
+        view! { <text class=format!("name {}", series.class) x=format!("{:.1}", frame.left + frame.width + 8.0) y=format!("{:.1}", last + 3.5)>{cut}" "{value_text(value, unit)}<title>{series.name.clone()}</title></text> }
+    }).collect();
+    let dots: Vec<_> = exemplars.into_iter().filter(|_| has_dots).map(|(place, value, trace)| {
+        let (x, y) = (frame.left + place * frame.width, frame.y(value));
+        let title = format!("{}, open journey {}", value_text(value, unit), format::short_id(&trace));
+        view! { <circle class="dot-ex" data-trace=trace cx=format!("{x:.1}") cy=format!("{y:.1}") r="3.5"><title>{title}</title></circle> }
+    }).collect();
+    let summary = format!(
+        "{} of {} over time, {}; the table below holds the same",
+        answer.function,
+        answer.name,
+        format::counted(lines.len() as u64, "line")
+    );
+
+    // The picture is one image for those who cannot see it; the table of exemplars holds the same links.
+    let open = |event: web_sys::MouseEvent| {
+        let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+        if let Some(trace) = target.and_then(|target| target.get_attribute("data-trace")) {
+            cross(&format!("/j/{trace}"));
+        }
+    };
+    view! {
+        <div class="metric-plot" on:click=open>
+            <svg class="plot" width=format!("{WIDTH:.0}") height=format!("{HEIGHT:.0}") role="img" aria-label=summary>{grid}{foot}{drawn}{names}{dots}</svg>
+        </div>
+    }
+}
+
+fn table(answer: &MetricAnswer, unit: &str, shared: Shared, is_service: bool) -> impl IntoView + use<> {
+    let unit = unit.to_owned();
+    let row = |(at, series): (usize, &MetricSeries)| {
+        let known: Vec<f64> = series.values.iter().flatten().copied().collect();
+        let least = known.iter().copied().reduce(f64::min);
+        let most = known.iter().copied().reduce(f64::max);
+        let mean = (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64);
+        let cell = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), |value| value_text(value, &unit));
+        let name = series_name(series, &answer.by);
+        let class = match (is_service, at < LINES_MAX) {
+            (true, _) => format!("svc {}", shared.color_class(&name)),
+            (false, true) => format!("svc c{}", at + 1),
+            (false, false) => "svc".to_owned(),
+        };
+        let gaps = series.values.len() - known.len();
+        view! {
+            <tr>
+                <td><span class=class>{name}</span></td>
+                <td class="num semi">{cell(known.last().copied())}</td>
+                <td class="num">{cell(mean)}</td>
+                <td class="num dim">{cell(least)}</td>
+                <td class="num dim">{cell(most)}</td>
+                <td class="num dim">{format!("{gaps} of {}", series.values.len())}</td>
+                <td class="num dim">{format::count(series.n_series)}</td>
+            </tr>
+        }
+    };
+    view! {
+        <table id="metric-table" tabindex="-1">
+            <caption class="sr">"Groups of this metric"</caption>
+            <thead><tr><th>"Group"</th><th class="num">"Last"</th><th class="num">"Mean"</th><th class="num">"Least"</th><th class="num">"Most"</th><th class="num">"Steps without data"</th><th class="num">"Series"</th></tr></thead>
+            <tbody>{answer.series.iter().enumerate().map(row).collect_view()}</tbody>
+        </table>
+    }
+}
+
+/// The dots as rows, with the keyboard's way to the journeys.
+fn exemplars(answer: &MetricAnswer) -> impl IntoView + use<> {
+    let all: Vec<_> =
+        answer.exemplars.iter().filter(|exemplar| exemplar.trace_id.is_some()).take(EXEMPLAR_ROWS).cloned().collect();
+    if all.is_empty() {
+        return view! { <p class="faint hint-line">"No exemplars: the SDK's exemplar filter trace_based adds them to measurements made in sampled spans."</p> }.into_any();
+    }
+    let unit = answer.unit.clone();
+    let rows = all.into_iter().map(|exemplar| {
+        let trace = exemplar.trace_id.map(|id| id.to_hex()).unwrap_or_default();
+        let about = exemplar.labels.iter().chain(&exemplar.attributes).map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
+        view! {
+            <tr><td class="mono dim">{clock::day_and_time(nanos(&exemplar.time_unix_nano))}</td><td class="num">{exemplar.value.map(|value| value_text(value, &unit))}</td>
+                <td><a class="acc mono" href=format!("/j/{trace}")>{format::short_id(&trace)}</a></td><td class="dim ell">{about}</td></tr>
+        }
+    });
+    view! {
+        <div class="home-head"><h2>"Exemplars"</h2><span class="faint n">"measurements with the journey they were made in"</span></div>
+        <table><caption class="sr">"Exemplars"</caption><thead><tr><th>"Time"</th><th class="num">"Value"</th><th>"Journey"</th><th>"About"</th></tr></thead><tbody>{rows.collect_view()}</tbody></table>
+    }
+    .into_any()
+}
+
+fn nanos(text: &str) -> i64 {
+    text.parse().unwrap_or(0)
+}
