@@ -106,8 +106,10 @@ pub(crate) struct Tour {
     usual: RwSignal<Option<Arc<CompareAnswer>>>,
     /// What is drawn.
     pub(crate) scene: RwSignal<Arc<Scene>>,
-    /// The selected hop.
+    /// The selected hop; [`Tour::choose`] selects another.
     pub(crate) hop: RwSignal<Option<usize>>,
+    /// The reader, or the link that led here, has selected a hop.
+    is_chosen: StoredValue<bool>,
     /// The part of the time on screen; `None` for all.
     pub(crate) window: RwSignal<Option<Window>>,
     /// The critical path is drawn.
@@ -140,6 +142,7 @@ impl Tour {
             usual: RwSignal::new(None),
             scene: RwSignal::new(Arc::new(scene)),
             hop: RwSignal::new(first),
+            is_chosen: StoredValue::new(false),
             window: RwSignal::new(None),
             track: RwSignal::new(true),
             fold: RwSignal::new(true),
@@ -163,18 +166,24 @@ impl Tour {
         tour
     }
 
+    /// Selects a hop for the reader.
+    pub(crate) fn choose(self, hop: Option<usize>) {
+        self.is_chosen.set_value(true);
+        self.hop.set(hop);
+    }
+
     /// Takes what is usual; the reader's selection stays, the page's own moves to the bottleneck.
-    pub(crate) fn set_usual(self, usual: CompareAnswer, chosen: bool) {
+    pub(crate) fn set_usual(self, usual: CompareAnswer) {
         self.usual.set(Some(Arc::new(usual)));
-        if !chosen {
-            // The rows are made again before the next frame.
-            request_animation_frame(move || {
-                let Some(scene) = self.scene.try_get_untracked() else { return };
-                if let Verdict::Bottleneck(at) = scene.verdict {
-                    self.hop.try_set(Some(at));
-                }
-            });
-        }
+        // The rows are made again before the next frame.
+        request_animation_frame(move || {
+            let Some(scene) = self.scene.try_get_untracked() else { return };
+            if let Verdict::Bottleneck(at) = scene.verdict
+                && self.is_chosen.try_get_value() == Some(false)
+            {
+                self.hop.try_set(Some(at));
+            }
+        });
     }
 
     /// True once the usual is known.
@@ -228,7 +237,7 @@ impl Tour {
                 (Some(at), true) => (at + 1).min(count - 1),
                 (Some(at), false) => at.saturating_sub(1),
             };
-            self.hop.set(Some(next));
+            self.choose(Some(next));
         }
     }
 
@@ -237,7 +246,7 @@ impl Tour {
         let scene = self.scene.get_untracked();
         let next = self.hop.get_untracked().and_then(|at| hops::follow(&scene.hops, &scene.facts, at, back));
         if next.is_some() {
-            self.hop.set(next);
+            self.choose(next);
         }
     }
 

@@ -100,14 +100,14 @@ fn journey(answer: Arc<JourneyAnswer>, shared: Shared, retry: Callback<()>) -> i
     let id = answer.id;
     let first = search.get_untracked();
     let tour = Tour::new(answer, parameter(&first, "skew").as_deref() == Some("1"));
-    let chosen = restore(tour, &first);
+    restore(tour, &first);
     follow(tour);
     spawn_local(async move {
         // What is usual comes when it is there; without it nothing is claimed.
         if let Ok(usual) = client::compare(id, "usual").await
             && tour.hop.try_get_untracked().is_some()
         {
-            tour.set_usual(usual, chosen);
+            tour.set_usual(usual);
         }
     });
     let navigate = use_navigate();
@@ -239,8 +239,8 @@ fn toggle(name: &'static str, image: Icon, on: RwSignal<bool>, title: &'static s
     }
 }
 
-/// Reads the view out of the URL; true when it names a hop.
-fn restore(tour: Tour, search: &str) -> bool {
+/// Reads the view out of the URL.
+fn restore(tour: Tour, search: &str) {
     let is_off = |name: &str| parameter(search, name).as_deref() == Some("0");
     tour.track.set(!is_off("cp"));
     tour.fold.set(!is_off("fold"));
@@ -266,9 +266,8 @@ fn restore(tour: Tour, search: &str) -> bool {
     let hop = hop.and_then(|hop| hop.checked_sub(1));
     let hop = hop.filter(|hop| tour.scene.with_untracked(|scene| *hop < scene.hops.len()));
     if hop.is_some() {
-        tour.hop.set(hop);
+        tour.choose(hop);
     }
-    hop.is_some()
 }
 
 /// Keeps the URL in step with the view, once things are at rest.
@@ -525,7 +524,7 @@ fn verdict(tour: Tour, shared: Shared) -> impl IntoView {
         None => view! { " from " {name(row.from)} " to " {name(row.to)} }.into_any(),
     };
     view! {
-        <button class="chip" class:hot=is_bottleneck class:line=!is_bottleneck title=title on:click=move |_| tour.hop.set(Some(at))>
+        <button class="chip" class:hot=is_bottleneck class:line=!is_bottleneck title=title on:click=move |_| tour.choose(Some(at))>
             {if is_bottleneck { "Bottleneck" } else { "Longest" }}
         </button>
         <span class="sentence"><b>{format::duration(nanos as u64)}</b> {what} {usual}</span>

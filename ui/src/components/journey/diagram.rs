@@ -94,7 +94,7 @@ pub(crate) fn Diagram(
         if let Some(fold) = number(&event, "data-fold") {
             tour.opened.update(|opened| opened.push(fold));
         } else if let Some(hop) = number(&event, "data-hop") {
-            tour.hop.set(Some(hop));
+            tour.choose(Some(hop));
         }
     };
     let open = move |event: web_sys::MouseEvent| {

@@ -96,7 +96,7 @@ fn row(tour: Tour, shared: Shared, scene: &Scene, at: usize, longest: f64) -> im
             id=format!("hop-{}", at + 1)
             aria-selected=move || (tour.hop.get() == Some(at)).to_string()
             aria-rowindex=(at + 2).to_string()
-            on:click=move |_| tour.hop.set(Some(at))
+            on:click=move |_| tour.choose(Some(at))
         >
             <td class="faint no">{at + 1}</td>
             <td><span class=format!("svc {}", node_class(shared, facts, row.from))>{facts.label(row.from).to_owned()}</span></td>

@@ -195,7 +195,7 @@ fn findings(tour: Tour, scene: &Arc<Scene>, hop: Option<usize>) -> impl IntoView
                 <div class="row"><span class=class title=finding.help.clone()>{finding.id.replace('_', " ")}</span></div>
                 <p>{finding.summary.clone()}</p>
                 <div class="row acc">
-                    {here.map(|at| view! { <button on:click=move |_| tour.hop.set(Some(at))>{format!("Hop {}", at + 1)}</button> })}
+                    {here.map(|at| view! { <button on:click=move |_| tour.choose(Some(at))>{format!("Hop {}", at + 1)}</button> })}
                     {sql.map(|sql| view! { <a href=sql>"Find its like in SQL"</a> })}
                 </div>
             </div>
