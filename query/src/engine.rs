@@ -53,6 +53,23 @@ pub(crate) const LIVE_MAX: usize = 32;
 pub(crate) struct View {
     snapshot: Arc<OnceLock<Arc<Snapshot>>>,
     computed: Computed,
+    is_small: bool,
+}
+
+impl View {
+    /// For questions that are small and many: each has one thread.
+    pub(crate) fn of_small_questions() -> Self {
+        Self { is_small: true, ..Self::default() }
+    }
+
+    fn session(&self, inner: &Inner, snapshot: Arc<Snapshot>) -> Result<Session> {
+        let (computed, now) = (self.computed.clone(), inner.clock.now());
+        if self.is_small {
+            inner.shared.small_session(snapshot, computed, now)
+        } else {
+            inner.shared.session(snapshot, now)
+        }
+    }
 }
 
 /// Answers questions about snapshots. Cheap to clone.
@@ -242,7 +259,7 @@ impl Engine {
             let tenant = tenant.clone();
             let running = self.inner.cpu.spawn(async move {
                 let snapshot = Arc::clone(view.snapshot.get_or_init(|| (inner.snapshots)(&tenant)));
-                let session = inner.shared.session_of(Arc::clone(&snapshot), view.computed, inner.clock.now())?;
+                let session = view.session(&inner, Arc::clone(&snapshot))?;
                 let again = work.clone();
                 let failed = match AssertUnwindSafe(work(session)).catch_unwind().await {
                     Ok(Err(error @ Error::Damaged(_))) => error,
@@ -253,7 +270,8 @@ impl Engine {
                 if (inner.find_damage)(snapshot).await == 0 {
                     return Err(failed);
                 }
-                let session = inner.shared.session((inner.snapshots)(&tenant), inner.clock.now())?;
+                let session =
+                    View { computed: Computed::default(), ..view }.session(&inner, (inner.snapshots)(&tenant))?;
                 again(session).await
             });
             running.await?

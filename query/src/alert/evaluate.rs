@@ -195,7 +195,7 @@ fn begin_due(desk: &Arc<Desk>, look: Look, evaluations: &mut JoinSet<()>) {
     }
     for Due { loaded, at, n_missed } in look.due {
         // Rules of a group see the same, and what is not at rest yet is analysed once for all of them.
-        let view = View::default();
+        let view = View::of_small_questions();
         for ruled in &loaded.rules {
             let was_running = ruled.is_running.swap(true, Ordering::AcqRel);
             let n_missed = n_missed + u64::from(was_running);

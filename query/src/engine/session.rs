@@ -47,6 +47,8 @@ pub(crate) struct Shared {
     pub(crate) config: Arc<Config>,
     runtime: Arc<RuntimeEnv>,
     state: SessionState,
+    /// For questions of one thread.
+    small_state: SessionState,
 }
 
 impl Shared {
@@ -81,7 +83,9 @@ impl Shared {
         for rewrite in functions::rewrites() {
             state.register_function_rewrite(rewrite)?;
         }
-        Ok(Self { config, runtime, state })
+        let mut small_state = state.clone();
+        small_state.config_mut().options_mut().execution.target_partitions = 1;
+        Ok(Self { config, runtime, state, small_state })
     }
 
     /// Memory that queries hold at the moment.
@@ -94,26 +98,37 @@ impl Shared {
     /// # Errors
     /// When DataFusion refuses our catalog: a bug.
     pub(crate) fn session(&self, snapshot: Arc<Snapshot>, now: UnixNanos) -> Result<Session> {
-        self.session_of(snapshot, Computed::default(), now)
+        self.session_of(&self.state, snapshot, Computed::default(), now)
     }
 
-    /// As [`Self::session`], for one of several questions over the same snapshot.
+    /// As [`Self::session`], for one of several small questions over the same snapshot: each has one thread, so that its
+    /// plan is half as long, and none takes all of them.
     ///
     /// # Errors
     /// As [`Self::session`].
-    pub(crate) fn session_of(&self, snapshot: Arc<Snapshot>, computed: Computed, now: UnixNanos) -> Result<Session> {
+    pub(crate) fn small_session(&self, snapshot: Arc<Snapshot>, computed: Computed, now: UnixNanos) -> Result<Session> {
+        self.session_of(&self.small_state, snapshot, computed, now)
+    }
+
+    fn session_of(
+        &self,
+        state: &SessionState,
+        snapshot: Arc<Snapshot>,
+        computed: Computed,
+        now: UnixNanos,
+    ) -> Result<Session> {
         let url = ObjectStoreUrl::parse(STORE_URL)?;
         self.runtime.register_object_store(url.as_ref(), Arc::clone(&snapshot.store));
 
         let raw_only = catalogs(vec![(RAW, Arc::new(RawSchema(Arc::clone(&snapshot))))])?;
-        let mut planner = self.state.clone();
+        let mut planner = state.clone();
         planner.register_catalog_list(raw_only);
         let raw_context = SessionContext::new_with_state(planner.clone());
         let stored = Stored::new(raw_context, Arc::clone(&snapshot));
         let derived = Arc::new(Derived::new(stored, Arc::clone(&self.config), computed));
         let public = Arc::new(PublicSchema::new(Arc::clone(&snapshot), planner, Arc::clone(&derived)));
 
-        let mut state = self.state.clone();
+        let mut state = state.clone();
         state.register_catalog_list(catalogs(vec![
             (RAW, Arc::new(RawSchema(Arc::clone(&snapshot)))),
             (PUBLIC, Arc::clone(&public) as _),
