@@ -143,7 +143,8 @@ impl EncodedRequest {
     /// The message as no other serial has it, in gRPC's frame.
     pub fn framed(&self, serial: u64, now: u64) -> Bytes {
         let mut bytes = BytesMut::from(&self.bytes[..]);
-        let mut random = Random(serial.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+        // Mixed, because the sequences of neighbours would be one sequence, shifted by one.
+        let mut random = Random(mix(serial));
         let mut start = now;
         for patch in &self.patches {
             let place = &mut bytes[patch.at as usize..][..patch.length as usize];
