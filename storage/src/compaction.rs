@@ -12,7 +12,8 @@
 //!   level 2   what a second merge gave   │  a full segment is never touched again
 //! ```
 //!
-//! Inputs and outputs are sorted alike, so a merge streams: its memory is one batch per input and one row group.
+//! Inputs and outputs are sorted alike, so a merge streams: its memory is a row group per input as it is in the file, and some
+//! thousand rows, however large the segments are.
 //! A merge changes nothing until its commit replaces the inputs by the outputs, as one fact; whatever happens
 //! before leaves files that no version names, and vacuum removes those. When merges happen: `maintenance.rs`.
 

@@ -2,7 +2,7 @@
 //!
 //! One thread with a runtime of its own, one thing at a time. It decides on what is published, works on files nobody
 //! sees, and hands what it wants changed to the flusher, which makes every commit; the writer publishes it. Ingest and
-//! readers never wait for it: between row groups it gives way while ingest is busy, as long as merges keep up.
+//! readers never wait for it: after every 8 k rows it gives way while ingest is busy, as long as few segments wait.
 //!
 //! | step        | decides                          | does                                             |
 //! |-------------|----------------------------------|--------------------------------------------------|
@@ -52,7 +52,7 @@ const LOOK_PAUSE: Duration = Duration::from_millis(500);
 const FAILURE_PAUSE: Duration = Duration::from_secs(20);
 /// With more segments waiting than this, merges do not give way any more.
 const BACKLOG_MAX: u64 = 48;
-/// The longest rest after a row group.
+/// The longest rest after 8 k rows.
 const REST_MAX: Duration = Duration::from_millis(250);
 /// The writer takes a command within this time, however slow the disk: a round of it is one sync.
 const PUBLISH_PATIENCE: Duration = Duration::from_secs(120);
@@ -70,7 +70,7 @@ const UNREADABLE_PAUSE: Duration = Duration::from_secs(600);
 /// What maintenance says about itself, and what it is asked.
 #[derive(Debug, Default)]
 pub(crate) struct Upkeep {
-    /// Segments that are inputs of merges that are due.
+    /// Segments that wait for merges that are due.
     pub backlog: AtomicU64,
     /// Everything that can be merged should be, now.
     pub compact_all: AtomicBool,
@@ -234,9 +234,9 @@ impl Maintenance {
             let merges = plan::plan(&segments, now, &policy, &skip);
             due.extend(merges.into_iter().map(|merge| (tenant.clone(), table, merge)));
         }
-        let backlog = due.iter().map(|(.., merge)| merge.inputs.len() as u64).sum();
+        let backlog = due.iter().map(|(.., merge)| merge.n_waiting as u64).sum();
         self.published.upkeep.backlog.store(backlog, Ordering::Release);
-        let Some((tenant, table, merge)) = due.into_iter().max_by_key(|(.., merge)| merge.inputs.len()) else {
+        let Some((tenant, table, merge)) = due.into_iter().max_by_key(|(.., merge)| merge.n_waiting) else {
             self.published.upkeep.compact_all.store(false, Ordering::Release);
             self.set_waiting(None);
             return false;

@@ -54,6 +54,8 @@ pub(crate) struct Merge {
     pub level: u8,
     /// At least two, in the order in which they were made.
     pub inputs: Vec<Arc<SegmentMeta>>,
+    /// Segments that wait for this merge or the ones after it: the inputs, and those like them that one merge does not take.
+    pub n_waiting: usize,
 }
 
 impl Merge {
@@ -62,7 +64,7 @@ impl Merge {
     }
 }
 
-/// Every merge that is due, the one with the most inputs first; a segment is in at most one. `skip` holds segments that
+/// Every merge that is due, the one for which the most segments wait first; a segment is in at most one. `skip` holds segments that
 /// must not be inputs (damaged ones).
 ///
 /// - Per level of a day: merged when together they make a full segment, when they are `many`, or when `some` of them
@@ -79,7 +81,7 @@ pub(crate) fn plan(segments: &[Arc<SegmentMeta>], now: UnixNanos, policy: &Polic
         days.entry(segment.day).or_default().push(Arc::clone(segment));
     }
     let mut due: Vec<Merge> = days.into_iter().filter_map(|(day, open)| plan_day(day, open, now, policy)).collect();
-    due.sort_by_key(|merge| std::cmp::Reverse((merge.inputs.len(), merge.day)));
+    due.sort_by_key(|merge| std::cmp::Reverse((merge.n_waiting, merge.day)));
     due
 }
 
@@ -121,6 +123,7 @@ fn plan_day(day: i32, mut open: Vec<Arc<SegmentMeta>>, now: UnixNanos, policy: &
 
 /// As many as one merge takes; `None` when that is less than two.
 fn merge(day: i32, level: u8, mut inputs: Vec<Arc<SegmentMeta>>, policy: &Policy) -> Option<Merge> {
+    let n_waiting = inputs.len();
     let mut gathered = 0u64;
     let n = inputs.iter().take(policy.inputs_max).take_while(|segment| {
         let fits = gathered < policy.full_bytes.saturating_mul(2);
@@ -130,7 +133,7 @@ fn merge(day: i32, level: u8, mut inputs: Vec<Arc<SegmentMeta>>, policy: &Policy
     let n = n.count();
     inputs.truncate(n);
     inputs.sort_by(|a, b| (a.created, &a.path).cmp(&(b.created, &b.path)));
-    (inputs.len() >= 2).then_some(Merge { day, level, inputs })
+    (inputs.len() >= 2).then_some(Merge { day, level, inputs, n_waiting })
 }
 
 #[cfg(test)]
@@ -207,6 +210,17 @@ mod tests {
         assert_eq!(names(&all, NOON), [(2, (0..5).map(|n| n.to_string()).collect())]);
     }
 
+    /// With little memory every merge takes 4: where 40 wait comes before where 16 do, whatever the day, and all count.
+    #[test]
+    fn where_more_wait_comes_first() {
+        let policy = Policy { inputs_max: 4, ..Policy::default() };
+        let day = |day: i32, n: i64| (0..n).map(move |n| segment(&format!("{day}-{n}"), day, 0, 1, 60 - n));
+        let segments: Vec<_> = day(TODAY, 16).chain(day(TODAY - 1, 40)).collect();
+        let merges = plan(&segments, UnixNanos(NOON), &policy, &HashSet::new());
+        let facts: Vec<_> = merges.iter().map(|merge| (merge.day, merge.inputs.len(), merge.n_waiting)).collect();
+        assert_eq!(facts, [(TODAY - 1, 4, 40), (TODAY, 4, 16)]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
@@ -229,6 +243,7 @@ mod tests {
                 let mut seen = HashSet::new();
                 for merge in &merges {
                     prop_assert!(merge.inputs.len() >= 2 && merge.inputs.len() <= policy.inputs_max);
+                    prop_assert!(merge.inputs.len() <= merge.n_waiting);
                     for input in &merge.inputs {
                         prop_assert!(seen.insert(input.path.clone()), "twice: {}", input.path);
                         prop_assert!(input.day == merge.day && input.size_bytes < policy.full_bytes);

@@ -77,7 +77,7 @@ impl Maintenance {
             let (day, level) = (segment.day, segment.level);
             let rewritten = match self.holds_erased(table, &segment, erasures) {
                 Ok(true) => {
-                    let rewrite = Merge { day, level, inputs: vec![Arc::clone(&segment)] };
+                    let rewrite = Merge { day, level, inputs: vec![Arc::clone(&segment)], n_waiting: 1 };
                     self.merge(tenant, table, &rewrite, BACKLOG_MAX)
                 }
                 Ok(false) => {
