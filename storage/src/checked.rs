@@ -115,8 +115,11 @@ impl Checked {
     }
 
     /// Restores what was lost of a table's log, as far as opening it needs it; nothing for someone who only looks.
-    pub(crate) async fn settle_log(&self, table: &Path) -> Settled {
-        if self.may_write { log_copy::settle(&*self.inner, table).await } else { Settled::default() }
+    ///
+    /// # Errors
+    /// What the store said: the log must not be opened.
+    pub(crate) async fn settle_log(&self, table: &Path) -> Result<Settled> {
+        if self.may_write { log_copy::settle(&*self.inner, table).await } else { Ok(Settled::default()) }
     }
 
     /// Does what [`Self::settle_log`] left.
@@ -140,7 +143,8 @@ impl Checked {
             && (damage(error).is_some() || matches!(error, Error::NotFound { .. }))
         {
             let mut known = self.known();
-            if known.suspects.len() < SUSPECTS_MAX {
+            // One that was removed while it was read is missing rightly, and nobody would take it out again.
+            if known.suspects.len() < SUSPECTS_MAX && known.segments.contains_key(segment) {
                 known.suspects.insert(segment.clone());
             }
         }
@@ -282,11 +286,20 @@ impl Checked {
                 (meta, object_store::Attributes::new(), right)
             }
             (Ok(found), None) => {
-                // Without a copy it was written by others, or by a release without copies: a start makes one.
-                let is_lost = matches!(copied, Err(Error::NotFound { .. }));
-                if !is_lost && self.may_write && log_copy::is_plausible(file.as_ref(), &found.2) {
-                    tracing::warn!(%copy, "the copy of a file of a table log is damaged, or cannot be read: it is replaced");
-                    write_copy(&*self.inner, copy, &found.2).await;
+                let is_plausible = log_copy::is_plausible(file.as_ref(), &found.2);
+                match copied {
+                    // Damaged.
+                    Ok(_) if self.may_write && is_plausible => {
+                        tracing::warn!(%copy, "the copy of a file of a table log is damaged: it is replaced");
+                        write_copy(&*self.inner, copy, &found.2).await;
+                    }
+                    // Without a copy it was written by others, or by a release without copies: a start makes one.
+                    Ok(_) | Err(Error::NotFound { .. }) => {}
+                    // The copy may be whole: it is neither replaced by what nobody has proven, nor given up.
+                    Err(error) if is_plausible => {
+                        tracing::warn!(%copy, %error, "the copy of a file of a table log cannot be read");
+                    }
+                    Err(error) => return Err(error),
                 }
                 found
             }

@@ -166,7 +166,7 @@ fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn Hold>> {
 fn prepare(disk: &dyn Disk, root: &Path, known: Option<FormatFile>) -> io::Result<FormatFile> {
     create_dir_durably(disk, &root.join(WAL_DIR))?;
     create_dir_durably(disk, &root.join(QUARANTINE_DIR))?;
-    remove_temporaries(disk, root)?;
+    remove_temporaries(disk, root);
     let format = match known {
         Some(format) => format,
         None => {
@@ -180,12 +180,17 @@ fn prepare(disk: &dyn Disk, root: &Path, known: Option<FormatFile>) -> io::Resul
 }
 
 /// Files that a crash left half-written; their names say so. Nobody else writes here: the lock is held.
-fn remove_temporaries(disk: &dyn Disk, root: &Path) -> io::Result<()> {
+fn remove_temporaries(disk: &dyn Disk, root: &Path) {
     let mut dirs: Vec<(PathBuf, usize)> = vec![(root.to_owned(), 0), (root.join(TENANTS_DIR), 0)];
     while let Some((dir, depth)) = dirs.pop() {
         let entries = match disk.list(&dir) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => continue,
-            listed => listed?,
+            // Whoever needs what is in there asks again, and patiently.
+            Err(error) => {
+                tracing::warn!(dir = %dir.display(), %error, "half-written files of former processes cannot be looked for");
+                continue;
+            }
+            Ok(entries) => entries,
         };
         for entry in entries {
             let path = dir.join(&entry.name);
@@ -197,7 +202,6 @@ fn remove_temporaries(disk: &dyn Disk, root: &Path) -> io::Result<()> {
             }
         }
     }
-    Ok(())
 }
 
 /// What a person can do about a refusal of the system.

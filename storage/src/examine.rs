@@ -119,38 +119,48 @@ pub(crate) struct Search {
 /// Those that did not match their checksums when they were read come first, and mostly that is all. Only when none of them
 /// is damaged (files of older releases have no checksums) the others are read one by one, from where the last search
 /// stopped; one such walk serves all who waited for it.
+///
+/// A search goes on to its end when nobody waits for it any more: a query that runs out of time must not undo it.
 pub(crate) async fn find_damage(published: &Arc<Published>, snapshot: &Snapshot) -> u64 {
     find_damage_within(published, snapshot, PATIENCE).await
 }
 
 /// As [`find_damage`]; one segment at least is read.
 pub(crate) async fn find_damage_within(published: &Arc<Published>, snapshot: &Snapshot, patience: Duration) -> u64 {
+    let tables = snapshot.tables.iter();
+    let pinned = tables.flat_map(|table| table.segments.iter().map(|segment| (table.table, Arc::clone(segment))));
+    let n_walks = published.search.n_walks.load(Ordering::Acquire);
+    let searching = tokio::spawn(search(Arc::clone(published), pinned.collect(), n_walks, patience));
+    searching.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "the search for a damaged segment ended early");
+        0
+    })
+}
+
+/// Searches among these segments; `n_walks` is the number of walks when it was asked for.
+async fn search(published: Arc<Published>, pinned: Vec<Candidate>, n_walks: u64, patience: Duration) -> u64 {
     let search = &published.search;
-    let n_walks = search.n_walks.load(Ordering::Acquire);
     let mut after = search.after.lock().await;
+    let until = Instant::now() + patience;
     // A merge, or another query, may have been faster: then too a new snapshot is without them.
     let n_known = || {
         let known = published.damage.known();
-        let segments = snapshot.tables.iter().flat_map(|table| table.segments.iter());
-        segments.filter(|segment| known.holds(&segment.path)).count() as u64
+        pinned.iter().filter(|(_, segment)| known.holds(&segment.path)).count() as u64
     };
-    let live = live_segments(published);
-    let tables = snapshot.tables.iter().flat_map(|table| table.segments.iter().map(|segment| (table.table, segment)));
+    let live = live_segments(&published);
     // Segments that compaction or retention took away meanwhile are missing rightly.
-    let candidates: Vec<Candidate> = tables
-        .filter(|(_, segment)| live.contains(&segment.path))
-        .map(|(table, segment)| (table, Arc::clone(segment)))
-        .collect();
+    let candidates: Vec<Candidate> =
+        pinned.iter().filter(|(_, segment)| live.contains(&segment.path)).cloned().collect();
     let suspects = published.place.checked.suspects();
     let suspected = candidates.iter().filter(|(_, segment)| suspects.contains(&segment.path)).cloned().collect();
-    look(published, suspected, patience).await;
+    look(&published, suspected, until).await;
     if n_known() > 0 || search.n_walks.load(Ordering::Acquire) != n_walks {
         return n_known();
     }
     search.n_walks.fetch_add(1, Ordering::AcqRel);
     let ordered = from_behind(candidates, after.as_ref());
     let n_candidates = ordered.len();
-    let (n_read, last) = look(published, ordered, patience).await;
+    let (n_read, last) = look(&published, ordered, until).await;
     if n_read < n_candidates {
         tracing::warn!("looking for a damaged segment takes too long; the next failed query goes on");
     }
@@ -169,13 +179,12 @@ fn from_behind(mut candidates: Vec<Candidate>, after: Option<&Path>) -> Vec<Cand
     candidates
 }
 
-/// Reads segments whole until patience ends; damaged ones are remembered. Gives how many were read and the
+/// Reads segments whole until then, one at least; damaged ones are remembered. Gives how many were read and the
 /// last of them.
-async fn look(published: &Arc<Published>, candidates: Vec<Candidate>, patience: Duration) -> (usize, Option<Path>) {
+async fn look(published: &Arc<Published>, candidates: Vec<Candidate>, until: Instant) -> (usize, Option<Path>) {
     let (store, runtime) = (Arc::clone(&published.place.store), Handle::current());
     let known = published.damage.known();
     let looking = tokio::task::spawn_blocking(move || {
-        let until = Instant::now() + patience;
         let (mut n_read, mut last, mut found) = (0, None, Vec::new());
         let mut fine = Vec::new();
         for (table, segment) in candidates {

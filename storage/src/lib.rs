@@ -483,9 +483,10 @@ impl Reader {
         Arc::new(self.published.snapshot(tenant))
     }
 
-    /// Looks for damage among the segments of a snapshot that could not be read: reads them whole, on a blocking
-    /// thread. Damaged segments are left out of later snapshots, which then say `incomplete`. Gives how many were
-    /// found now.
+    /// Looks for damage among the segments of a snapshot that could not be read, for 20 s at most: those that were not what
+    /// the table log says when they were read, or else all, from where the last search stopped. Damaged ones are left
+    /// out of later snapshots, which then say `incomplete`. Gives how many segments of this snapshot later ones leave
+    /// out. Must be called on a runtime; the search goes on when nobody waits for it any more.
     pub async fn find_damage(&self, snapshot: &Snapshot) -> u64 {
         examine::find_damage(&self.published, snapshot).await
     }

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::buffer;
-use crate::checked::{self, Checked, Settled, Step};
+use crate::checked::{self, Checked, Step};
 use crate::damage;
 use crate::error::{Error, Result};
 use crate::flush::Logs;
@@ -33,8 +33,8 @@ use crate::writer::{Command, Fate, OldFile, TableRows};
 
 /// Table logs opened at the same time.
 const LOGS_AT_ONCE: usize = 8;
-/// Times that a log is opened which the disk did not give.
-const OPEN_ATTEMPTS: u32 = 5;
+/// Times that a log is opened which the disk does not give.
+const OPEN_ATTEMPTS: u32 = 6;
 /// Pause between the first of them; doubles.
 const OPEN_PAUSE: Duration = Duration::from_millis(30);
 
@@ -107,18 +107,13 @@ impl Unsettled {
 /// be damaged is set aside as it is, and begins anew.
 ///
 /// # Errors
-/// [`Error::TableLog`] when one cannot be read and cannot be set aside, or must not be (`is_strict`).
+/// [`Error::TableLog`] when one cannot be read or restored, when it cannot be set aside, or must not be (`is_strict`).
 pub(crate) async fn open_logs(place: &Place, is_strict: bool) -> Result<(Logs, Unsettled)> {
     let found = tables(place).await?;
     let logs = futures::stream::iter(found).map(async |(tenant, table): (TenantId, &'static Table)| {
-        let mut settled = place.checked.settle_log(&paths::table(&tenant, table)).await;
-        let opened = if settled.is_behind { Err(behind(table)) } else { open_log(place, &tenant, table).await };
-        let mut log = match opened {
-            Ok(log) => log,
-            Err(error) => open_again(place, &tenant, table, &mut settled, error, is_strict).await?,
-        };
+        let (mut log, later) = open_patiently(place, &tenant, table, is_strict).await?;
         log.fence().await?;
-        Ok::<_, Error>((tenant, table, log, settled.later))
+        Ok::<_, Error>((tenant, table, log, later))
     });
     let opened: Vec<_> = logs.buffer_unordered(LOGS_AT_ONCE).try_collect().await?;
     let (mut logs, mut unsettled) = (Logs::new(), Unsettled::default());
@@ -131,57 +126,44 @@ pub(crate) async fn open_logs(place: &Place, is_strict: bool) -> Result<(Logs, U
     Ok((logs, unsettled))
 }
 
-fn behind(table: &'static Table) -> Error {
-    let detail = "its newest commit was lost, and the copy of it is damaged or cannot be read".to_owned();
-    Error::TableLog { table: table.name, detail }
-}
-
-/// After a log could not be opened: finds out why. A disk that did not give bytes is asked again; a hint that leads nowhere
+/// Opens a table's log with what can wait. A disk that does not give or take bytes is asked again; a hint that leads nowhere
 /// is removed; a log that is proven to be damaged is set aside, unless `is_strict`.
 ///
 /// # Errors
 /// [`Error::TableLog`]: the disk does not give what is needed, or the log must not be set aside.
-async fn open_again(
+async fn open_patiently(
     place: &Place,
     tenant: &TenantId,
     table: &'static Table,
-    settled: &mut Settled,
-    mut error: Error,
     is_strict: bool,
-) -> Result<TableLog> {
+) -> Result<(TableLog, Vec<Step>)> {
     let path = paths::table(tenant, table);
-    let is_behind = settled.is_behind;
-    // Damage may lie in what usually is not needed.
-    let steps = std::mem::take(&mut settled.later);
-    if !is_strict {
-        place.checked.settle_later(&path, steps).await;
-    }
     let mut pause = OPEN_PAUSE;
-    for _ in 0..OPEN_ATTEMPTS {
-        let verdict = if is_behind { Ok(Verdict::Damaged) } else { judge(place, tenant, table).await };
+    for attempt in 1.. {
+        let (error, verdict) = match settle_and_open(place, tenant, table).await {
+            Ok(opened) => return Ok(opened),
+            Err(failed) => failed,
+        };
         match verdict {
-            Ok(Verdict::Damaged) if is_strict => return Err(error),
-            Ok(Verdict::Damaged) => {
+            Verdict::Damaged if is_strict => return Err(error),
+            Verdict::Damaged => {
                 set_aside(place, tenant, table, &error)?;
-                return TableLog::open(place, tenant, table).await;
+                break;
             }
-            Ok(Verdict::WrongHint(hint)) => {
+            _ if attempt == OPEN_ATTEMPTS => return Err(error),
+            Verdict::WrongHint(hint) => {
                 tracing::warn!(%hint, "it names a checkpoint that is not there: removed, readers look for themselves");
                 place.store.delete(&hint).await?;
             }
-            Ok(Verdict::Whole) => {
-                tracing::warn!(%path, %error, "a table log could not be opened, and is whole: trying again")
+            Verdict::Whole => {
+                tracing::warn!(%path, %error, "a table log could not be opened, and is whole: trying again");
             }
-            Err(refused) => tracing::warn!(%path, error = %refused, "a table log cannot be read: trying again"),
-        }
-        match open_log(place, tenant, table).await {
-            Ok(log) => return Ok(log),
-            Err(again) => error = again,
+            Verdict::Unknown => tracing::warn!(%path, %error, "a table log cannot be read or restored: trying again"),
         }
         tokio::time::sleep(pause).await;
         pause *= 2;
     }
-    Err(error)
+    Ok((TableLog::open(place, tenant, table).await?, Vec::new()))
 }
 
 /// What is wrong with a log that could not be opened.
@@ -192,6 +174,46 @@ enum Verdict {
     WrongHint(Path),
     /// It cannot be understood, whatever the disk does.
     Damaged,
+    /// The disk did not give or take what one must have to judge.
+    Unknown,
+}
+
+/// Restores what opening a log needs, and opens it; gives what can be restored later.
+///
+/// # Errors
+/// Why it is not open, and what that says about it. What could not be restored although its copy may be whole proves
+/// nothing: a full disk must not cost a table.
+async fn settle_and_open(
+    place: &Place,
+    tenant: &TenantId,
+    table: &'static Table,
+) -> Result<(TableLog, Vec<Step>), (Error, Verdict)> {
+    let path = paths::table(tenant, table);
+    let unknown = |error: object_store::Error| {
+        let detail = format!("its files cannot be compared with their copies, or not be restored from them: {error}");
+        (Error::TableLog { table: table.name, detail }, Verdict::Unknown)
+    };
+    let settled = place.checked.settle_log(&path).await.map_err(unknown)?;
+    if settled.is_behind {
+        let detail = "its newest commit was lost, and the copy of it is damaged".to_owned();
+        return Err((Error::TableLog { table: table.name, detail }, Verdict::Damaged));
+    }
+    let error = match open_log(place, tenant, table).await {
+        Ok(log) => return Ok((log, settled.later)),
+        Err(error) => error,
+    };
+    // Damage may lie in what usually is not needed.
+    let later = place.checked.settle_later(&path, settled.later).await;
+    if let Some(refused) = settled.refused.or(later.refused) {
+        return Err(unknown(refused));
+    }
+    match judge(place, tenant, table).await {
+        Ok(verdict) => Err((error, verdict)),
+        Err(refused) => {
+            tracing::warn!(%path, error = %refused, "a table log cannot be judged");
+            Err((error, Verdict::Unknown))
+        }
+    }
 }
 
 /// Opens a copy of the log in memory, where no disk can fail: what cannot be opened there is damaged.

@@ -39,7 +39,7 @@ const READ_ATTEMPTS: u32 = 3;
 const READ_PAUSE: Duration = Duration::from_millis(20);
 
 /// What [`settle`] did, and what it left.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub(crate) struct Settled {
     /// Files of the log that were lost or cut, written again from their copies.
     pub restored: usize,
@@ -48,6 +48,9 @@ pub(crate) struct Settled {
     /// A commit newer than every file of the log was lost, and its copy does not give it back: the table would open as it
     /// was before that.
     pub is_behind: bool,
+    /// Why a file that is not there was not restored from its copy. The copy may be whole: nothing is proven about the log
+    /// then, and it must not be judged without the file.
+    pub refused: Option<Error>,
     /// What opening the table does not need.
     pub later: Vec<Step>,
 }
@@ -128,38 +131,53 @@ fn plan(files: &Sizes, copies: &Sizes) -> (Vec<Step>, Vec<Step>) {
     })
 }
 
-/// Restores what was lost of a table's log, as far as opening it needs it. What the store does not give is left as it is, and
-/// said. Only the one who writes may call it.
-pub(crate) async fn settle(store: &dyn ObjectStore, table: &Path) -> Settled {
-    let (files, copies) = match futures::join!(sizes(store, table, LOG_DIR), sizes(store, table, COPY_DIR)) {
-        (Ok(files), Ok(copies)) => (files, copies),
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::warn!(%table, %error, "copies of its log cannot be listed: it is opened as it is");
-            return Settled::default();
-        }
-    };
+/// Restores what was lost of a table's log, as far as opening it needs it. Only the one who writes may call it.
+///
+/// # Errors
+/// What the store said, when the log would be opened as it was before its newest commit, or nobody can know: it must not be
+/// opened then. Asking again may help.
+pub(crate) async fn settle(store: &dyn ObjectStore, table: &Path) -> Result<Settled> {
+    let (files, copies) = futures::try_join!(sizes(store, table, LOG_DIR), sizes(store, table, COPY_DIR))?;
     let (now, later) = plan(&files, &copies);
     let mut settled = Settled { later, ..Settled::default() };
-    let lost = take(store, table, now, &mut settled).await;
-    let there = files.keys().chain(copies.keys()).filter(|name| !lost.contains(name));
+    let Missing { lost, refused } = take(store, table, now, &mut settled).await;
+    let is_missing = |name: &String| lost.contains(name) || refused.iter().any(|(other, _)| other == name);
+    let there = files.keys().chain(copies.keys()).filter(|name| !is_missing(name));
     let newest = there.filter_map(|name| version(name)).max();
     // A checkpoint is made from commits: one more or less changes nothing.
-    let newest_lost = lost.iter().filter(|name| name.ends_with(".json")).filter_map(|name| version(name)).max();
+    let commit = |name: &String| if name.ends_with(".json") { version(name) } else { None };
+    let newest_refused = refused.iter().filter_map(|(name, _)| commit(name)).max();
+    settled.refused = refused.into_iter().max_by_key(|(name, _)| commit(name)).map(|(_, error)| error);
+    if newest_refused > newest
+        && let Some(error) = settled.refused
+    {
+        return Err(error);
+    }
     // Without any file there is no log, which is noticed too.
-    settled.is_behind = newest.is_some() && newest_lost > newest;
-    settled
+    settled.is_behind = newest.is_some() && lost.iter().filter_map(commit).max() > newest;
+    Ok(settled)
 }
 
 /// Does what [`settle`] left.
 pub(crate) async fn settle_later(store: &dyn ObjectStore, table: &Path, steps: Vec<Step>) -> Settled {
     let mut settled = Settled::default();
-    take(store, table, steps, &mut settled).await;
+    let missing = take(store, table, steps, &mut settled).await;
+    settled.refused = missing.refused.into_iter().next().map(|(_, error)| error);
     settled
 }
 
-/// Takes steps one by one; gives the names of files that are not there and stay so.
-async fn take(store: &dyn ObjectStore, table: &Path, steps: Vec<Step>, settled: &mut Settled) -> Vec<String> {
-    let mut lost = Vec::new();
+/// Files that are not there after all steps, by name.
+#[derive(Debug, Default)]
+struct Missing {
+    /// Their copies were read, and are damaged.
+    lost: Vec<String>,
+    /// Their copies could not be read, or the files not be written.
+    refused: Vec<(String, Error)>,
+}
+
+/// Takes steps one by one.
+async fn take(store: &dyn ObjectStore, table: &Path, steps: Vec<Step>, settled: &mut Settled) -> Missing {
+    let mut missing = Missing::default();
     for step in steps {
         let (Step::Restore(name) | Step::Copy(name)) = &step;
         let file = Path::from(format!("{table}/{LOG_DIR}/{name}"));
@@ -177,17 +195,17 @@ async fn take(store: &dyn ObjectStore, table: &Path, steps: Vec<Step>, settled: 
             Ok(Taken::Nothing) => {}
             Ok(Taken::Lost) => {
                 tracing::error!(%file, "a file of a table log was lost, and its copy is damaged");
-                lost.push(name.clone());
+                missing.lost.push(name.clone());
             }
             Err(error) => {
-                tracing::warn!(%file, %error, "a file of a table log and its copy could not be made the same; the next start tries again");
-                if matches!(step, Step::Restore(_)) && matches!(store.head(&file).await, Err(Error::NotFound { .. })) {
-                    lost.push(name.clone());
+                tracing::warn!(%file, %error, "a file of a table log and its copy could not be made the same");
+                if matches!(step, Step::Restore(_)) && store.head(&file).await.is_err() {
+                    missing.refused.push((name.clone(), error));
                 }
             }
         }
     }
-    lost
+    missing
 }
 
 /// What came of a step.
@@ -238,34 +256,32 @@ async fn copy_again(store: &dyn ObjectStore, file: &Path, copy: &Path) -> Result
     Ok(Taken::Copied)
 }
 
-/// A whole object; `None` when there is none. What the store does not give is asked for a few times.
+/// A whole object; `None` when there is none.
 async fn read(store: &dyn ObjectStore, path: &Path) -> Result<Option<Bytes>> {
-    let mut attempt = 1;
-    loop {
-        let found = async { store.get(path).await?.bytes().await };
-        match found.await {
-            Ok(bytes) => return Ok(Some(bytes)),
-            Err(Error::NotFound { .. }) => return Ok(None),
-            Err(error) if attempt >= READ_ATTEMPTS => return Err(error),
-            Err(_) => attempt += 1,
-        }
-        tokio::time::sleep(READ_PAUSE).await;
+    match patiently(|| async { store.get(path).await?.bytes().await }).await {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
 async fn sizes(store: &dyn ObjectStore, table: &Path, dir: &str) -> Result<Sizes> {
     let dir = Path::from(format!("{table}/{dir}"));
-    let mut attempt = 1;
-    let found: Vec<ObjectMeta> = loop {
-        match store.list(Some(&dir)).try_collect().await {
-            Err(error) if attempt >= READ_ATTEMPTS => return Err(error),
-            Err(_) => attempt += 1,
-            Ok(found) => break found,
-        }
-        tokio::time::sleep(READ_PAUSE).await;
-    };
+    let found: Vec<ObjectMeta> = patiently(|| store.list(Some(&dir)).try_collect()).await?;
     let named = found.into_iter().filter_map(|meta| Some((meta.location.filename()?.to_owned(), meta.size)));
     Ok(named.filter(|(name, _)| is_file(name)).collect())
+}
+
+/// Asks a few times for what the store does not give. That it is not there is an answer.
+async fn patiently<T, Asking: Future<Output = Result<T>>>(ask: impl Fn() -> Asking) -> Result<T> {
+    let mut attempt = 1;
+    loop {
+        match ask().await {
+            Err(error) if attempt < READ_ATTEMPTS && !matches!(error, Error::NotFound { .. }) => attempt += 1,
+            answer => return answer,
+        }
+        tokio::time::sleep(READ_PAUSE).await;
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode};
 
-use super::{Checked, Settled, log_copy};
+use super::{Checked, log_copy};
 use crate::disk::simulated::SimulatedDisk;
 use crate::durable_local::DurableLocal;
 
@@ -74,6 +74,15 @@ async fn f08_an_unreadable_commit_or_copy_is_done_without() {
     }
     disk.refuse_reads("00000000000000000003.json", 2);
     assert_eq!(read(&store, COMMIT).await, None, "without both");
+    // What nobody has proven takes the place of no copy that may be whole, and what was cut is not shown for it.
+    write(&*local, COMMIT, "{\"add\":[]}").await;
+    disk.refuse_reads(COPY, 1);
+    assert_eq!(read(&store, COMMIT).await.as_deref(), Some(&b"{\"add\":[]}"[..]), "unproven");
+    assert_eq!(read(&*local, COPY).await.as_deref(), Some(&copy[..]));
+    write(&*local, COMMIT, "").await;
+    disk.refuse_reads(COPY, 1);
+    assert_eq!(read(&store, COMMIT).await, None, "it was cut");
+    assert_eq!(read(&store, COMMIT).await.as_deref(), Some(commit.as_bytes()));
     // A damaged copy is replaced, as long as the file can be what was written.
     write(&*local, COPY, "something").await;
     assert_eq!(read(&store, COMMIT).await.as_deref(), Some(commit.as_bytes()));
@@ -104,7 +113,7 @@ async fn log_and_copies_are_settled() {
     write(&*memory, older, "of an older release").await;
     let table = Path::from("t/spans");
     let settled = async || {
-        let settled = store.settle_log(&table).await;
+        let settled = store.settle_log(&table).await.expect("memory answers");
         let later = store.settle_later(&table, settled.later).await;
         assert!(!settled.is_behind && !later.is_behind);
         (settled.restored + later.restored, settled.copied + later.copied)
@@ -132,17 +141,19 @@ async fn log_and_copies_are_settled() {
     // The newest commit is lost with its copy: the table would be what it was before it.
     let newest = "t/spans/_log_copy/00000000000000000004.json";
     write(&*memory, newest, "damaged").await;
-    assert!(store.settle_log(&table).await.is_behind);
+    assert!(store.settle_log(&table).await.expect("memory answers").is_behind);
     // Also when the whole log was lost, and the others come back.
     memory.delete(&Path::from(COMMIT)).await.expect("there");
-    let again = store.settle_log(&table).await;
+    let again = store.settle_log(&table).await.expect("memory answers");
     assert!(again.is_behind && again.restored == 1, "{again:?}");
     memory.delete(&Path::from(newest)).await.expect("there");
     // Whoever only looks changes nothing.
     memory.delete(&Path::from(COMMIT)).await.expect("lost");
-    let inner: Arc<dyn ObjectStore> = memory;
+    let inner: Arc<dyn ObjectStore> = Arc::clone(&memory) as Arc<dyn ObjectStore>;
     let looking = Checked::new(inner, false);
-    assert_eq!(looking.settle_log(&table).await, Settled::default());
+    let looked = looking.settle_log(&table).await.expect("memory answers");
+    assert!(looked.restored == 0 && looked.copied == 0 && looked.later.is_empty(), "{looked:?}");
+    assert_eq!(read(&*memory, COMMIT).await, None);
 }
 
 /// A large file of a log that goes up in parts has its copy too.

@@ -49,6 +49,7 @@ pub(crate) struct Faults {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Call {
     Open,
+    List,
     Create,
     SyncDir,
 }
@@ -134,9 +135,14 @@ impl SimulatedDisk {
 
     /// The next `times` readings of files fail whose path holds `part`.
     pub(crate) fn refuse_reads(&self, part: &str, times: u32) {
+        self.refuse_calls(Call::Open, part, times);
+    }
+
+    /// The next `times` calls of a kind fail whose path holds `part`.
+    pub(crate) fn refuse_calls(&self, refused: Call, part: &str, times: u32) {
         let (part, mut left) = (part.to_owned(), times);
         self.refuse(move |call, path| {
-            let is_refused = call == Call::Open && left > 0 && path.to_string_lossy().contains(&part);
+            let is_refused = call == refused && left > 0 && path.to_string_lossy().contains(&part);
             left -= u32::from(is_refused);
             is_refused
         });
@@ -213,10 +219,7 @@ impl Disk for SimulatedDisk {
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadAt>> {
         let mut world = self.reading()?;
         let read = world.faults.read;
-        if world.fails(read) {
-            return Err(io::Error::other("injected: open"));
-        }
-        if world.refuses(Call::Open, path) {
+        if world.fails(read) || world.refuses(Call::Open, path) {
             return Err(io::Error::other("injected: open"));
         }
         match world.names.get(path) {
@@ -236,7 +239,10 @@ impl Disk for SimulatedDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        let world = self.reading()?;
+        let mut world = self.reading()?;
+        if world.refuses(Call::List, dir) {
+            return Err(io::Error::other("injected: list"));
+        }
         match world.names.get(dir) {
             Some(Node::Dir) => {}
             Some(Node::File(_)) => return Err(io::ErrorKind::NotADirectory.into()),
