@@ -2,14 +2,18 @@
 //!
 //! A page of any site can make its own name point at this machine and then ask what it likes: the browser takes it for one site
 //! with the answers. It still says the name in `Host`. So where nobody needs a key and only loopback is served, requests must name
-//! this machine: `localhost`, a loopback address, or what `door.hosts` lists, each with any port. What proxies say in
-//! `X-Forwarded-Host` is not looked at: the page could say it as well.
+//! this machine: `localhost` and names below it, a loopback address, the names by which containers know their host, or what `door.hosts`
+//! lists, each with any port. Nobody can own the names below `localhost` and `internal` (RFC 6761, ICANN 2024), so no site can point them
+//! anywhere. What proxies say in `X-Forwarded-Host` is not looked at: the page could say it as well.
 
 use std::net::IpAddr;
 
 use axum::extract::Request;
 use http::header;
 use http::uri::Authority;
+
+/// The host of a container, as Docker and Podman call it inside.
+const OF_CONTAINERS: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
 
 /// Names that are taken.
 #[derive(Clone, Debug)]
@@ -32,7 +36,9 @@ impl Hosts {
         let host = authority.host();
         let host = host.strip_suffix('.').unwrap_or(host);
         let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
-        host.eq_ignore_ascii_case("localhost")
+        let top = host.rsplit('.').next().unwrap_or_default();
+        top.eq_ignore_ascii_case("localhost")
+            || OF_CONTAINERS.iter().any(|name| name.eq_ignore_ascii_case(host))
             || address.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback())
             || self.0.iter().any(|name| name.eq_ignore_ascii_case(host))
     }
@@ -50,6 +56,10 @@ mod tests {
             "localhost",
             "LOCALHOST:4319",
             "localhost.",
+            "shop.localhost:4319",
+            "a.b.LOCALHOST.",
+            "host.docker.internal:4318",
+            "Host.Containers.Internal",
             "127.0.0.1",
             "127.0.0.1:1",
             "127.8.9.10:4319",
@@ -65,6 +75,10 @@ mod tests {
             "evil.example",
             "evil.example:4319",
             "localhost.evil.example",
+            "evillocalhost",
+            "host.docker.internal.evil.example",
+            "x.host.docker.internal",
+            "docker.internal",
             "127.0.0.1.evil.example",
             "0.0.0.0:4319",
             "10.0.0.1",
