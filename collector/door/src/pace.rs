@@ -156,6 +156,14 @@ impl Pace {
         }
     }
 
+    /// TLS keeps what the socket does not take and is done with a write; that its reader has caught up shows when it is flushed.
+    fn flushed(&self, outcome: &Poll<Result<()>>) {
+        match outcome {
+            Poll::Pending => self.is_full(),
+            Poll::Ready(_) => self.full_since_ms.store(NEVER, Ordering::Relaxed),
+        }
+    }
+
     fn is_full(&self) {
         let _ = self.full_since_ms.compare_exchange(NEVER, self.now_ms(), Ordering::Relaxed, Ordering::Relaxed);
     }
@@ -211,9 +219,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         let outcome = Pin::new(&mut self.socket).poll_flush(context);
-        if outcome.is_pending() {
-            self.pace.is_full();
-        }
+        self.pace.flushed(&outcome);
         outcome
     }
 
@@ -389,5 +395,41 @@ mod tests {
         assert_eq!(pace.judge(since + 75_000), Err(Verdict::Cut("it did not read its answers")));
         pace.wrote(&Poll::Ready(Ok(1)));
         assert!(pace.judge(since + 75_000).is_ok());
+    }
+
+    /// A socket that holds back what it was given (as TLS does) until it is told that its peer reads again.
+    #[derive(Debug, Default)]
+    struct Holding {
+        is_full: bool,
+    }
+
+    impl AsyncWrite for Holding {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+            if self.is_full { Poll::Pending } else { Poll::Ready(Ok(())) }
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// A reader over TLS that falls behind and catches up is not cut later, however quiet the answer is until then.
+    #[test]
+    fn readers_that_caught_up_are_not_cut() {
+        let pace = pace();
+        let _open = pace.begin();
+        let mut socket = Paced { socket: Holding { is_full: true }, pace: Arc::clone(&pace) };
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut socket).poll_write(&mut context, &[0; 100]).is_ready());
+        assert!(Pin::new(&mut socket).poll_flush(&mut context).is_pending());
+        let since = pace.full_since_ms.load(Ordering::Relaxed);
+        assert_eq!(pace.judge(since + 75_000), Err(Verdict::Cut("it did not read its answers")));
+        socket.socket.is_full = false;
+        assert!(Pin::new(&mut socket).poll_flush(&mut context).is_ready());
+        assert!(pace.judge(since + 1_000_000).is_ok());
     }
 }
