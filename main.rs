@@ -93,7 +93,8 @@ async fn serve(config: Config) -> Outcome {
     let status = Arc::clone(&sources.status);
     let alerts = engine.start_alerts(storage.reader(), storage.derived_writer(), storage.documents(), status)?;
     sources.alerts = alerts.alerting();
-    let routes = query::http::router(&engine, sources).fallback(page::serve);
+    let routes = query::http::router(&engine, sources).merge(door::session_routes(&config.door, &access));
+    let routes = routes.fallback(page::serve);
     let routes = routes.layer(from_fn(page::or_own_metrics)).layer(map_response(page::guard));
     let needs = Needs::ByRoute(query::http::scope);
     let desk = door::open(&config.door, Listener::Http, routes, &access, needs).await?;

@@ -86,7 +86,7 @@ async fn s4_every_route_asks_for_its_scope() {
     };
     let mut n_asked = 0;
     for (method, path) in &routes {
-        let is_open = !path.starts_with("/api");
+        let is_open = !path.starts_with("/api") || path == "/api/session";
         let expected = |role: &str| match role {
             _ if is_open => true,
             "admin" => true,
@@ -281,4 +281,56 @@ async fn s11_other_sites_change_nothing() {
     assert_eq!(post("origin", "http://evil.example").await, 403);
     assert_eq!(post("sec-fetch-site", "cross-site").await, 403);
     assert_eq!(post("sec-fetch-site", "same-origin").await, 400, "the body is what is wrong");
+}
+
+/// S11: the page signs in with a key and asks with a cookie from then on; what it is told are the types of the API.
+#[tokio::test]
+async fn s11_the_page_signs_in() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let read = key(folder.path(), "read", "blue");
+    let server = collector(folder.path()).start();
+    let client = reqwest::Client::new();
+    let session = async |cookie: &str| -> api::SessionAnswer {
+        let request = client.get(server.api("/api/session")).header("cookie", cookie);
+        let answer = request.send().await.expect("an answer");
+        assert!(answer.headers().contains_key("content-security-policy"), "guarded like all others");
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["cache-control"]),
+            (200, &"no-store".parse().expect(""))
+        );
+        serde_json::from_str(&answer.text().await.expect("a body")).expect("the API's type")
+    };
+    assert_eq!(session("").await, api::SessionAnswer { needs_key: true, ..api::SessionAnswer::default() });
+    for path in ["/", "/explore"] {
+        assert_eq!(client.get(server.api(path)).send().await.expect("an answer").status().as_u16(), 200, "{path}");
+    }
+    // What a page fetches is not answered with the browser's own question for a password.
+    let fetched =
+        client.get(server.api("/api/tables")).header("sec-fetch-mode", "cors").send().await.expect("an answer");
+    let asked: Vec<_> = fetched.headers().get_all("www-authenticate").iter().collect();
+    assert!(fetched.status().as_u16() == 401 && asked == ["Bearer realm=\"hodoscope\""], "{asked:?}");
+    let body = serde_json::to_string(&api::SessionRequest { key: read.clone() }).expect("JSON");
+    let sign_in = client.post(server.api("/api/session")).header("content-type", "application/json").body(body);
+    let answer = sign_in.header("sec-fetch-site", "same-origin").send().await.expect("an answer");
+    let told = answer.headers()["set-cookie"].to_str().expect("text").to_owned();
+    let cookie = told.split(';').next().expect("a cookie");
+    let expected = api::SessionAnswer {
+        signed_in: true,
+        needs_key: true,
+        scope: Some("read".to_owned()),
+        tenant: Some("blue".to_owned()),
+    };
+    assert_eq!((answer.status().as_u16(), session(cookie).await), (204, expected));
+    let sql = |site: Option<&'static str>| {
+        let request = client.post(server.api("/api/sql")).header("content-type", "application/json");
+        let request = request.header("cookie", cookie).body("{\"sql\": \"SELECT 1\"}");
+        let request = site.into_iter().fold(request, |request, site| request.header("sec-fetch-site", site));
+        async move { request.send().await.expect("an answer").status().as_u16() }
+    };
+    assert_eq!((sql(Some("same-origin")).await, sql(None).await, sql(Some("cross-site")).await), (200, 403, 403));
+    let sign_out = client.delete(server.api("/api/session")).header("cookie", cookie);
+    let answer = sign_out.header("sec-fetch-site", "same-origin").send().await.expect("an answer");
+    assert_eq!((answer.status().as_u16(), sql(Some("same-origin")).await), (204, 401));
+    let id = cookie.split('=').nth(1).expect("an id");
+    assert!(!server.stderr().contains(id) && !server.stderr().contains(&read), "S14: neither is logged");
 }

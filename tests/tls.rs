@@ -193,3 +193,30 @@ fn certificates_that_cannot_work_end_the_start() {
     let config = "[door]\ntls_cert = 'only.pem'\n".to_owned();
     ends(Collector { config, ..Collector::default() }, "door.tls_key");
 }
+
+/// S11: inside TLS the cookie of a session is for TLS and this host only.
+#[tokio::test]
+async fn s11_cookies_are_secure() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys_file = folder.path().join("keys.json");
+    let tenant = model::TenantId::default_tenant();
+    let new = door::NewKey { name: "test".to_owned(), tenant, scopes: vec![model::Scope::Read], valid_for: None };
+    let (_, key) = door::create_key(&keys_file, &new).expect("made");
+    let server =
+        collector(folder.path(), "server", &format!("keys_file = {:?}\n", keys_file.display().to_string())).start();
+    let body = format!("{{\"key\": \"{key}\"}}");
+    let request = format!(
+        "POST /api/session HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         sec-fetch-site: same-origin\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = ask(&server.http, peer("http/1.1", BOTH, None), &request).await.expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+    let told = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")).expect("a cookie");
+    assert!(told.starts_with("__Host-hodoscope_session=") && told.ends_with("; Secure"), "{told}");
+    let cookie = told.split(';').next().expect("a cookie");
+    let session =
+        format!("GET /api/session HTTP/1.1\r\nhost: localhost\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n");
+    let answer = ask(&server.http, peer("http/1.1", BOTH, None), &session).await.expect("an answer");
+    assert!(answer.contains("\"signed_in\":true"), "{answer}");
+}

@@ -1,6 +1,7 @@
-//! How often an address may knock with no key or a wrong one (S17).
+//! How often an address may knock with a wrong key (S17).
 //!
-//! Each address has a bucket of attempts that fills again over a minute. Holders of a valid key are never counted and never
+//! Each address has a bucket of attempts that fills again over a minute. Who shows nothing is not counted: behind one address (a company,
+//! a proxy) many may not have signed in yet. Holders of a valid key are never counted and never
 //! refused for what others behind the same address do: a key has 256 random bits, so nobody finds one by trying. What is limited
 //! is the work and the log lines that refusals cost.
 //!

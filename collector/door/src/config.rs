@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+/// A year.
+const SESSION_HOURS_MAX: u64 = 365 * 24;
+
 /// Settings of the doors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -30,9 +33,11 @@ pub struct Config {
     pub jwt_audience: String,
     /// The claim that names the tenant; empty when everybody is of the tenant `default`.
     pub jwt_tenant_claim: String,
-    /// Requests with no key or a wrong one that an address may make per minute before it hears 429 instead of 401; 0 for any number.
-    /// Holders of a valid key are never refused for it.
+    /// Requests with a wrong key that an address may make per minute before it hears 429 instead of 401; 0 for any number.
+    /// Requests without a key are not counted, and holders of a valid key are never refused for it.
     pub failed_attempts_per_minute: u32,
+    /// How long signing in with a browser lasts, in hours; a restart ends it, too.
+    pub session_hours: u64,
     /// Host names, without port, that loopback is asked under beside `localhost` and its addresses, such as the name that a proxy
     /// on this machine passes on. Looked at while nobody needs a key: with keys every name is taken.
     pub hosts: Vec<String>,
@@ -42,8 +47,8 @@ pub struct Config {
     pub tls_key: String,
     /// Certificates, PEM: on the OTLP ports senders must show one that these have signed (mTLS). Empty: nobody has to.
     pub tls_client_ca: String,
-    /// Connections per door; further ones wait in the backlog of the system. Never more than half of the
-    /// files the process may open.
+    /// Connections per door; further ones wait in the backlog of the system. Never more than a sixth of the
+    /// files the process may open, which are half of them for all three doors.
     pub connections_max: usize,
     /// How long a new connection may take until its first request's head is here, counted from when it was accepted and with the
     /// TLS handshake, in seconds; over HTTP/2 until its preface is. Also how long a body may come slower than 1 KiB/s.
@@ -68,6 +73,7 @@ impl Default for Config {
             jwt_audience: String::new(),
             jwt_tenant_claim: String::new(),
             failed_attempts_per_minute: 60,
+            session_hours: 12,
             hosts: Vec::new(),
             tls_cert: String::new(),
             tls_key: String::new(),
@@ -130,9 +136,13 @@ impl Config {
             ("connections_max", self.connections_max as u64),
             ("first_byte_timeout_s", self.first_byte_timeout_s),
             ("idle_timeout_s", self.idle_timeout_s),
+            ("session_hours", self.session_hours),
         ];
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("door.{name} must be greater than 0")),
+            None if self.session_hours > SESSION_HOURS_MAX => {
+                Err(format!("door.session_hours is at most {SESSION_HOURS_MAX}, a year"))
+            }
             None if self.hosts.iter().any(|name| name.is_empty() || name.contains([':', '/', '*', '@', ' '])) => {
                 Err("door.hosts lists plain host names such as traces.example.com, without port or wildcard".to_owned())
             }
@@ -149,6 +159,10 @@ impl Config {
             }
             None => Ok(()),
         }
+    }
+
+    pub(crate) const fn session_lasting(&self) -> Duration {
+        Duration::from_secs(self.session_hours * 3600)
     }
 
     pub(crate) const fn first_byte_timeout(&self) -> Duration {

@@ -1,11 +1,20 @@
 //! Who is asking, and may they: decided before a byte of the body is read, put into each request's extensions.
 //!
 //! Without keys there is one tenant, and whoever reaches the door is it. With keys (`door.keys_file`) or tokens (`door.jwt_keys`) every
-//! request carries one: `Authorization: Bearer KEY`, or, for browsers and old tools, `Basic` with the key as the password. The path that is checked is
-//! the path that is routed, byte by byte: nothing is decoded in between (S4).
+//! request shows one. The path that is checked is the path that is routed, byte by byte: nothing is decoded in between (S4).
 //!
-//! A browser sends a password it knows along with whatever another site makes it ask, so what changes something and says it
-//! comes from another site is refused (S11). Without keys on loopback, other names than this machine's are refused (`hosts.rs`).
+//! | shown as                            | where            | by                                                               |
+//! |-------------------------------------|------------------|------------------------------------------------------------------|
+//! | `Authorization: Bearer KEY`         | every door       | senders, `curl`, proxies                                         |
+//! | `Authorization: Basic`, password KEY | every door      | old tools                                                        |
+//! | a cookie (`sessions.rs`)            | the desk         | the page                                                         |
+//!
+//! `Authorization` counts before a cookie. Only what is shown and wrong counts as a failed attempt (S17): who shows nothing is told
+//! what to show, as often as it asks.
+//!
+//! A browser sends a cookie or a password it knows along with whatever another site makes it ask. So what changes something and says it
+//! comes from another site is refused; with a cookie it must say that it comes from this one, and not look like a form (S11). Without keys on
+//! loopback, other names than this machine's are refused (`hosts.rs`).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -24,8 +33,9 @@ use crate::attempts::Attempts;
 use crate::config::{Config, Listener};
 use crate::error::{Error, Result};
 use crate::hosts::Hosts;
-use crate::keys::{Holder, KeyRing};
+use crate::keys::{Holder, KeyRing, hash_of, now_unix_s};
 use crate::refusal::{Refused, refuse};
+use crate::sessions::{Known, Proof, Sessions};
 use crate::tokens::Tokens;
 
 /// What a request needs, by its method and path.
@@ -52,6 +62,16 @@ pub struct Access {
     keys: Option<Arc<KeyRing>>,
     tokens: Option<Arc<Tokens>>,
     attempts: Arc<Attempts>,
+    sessions: Arc<Sessions>,
+}
+
+/// What a request shows of who sends it.
+enum Shown {
+    Nothing,
+    /// Something that opens nothing.
+    Wrong,
+    Key(Holder),
+    Cookie(Holder),
 }
 
 /// The address at the other end of a connection, in the extensions of its requests.
@@ -69,7 +89,8 @@ impl Access {
             path => Some(KeyRing::watch(path.as_ref()).map_err(Error::Keys)?),
         };
         let tokens = Tokens::watch(config).map_err(Error::Keys)?;
-        Ok(Self { keys, tokens, attempts: Arc::new(Attempts::new(config.failed_attempts_per_minute)) })
+        let attempts = Arc::new(Attempts::new(config.failed_attempts_per_minute));
+        Ok(Self { keys, tokens, attempts, sessions: Arc::new(Sessions::new(config.session_lasting())) })
     }
 
     /// True when requests need a key or a token.
@@ -77,28 +98,67 @@ impl Access {
         self.keys.is_some() || self.tokens.is_some()
     }
 
-    fn recognize(&self, text: &str) -> Option<Holder> {
-        let by_key = self.keys.as_ref().and_then(|keys| keys.recognize(text));
-        by_key.or_else(|| self.tokens.as_ref()?.recognize(text))
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
-    fn admit(&self, request: &Request, wanted: Scope) -> Result<Identity, Refused> {
-        let everybody = |is_admin| Identity { tenant: TenantId::default_tenant(), is_admin };
+    /// Who holds a key or a token, and what a session could be founded on.
+    pub(crate) fn recognize(&self, text: &str) -> Option<(Holder, Proof)> {
+        let by_key = || {
+            let hash = hash_of(text)?;
+            Some((self.keys.as_ref()?.holder(&hash)?, Proof::Key(hash)))
+        };
+        let by_token = || {
+            let (holder, until_unix_s) = self.tokens.as_ref()?.recognize(text)?;
+            Some((holder.clone(), Proof::Token { holder, until_unix_s }))
+        };
+        by_key().or_else(by_token)
+    }
+
+    /// Who has signed in with the browser that asks. A key that is gone by now opens nothing any more.
+    fn signed_in(&self, headers: &HeaderMap) -> Option<Holder> {
+        match self.sessions.shown(headers, Instant::now())? {
+            Proof::Key(hash) => self.keys.as_ref()?.holder(&hash),
+            Proof::Token { holder, until_unix_s } => (now_unix_s() < until_unix_s).then_some(holder),
+        }
+    }
+
+    /// What a wrong key or token is answered with; it counts as an attempt of its address.
+    pub(crate) fn count_wrong(&self, peer: Option<Peer>, now: Instant) -> Refused {
+        let may_go_on = peer.is_none_or(|peer| self.attempts.count(peer.0, now));
+        if may_go_on { Refused::Unknown } else { Refused::TooOften }
+    }
+
+    fn shown(&self, request: &Request, listener: Listener) -> Shown {
+        if request.headers().contains_key(header::AUTHORIZATION) {
+            let holder = key_of(request.headers()).and_then(|text| self.recognize(&text));
+            return holder.map_or(Shown::Wrong, |(holder, _)| Shown::Key(holder));
+        }
+        let takes_cookies = listener == Listener::Http && comes_from(request) != From::Elsewhere;
+        let holder = if takes_cookies { self.signed_in(request.headers()) } else { None };
+        // A session that is over is nothing anybody would try: it is asked to sign in again.
+        holder.map_or(Shown::Nothing, Shown::Cookie)
+    }
+
+    /// Lets a request pass as somebody, or not. What is known of a holder is for the routes of sessions.
+    fn admit(&self, request: &Request, wanted: Scope, listener: Listener) -> Result<(Identity, Known), Refused> {
+        let everybody = |is_admin| (Identity { tenant: TenantId::default_tenant(), is_admin }, Known(None));
         if !self.is_guarded() {
             return Ok(everybody(true));
         }
-        let holder = key_of(request.headers()).and_then(|text| self.recognize(&text));
-        match holder {
-            Some(holder) if holder.may(wanted) => {
-                Ok(Identity { is_admin: holder.may(Scope::Admin), tenant: holder.tenant })
+        let shown = self.shown(request, listener);
+        match shown {
+            Shown::Cookie(_) if is_change(request) && (comes_from(request) != From::Here || is_form(request)) => {
+                Err(Refused::Forged)
+            }
+            Shown::Key(holder) | Shown::Cookie(holder) if holder.may(wanted) => {
+                let identity = Identity { is_admin: holder.may(Scope::Admin), tenant: holder.tenant.clone() };
+                Ok((identity, Known(Some(holder))))
             }
             _ if wanted == Scope::Open => Ok(everybody(false)),
-            Some(_) => Err(Refused::Forbidden(wanted)),
-            None => {
-                let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-                let may_go_on = peer.is_none_or(|peer| self.attempts.count(peer, Instant::now()));
-                Err(if may_go_on { Refused::Unknown } else { Refused::TooOften })
-            }
+            Shown::Key(_) | Shown::Cookie(_) => Err(Refused::Forbidden(wanted)),
+            Shown::Nothing => Err(Refused::Unknown),
+            Shown::Wrong => Err(self.count_wrong(request.extensions().get().copied(), Instant::now())),
         }
     }
 }
@@ -128,12 +188,13 @@ async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> 
     let wanted = guard.needs.of(request.method(), request.uri().path());
     let admitted = match guard.listener {
         _ if guard.hosts.as_ref().is_some_and(|hosts| !hosts.take(&request)) => Err(Refused::OtherHost),
-        Listener::Http if is_forged(&request) => Err(Refused::Forged),
-        _ => guard.access.admit(&request, wanted),
+        Listener::Http if is_change(&request) && comes_from(&request) == From::Elsewhere => Err(Refused::Forged),
+        listener => guard.access.admit(&request, wanted, listener),
     };
     match admitted {
-        Ok(identity) => {
+        Ok((identity, known)) => {
             request.extensions_mut().insert(identity);
+            request.extensions_mut().insert(known);
             next.run(request).await
         }
         Err(refused) => {
@@ -158,21 +219,44 @@ fn key_of(headers: &HeaderMap) -> Option<String> {
     decoded.split_once(':').map(|(_, password)| password.to_owned())
 }
 
-/// True when a browser says that another site wants something changed.
-fn is_forged(request: &Request) -> bool {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
-        return false;
-    }
+/// Which site made a browser ask, as far as it says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    Here,
+    Elsewhere,
+    /// It does not say: no browser, an old one, or somebody at its address bar.
+    Nowhere,
+}
+
+fn comes_from(request: &Request) -> From {
     let text = |name: header::HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
     // Modern browsers say it in one word. Older ones give the origin, which a proxy that renames the host makes look foreign.
     match text(header::HeaderName::from_static("sec-fetch-site")) {
-        Some(site) => !matches!(site, "same-origin" | "none"),
+        Some("same-origin") => From::Here,
+        Some("none") => From::Nowhere,
+        Some(_) => From::Elsewhere,
         None => {
             let host = text(header::HOST).or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-            text(header::ORIGIN)
-                .is_some_and(|origin| origin.split_once("://").is_none_or(|(_, of_origin)| Some(of_origin) != host))
+            match text(header::ORIGIN).map(|origin| origin.split_once("://")) {
+                None => From::Nowhere,
+                Some(Some((_, of_origin))) if Some(of_origin) == host => From::Here,
+                Some(_) => From::Elsewhere,
+            }
         }
     }
+}
+
+fn is_change(request: &Request) -> bool {
+    !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// True for the types of content that a form of any site can send without asking first.
+fn is_form(request: &Request) -> bool {
+    const FORMS: [&str; 3] = ["text/plain", "multipart/form-data", "application/x-www-form-urlencoded"];
+    request.headers().get_all(header::CONTENT_TYPE).iter().any(|value| {
+        let essence = value.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+        FORMS.iter().any(|form| form.eq_ignore_ascii_case(essence))
+    })
 }
 
 #[cfg(test)]
@@ -196,15 +280,15 @@ mod tests {
         assert_eq!(key_of(&HeaderMap::new()), None);
     }
 
-    /// S11: what another site makes a browser send changes nothing.
+    /// S11: where a request comes from, as browsers of all ages say it.
     #[test]
-    fn s11_forged_requests_are_seen() {
-        let request = |method: &str, headers: &[(&str, &str)]| {
-            let mut request = Request::builder().method(method).uri("/api/silences").header("host", "h:4319");
+    fn s11_browsers_say_where_requests_come_from() {
+        let from = |headers: &[(&str, &str)]| {
+            let mut request = Request::builder().method("POST").uri("/api/silences").header("host", "h:4319");
             for (name, value) in headers {
                 request = request.header(*name, *value);
             }
-            request.body(axum::body::Body::empty()).expect("a request")
+            comes_from(&request.body(axum::body::Body::empty()).expect("a request"))
         };
         for headers in [
             &[("origin", "http://evil.example")][..],
@@ -212,16 +296,17 @@ mod tests {
             &[("origin", "null")],
             &[("sec-fetch-site", "cross-site")],
             &[("sec-fetch-site", "same-site")],
+            &[("origin", "http://h:4319"), ("sec-fetch-site", "cross-site")],
         ] {
-            assert!(is_forged(&request("POST", headers)), "{headers:?}");
-            assert!(!is_forged(&request("GET", headers)), "{headers:?}");
+            assert_eq!(from(headers), From::Elsewhere, "{headers:?}");
         }
-        for headers in [
-            &[][..],
-            &[("origin", "http://h:4319")],
-            &[("origin", "https://h.example"), ("sec-fetch-site", "same-origin")],
-        ] {
-            assert!(!is_forged(&request("DELETE", headers)), "{headers:?}");
+        for headers in
+            [&[("origin", "http://h:4319")][..], &[("origin", "https://h.example"), ("sec-fetch-site", "same-origin")]]
+        {
+            assert_eq!(from(headers), From::Here, "{headers:?}");
+        }
+        for headers in [&[][..], &[("sec-fetch-site", "none")]] {
+            assert_eq!(from(headers), From::Nowhere, "{headers:?}");
         }
     }
 }

@@ -92,6 +92,11 @@ impl Holder {
             || self.scopes.contains(&wanted)
             || (wanted == Scope::Read && self.scopes.contains(&Scope::Admin))
     }
+
+    /// The scope that allows most.
+    pub(crate) fn widest(&self) -> Option<Scope> {
+        self.scopes.iter().copied().max()
+    }
 }
 
 /// One key in force.
@@ -123,17 +128,19 @@ impl KeyRing {
         Ok(ring)
     }
 
-    /// Who holds the key, when it is one and has not expired. Takes as long for a wrong key as for another one.
-    pub(crate) fn recognize(&self, text: &str) -> Option<Holder> {
-        if text.len() > TEXT_BYTES_MAX || !text.starts_with(PREFIX) {
-            return None;
-        }
-        let (hash, entries) = (sha256(text), self.entries.load());
+    /// Who holds the key with this hash, when there is one and it has not expired. Takes as long for a wrong key as for another one.
+    pub(crate) fn holder(&self, hash: &[u8; 32]) -> Option<Holder> {
+        let entries = self.entries.load();
         let found =
-            entries.iter().fold(None, |found, entry| if same(&entry.hash, &hash) { Some(entry) } else { found })?;
+            entries.iter().fold(None, |found, entry| if same(&entry.hash, hash) { Some(entry) } else { found })?;
         let is_valid = found.expires_unix_s.is_none_or(|until| now_unix_s() < until);
         is_valid.then(|| found.holder.clone())
     }
+}
+
+/// The hash by which a key is kept; `None` for a text that is no key.
+pub(crate) fn hash_of(text: &str) -> Option<[u8; 32]> {
+    (text.len() <= TEXT_BYTES_MAX && text.starts_with(PREFIX)).then(|| sha256(text))
 }
 
 /// Looks at the file until nobody holds the ring any more.
@@ -159,7 +166,7 @@ fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
-fn sha256(text: &str) -> [u8; 32] {
+pub(crate) fn sha256(text: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     // Both have 32 bytes.
     hash.iter_mut().zip(digest(&SHA256, text.as_bytes()).as_ref()).for_each(|(to, from)| *to = *from);
@@ -337,16 +344,17 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
 
         let ring = KeyRing::watch(&path).expect("keys");
-        let holder = ring.recognize(&text).expect("known");
+        let recognize = |text: &str| hash_of(text).and_then(|hash| ring.holder(&hash));
+        let holder = recognize(&text).expect("known");
         assert_eq!(holder.tenant.as_str(), "shop");
         let may =
             |holder: &Holder| [Scope::Open, Scope::Ingest, Scope::Read, Scope::Admin].map(|scope| holder.may(scope));
         assert_eq!(may(&holder), [true, true, false, false]);
-        assert_eq!(may(&ring.recognize(&admin).expect("known")), [true, false, true, true]);
-        assert_eq!(ring.recognize(&old), None, "it has expired");
+        assert_eq!(may(&recognize(&admin).expect("known")), [true, false, true, true]);
+        assert_eq!(recognize(&old), None, "it has expired");
         let longer = format!("{text}x");
         for wrong in ["", "hod_", &text[..text.len() - 1], &longer, &text.to_uppercase(), secret, &"hod_".repeat(100)] {
-            assert_eq!(ring.recognize(wrong), None, "{wrong}");
+            assert_eq!(recognize(wrong), None, "{wrong}");
         }
     }
 

@@ -9,6 +9,7 @@
 //! | `listen.rs`   | bind, accept, HTTP/1.1 and HTTP/2 on one socket, close in good order     |
 //! | `identity.rs` | who is asking, and may they: before a handler sees the request           |
 //! | `hosts.rs`    | names under which loopback answers                                       |
+//! | `sessions.rs` | signing in with a browser                                                |
 //! | `attempts.rs` | how often an address may fail                                            |
 //! | `pace.rs`     | how long a connection may keep us waiting                                |
 //! | `watch.rs`    | files that are read again when they change                               |
@@ -19,7 +20,7 @@
 //! | `error.rs`    | why a door could not be opened, and what to do                           |
 //!
 //! Without keys a door opens on loopback only, unless `allow_insecure` says that somebody else guards it. Not here yet:
-//! a page to sign in, cross-origin answers.
+//! cross-origin answers.
 
 mod attempts;
 mod config;
@@ -30,6 +31,7 @@ mod keys;
 mod listen;
 mod pace;
 mod refusal;
+mod sessions;
 mod tls;
 mod tokens;
 mod watch;
@@ -39,6 +41,7 @@ pub use error::{Error, Result};
 pub use identity::{Access, Needs};
 pub use keys::{Key, NewKey, create_key, list_keys, revoke_key};
 pub use listen::{Door, open};
+pub use sessions::session_routes;
 
 #[cfg(test)]
 mod tests;

@@ -4,10 +4,12 @@
 //! |------------|-------------------------------------------------------|-----------------------------------------|
 //! | gRPC       | status 16 `UNAUTHENTICATED`                           | status 7 `PERMISSION_DENIED`            |
 //! | OTLP/HTTP  | 401 with a `google.rpc.Status`, protobuf or JSON      | 403, the same                           |
-//! | the desk   | 401 problem document; browsers ask for a password     | 403 problem document                    |
+//! | the desk   | 401 problem document; browsers that go to an address there ask for a password | 403 problem document |
 //!
-//! None of them is worth another attempt, and senders that follow OTLP make none. Who failed too often (S17) hears status 8
-//! `RESOURCE_EXHAUSTED` or 429 instead; who names another machine (S11), status 7 or 403.
+//! None of them is worth another attempt, and senders that follow OTLP make none. Who showed something wrong too often (S17) hears
+//! status 8 `RESOURCE_EXHAUSTED` or 429 instead; who names another machine (S11), status 7 or 403.
+//!
+//! What a page asks for by itself is not told that a password would do: the browser would ask for one over the page that signs in.
 
 use axum::body::Body;
 use axum::response::Response;
@@ -27,9 +29,9 @@ pub(crate) enum Refused {
     Unknown,
     /// A key without this scope.
     Forbidden(Scope),
-    /// No key, or none that is known, and too often so.
+    /// A key that is not known, and too often so.
     TooOften,
-    /// Another site wants something changed.
+    /// Another site wants something changed, or perhaps so.
     Forged,
     /// The request names another machine.
     OtherHost,
@@ -59,10 +61,11 @@ impl Refused {
                 "send a valid key as Authorization: Bearer KEY; `hodoscope keys create` makes one".to_owned()
             }
             Self::Forbidden(scope) => format!("this key lacks the scope {}", scope.as_str()),
-            Self::TooOften => {
-                "too many attempts from this address with no key or a wrong one; wait a minute".to_owned()
+            Self::TooOften => "too many attempts from this address with a wrong key; wait a minute".to_owned(),
+            Self::Forged => {
+                "what a browser changes must come from this page; Origin or Sec-Fetch-Site says otherwise, or nothing"
+                    .to_owned()
             }
-            Self::Forged => "the request comes from another site".to_owned(),
             Self::OtherHost => {
                 "no such host here: say localhost, list the name in door.hosts, or use keys (door.keys_file)".to_owned()
             }
@@ -113,14 +116,19 @@ pub(crate) fn refuse(listener: Listener, headers: &HeaderMap, refused: Refused) 
     if refused == Refused::Unknown {
         let head = answer.headers_mut();
         head.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"hodoscope\""));
-        if listener == Listener::Http {
+        if listener == Listener::Http && !is_by_a_page(headers) {
             head.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"hodoscope\", charset=\"UTF-8\""));
         }
     }
     answer
 }
 
-fn shaped(status: StatusCode, content_type: &'static str, body: Body) -> Response {
+/// True when a page asks, not somebody at the address bar.
+fn is_by_a_page(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate")
+}
+
+pub(crate) fn shaped(status: StatusCode, content_type: &'static str, body: Body) -> Response {
     let mut answer = Response::new(body);
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -155,6 +163,10 @@ mod tests {
         assert_eq!(shape(Listener::OtlpHttp, &none, unknown), (401, "application/x-protobuf".to_owned(), 1));
         assert_eq!(shape(Listener::OtlpHttp, &json, unknown), (401, "application/json".to_owned(), 1));
         assert_eq!(shape(Listener::Http, &none, unknown), (401, "application/problem+json".to_owned(), 2));
+        let by_page =
+            |mode| [(HeaderName::from_static("sec-fetch-mode"), HeaderValue::from_static(mode))].into_iter().collect();
+        assert_eq!(shape(Listener::Http, &by_page("cors"), unknown).2, 1, "no password is asked for over the page");
+        assert_eq!(shape(Listener::Http, &by_page("navigate"), unknown).2, 2);
         let lacking = Refused::Forbidden(Scope::Admin);
         assert_eq!(shape(Listener::Http, &none, lacking), (403, "application/problem+json".to_owned(), 0));
         assert_eq!(shape(Listener::Http, &none, Refused::TooOften), (429, "application/problem+json".to_owned(), 0));

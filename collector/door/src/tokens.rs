@@ -110,12 +110,12 @@ impl Tokens {
         Ok(Some(tokens))
     }
 
-    /// Who holds the token, when it is one.
-    pub(crate) fn recognize(&self, token: &str) -> Option<Holder> {
+    /// Who holds the token, when it is one, and until when in unix seconds.
+    pub(crate) fn recognize(&self, token: &str) -> Option<(Holder, u64)> {
         self.verified(token, now_unix_s())
     }
 
-    fn verified(&self, token: &str, now_unix_s: u64) -> Option<Holder> {
+    fn verified(&self, token: &str, now_unix_s: u64) -> Option<(Holder, u64)> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
@@ -135,11 +135,12 @@ impl Tokens {
         self.holder(&json(claims)?, now_unix_s)
     }
 
-    /// What verified claims allow.
-    fn holder(&self, claims: &Json, now_unix_s: u64) -> Option<Holder> {
+    /// What verified claims allow, and until when.
+    fn holder(&self, claims: &Json, now_unix_s: u64) -> Option<(Holder, u64)> {
         let moment = |name: &str| claims.get(name).and_then(Json::as_f64);
         let now = now_unix_s as f64;
-        let is_over = moment("exp")? <= now - LEEWAY_S as f64;
+        let end = moment("exp")? + LEEWAY_S as f64;
+        let is_over = end <= now;
         let is_early = match claims.get("nbf") {
             None => false,
             Some(_) => moment("nbf")? > now + LEEWAY_S as f64,
@@ -157,7 +158,7 @@ impl Tokens {
         let scope = |word: &str| Scope::from_word(word.strip_prefix("hodoscope:").unwrap_or(word));
         let said = claims.get("scope").or_else(|| claims.get("scp"))?;
         let scopes: Vec<Scope> = words(said, true).filter_map(scope).filter(|scope| *scope != Scope::Open).collect();
-        (!scopes.is_empty()).then(|| Holder::new(tenant, scopes))
+        (!scopes.is_empty()).then(|| (Holder::new(tenant, scopes), end as u64))
     }
 }
 
@@ -342,7 +343,8 @@ mod tests {
             json!({"alg": "EdDSA"}),
             json!({"alg": "ES256", "kid": "ec", "typ": "JWT"}),
         ] {
-            let holder = tokens.verified(&signer.token(&head, &claims(&json!({}))), NOW).expect("known");
+            let (holder, until) = tokens.verified(&signer.token(&head, &claims(&json!({}))), NOW).expect("known");
+            assert_eq!(until, NOW + 60 + LEEWAY_S);
             assert_eq!(holder.tenant.as_str(), "shop");
             let may = [Scope::Ingest, Scope::Read, Scope::Admin].map(|scope| holder.may(scope));
             assert_eq!(may, [false, true, false], "{head}");
@@ -356,7 +358,7 @@ mod tests {
             (json!({ "nbf": NOW + 10 }), Scope::Read),
         ] {
             let holder = tokens.verified(&signer.token(&head, &claims(&edit)), NOW);
-            assert!(holder.is_some_and(|holder| holder.may(scope)), "{edit}");
+            assert!(holder.is_some_and(|(holder, _)| holder.may(scope)), "{edit}");
         }
     }
 

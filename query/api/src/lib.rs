@@ -19,6 +19,7 @@
 //! | `erasure.rs`  | `POST /api/erasures`, `GET /api/erasures`                                  |
 //! | `alerts.rs`   | `/api/alert-rules`, `/api/alerts`, `/api/silences`                         |
 //! | `schema.rs`   | JSON schemas of all of them, for `GET /api/openapi.json`                   |
+//! | `session.rs`  | `/api/session`                                                             |
 //! | `status.rs`   | `GET /api/status`                                                          |
 //!
 //! Nanosecond moments and other 64-bit integers are decimal text, durations (`*_nanos`) are numbers, ids
@@ -39,6 +40,7 @@ mod red;
 mod schema;
 mod search;
 mod services;
+mod session;
 mod sql;
 mod status;
 mod trace;
@@ -72,6 +74,7 @@ pub use search::{JourneyItem, SearchAnswer, SearchItem, ServiceShare, ShapeBar, 
 pub use services::{
     ServiceAnswer, ServiceDependency, ServiceItem, ServiceOperation, ServicePoint, ServiceVersion, ServicesAnswer,
 };
+pub use session::{SessionAnswer, SessionRequest};
 pub use sql::{ColumnInfo, FunctionInfo, SqlAnswer, SqlColumn, SqlRequest, TableInfo, TablesAnswer};
 pub use status::{DigestStatus, IngestStatus, Limits, MaintenanceStatus, QueryStatus, StatusAnswer, StorageStatus};
 pub use trace::{

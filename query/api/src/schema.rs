@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value as Json, json};
 
 /// Every file that declares types of the wire.
-const SOURCES: [&str; 17] = [
+const SOURCES: [&str; 18] = [
     include_str!("alerts.rs"),
     include_str!("compare.rs"),
     include_str!("erasure.rs"),
@@ -25,6 +25,7 @@ const SOURCES: [&str; 17] = [
     include_str!("red.rs"),
     include_str!("search.rs"),
     include_str!("services.rs"),
+    include_str!("session.rs"),
     include_str!("sql.rs"),
     include_str!("status.rs"),
     include_str!("trace.rs"),

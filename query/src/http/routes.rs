@@ -26,7 +26,8 @@ pub(super) struct Route {
     /// What the door asks of a caller when there are keys.
     pub(super) scope: Scope,
     pub(super) help: &'static str,
-    handler: MethodRouter<App>,
+    /// `None` for what the door answers itself: it knows who is asking.
+    handler: Option<MethodRouter<App>>,
 }
 
 /// Below this Arrow Flight SQL is answered; each of its calls reads telemetry.
@@ -37,9 +38,13 @@ const BODY_BYTES_MAX: usize = 512 << 10;
 
 /// Every route.
 pub(super) fn routes() -> Vec<Route> {
-    let read = |method, path, help, handler| Route { method, path, scope: Scope::Read, help, handler };
-    let admin = |method, path, help, handler| Route { method, path, scope: Scope::Admin, help, handler };
-    let open = |path, help, handler| Route { method: Method::GET, path, scope: Scope::Open, help, handler };
+    let read = |method, path, help, handler| Route { method, path, scope: Scope::Read, help, handler: Some(handler) };
+    let admin = |method, path, help, handler| Route { method, path, scope: Scope::Admin, help, handler: Some(handler) };
+    let open = |path, help, handler| {
+        let handler = Some(handler);
+        Route { method: Method::GET, path, scope: Scope::Open, help, handler }
+    };
+    let door = |method, path, help| Route { method, path, scope: Scope::Open, help, handler: None };
     vec![
         read(Method::POST, "/api/sql", "one read-only SQL statement", post(native::sql)),
         read(Method::GET, "/api/tables", "tables, views and functions of SQL", get(native::tables)),
@@ -86,6 +91,9 @@ pub(super) fn routes() -> Vec<Route> {
         admin(Method::PUT, "/api/queries/{name}", "keep a query", put(kept::keep_query)),
         admin(Method::DELETE, "/api/queries/{name}", "delete a saved query", delete(kept::delete_query)),
         read(Method::GET, "/api/status", "state of the collector", get(native::status)),
+        door(Method::GET, "/api/session", "whom the browser speaks for"),
+        door(Method::POST, "/api/session", "sign in: a cookie for a key"),
+        door(Method::DELETE, "/api/session", "sign out"),
         open("/healthz", "the process lives", get(native::healthz)),
         open("/readyz", "requests are welcome", get(native::readyz)),
         open("/metrics", "own metrics as OpenMetrics text", get(native::metrics)),
@@ -96,7 +104,9 @@ pub(super) fn router(app: App) -> Router {
     let flight = crate::flight::service(&app.engine);
     let mut router = Router::new();
     for route in routes() {
-        router = router.route(route.path, route.handler);
+        if let Some(handler) = route.handler {
+            router = router.route(route.path, handler);
+        }
     }
     let no_store = SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     let nosniff =
@@ -178,7 +188,8 @@ mod tests {
         let routes = routes();
         for (index, route) in routes.iter().enumerate() {
             assert!(!route.help.is_empty(), "{}", route.path);
-            assert_eq!(route.scope != Scope::Open, route.path.starts_with("/api"), "{}", route.path);
+            let is_told = route.path.starts_with("/api") && route.path != "/api/session";
+            assert_eq!(route.scope != Scope::Open, is_told, "{}", route.path);
             let is_other = |other: &Route| (&other.method, other.path) != (&route.method, route.path);
             assert!(routes[..index].iter().all(is_other), "{}", route.path);
         }

@@ -236,8 +236,8 @@ async fn the_api_describes_itself() {
         let asked = path.replace("{trace_id}", &trace_id(1).to_string()).replace("{span_id}", "0000000000000002");
         let asked = asked.replace("{name}", "shop").replace("{id}", "1");
         for (method, operation) in operations.as_object().expect("operations") {
-            if path == "/api/live" {
-                continue; // it never ends
+            if path == "/api/live" || path == "/api/session" {
+                continue; // the one never ends, the other is answered by the door
             }
             let (response, body) = ask(&router, &method.to_uppercase(), &asked, "", "").await;
             let text = String::from_utf8_lossy(&body);
