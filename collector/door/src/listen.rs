@@ -42,6 +42,8 @@ const PENDING_RESETS_MAX: usize = 64;
 const WINDOW_BYTES: (u32, u32) = (1 << 20, 4 << 20);
 /// How long a peer that is told to go may take.
 const GOING: Duration = Duration::from_secs(5);
+/// Doors of a process: gRPC, OTLP over HTTP, the desk.
+const DOORS: usize = 3;
 /// Pause after the system refused to accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -279,10 +281,36 @@ fn panic_answer(panic: Box<dyn std::any::Any + Send>) -> Response {
     (http::StatusCode::INTERNAL_SERVER_ERROR, head, body).into_response()
 }
 
-/// The setting, but never more than half of the files the process may open.
+/// The setting, but never more than half of the files the process may open for all doors together.
 fn connections_max(setting: usize) -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let files =
         limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_whitespace().next()?.parse().ok());
-    files.map_or(setting, |files: usize| setting.min((files / 2).max(1)))
+    of_files(setting, files)
+}
+
+/// `files`: how many the process may open, if that is known.
+fn of_files(setting: usize, files: Option<usize>) -> usize {
+    files.map_or(setting, |files| setting.min((files / 2 / DOORS).max(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// T16: segments, the WAL and queries keep half of the files, whatever the doors are told.
+    #[test]
+    fn t16_doors_leave_half_of_the_files() {
+        for (setting, files, expected) in [
+            (4096, Some(64), 10),
+            (4096, Some(1024), 170),
+            (4096, Some(32_768), 4096),
+            (8, Some(1024), 8),
+            (4096, Some(3), 1),
+            (4096, None, 4096),
+        ] {
+            assert_eq!(of_files(setting, files), expected, "{files:?}");
+            assert!(files.is_none_or(|files| files < 6 || DOORS * expected <= files / 2), "{files:?}");
+        }
+    }
 }
