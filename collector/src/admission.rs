@@ -3,6 +3,7 @@
 //! Before a byte of a body is read a tenant that has used up its bytes or items is asked to come back. What a request really was is
 //! known afterwards and then taken from the tenant's allowance, which may go below nothing: one request is never cut in two, the
 //! next one waits longer. So a tenant is over its rate by at most what it had under way at once, which `in_flight_bytes_max` bounds.
+//! What we could not keep for reasons of ours (busy, slow, broken) is given back: the tenant will send it again, and pays once.
 //!
 //! A series is active when a point of it came within the last hour, give or take half of one. Their numbers are kept in two sets that take
 //! turns; a request that would bring a tenant over its series is refused whole, and nothing of it is remembered.
@@ -96,23 +97,29 @@ impl Admission {
         Ok(())
     }
 
+    /// A body of a tenant was not kept, and not because of the tenant.
+    pub(crate) fn give_back_bytes(&self, tenant: &TenantId, n_bytes: u64, now: Instant) {
+        self.change(tenant, Rate::Bytes, n_bytes as f64, now);
+    }
+
     /// A body of a tenant has come.
     pub(crate) fn count_bytes(&self, tenant: &TenantId, n_bytes: u64, now: Instant) {
-        self.count(tenant, Rate::Bytes, n_bytes, now);
+        self.change(tenant, Rate::Bytes, -(n_bytes as f64), now);
     }
 
-    /// Items of a tenant have been read.
+    /// Items of a tenant have been kept, or refused for what they are.
     pub(crate) fn count_items(&self, tenant: &TenantId, n_items: u64, now: Instant) {
-        self.count(tenant, Rate::Items, n_items, now);
+        self.change(tenant, Rate::Items, -(n_items as f64), now);
     }
 
-    fn count(&self, tenant: &TenantId, rate: Rate, n: u64, now: Instant) {
+    fn change(&self, tenant: &TenantId, rate: Rate, n: f64, now: Instant) {
         let per_s = self.limits.per_s(rate);
         if per_s > 0 {
             let tenant = self.tenant(tenant, now);
             let allowance = &mut locked(&tenant.rates)[rate as usize];
             allowance.refill(per_s, self.limits.burst_s, now);
-            allowance.left -= n as f64;
+            // Refilling is what keeps it at the burst; nobody is given more back than was taken.
+            allowance.left = (allowance.left + n).min((per_s * self.limits.burst_s) as f64);
         }
     }
 
@@ -133,10 +140,15 @@ impl Admission {
         if series.add(numbers, limit) { Ok(()) } else { Err(Error::OverSeries { limit }) }
     }
 
-    /// Series that are active, of all tenants.
-    pub(crate) fn active_series(&self) -> u64 {
+    /// Series that are active, of all tenants. Those of tenants that went quiet go away by this, too.
+    pub(crate) fn active_series(&self, now: Instant) -> u64 {
         let tenants: Vec<_> = locked(&self.tenants).values().cloned().collect();
-        tenants.iter().map(|tenant| locked(&tenant.series).len()).sum()
+        let active = |tenant: &Arc<Tenant>| {
+            let mut series = locked(&tenant.series);
+            series.take_turns(now);
+            series.len()
+        };
+        tenants.iter().map(active).sum()
     }
 
     const fn has_rates(&self) -> bool {
@@ -296,6 +308,30 @@ mod tests {
         free.count_items(&red, u64::MAX, now);
         free.count_bytes(&red, u64::MAX, now);
         assert!(free.admit(&red, now).is_ok());
+    }
+
+    /// What was not kept because of us is not paid for; nobody gets more back than a burst.
+    #[test]
+    fn s17_what_was_not_kept_is_given_back() {
+        let admission = admission(|config| (config.tenant_bytes_per_s, config.tenant_burst_s) = (100, 10));
+        let (red, now) = (tenant("red"), Instant::now());
+        admission.count_bytes(&red, 5_000, now);
+        assert_eq!(retry(admission.admit(&red, now)), Some(5));
+        admission.give_back_bytes(&red, 5_000, now);
+        assert_eq!(retry(admission.admit(&red, now)), None);
+        admission.give_back_bytes(&red, 1_000_000, now);
+        admission.count_bytes(&red, 1_000, now);
+        assert_eq!(retry(admission.admit(&red, now)), Some(1), "a burst and no more");
+    }
+
+    /// F17: a tenant that sends nothing any more has no active series, also when nobody asks for new ones.
+    #[test]
+    fn f17_series_of_quiet_tenants_go_away() {
+        let (admission, now) = (admission(|_| ()), Instant::now());
+        let red = admission.tenant(&tenant("red"), now);
+        assert!(locked(&red.series).add(0..8, 10));
+        assert_eq!(admission.active_series(now + TURN), 8);
+        assert_eq!(admission.active_series(now + TURN * 2), 0);
     }
 
     /// F17: known series are always taken; a request with too many new ones adds none; series that stay away make room.

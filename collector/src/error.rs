@@ -120,6 +120,11 @@ impl Error {
         }
     }
 
+    /// True when the same request would have been taken at another moment: nothing is wrong with it or its tenant.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.kind(), ErrorKind::Overloaded | ErrorKind::Timeout | ErrorKind::Damaged | ErrorKind::Internal)
+    }
+
     /// HTTP status of the answer.
     pub(crate) fn http_status(&self) -> http::StatusCode {
         match self {

@@ -111,7 +111,7 @@ impl Ingest {
 
     /// Series that are active, of all tenants.
     pub(crate) fn active_series(&self) -> u64 {
-        self.admission.active_series()
+        self.admission.active_series(Instant::now())
     }
 
     /// Stores a request; when this returns `Ok`, what was accepted is on disk.
@@ -119,14 +119,16 @@ impl Ingest {
     /// # Errors
     /// Nothing was acknowledged; [`Error::kind`] says what the sender can do.
     pub(crate) async fn take(self: &Arc<Self>, request: Request) -> Result<Outcome> {
-        let (signal, tenant) = (request.signal, request.tenant.clone());
-        self.metrics.count_wire_bytes(signal, request.body.len() as u64);
-        self.admission.count_bytes(&tenant, request.body.len() as u64, Instant::now());
+        let (signal, tenant, n_bytes) = (request.signal, request.tenant.clone(), request.body.len() as u64);
+        self.metrics.count_wire_bytes(signal, n_bytes);
+        // At once, so that what is under way counts; items are known later, and count when they are kept.
+        self.admission.count_bytes(&tenant, n_bytes, Instant::now());
         let within = self.config.answer_within();
         let work = async {
             let (batches, outcome) = self.decode(request).await?;
-            self.admission.count_items(&tenant, outcome.accepted() + outcome.rejected_total(), Instant::now());
+            let n_items = outcome.accepted() + outcome.rejected_total();
             if outcome.is_all_rejected() {
+                self.admission.count_items(&tenant, n_items, Instant::now());
                 self.metrics.count_outcome(signal, &outcome);
                 return Err(Error::AllRejected { message: outcome.message(signal) });
             }
@@ -134,11 +136,16 @@ impl Ingest {
             for batches in together(batches) {
                 self.appender.append(&tenant, batches).await?;
             }
+            self.admission.count_items(&tenant, n_items, Instant::now());
             self.metrics.count_outcome(signal, &outcome);
             Ok(outcome)
         };
         let slow = |_| Error::Slow { waited_ms: self.config.answer_within_ms };
-        tokio::time::timeout(within, work).await.map_err(slow)?
+        let taken = tokio::time::timeout(within, work).await.unwrap_or_else(|late| Err(slow(late)));
+        if taken.as_ref().is_err_and(Error::is_ours) {
+            self.admission.give_back_bytes(&tenant, n_bytes, Instant::now());
+        }
+        taken
     }
 
     /// Decodes on this thread or a blocking one, whichever hurts less.
