@@ -28,7 +28,7 @@ pub(crate) mod times;
 use model::{Repairs, UnixNanos};
 
 use crate::otlp::keys::Keys;
-use crate::otlp::message::{Attributes, KeyValue, LogRecord, Resource, Scope, Span, Value};
+use crate::otlp::message::{Attributes, KeyValue, LogRecord, Metric, Resource, Scope, Span, Value};
 use crate::outcome::Reason;
 
 pub(crate) use times::SpanTimes;
@@ -61,8 +61,15 @@ pub(crate) fn span(span: &mut Span<'_>, keys: &mut Keys, rules: &Rules) -> Resul
     if !rules.is_small {
         sizes::whole_span(span)?;
     }
-    if let Some(status) = span.status.as_mut().filter(|_| keys.redaction().has_values()) {
-        repairs |= keys.redaction().text(&mut status.message, span.attributes.bump());
+    if keys.redaction().has_values() {
+        let (redaction, bump) = (keys.redaction(), span.attributes.bump());
+        repairs |= redaction.text(&mut span.name, bump);
+        for event in &mut span.events {
+            repairs |= redaction.text(&mut event.name, bump);
+        }
+        if let Some(status) = &mut span.status {
+            repairs |= redaction.text(&mut status.message, bump);
+        }
     }
     Ok((times, repairs))
 }
@@ -78,9 +85,23 @@ pub(crate) fn log(
     repairs |= attributes(&mut record.attributes, &mut record.dropped_attributes_count, keys);
     if let Some(body) = &mut record.body {
         repairs |= nesting::value(body, &mut record.dropped_attributes_count);
-        repairs |= keys.redaction().body(body, record.attributes.bump());
+        repairs |= redaction::body(body, keys, record.attributes.bump());
+    }
+    if keys.redaction().has_values() {
+        let (redaction, bump) = (keys.redaction(), record.attributes.bump());
+        repairs |= redaction.text(&mut record.severity_text, bump);
+        repairs |= redaction.text(&mut record.event_name, bump);
     }
     Ok((time, repairs))
+}
+
+/// Mends what a metric says of itself; its repairs count for all its points.
+pub(crate) fn metric(metric: &mut Metric<'_>, keys: &mut Keys) -> Repairs {
+    let mut repairs = attributes(&mut metric.metadata, &mut 0, keys);
+    if keys.redaction().has_values() {
+        repairs |= keys.redaction().text(&mut metric.description, metric.metadata.bump());
+    }
+    repairs
 }
 
 /// Mends a resource; its repairs count for every item it sent.
@@ -110,7 +131,7 @@ pub(crate) fn attributes(list: &mut Attributes<'_>, dropped: &mut u32, keys: &mu
     }
     let is_nested = |entry: &KeyValue<'_>| matches!(entry.value, Value::List(_) | Value::Map(_));
     if numbered.has_redacted || keys.redaction().has_values() || list.iter().any(is_nested) {
-        repairs |= keys.redaction().attributes(list, dropped, keys);
+        repairs |= redaction::attributes(list, dropped, keys);
     }
     repairs
 }

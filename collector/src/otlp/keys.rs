@@ -119,6 +119,21 @@ impl Keys {
         self.keys.get(id as usize).and_then(|key| key.action)
     }
 
+    /// What becomes of the values of a key that has no number, such as one in a nested map. It is remembered like all others as long
+    /// as there is room.
+    pub(crate) fn action_of(&mut self, text: &[u8]) -> Option<Action> {
+        let hash = self.hasher.hash_one(text);
+        let Self { keys, texts, by_text, redaction, .. } = self;
+        if let Some(id) = by_text.find(hash, |id| text_at(keys, texts, *id) == Some(text)) {
+            return keys.get(*id as usize).and_then(|key| key.action);
+        }
+        if keys.len() >= KEYS_MAX || texts.len() + text.len() > KEY_BYTES_MAX {
+            return redaction.of_key(text);
+        }
+        let id = self.find(text);
+        self.action(id)
+    }
+
     /// Numbers the keys of a list.
     pub(crate) fn number(&mut self, list: &mut [KeyValue<'_>]) -> Numbered {
         self.list += 1;
@@ -209,6 +224,20 @@ mod tests {
         assert_eq!(number(&mut keys, &["c", "a", "", "b"]), (vec![2, 0, 3, 1], false));
         assert_eq!(number(&mut keys, &["b", "c", "b"]), (vec![1, 2, 1], true));
         assert_eq!(number(&mut keys, &["b", "c"]), (vec![1, 2], false));
+    }
+
+    /// Nested keys are remembered without disturbing the order of lists, and not without end.
+    #[test]
+    fn nested_keys_are_remembered_while_there_is_room() {
+        let mut keys = Keys::default();
+        assert_eq!(number(&mut keys, &["a", "b"]), (vec![0, 1], false));
+        assert_eq!(keys.action_of(b"user.password"), Some(Action::Mask));
+        assert_eq!((keys.action_of(b"user.password"), keys.action_of(b"b")), (Some(Action::Mask), None));
+        assert_eq!(number(&mut keys, &["a", "b", "user.password"]), (vec![0, 1, 2], false));
+        for n in 0..2 * KEYS_MAX {
+            assert_eq!(keys.action_of(format!("token.{n}.secret").as_bytes()), Some(Action::Mask));
+        }
+        assert_eq!(keys.keys.len(), KEYS_MAX);
     }
 
     #[test]

@@ -146,7 +146,7 @@ impl PointRows {
             Data::ExponentialHistogram(histogram) => (MetricKind::ExponentialHistogram, histogram.temporality, false),
             Data::Summary(_) => (MetricKind::Summary, 0, false),
         };
-        let mended = sanitize::attributes(&mut metric.metadata, &mut 0, keys);
+        let mended = sanitize::metric(metric, keys);
         let metadata = (!metric.metadata.is_empty()).then(|| {
             let mut text = Vec::new();
             text::write_attributes(&mut text, &metric.metadata);

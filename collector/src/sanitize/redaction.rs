@@ -10,12 +10,14 @@
 //!
 //! When several rules name a key, `keep` wins, then drop, hash, mask. Rules about keys look at attributes of everything, at every
 //! level of nested maps, also in bodies of log records. A pattern without a dot means the last part of a key, too: `cookie` is
-//! `http.request.header.cookie`. Rules about values look at all texts of attributes, bodies, and messages of a status.
+//! `http.request.header.cookie`. Rules about values look at all texts of attributes and bodies, at bytes there that are UTF-8, and at what
+//! people and programs write freely: names of spans and events, messages of a status, severities, descriptions of metrics. They do not
+//! look at what code calls itself and its series by: names and units of metrics, scopes and their versions, schema URLs, trace states.
 //!
 //! An item in which something was redacted has [`Repairs::REDACTED`], which is counted like every repair.
 //!
-//! Cost: keys are matched once per key, not per attribute (`otlp/keys.rs`); rules about values search every text, so there are none by
-//! default.
+//! Cost: keys are matched once per key, not per attribute (`otlp/keys.rs`), nested ones too as long as there are not thousands of them; rules
+//! about values search every text, so there are none by default.
 
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -178,66 +180,14 @@ impl Redaction {
         !self.values.is_empty()
     }
 
-    /// Redacts attributes whose keys are numbered; `dropped` grows by what was left out.
-    pub(super) fn attributes<'a>(&self, list: &mut Attributes<'a>, dropped: &mut u32, keys: &Keys) -> Repairs {
-        let bump = list.bump();
-        let before = list.len();
-        let mut repairs = Repairs::NONE;
-        list.retain_mut(|entry| match keys.action(entry.key_id) {
-            Some(action) => {
-                repairs |= Repairs::REDACTED;
-                self.replace(&mut entry.value, action, bump)
-            }
-            None => self.walk(&mut entry.value, &mut repairs, bump),
-        });
-        let n_dropped = u32::try_from(before - list.len()).unwrap_or(u32::MAX);
-        *dropped = dropped.saturating_add(n_dropped);
-        repairs
-    }
-
-    /// Redacts a value that has no key: a body.
-    pub(super) fn body<'a>(&self, value: &mut Value<'a>, bump: &'a Bump) -> Repairs {
-        let mut repairs = Repairs::NONE;
-        if !self.walk(value, &mut repairs, bump) {
-            *value = Value::Empty;
-        }
-        repairs
-    }
-
     /// Redacts a text that is no attribute.
     pub(super) fn text<'a>(&self, text: &mut Text<'a>, bump: &'a Bump) -> Repairs {
-        let mut value = Value::Text(text);
-        let repairs = self.body(&mut value, bump);
-        *text = if let Value::Text(text) = value { text } else { b"" };
-        repairs
-    }
-
-    /// Looks into maps and lists, and searches texts. False when the value is to be left out.
-    fn walk<'a>(&self, value: &mut Value<'a>, repairs: &mut Repairs, bump: &'a Bump) -> bool {
-        match value {
-            Value::Text(text) => {
-                let is_kept = self.search(text, repairs, bump);
-                if !is_kept {
-                    *repairs |= Repairs::REDACTED;
-                }
-                is_kept
-            }
-            Value::List(list) => {
-                list.retain_mut(|item| self.walk(item, repairs, bump));
-                true
-            }
-            Value::Map(map) => {
-                map.retain_mut(|entry| match self.of_key(entry.key) {
-                    Some(action) => {
-                        *repairs |= Repairs::REDACTED;
-                        self.replace(&mut entry.value, action, bump)
-                    }
-                    None => self.walk(&mut entry.value, repairs, bump),
-                });
-                true
-            }
-            Value::Empty | Value::Bool(_) | Value::Int(_) | Value::Double(_) | Value::Bytes(_) => true,
+        let mut repairs = Repairs::NONE;
+        if !self.search(text, &mut repairs, bump) {
+            *text = b"";
+            repairs |= Repairs::REDACTED;
         }
+        repairs
     }
 
     /// Puts something else in place of a whole value. False when it is to be left out.
@@ -254,9 +204,9 @@ impl Redaction {
     }
 
     /// Redacts parts of a text. False when it is to be left out.
-    fn search<'a>(&self, text: &mut Text<'a>, repairs: &mut Repairs, bump: &'a Bump) -> bool {
+    fn search<'a>(&self, text: &mut &'a [u8], repairs: &mut Repairs, bump: &'a Bump) -> bool {
         for (action, regex) in &self.values {
-            // Decoders have checked that it is UTF-8.
+            // Decoders have checked that texts are UTF-8; bytes need not be.
             let Ok(found) = std::str::from_utf8(text) else { return true };
             let replaced = match action {
                 Action::Drop if regex.is_match(found) => return false,
@@ -278,6 +228,68 @@ impl Redaction {
         let tag = hmac::sign(key, bytes);
         let hex = tag.as_ref().iter().take(HASH_BYTES).map(|byte| format!("{byte:02x}"));
         HASH_PREFIX.chars().map(String::from).chain(hex).collect()
+    }
+}
+
+/// Redacts attributes whose keys are numbered; `dropped` grows by what was left out.
+pub(super) fn attributes(list: &mut Attributes<'_>, dropped: &mut u32, keys: &mut Keys) -> Repairs {
+    let bump = list.bump();
+    let before = list.len();
+    let mut repairs = Repairs::NONE;
+    list.retain_mut(|entry| of_entry(&mut entry.value, keys.action(entry.key_id), &mut repairs, keys, bump));
+    let n_dropped = u32::try_from(before - list.len()).unwrap_or(u32::MAX);
+    *dropped = dropped.saturating_add(n_dropped);
+    repairs
+}
+
+/// Redacts a value that has no key: a body.
+pub(super) fn body<'a>(value: &mut Value<'a>, keys: &mut Keys, bump: &'a Bump) -> Repairs {
+    let mut repairs = Repairs::NONE;
+    if !walk(value, &mut repairs, keys, bump) {
+        *value = Value::Empty;
+    }
+    repairs
+}
+
+/// Redacts a value of whose key is known what becomes of it. False when it is to be left out.
+fn of_entry<'a>(
+    value: &mut Value<'a>,
+    action: Option<Action>,
+    repairs: &mut Repairs,
+    keys: &mut Keys,
+    bump: &'a Bump,
+) -> bool {
+    match action {
+        Some(action) => {
+            *repairs |= Repairs::REDACTED;
+            keys.redaction().replace(value, action, bump)
+        }
+        None => walk(value, repairs, keys, bump),
+    }
+}
+
+/// Looks into maps and lists, and searches texts. False when the value is to be left out. Sanitizing has bounded the depth.
+fn walk<'a>(value: &mut Value<'a>, repairs: &mut Repairs, keys: &mut Keys, bump: &'a Bump) -> bool {
+    match value {
+        Value::Text(text) | Value::Bytes(text) => {
+            let is_kept = keys.redaction().search(text, repairs, bump);
+            if !is_kept {
+                *repairs |= Repairs::REDACTED;
+            }
+            is_kept
+        }
+        Value::List(list) => {
+            list.retain_mut(|item| walk(item, repairs, keys, bump));
+            true
+        }
+        Value::Map(map) => {
+            map.retain_mut(|entry| {
+                let action = keys.action_of(entry.key);
+                of_entry(&mut entry.value, action, repairs, keys, bump)
+            });
+            true
+        }
+        Value::Empty | Value::Bool(_) | Value::Int(_) | Value::Double(_) => true,
     }
 }
 

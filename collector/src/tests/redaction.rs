@@ -133,6 +133,53 @@ fn s16_dropped_and_hashed() {
     assert_ne!(hash(&user("anna")), hash(&first), "another key, another hash");
 }
 
+/// Rules about values look wherever something can be written freely, also at bytes that are text.
+#[test]
+fn s16_values_are_found_in_free_texts() {
+    use base64::Engine as _;
+    let bytes = |text: &[u8]| json!({ "bytesValue": base64::engine::general_purpose::STANDARD.encode(text) });
+    let mask = RedactionConfig { mask_values: vec![CANARY.to_owned()], ..RedactionConfig::default() };
+    let drop = RedactionConfig { drop_values: vec![CANARY.to_owned()], ..RedactionConfig::default() };
+    let said = format!("before {CANARY} after");
+    let nested = json!({ "kvlistValue": { "values": [{ "key": "inner", "value": bytes(said.as_bytes()) }] } });
+    let attributes =
+        json!([{ "key": "payload", "value": bytes(said.as_bytes()) }, { "key": "nested", "value": nested }]);
+    let now = NOW.0.to_string();
+    let requests = [
+        (
+            Signal::Traces,
+            traces(&[span(json!({
+                "name": said,
+                "attributes": attributes,
+                "events": [{ "name": said, "timeUnixNano": "1", "attributes": attributes }],
+                "status": { "code": 2, "message": said },
+            }))]),
+        ),
+        (
+            Signal::Logs,
+            logs(&[log(json!({ "severityText": said, "eventName": said, "body": nested, "attributes": attributes }))]),
+        ),
+        (
+            Signal::Metrics,
+            metrics(&[json!({
+                "name": "m", "description": said, "metadata": attributes,
+                "gauge": { "dataPoints": [{ "timeUnixNano": now, "asInt": "1", "attributes": attributes }] },
+            })]),
+        ),
+    ];
+    let encoded = base64::engine::general_purpose::STANDARD.encode(&said);
+    for (signal, request) in &requests {
+        for config in [&mask, &drop] {
+            let (found, outcome) = redact(config, *signal, request);
+            assert!(!found.contains(CANARY) && !found.contains(&encoded[..12]), "{signal:?}: {found}");
+            assert!(outcome.repaired().any(|(name, n)| name == "redacted" && n == 1), "{outcome:?}");
+        }
+    }
+    // What is not UTF-8 is kept as it is.
+    let odd = traces(&[span(json!({ "attributes": [{ "key": "raw", "value": bytes(b"\xff\xfe") }] }))]);
+    assert_eq!(redact(&mask, Signal::Traces, &odd).1.repaired().count(), 0);
+}
+
 /// Rules about values find them in attributes, bodies, and messages of a status; what stands around them stays.
 #[test]
 fn s16_values_are_found_in_texts() {
