@@ -107,7 +107,7 @@ async function main() {
     page.onFailure = () => picture(page, 'failure').catch(() => {});
     try {
       if (config.only) {
-        const steps = { alerts, statement, selection, pages, tabs, story, clocks, big, metrics, command, cut, waterfall, states, hostile, bundle };
+        const steps = { alerts, statement, selection, pages, tabs, story, clocks, big, metrics, command, cut, behind, waterfall, states, hostile, bundle };
         for (const name of config.only) await (name === 'bundle' ? bundle(browser, complaints) : steps[name](page, browser, complaints));
       } else {
         await all(page, browser, complaints);
@@ -137,6 +137,7 @@ async function all(page, browser, complaints) {
   await metrics(page);
   await command(page);
   await cut(page);
+  await behind(page);
   await statement(page, browser, complaints);
   await alerts(page);
   await waterfall(page);
@@ -364,8 +365,8 @@ async function metrics(page) {
   step = 'metrics are listed and drawn';
   await page.goto(`${config.url}/metrics`);
   await page.getByLabel('Find a metric').fill('checkout');
-  await page.waitForFunction(() => document.querySelectorAll('.metrics button').length === 1);
-  await page.getByRole('button', { name: new RegExp(name.replaceAll('.', '[.]')) }).click();
+  await page.waitForFunction(() => document.querySelectorAll('.metrics li').length === 1);
+  await page.locator('.pick-metric', { hasText: name }).click();
   await page.waitForURL((url) => url.searchParams.get('m') === name);
   await page.locator('svg.plot .dot-ex').first().waitFor();
   assert((await page.locator('svg.plot .line').count()) >= 1, 'a line is drawn');
@@ -382,6 +383,38 @@ async function metrics(page) {
   await accessible(page, 'a metric without series');
   await page.goBack();
   await page.locator('#metric-table .svc', { hasText: 'order' }).first().waitFor();
+  step = 'a filter that is wrong is said where it can be mended';
+  isRefusalExpected = true;
+  await page.locator('#metric-filter').fill('service=');
+  await page.locator('#metric-filter').press('Enter');
+  await page.locator('.metric [role=alert]').waitFor();
+  await accessible(page, 'a metric with a wrong filter');
+  await page.locator('#metric-filter').fill('');
+  await page.locator('#metric-filter').press('Enter');
+  await page.locator('#metric-table .svc', { hasText: 'order' }).first().waitFor();
+  isRefusalExpected = false;
+  step = 'words that no metric has end the wait';
+  await page.goto(`${config.url}/metrics?find=nothing-is-called-so`);
+  await page.getByText('No metric fits these words').waitFor();
+  await page.getByRole('button', { name: 'Show all metrics' }).click();
+  await page.locator('.pick-metric').first().waitFor();
+  step = 'what is asked of the first metric names it';
+  await page.getByLabel('group by').selectOption('*');
+  await page.waitForURL((url) => url.searchParams.get('by') === '*' && url.searchParams.has('m') && url.searchParams.has('unit'));
+  step = 'two metrics stand one above the other, and their link restores them';
+  await page.getByRole('button', { name: `Add a plot of ${name}`, exact: true }).click();
+  await page.waitForURL((url) => url.searchParams.get('m2') === name && url.searchParams.get('at') === '2');
+  await page.reload();
+  await page.locator('.metric').nth(1).locator('svg.plot .dot-ex').first().waitFor();
+  await page.locator('.metric').nth(0).locator('svg.plot').first().waitFor();
+  await accessible(page, 'two metrics');
+  await picture(page, 'metrics-two-dark');
+  await page.keyboard.press('t');
+  await page.waitForFunction(() => document.activeElement?.id === 'metric-table-2');
+  await page.getByRole('button', { name: /^Remove the plot of/ }).first().click();
+  await page.waitForURL((url) => !url.searchParams.has('m2') && url.searchParams.get('m') === name);
+  await page.goto(`${config.url}/metrics?m=${encodeURIComponent(name)}&by=service`);
+  await page.locator('#metric-table .svc', { hasText: 'order' }).first().waitFor();
   await page.reload();
   await page.locator('#metric-table .svc', { hasText: 'order' }).first().waitFor();
   step = 'an exemplar leads to its journey';
@@ -393,7 +426,7 @@ async function metrics(page) {
 // Everything by name, with the keyboard alone.
 async function command(page) {
   step = 'the command box goes to a service by a part of its name';
-  await page.goto(`${config.url}/explore?unit=traces`);
+  await page.goto(`${config.url}/explore?unit=traces&from=now-3h`);
   await at.rows(page).first().waitFor();
   await page.keyboard.press('Control+k');
   const offers = page.locator('#search-offers [role=option]');
@@ -403,7 +436,7 @@ async function command(page) {
   await offers.filter({ hasText: 'service' }).filter({ hasText: config.journey.hop.to }).first().waitFor();
   await picture(page, 'command-dark');
   await page.keyboard.press('Enter');
-  await page.waitForURL((url) => url.pathname === `/services/${config.journey.hop.to}`);
+  await page.waitForURL((url) => url.pathname === `/services/${config.journey.hop.to}` && url.searchParams.get('from') === 'now-3h');
   await page.locator('.charts').first().waitFor();
   await page.waitForLoadState('networkidle');
   step = 'the command box finds metrics, queues and actions';
@@ -460,6 +493,36 @@ async function cut(page) {
   await page.getByRole('link', { name: 'Join it again' }).first().click();
   await page.waitForURL((url) => !url.searchParams.has('cut'));
   await page.waitForFunction((n) => document.querySelectorAll('.stitch a.t').length === n, whole);
+  step = 'the trace in the address can be cut off too';
+  const last = (await page.locator('.stitch a.t').last().getAttribute('title')).replace('Trace ', '');
+  await page.goto(`${config.url}/j/${last}`);
+  await page.waitForFunction((n) => document.querySelectorAll('.stitch a.t').length === n, whole);
+  await page.getByRole('link', { name: /^Cut off trace/ }).last().click();
+  await page.waitForURL((url) => url.searchParams.get('cut') === last && !url.pathname.includes(last));
+  await page.waitForFunction((n) => document.querySelectorAll('.stitch a.t').length < n, whole);
+}
+
+// Every number of a page leads to the SQL it rests on, and that runs.
+async function behind(page) {
+  const { trace_id, span_id, hop } = config.journey;
+  const found = new Set();
+  for (const [place, wanted] of [
+    ['/', '.home-cards li'], ['/services', 'main table tbody tr'], [`/services/${hop.to}`, '.charts'],
+    [`/map?sel=${encodeURIComponent(`service:${hop.from}`)}`, 'svg.map .card-node'],
+    [`/j/${trace_id}`, 'svg.jy .lane'], [`/t/${trace_id}/${span_id}`, 'aside[aria-label="Span details"] dd'],
+  ]) {
+    step = `the SQL behind ${place}`;
+    await page.goto(`${config.url}${place}`);
+    await page.locator(wanted).first().waitFor();
+    await page.locator('a.behind').first().waitFor();
+    for (const link of await page.locator('a.behind').all()) found.add(await link.getAttribute('href'));
+  }
+  assert(found.size >= 9, `${found.size} links to SQL`);
+  for (const link of found) {
+    step = `the statement of ${link}`;
+    await page.goto(`${config.url}${link}`);
+    await page.locator('.answer thead th').first().waitFor();
+  }
 }
 
 // What is wrong or not there has a face, too.
@@ -511,6 +574,27 @@ async function statement(page, browser, complaints) {
   await field.press('Control+s');
   await page.waitForURL((url) => url.pathname === '/sql/spans-by-service');
   await page.locator('.saved a', { hasText: 'Spans by service' }).waitFor();
+  step = 'a kept statement is changed and kept again; its text stays the new one';
+  await page.locator('.answer tbody tr').first().waitFor();
+  await field.fill('-- Spans by service\nSELECT service_name, count(*) AS changed FROM spans GROUP BY service_name');
+  await field.press('Control+s');
+  await page.locator('.answer thead th', { hasText: 'changed' }).waitFor();
+  assert((await field.inputValue()).includes('AS changed'), 'the text that was written stays');
+  step = 'statements that begin alike are kept apart';
+  for (const name of ['select', 'select-2']) {
+    await page.goto(`${config.url}/sql`);
+    await page.locator('.tbl').first().waitFor();
+    await field.fill(`SELECT\n'${name}' AS called`);
+    await field.press('Control+s');
+    await page.waitForURL((url) => url.pathname === `/sql/${name}`);
+    await page.locator('.answer tbody tr', { hasText: name }).waitFor();
+  }
+  for (let left = 2; left > 0; left--) {
+    await page.getByRole('button', { name: 'Forget SELECT', exact: true }).first().click();
+    await page.waitForFunction((left) => document.querySelectorAll('.saved a').length === left, left);
+  }
+  await page.goto(`${config.url}/sql/spans-by-service`);
+  await page.locator('.answer thead th', { hasText: 'changed' }).waitFor();
   if (browser) {
     const other = await open(browser, complaints, { colorScheme: 'dark' });
     await other.goto(`${config.url}/sql/spans-by-service`);

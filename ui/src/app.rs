@@ -183,6 +183,12 @@ pub(crate) fn remember(key: &str, value: &str) {
     }
 }
 
+/// A link to another page that keeps the reader's range of time, whichever that is by then.
+pub(crate) fn there(link: impl Into<String>) -> impl Fn() -> String + Clone + Send + 'static {
+    let (search, link) = (use_location().search, link.into());
+    move || url::carry(&link, &search.get())
+}
+
 /// Nanoseconds since 1970 by this browser's clock.
 pub(crate) fn now_nanos() -> i64 {
     (js_sys::Date::now() * 1e6) as i64

@@ -4,6 +4,7 @@
 //! |---------------|------------------------------------------------------------------------|
 //! | `bin/`        | the programs the page is made of, see [`trail`], [`desk`], [`watch`]    |
 //! | `app.rs`      | routes, and what all pages share: theme, service colours, messages     |
+//! | `asking.rs`   | questions of which only the newest answer counts                       |
 //! | `client.rs`   | the only place that talks HTTP                                         |
 //! | `pages/`      | one file a page                                                        |
 //! | `components/` | parts that render                                                      |
@@ -20,6 +21,7 @@
 #![recursion_limit = "256"]
 
 mod app;
+mod asking;
 mod client;
 mod components;
 mod pages;

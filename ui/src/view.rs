@@ -15,6 +15,8 @@
 //! | `alerts.rs`     | rules by how urgent they are, their last day, silences as text      |
 //! | `attributes.rs` | attributes grouped by namespace, and as JSON                       |
 //! | `shape.rs`      | the scale of the pictures in a list                                |
+//! | `behind.rs`     | the SQL behind the numbers of pages                                |
+//! | `kept.rs`       | names of statements kept on the server                             |
 //! | `journey.rs`    | the Journey tab: lanes, waits, critical path, hops, breakdown       |
 //! | `heatmap.rs`    | time and duration to pixels and back                                |
 //! | `map.rs`        | the service map in layers                                          |
@@ -28,6 +30,7 @@
 
 pub(crate) mod alerts;
 pub(crate) mod attributes;
+pub(crate) mod behind;
 pub(crate) mod clock;
 pub(crate) mod color;
 pub(crate) mod command;
@@ -37,6 +40,7 @@ pub(crate) mod format;
 pub(crate) mod heatmap;
 pub(crate) mod journey;
 pub(crate) mod jump;
+pub(crate) mod kept;
 pub(crate) mod map;
 pub(crate) mod metric;
 pub(crate) mod names;

@@ -1,7 +1,7 @@
 //! The box at the top: one field for everything. What fits a text is offered below it; `Enter` does the first.
 //!
 //! It knows pages and actions at once. Services and queues (of the map), metrics, saved queries and rules are asked for when the
-//! field gets the focus, at most every half minute; what cannot be asked is named at the foot of the list.
+//! field gets the focus, at most every half minute for one range of time; what cannot be asked is named at the foot of the list.
 
 use api::Problem;
 use leptos::html;
@@ -13,8 +13,9 @@ use leptos_router::hooks::{use_location, use_navigate};
 use super::icon::{Icon, icon};
 use super::token_bar::leave_fields;
 use crate::app::{Shared, cross, shared};
+use crate::asking::Turns;
 use crate::client::{self, Named};
-use crate::view::command::{Act, Offer, fixed, offers};
+use crate::view::command::{Act, Offer, fixed, offers, place};
 use crate::view::journey::facts::label;
 use crate::view::url::{self, RangeText};
 
@@ -34,27 +35,33 @@ pub(crate) fn CommandBox(share: fn(Shared)) -> impl IntoView {
     let navigate = use_navigate();
     let field = NodeRef::<html::Input>::new();
     let text = RwSignal::new(String::new());
-    let (open, chosen) = (RwSignal::new(false), RwSignal::new(0usize));
+    let (open, chosen) = (RwSignal::new(false), RwSignal::new(None::<(&'static str, String)>));
     let known = RwSignal::new(Known::new());
-    let asked = StoredValue::new(f64::NEG_INFINITY);
+    let asked = StoredValue::new(None::<(f64, RangeText)>);
+    let turns = Turns::new();
     let ask = move || {
-        let now = js_sys::Date::now();
-        if now - asked.get_value() < STALE_MS {
+        let (now, range) = (js_sys::Date::now(), RangeText::read(&search.get_untracked()));
+        let is_fresh =
+            asked.with_value(|asked| asked.as_ref().is_some_and(|(time, of)| now - time < STALE_MS && *of == range));
+        if is_fresh {
             return;
         }
-        asked.set_value(now);
-        let carried = url::shared(&search.get_untracked());
-        let range = RangeText::read(&carried);
+        asked.set_value(Some((now, range.clone())));
+        let turn = turns.next();
         let answered = move |source: &'static str, answer: Result<Vec<Offer>, ()>| {
-            known.try_update(|known| {
+            // What was asked of another range of time is not there any more.
+            if !turn.is_newest() {
+                return;
+            }
+            known.update(|known| {
                 known.retain(|(other, _)| *other != source);
                 known.push((source, answer));
                 known.sort_by_key(|(source, _)| *source);
             });
         };
         spawn_local(async move {
-            let all = |answer: Result<Vec<Named>, Problem>, one: fn(&Named, &str) -> Option<Offer>| match answer {
-                Ok(named) => Ok(named.iter().filter_map(|named| one(named, &carried)).collect()),
+            let all = |answer: Result<Vec<Named>, Problem>, one: fn(&Named) -> Option<Offer>| match answer {
+                Ok(named) => Ok(named.iter().filter_map(one).collect()),
                 // Alerts may be switched off.
                 Err(problem) if problem.status == 404 => Ok(Vec::new()),
                 Err(_) => Err(()),
@@ -70,10 +77,11 @@ pub(crate) fn CommandBox(share: fn(Shared)) -> impl IntoView {
             return Vec::new();
         }
         let carried = url::shared(&search.get());
-        let mut all = fixed(&carried);
+        let mut all = fixed();
         known.with(|known| all.extend(known.iter().filter_map(|(_, offers)| offers.as_ref().ok()).flatten().cloned()));
         text.with(|text| offers(&all, text, &carried))
     });
+    let chosen_at = Memo::new(move |_| shown.with(|shown| chosen.with(|chosen| place(shown, chosen.as_ref()))));
     let unknown = move || {
         let missing: Vec<&str> =
             known.with(|known| known.iter().filter(|(_, offers)| offers.is_err()).map(|(source, _)| *source).collect());
@@ -100,13 +108,14 @@ pub(crate) fn CommandBox(share: fn(Shared)) -> impl IntoView {
             "ArrowDown" | "ArrowUp" if count > 0 => {
                 open.set(true);
                 let by = if event.key() == "ArrowDown" { 1 } else { count - 1 };
-                chosen.update(|at| *at = (*at + by) % count);
+                let at = (chosen_at.get_untracked() + by) % count;
+                chosen.set(shown.with_untracked(|shown| shown.get(at).map(|offer| (offer.kind, offer.name.clone()))));
             }
             "ArrowDown" => open.set(true),
             "Enter" => {
                 // What was typed last counts, also before the list was drawn.
                 open.set(true);
-                let offer = shown.with_untracked(|shown| shown.get(chosen.get_untracked()).cloned());
+                let offer = shown.with_untracked(|shown| shown.get(chosen_at.get_untracked()).cloned());
                 if let Some(offer) = offer {
                     act.run(offer);
                 }
@@ -121,7 +130,7 @@ pub(crate) fn CommandBox(share: fn(Shared)) -> impl IntoView {
     let option = move |(at, offer): (usize, Offer)| {
         let (done, is_mono) = (offer.clone(), matches!(offer.kind, "trace" | "span" | "search" | "queue" | "metric"));
         view! {
-            <div role="option" id=format!("offer-{at}") class:on=move || chosen.get() == at aria-selected=move || (chosen.get() == at).to_string()
+            <div role="option" id=format!("offer-{at}") class:on=move || chosen_at.get() == at aria-selected=move || (chosen_at.get() == at).to_string()
                 on:mousedown=move |event| { event.prevent_default(); act.run(done.clone()); }>
                 <span class="ell" class:mono=is_mono title=offer.name.clone()>{offer.name.clone()}</span>
                 <span class="faint">{offer.kind}</span>
@@ -142,17 +151,17 @@ pub(crate) fn CommandBox(share: fn(Shared)) -> impl IntoView {
                 aria-label="Go to a page, service, queue, metric, query or trace ID"
                 aria-expanded=move || open.get().to_string()
                 aria-controls="search-offers"
-                aria-activedescendant=move || open.get().then(|| format!("offer-{}", chosen.get()))
+                aria-activedescendant=move || open.get().then(|| format!("offer-{}", chosen_at.get()))
                 placeholder="Go anywhere, or paste a trace ID"
                 prop:value=text
                 on:input=move |event| {
                     text.set(event_target_value(&event));
-                    chosen.set(0);
+                    chosen.set(None);
                     open.set(true);
                     ask();
                 }
                 on:focus=move |_| {
-                    chosen.set(0);
+                    chosen.set(None);
                     open.set(true);
                     ask();
                 }
@@ -176,30 +185,31 @@ fn segment(name: &str) -> String {
 }
 
 /// Services lead to their page, queues to the map.
-fn node(named: &Named, carried: &str) -> Option<Offer> {
+fn node(named: &Named) -> Option<Offer> {
     match (named.kind.as_deref()?, named.label.as_deref()?, named.node.as_deref()?) {
-        ("service", name, _) => Some(Offer::go("service", name, format!("/services/{}{carried}", segment(name)))),
+        ("service", name, _) => Some(Offer::go("service", name, format!("/services/{}", segment(name)))),
         ("queue", _, node) => {
-            let link = url::with_parameters(carried, &[("sel", Some(node)), ("focus", Some("1"))]);
+            let link = url::query_string([("sel", node), ("focus", "1")]);
             Some(Offer::go("queue", label(node), format!("/map{link}")))
         }
         _ => None,
     }
 }
 
-fn query(named: &Named, carried: &str) -> Option<Offer> {
-    Some(Offer::go("query", named.title.clone()?, format!("/sql/{}{carried}", named.id.as_ref()?)))
+fn query(named: &Named) -> Option<Offer> {
+    Some(Offer::go("query", named.title.clone()?, format!("/sql/{}", named.id.as_ref()?)))
 }
 
 /// Recording rules find nothing and have no page.
-fn rule(named: &Named, carried: &str) -> Option<Offer> {
+fn rule(named: &Named) -> Option<Offer> {
     let name = named.name.clone().filter(|_| named.kind.as_deref() == Some("alerting"))?;
-    let link = format!("/alerts/{}{carried}", segment(&name));
+    let link = format!("/alerts/{}", segment(&name));
     Some(Offer::go("rule", name, link))
 }
 
-fn metric(named: &Named, carried: &str) -> Option<Offer> {
+fn metric(named: &Named) -> Option<Offer> {
+    // A metric without a unit is another one than the same name with one.
     let all = [("m", &named.name), ("kind", &named.kind), ("unit", &named.unit)];
-    let asked = all.map(|(key, value)| (key, value.as_deref().filter(|value| !value.is_empty())));
-    Some(Offer::go("metric", named.name.clone()?, format!("/metrics{}", url::with_parameters(carried, &asked))))
+    let asked = all.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?)));
+    Some(Offer::go("metric", named.name.clone()?, format!("/metrics{}", url::query_string(asked))))
 }

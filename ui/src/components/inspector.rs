@@ -2,15 +2,16 @@
 
 use api::{AttributeText, LinkText, Problem, SpanDetail};
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use leptos_router::hooks::use_location;
 use model::TraceId;
 
 use super::icon::{Icon, icon};
-use super::states::{ErrorBox, LoadingBar, Skeleton};
+use super::states::{ErrorBox, LoadingBar, Skeleton, behind};
 use super::waterfall::Stage;
 use crate::app::shared;
+use crate::asking::ask_newest_after;
 use crate::client;
+use crate::view::behind as sql;
 use crate::view::span_tree::Row;
 use crate::view::url::{self, ExploreState, RangeText};
 use crate::view::{attributes, condition, format};
@@ -29,32 +30,18 @@ pub(crate) fn Inspector(
     trace_start: i64,
 ) -> impl IntoView {
     let detail = RwSignal::new(None::<Result<SpanDetail, Problem>>);
-    let loading = RwSignal::new(false);
-    let reload = RwSignal::new(0u32);
     let as_json = RwSignal::new(false);
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        reload.track();
-        let Some(Row::Span(index)) = stage.selected.get() else { return };
-        let Some(span_id) = stage.model.with_value(|model| model.tree.spans.span_id.get(index).copied()) else {
-            return;
-        };
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        loading.set(true);
-        spawn_local(async move {
-            // Holding a key must not ask for every span on the way.
-            gloo_timers::future::TimeoutFuture::new(40).await;
-            if question.try_get_value() != Some(number) {
-                return;
-            }
-            let answer = client::span(trace_id, span_id).await;
-            if question.try_get_value() == Some(number) {
-                loading.set(false);
-                detail.set(Some(answer));
-            }
-        });
-    });
+    // Holding a key must not ask for every span on the way.
+    let asking = ask_newest_after(
+        40,
+        move || {
+            let Some(Row::Span(index)) = stage.selected.get() else { return None };
+            stage.model.with_value(|model| model.tree.spans.span_id.get(index).copied())
+        },
+        move |span_id| async move { client::span(trace_id, span_id).await },
+        move |answer| detail.set(Some(answer)),
+    );
+    let loading = asking.loading;
     view! {
         <aside class="insp" class:idle=move || stage.selected.get().is_none() aria-label="Span details">
             <LoadingBar active=loading/>
@@ -63,10 +50,7 @@ pub(crate) fn Inspector(
                 Some(Row::Fold(first)) => view! { <FoldSummary stage first/> }.into_any(),
                 Some(Row::Span(_)) => match detail.get() {
                     None => view! { <Skeleton rows=10/> }.into_any(),
-                    Some(Err(problem)) => {
-                        let retry = Callback::new(move |()| reload.update(|count| *count += 1));
-                        view! { <ErrorBox problem retry/> }.into_any()
-                    }
+                    Some(Err(problem)) => view! { <ErrorBox problem retry=asking.retry()/> }.into_any(),
                     Some(Ok(span)) => view! { <Detail span trace_start as_json loading/> }.into_any(),
                 },
             }}
@@ -158,6 +142,8 @@ fn Detail(span: SpanDetail, trace_start: i64, as_json: RwSignal<bool>, loading: 
                     <span class="faint">"span"</span>
                     <button class="mono id" title="Copy the span id" on:click=move |_| shared.copy(copied.clone(), "Span id")>{id.clone()}</button>
                     {(!span.scope.is_empty()).then(|| view! { <span class="faint ell" title=span.scope.clone()>{span.scope.clone()}</span> })}
+                    <span class="grow"></span>
+                    {behind(&sql::spans(&span.trace_id.to_hex()))}
                 </div>
                 {notes.into_iter().map(|note| view! { <p class="note faint">{note}</p> }).collect_view()}
             </section>

@@ -3,7 +3,8 @@
 use api::Problem;
 use leptos::prelude::*;
 
-use crate::app::shared;
+use crate::app::{shared, there};
+use crate::view::url;
 
 /// Rows that are not there yet; shown only after 150 ms, at the height of the rows to come.
 #[component]
@@ -68,6 +69,12 @@ pub(crate) fn ErrorBox(
             </div>
         </div>
     }
+}
+
+/// The way to the SQL behind numbers, over the range of the page.
+pub(crate) fn behind(sql: &str) -> impl IntoView + use<> {
+    let link = format!("/sql{}", url::query_string([("sql", sql)]));
+    view! { <a class="acc n behind" href=there(link) title="What these numbers add up, as SQL">"SQL"</a> }
 }
 
 /// Nothing to show: why, and the next step as children.

@@ -31,7 +31,8 @@ use self::editor::Editor;
 use self::history::History;
 use self::list::List;
 use self::silences::Silences;
-use crate::app::{cross, now_nanos, shared};
+use crate::app::{cross, now_nanos, shared, there};
+use crate::asking::ask_newest;
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::keys::{is_control, on_key};
@@ -140,26 +141,18 @@ pub(crate) fn AlertsPage() -> impl IntoView {
 
     let known = RwSignal::new(None::<Result<Known, Problem>>);
     let past = RwSignal::new(None::<Result<AlertHistoryAnswer, Problem>>);
-    let (loading, reload) = (RwSignal::new(true), RwSignal::new(0u32));
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        let round = reload.get();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        if known.with_untracked(Option::is_none) {
-            loading.set(true);
-        }
-        spawn_local(async move {
+    let reload = RwSignal::new(0u32);
+    let asking = ask_newest(
+        move || Some(reload.get()),
+        |round| async move {
             let rules = client::alert_rules().await;
             let alerts = match &rules {
                 Ok(_) => client::alerts().await,
                 Err(problem) => Err(problem.clone()),
             };
-            if question.try_get_value() != Some(number) {
-                return;
-            }
-            loading.set(false);
-            let found = rules.and_then(|rules| alerts.map(|alerts| Known { rules, alerts }));
+            (round, rules.and_then(|rules| alerts.map(|alerts| Known { rules, alerts })))
+        },
+        move |(round, found)| {
             let has_alerts = found.is_ok();
             if let Ok(found) = &found {
                 shared.see_alerts(&found.alerts);
@@ -168,10 +161,14 @@ pub(crate) fn AlertsPage() -> impl IntoView {
             // What failed is asked again at once, not only when its turn comes.
             let is_unknown = past.with_untracked(|past| !matches!(past, Some(Ok(_))));
             if has_alerts && (is_unknown || round.is_multiple_of(HISTORY_ROUNDS)) {
-                past.try_set(Some(client::alert_history("now-24h", "now+1m", None).await));
+                spawn_local(async move {
+                    past.try_set(Some(client::alert_history("now-24h", "now+1m", None).await));
+                });
             }
-        });
-    });
+        },
+    );
+    // Looking again by the clock shows no bar.
+    let loading = Signal::derive(move || asking.loading.get() && known.with(Option::is_none));
     if let Ok(timer) = set_interval_with_handle(move || reload.update(|round| *round = round.wrapping_add(1)), EVERY) {
         on_cleanup(move || timer.clear());
     }
@@ -335,7 +332,7 @@ pub(crate) fn AlertsPage() -> impl IntoView {
             None if shown.with(Vec::is_empty) => view! {
                 <EmptyState title="No rule is like this">
                     <span class="dim">{move || format!("{} without these conditions.", format::counted(all.with(Vec::len) as u64, "rule"))}</span>
-                    <a class="btn s" href="/alerts">"Show all"</a>
+                    <a class="btn s" href=there("/alerts")>"Show all"</a>
                 </EmptyState>
             }
             .into_any(),

@@ -4,12 +4,12 @@
 
 use api::{CompareAnswer, CompareSide, CompareStep, CompareTimes, Problem};
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
 use model::TraceId;
 
-use crate::app::{Shared, shared};
+use crate::app::{Shared, shared, there};
+use crate::asking::ask_newest;
 use crate::client;
 use crate::components::keys::on_key;
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
@@ -39,24 +39,14 @@ pub(crate) fn ComparePage() -> impl IntoView {
     let navigate = use_navigate();
     let asked = Memo::new(move |_| ids(&search.get()));
     let found = RwSignal::new(None::<Result<CompareAnswer, Problem>>);
-    let loading = RwSignal::new(false);
-    let reload = RwSignal::new(0u32);
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        reload.track();
-        let (a, b) = asked.get();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        let Some(a) = a else { return };
-        loading.set(true);
-        spawn_local(async move {
-            let answer = client::compare(a, &b).await;
-            if question.try_get_value() == Some(number) {
-                loading.set(false);
-                found.set(Some(answer));
-            }
-        });
-    });
+    let asking = ask_newest(
+        move || {
+            let (a, b) = asked.get();
+            Some((a?, b))
+        },
+        |(a, b)| async move { client::compare(a, &b).await },
+        move |answer| found.set(Some(answer)),
+    );
     on_key(move |_, key| {
         let (Some(a), b) = asked.get_untracked() else { return false };
         if key != "s" || TraceId::from_hex(&b).is_none() {
@@ -68,19 +58,16 @@ pub(crate) fn ComparePage() -> impl IntoView {
         true
     });
     view! {
-        <LoadingBar active=loading/>
+        <LoadingBar active=asking.loading/>
         {move || match (asked.get().0, found.get()) {
             (None, _) => view! {
                 <EmptyState title="Which journeys?">
                     <span class="dim">"Open a journey and press Compare to see it against the usual, or put two trace ids into the address: " <span class="mono">"/compare?a=…&b=…"</span></span>
-                    <a class="btn s primary" href="/explore">"Go to Explore"</a>
+                    <a class="btn s primary" href=there("/explore")>"Go to Explore"</a>
                 </EmptyState>
             }.into_any(),
             (_, None) => view! { <Skeleton rows=12/> }.into_any(),
-            (_, Some(Err(problem))) => {
-                let retry = Callback::new(move |()| reload.update(|count| *count += 1));
-                view! { <ErrorBox problem retry/> }.into_any()
-            }
+            (_, Some(Err(problem))) => view! { <ErrorBox problem retry=asking.retry()/> }.into_any(),
             (_, Some(Ok(answer))) => sides(answer, shared).into_any(),
         }}
     }

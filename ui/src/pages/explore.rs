@@ -34,6 +34,7 @@ use self::live::News;
 use self::rows::Rows;
 use crate::app::cross;
 use crate::app::shared;
+use crate::asking::{Turns, ask_newest};
 use crate::client;
 use crate::components::keys::{is_control, on_key};
 use crate::components::states::{ErrorBox, LoadingBar};
@@ -74,7 +75,6 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     let reload = RwSignal::new(0u32);
     let selected = RwSignal::new(None::<usize>);
     let answer = RwSignal::new(None::<Arc<HistogramAnswer>>);
-    let redrawing = RwSignal::new(false);
     let facets = RwSignal::new(None::<FacetsAnswer>);
     let every = RwSignal::new(false);
     let news = RwSignal::new(News::default());
@@ -82,16 +82,15 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     let marked = RwSignal::new(Vec::<String>::new());
 
     // Answers to an older question are thrown away.
-    let question = StoredValue::new(0u32);
+    let question = Turns::new();
     let load = move |cursor: Option<String>| {
         let asked = state.get_untracked();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
+        let turn = question.next();
         loading.set(true);
         stale.set(cursor.is_none());
         spawn_local(async move {
             let answer = client::search(&asked, client::PAGE_ROWS, cursor.as_deref()).await;
-            if question.try_get_value() != Some(number) {
+            if !turn.is_newest() {
                 return;
             }
             loading.set(false);
@@ -135,45 +134,43 @@ pub(crate) fn ExplorePage() -> impl IntoView {
         let state = state.get();
         (state.unit, state.filter, state.plot, state.range)
     });
-    let picture = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        let _ = pictured.get();
-        reload.track();
-        let asked = state.get_untracked();
-        let number = picture.get_value().wrapping_add(1);
-        picture.set_value(number);
-        redrawing.set(true);
-        spawn_local(async move {
-            let found = client::histogram(&asked, COLUMNS, LEVELS).await;
-            if picture.try_get_value() == Some(number) {
-                redrawing.set(false);
-                // Its problem is the list's too, and stands there.
+    // What the picture is of: looking again at the same by the clock does not make it pale, and does not take it away.
+    let drawn = RwSignal::new(None);
+    let picture = ask_newest(
+        move || {
+            reload.track();
+            Some((pictured.get(), state.get_untracked()))
+        },
+        |(of, asked)| async move { (of, client::histogram(&asked, COLUMNS, LEVELS).await) },
+        move |(of, found)| {
+            // Its problem is the list's too, and stands there.
+            if found.is_ok() || drawn.with_untracked(|drawn| drawn.as_ref() != Some(&of)) {
                 answer.set(found.ok().map(Arc::new));
             }
-        });
+            drawn.set(Some(of));
+        },
+    );
+    let redrawing = Signal::derive(move || {
+        picture.loading.get() && drawn.with(|drawn| pictured.with(|of| drawn.as_ref() != Some(of)))
     });
-    let counting = StoredValue::new(0u32);
     let counted = Memo::new(move |_| {
         let state = state.get();
         (state.unit, state.filter, state.range)
     });
-    Effect::new(move |_| {
-        let _ = counted.get();
-        reload.track();
-        let (asked, keys) = (state.get_untracked(), if every.get() { "*" } else { "" });
-        let number = counting.get_value().wrapping_add(1);
-        counting.set_value(number);
-        spawn_local(async move {
-            if let Ok(found) = client::facets(&asked, keys).await
-                && counting.try_get_value() == Some(number)
-            {
-                let services =
-                    found.facets.iter().filter(|facet| facet.key == "service").flat_map(|facet| &facet.values);
-                shared.see_services(services.map(|value| value.value.as_str()));
-                facets.set(Some(found));
-            }
-        });
-    });
+    ask_newest(
+        move || {
+            let _ = counted.get();
+            reload.track();
+            Some((state.get_untracked(), if every.get() { "*" } else { "" }))
+        },
+        |(asked, keys)| async move { client::facets(&asked, keys).await },
+        move |found| {
+            let Ok(found) = found else { return };
+            let services = found.facets.iter().filter(|facet| facet.key == "service").flat_map(|facet| &facet.values);
+            shared.see_services(services.map(|value| value.value.as_str()));
+            facets.set(Some(found));
+        },
+    );
     live::listen(state, news);
     // New hits go to the top of the list when nobody is using it; else they wait behind the pill.
     let pointer = RwSignal::new(false);
@@ -212,7 +209,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     if let Ok(timer) = set_interval_with_handle(
         move || {
             if state.try_with_untracked(|state| state.live) == Some(true) && drag_free() {
-                picture_again(state, answer, picture);
+                picture.again();
             }
         },
         std::time::Duration::from_secs(10),
@@ -237,7 +234,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     let compare = {
         let navigate = navigate.clone();
         move |marked: &[String]| {
-            let link = format!("/compare?a={}&b={}", marked[0], marked[1]);
+            let link = url::carry(&format!("/compare?a={}&b={}", marked[0], marked[1]), &search.get_untracked());
             if !cross(&link) {
                 navigate(&link, NavigateOptions::default());
             }
@@ -373,18 +370,6 @@ pub(crate) fn ExplorePage() -> impl IntoView {
             <Show when=has_brush><Differs state go/></Show>
         </div>
     }
-}
-
-/// Asks for the picture again; an older answer on its way is not overtaken.
-fn picture_again(state: Memo<ExploreState>, answer: RwSignal<Option<Arc<HistogramAnswer>>>, picture: StoredValue<u32>) {
-    let (Some(asked), number) = (state.try_get_untracked(), picture.get_value()) else { return };
-    spawn_local(async move {
-        if let Ok(found) = client::histogram(&asked, COLUMNS, LEVELS).await
-            && picture.try_get_value() == Some(number)
-        {
-            answer.set(Some(Arc::new(found)));
-        }
-    });
 }
 
 /// True while nobody draws a selection: the picture must not move under the pointer.

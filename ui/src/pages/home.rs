@@ -10,13 +10,15 @@ use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
 
-use crate::app::{Shared, now_nanos, shared};
+use crate::app::{Shared, now_nanos, shared, there};
+use crate::asking::{Turns, ask_newest};
 use crate::client;
 use crate::components::keys::on_key;
 use crate::components::onboarding::{Onboarding, is_without_spans};
 use crate::components::shape_strip::journey_strip;
 use crate::components::spark::spark;
-use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
+use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton, behind};
+use crate::view::behind as sql;
 use crate::view::journey::facts::{Family, label};
 use crate::view::map::{slow_nanos, slower};
 use crate::view::shape::common_scale;
@@ -71,55 +73,55 @@ pub(crate) fn HomePage() -> impl IntoView {
     let map = RwSignal::new(None::<Result<MapAnswer, Problem>>);
     let slowest = RwSignal::new(None::<Result<Vec<SearchItem>, Problem>>);
     let status = RwSignal::new(None::<StatusAnswer>);
-    let loading = RwSignal::new(true);
+    // Each panel fails alone; all look again together.
     let reload = RwSignal::new(0u32);
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        let range = range.get();
+    let asked = move || {
         reload.track();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        loading.set(true);
-        let earlier = earlier(&range);
-        let asked = range.clone();
-        let is_current = move || question.try_get_value() == Some(number);
-        spawn_local(async move {
-            let now = client::services(&asked).await;
-            let before = match &earlier {
+        Some(range.get())
+    };
+    let loading = ask_newest(
+        asked,
+        |range| async move {
+            let now = client::services(&range).await;
+            let before = match &earlier(&range) {
                 Some(earlier) => client::services(earlier).await.map(|answer| answer.services).unwrap_or_default(),
                 None => Vec::new(),
             };
-            if is_current() {
-                loading.set(false);
-                services.set(Some(now.map(|answer| {
-                    shared.see_services(answer.services.iter().map(|service| service.name.as_str()));
-                    (answer.services, before)
-                })));
-            }
-        });
-        let asked = range.clone();
-        spawn_local(async move {
-            let vs = self::earlier(&asked).map(|earlier| earlier.from);
-            let answer = client::map(&asked, vs.as_deref()).await;
-            if is_current() {
-                map.set(Some(answer));
-            }
-        });
-        spawn_local(async move {
+            (now, before)
+        },
+        move |(now, before)| {
+            services.set(Some(now.map(|answer| {
+                shared.see_services(answer.services.iter().map(|service| service.name.as_str()));
+                (answer.services, before)
+            })));
+        },
+    )
+    .loading;
+    ask_newest(
+        asked,
+        |range| async move {
+            let vs = earlier(&range).map(|earlier| earlier.from);
+            client::map(&range, vs.as_deref()).await
+        },
+        move |answer| map.set(Some(answer)),
+    );
+    ask_newest(
+        asked,
+        |range| async move {
             let view = ExploreState { sort: Sort::Slowest, range, ..ExploreState::default() };
-            let answer = client::search(&view, ROWS, None).await.map(|answer| answer.items);
-            if is_current() {
-                slowest.set(Some(answer));
-            }
-        });
-        spawn_local(async move {
-            if let Ok(found) = client::status().await
-                && is_current()
-            {
+            client::search(&view, ROWS, None).await.map(|answer| answer.items)
+        },
+        move |answer| slowest.set(Some(answer)),
+    );
+    ask_newest(
+        asked,
+        |_| client::status(),
+        move |answer| {
+            if let Ok(found) = answer {
                 status.set(Some(found));
             }
-        });
-    });
+        },
+    );
     // Until the first span: look every two seconds.
     if let Ok(timer) = set_interval_with_handle(
         move || {
@@ -165,23 +167,28 @@ pub(crate) fn HomePage() -> impl IntoView {
     });
     // The lines of the cards come one after the other: they are decoration, not the answer.
     let lines = RwSignal::new(HashMap::<String, ServiceAnswer>::new());
-    Effect::new(move |_| {
+    let turns = Turns::new();
+    Effect::new(move |before: Option<RangeText>| {
         let wanted: Vec<String> =
             cards.with(|cards| cards.iter().take(CARDS_MAX).map(|card| card.now.name.clone()).collect());
-        let number = question.get_value();
-        let range = range.get_untracked();
+        let (turn, range) = (turns.next(), range.get_untracked());
+        if before.is_some_and(|before| before != range) {
+            lines.set(HashMap::new());
+        }
+        let asked = range.clone();
         spawn_local(async move {
             for name in wanted {
-                if question.try_get_value() != Some(number)
-                    || lines.try_with_untracked(|lines| lines.contains_key(&name)) != Some(false)
-                {
+                if !turn.is_newest() || lines.try_with_untracked(|lines| lines.contains_key(&name)) != Some(false) {
                     continue;
                 }
-                if let Ok(answer) = client::service(&name, &range).await {
+                if let Ok(answer) = client::service(&name, &asked).await
+                    && turn.is_newest()
+                {
                     lines.try_update(|lines| lines.insert(name, answer));
                 }
             }
         });
+        range
     });
     let open = Callback::new(move |at: usize| {
         let name = cards.with_untracked(|cards| cards.get(at).map(|card| card.now.name.clone()));
@@ -241,6 +248,7 @@ pub(crate) fn HomePage() -> impl IntoView {
                     <h2>"Services"</h2> <span class="faint">{format::count(count as u64)}</span>
                     <span class="grow"></span>
                     <span class="faint n">"against the same hours yesterday"</span>
+                    {behind(&sql::services())}
                     <nav class="seg" aria-label="Order">{sorted("change", "Change")}{sorted("rate", "Rate")}{sorted("errors", "Errors")}{sorted("slowest", "Slowest")}</nav>
                     <nav class="seg" aria-label="Show as">{shown(false, "Cards")}{shown(true, "Table")}</nav>
                 </div>
@@ -252,7 +260,7 @@ pub(crate) fn HomePage() -> impl IntoView {
                     let shown = cards.into_iter().take(CARDS_MAX).enumerate().map(|(at, card)| one(at, card, seconds(), lines, &search.get(), shared));
                     view! {
                         <ul class="home-cards">{shown.collect_view()}</ul>
-                        {(more > 0).then(|| view! { <p class="home-more"><a class="acc" href="/services">{format!("{more} more services")}</a></p> })}
+                        {(more > 0).then(|| view! { <p class="home-more"><a class="acc" href=there("/services")>{format!("{more} more services")}</a></p> })}
                     }.into_any()
                 }}
                 <div class="home-lists">
@@ -463,7 +471,7 @@ fn hops(map: &MapAnswer, shared: Shared) -> impl IntoView + use<> {
             view! {
                 <tr>
                     <td><span class=format!("svc {}", class(&edge.source))><span class="ell">{label(&edge.source).to_owned()}</span></span></td>
-                    <td><a href=link><span class=format!("svc {}", class(&edge.target))><span class="ell">{label(&edge.target).to_owned()}</span></span></a></td>
+                    <td><a href=there(link)><span class=format!("svc {}", class(&edge.target))><span class="ell">{label(&edge.target).to_owned()}</span></span></a></td>
                     <td><span class="proto" class:async=is_async>{names::badge(&edge.protocol, &edge.system)}</span></td>
                     <td class="num semi" class:hot=hot>{format::duration(nanos.unsigned_abs())}</td>
                     <td class="num dim">{before.map_or_else(|| "–".to_owned(), |before| format::duration(before.unsigned_abs()))}</td>

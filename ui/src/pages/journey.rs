@@ -14,7 +14,8 @@ use leptos_router::hooks::{use_location, use_navigate, use_params_map};
 use model::{SpanId, TraceId};
 
 use super::trace::{Absent, copy_link};
-use crate::app::{Shared, shared};
+use crate::app::{Shared, shared, there};
+use crate::asking::{Turns, ask_newest};
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::journey::diagram::{Diagram, pattern};
@@ -45,39 +46,27 @@ pub(crate) fn JourneyPage() -> impl IntoView {
         (params.with(|params| params.get("journey").unwrap_or_default()), cause, cut)
     });
     let found = RwSignal::new(None::<Result<Arc<JourneyAnswer>, Problem>>);
-    let loading = RwSignal::new(true);
-    let reload = RwSignal::new(0u32);
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        reload.track();
-        let (text, cause, cut) = asked.get();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        let Some(trace_id) = TraceId::from_hex(&text) else {
-            loading.set(false);
-            found.set(Some(Err(Problem {
-                kind: "not-an-id".to_owned(),
-                title: "This is not a trace id".to_owned(),
-                detail: format!(
-                    "A journey is named by a trace id: 32 hex digits, not all zero. “{text}” is something else."
-                ),
-                status: 404,
-                position: None,
-            })));
-            return;
-        };
-        loading.set(true);
-        spawn_local(async move {
-            let answer = client::journey(trace_id, cause, &cut).await;
-            if question.try_get_value() == Some(number) {
-                loading.set(false);
-                found.set(Some(answer.map(Arc::new)));
+    let asking = ask_newest(
+        move || Some(asked.get()),
+        |(text, cause, cut)| async move {
+            match TraceId::from_hex(&text) {
+                Some(trace_id) => client::journey(trace_id, cause, &cut).await,
+                None => Err(Problem {
+                    kind: "not-an-id".to_owned(),
+                    title: "This is not a trace id".to_owned(),
+                    detail: format!(
+                        "A journey is named by a trace id: 32 hex digits, not all zero. “{text}” is something else."
+                    ),
+                    status: 404,
+                    position: None,
+                }),
             }
-        });
-    });
-    let retry = Callback::new(move |()| reload.update(|count| *count += 1));
+        },
+        move |answer| found.set(Some(answer.map(Arc::new))),
+    );
+    let retry = asking.retry();
     view! {
-        <LoadingBar active=loading/>
+        <LoadingBar active=asking.loading/>
         {move || match found.get() {
             None => view! { <Skeleton rows=24/> }.into_any(),
             Some(Ok(answer)) if answer.spans.is_empty() => view! { <Absent text=asked.get_untracked().0 retry/> }.into_any(),
@@ -141,7 +130,7 @@ fn journey(answer: Arc<JourneyAnswer>, shared: Shared, retry: Callback<()>) -> i
                 {toggle("Critical path", Icon::Track, tour.track, "What held up the last effect (C)")}
                 {toggle("Fold waits", Icon::Fold, tour.fold, "Stretches in which nothing ran take little room (F)")}
             })}
-            <a class="btn s" href=format!("/compare?a={id}&b=usual")>{icon(Icon::Compare, false)} "Compare"</a>
+            <a class="btn s" href=there(format!("/compare?a={id}&b=usual"))>{icon(Icon::Compare, false)} "Compare"</a>
         </div>
         <div class="split" class:wide=move || !tour.inspector.get()>
             <div class="col jcol">
@@ -273,7 +262,7 @@ fn restore(tour: Tour, search: &str) {
 /// Keeps the URL in step with the view, once things are at rest.
 fn follow(tour: Tour) {
     let navigate = use_navigate();
-    let change = StoredValue::new(0u32);
+    let change = Turns::new();
     Effect::new(move |first: Option<()>| {
         let hop = tour.hop.get().map(|hop| (hop + 1).to_string());
         let shown = tour.window.get().map(|window| format!("{:.0}-{:.0}", window.start, window.end));
@@ -292,14 +281,13 @@ fn follow(tour: Tour) {
         if first.is_none() {
             return;
         }
-        let number = change.get_value().wrapping_add(1);
-        change.set_value(number);
+        let turn = change.next();
         let navigate = navigate.clone();
         spawn_local(async move {
             gloo_timers::future::TimeoutFuture::new(120).await;
             let location = window().location();
             let (path, search) = (location.pathname().unwrap_or_default(), location.search().unwrap_or_default());
-            if change.try_get_value() != Some(number) || !path.starts_with("/j/") {
+            if !turn.is_newest() || !path.starts_with("/j/") {
                 return;
             }
             let changes = [

@@ -17,14 +17,14 @@ use std::sync::Arc;
 
 use api::{MapAnswer, Problem};
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
 
 use self::details::details;
 use self::graph::Graph;
 use self::lists::{matrix, table};
-use crate::app::{Shared, now_nanos, shared};
+use crate::app::{Shared, now_nanos, shared, there};
+use crate::asking::ask_newest;
 use crate::client;
 use crate::components::keys::on_key;
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
@@ -85,28 +85,18 @@ pub(crate) fn MapPage() -> impl IntoView {
     let range = Memo::new(move |_| RangeText::read(&search.get()));
     let state = Memo::new(move |_| State::read(&search.get()));
     let found = RwSignal::new(None::<Result<Arc<MapAnswer>, Problem>>);
-    let loading = RwSignal::new(true);
-    let reload = RwSignal::new(0u32);
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        let range = range.get();
-        reload.track();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        loading.set(true);
-        spawn_local(async move {
-            let before = before(&range);
-            let answer = client::map(&range, before.as_deref()).await;
-            if question.try_get_value() == Some(number) {
-                loading.set(false);
-                if let Ok(answer) = &answer {
-                    let services = answer.nodes.iter().filter(|node| node.kind == "service");
-                    shared.see_services(services.map(|node| node.label.as_str()));
-                }
-                found.set(Some(answer.map(Arc::new)));
+    let asking = ask_newest(
+        move || Some(range.get()),
+        |range| async move { client::map(&range, before(&range).as_deref()).await },
+        move |answer| {
+            if let Ok(answer) = &answer {
+                let services = answer.nodes.iter().filter(|node| node.kind == "service");
+                shared.see_services(services.map(|node| node.label.as_str()));
             }
-        });
-    });
+            found.set(Some(answer.map(Arc::new)));
+        },
+    );
+    let loading = asking.loading;
     let change = Callback::new(move |state: State| {
         let link = format!("/map{}", state.query(&search.get_untracked()));
         navigate(&link, NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() });
@@ -118,7 +108,7 @@ pub(crate) fn MapPage() -> impl IntoView {
             "f" if next.selected.is_some() => next.focus = !next.focus,
             "Escape" if next.selected.is_some() => (next.selected, next.focus) = (None, false),
             "r" => {
-                reload.update(|count| *count += 1);
+                asking.again();
                 return true;
             }
             _ => return false,
@@ -132,7 +122,7 @@ pub(crate) fn MapPage() -> impl IntoView {
         {move || match found.get() {
             None => view! { <Skeleton rows=12/> }.into_any(),
             Some(Err(problem)) => {
-                let retry = Callback::new(move |()| reload.update(|count| *count += 1));
+                let retry = asking.retry();
                 view! { <ErrorBox problem retry/> }.into_any()
             }
             Some(Ok(answer)) if answer.edges.is_empty() => nothing(&answer).into_any(),
@@ -156,7 +146,7 @@ fn nothing(answer: &MapAnswer) -> impl IntoView + use<> {
                 {if services > 0 { format!("{} sent spans, but no call or message between them was seen. ", format::counted(services, "service")) } else { String::new() }}
                 "Edges are made of spans of kind client and server, producer and consumer, whose context travels with the request."
             </span>
-            <a class="btn s primary" href="/explore">"Go to Explore"</a>
+            <a class="btn s primary" href=there("/explore")>"Go to Explore"</a>
         </EmptyState>
     }
 }

@@ -1,114 +1,155 @@
-//! Metrics: what there is, one of them over time, the journeys behind its measurements.
+//! Metrics: what there is, up to four of them over time, the journeys behind their measurements.
 //!
-//! URL: `m` (name), `kind`, `unit` (which of the name), `q` (filter), `by` (field, `*` for each series), `fn`, `find` (words).
-//! Keys: `J K` metric, `/` find one, `T` the table, `R` look again. Picking a metric and finding one replace the address; what is
-//! asked of it goes into the history.
+//! URL: `m` (name), `kind`, `unit` (which of the name), `q` (filter), `by` (field, `*` for each series), `fn`; of the second plot
+//! `m2`, `kind2` ...; `at` (the plot that the list changes), `find` (words). Keys: `J K` metric, `/` find one, `T` the table, `R` look
+//! again. Picking a metric and finding one replace the address; what is asked of it, and plots that come and go, stand in the history.
 //!
 //! | file       | draws                                                              |
 //! |------------|--------------------------------------------------------------------|
+//! | `plot.rs`  | one plot: what is asked, the answer or why there is none            |
 //! | `chart.rs` | lines with gaps, exemplars as dots; the table that says the same   |
 
 mod chart;
+mod plot;
 
-use api::{MetricAnswer, MetricItem, MetricsAnswer, Problem};
+use api::{MetricItem, MetricsAnswer, Problem};
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
 
-use self::chart::chart;
+use self::plot::Plot;
 use crate::app::shared;
+use crate::asking::ask_newest;
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::keys::{focus_element, focus_field, on_key};
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
-use crate::view::format;
+use crate::view::metric::{Asked, PLOTS_MAX, plots, with_plots};
 use crate::view::url::{self, RangeText};
 
 /// Metrics listed at once.
 const LISTED: usize = 500;
 
-/// Which metric, and how it is looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Asked {
-    pub(super) name: String,
-    pub(super) kind: String,
-    pub(super) unit: String,
-    pub(super) filter: String,
-    pub(super) by: String,
-    pub(super) function: String,
+/// What the plots of the page share. Copied freely: it holds handles.
+#[derive(Clone, Copy)]
+pub(super) struct Board {
+    /// What the URL asks for; at least one.
+    plots: Memo<Vec<Asked>>,
+    /// The plot that the list changes.
+    at: Memo<usize>,
+    range: Memo<RangeText>,
+    /// The first metric of the list, which a plot without a name is of.
+    first: Memo<Option<MetricItem>>,
+    /// Grows when all is asked again.
+    reload: RwSignal<u32>,
+    /// Writes plots into the URL: these, the one that the list changes, whether the address is replaced.
+    go: Callback<(Vec<Asked>, usize, bool)>,
 }
 
-impl Asked {
-    fn read(search: &str) -> Self {
-        let mut asked = Self::default();
-        for (key, value) in url::pairs(search) {
-            match key.as_str() {
-                "m" => asked.name = value,
-                "kind" => asked.kind = value,
-                "unit" => asked.unit = value,
-                "q" => asked.filter = value,
-                "by" => asked.by = value,
-                "fn" => asked.function = value,
-                _ => {}
-            }
+impl Board {
+    /// What a plot is of: the one without a name of the first metric that there is.
+    fn asked(self, plot: usize) -> Option<Asked> {
+        let asked = self.plots.with(|plots| plots.get(plot).cloned())?;
+        if !asked.name.is_empty() {
+            return Some(asked);
         }
-        asked
+        let first = self.first.get()?;
+        Some(Asked { name: first.name, kind: Some(first.kind), unit: Some(first.unit), ..asked })
     }
 
-    /// Parameters of the API besides the range.
-    pub(super) fn question(&self) -> Vec<(&str, &str)> {
-        let all = [
-            ("kind", &self.kind),
-            ("unit", &self.unit),
-            ("q", &self.filter),
-            ("by", &self.by),
-            ("function", &self.function),
-        ];
-        all.into_iter().filter(|(_, value)| !value.is_empty()).map(|(key, value)| (key, value.as_str())).collect()
+    /// Asks a plot for something else. What it shows is said with it, so that the address shows the same when other metrics come.
+    fn ask(self, plot: usize, asked: Asked) {
+        let mut all = self.plots.get_untracked();
+        if let Some(old) = all.get_mut(plot) {
+            *old = asked;
+            self.go.run((all, plot, false));
+        }
+    }
+
+    /// Shows a metric of the list in the plot that the list changes.
+    fn pick(self, metric: MetricItem) {
+        let mut all = self.plots.get_untracked();
+        let at = self.at.get_untracked();
+        if let Some(old) = all.get_mut(at) {
+            *old = of(metric);
+            self.go.run((all, at, true));
+        }
+    }
+
+    /// Shows a metric of the list in a plot of its own.
+    fn add(self, metric: MetricItem) {
+        let mut all: Vec<Asked> =
+            (0..self.plots.with_untracked(Vec::len)).filter_map(|plot| untrack(|| self.asked(plot))).collect();
+        all.truncate(PLOTS_MAX - 1);
+        all.push(of(metric));
+        let at = all.len() - 1;
+        self.go.run((all, at, false));
+    }
+
+    /// Takes a plot away; the last one stays.
+    fn remove(self, plot: usize) {
+        let mut all = self.plots.get_untracked();
+        if all.len() > 1 && plot < all.len() {
+            all.remove(plot);
+            self.go.run((all, plot.saturating_sub(1), false));
+        }
     }
 }
 
-/// The list at the left, one metric at the right.
+fn of(metric: MetricItem) -> Asked {
+    Asked { name: metric.name, kind: Some(metric.kind), unit: Some(metric.unit), ..Asked::default() }
+}
+
+/// Name of an element of a plot; that of the first has no number.
+pub(super) fn name_of(name: &str, plot: usize) -> String {
+    if plot == 0 { name.to_owned() } else { format!("{name}-{}", plot + 1) }
+}
+
+/// The list at the left, plots at the right.
 #[component]
 pub(crate) fn MetricsPage() -> impl IntoView {
     let shared = shared();
     let search = use_location().search;
     let navigate = use_navigate();
+    let parameter = move |name: &'static str| {
+        url::pairs(&search.get()).into_iter().find(|(key, _)| key == name).map(|(_, value)| value).unwrap_or_default()
+    };
     let range = Memo::new(move |_| RangeText::read(&search.get()));
-    let asked = Memo::new(move |_| Asked::read(&search.get()));
-    let words = Memo::new(move |_| {
-        url::pairs(&search.get()).into_iter().find(|(key, _)| key == "find").map(|(_, value)| value).unwrap_or_default()
+    let words = Memo::new(move |_| parameter("find"));
+    let asked = Memo::new(move |_| plots(&search.get()));
+    let at = Memo::new(move |_| {
+        let at = parameter("at").parse::<usize>().unwrap_or(1).saturating_sub(1);
+        at.min(asked.with(Vec::len).saturating_sub(1))
     });
-    let change = Callback::new(move |changes: Vec<(&'static str, Option<String>)>| {
-        let changes: Vec<(&str, Option<&str>)> =
-            changes.iter().map(|(key, value)| (*key, value.as_deref().filter(|value| !value.is_empty()))).collect();
-        let replace = changes.iter().all(|(key, _)| *key == "find");
-        let link = format!("/metrics{}", url::with_parameters(&search.get_untracked(), &changes));
+    let to = Callback::new(move |(query, replace): (String, bool)| {
+        let link = format!("/metrics{query}");
         navigate(&link, NavigateOptions { replace, scroll: false, ..NavigateOptions::default() });
     });
-    let (loading, reload) = (RwSignal::new(true), RwSignal::new(0u32));
-    let listed = RwSignal::new(None::<Result<MetricsAnswer, Problem>>);
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        let range = range.get();
-        reload.track();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        loading.set(true);
-        spawn_local(async move {
-            let answer = client::metrics(&range, LISTED).await;
-            if question.try_get_value() == Some(number) {
-                loading.set(false);
-                if let Ok(answer) = &answer {
-                    shared.see_services(
-                        answer.metrics.iter().flat_map(|metric| metric.services.iter().map(String::as_str)),
-                    );
-                }
-                listed.set(Some(answer));
-            }
-        });
+    let go = Callback::new(move |(plots, at, replace): (Vec<Asked>, usize, bool)| {
+        let query = with_plots(&search.get_untracked(), &plots);
+        let at = (at > 0).then(|| (at + 1).to_string());
+        to.run((url::with_parameters(&query, &[("at", at.as_deref())]), replace));
     });
+    let find = move |text: String| {
+        let text = Some(text.as_str()).filter(|text| !text.is_empty());
+        to.run((url::with_parameters(&search.get_untracked(), &[("find", text)]), true));
+    };
+    let reload = RwSignal::new(0u32);
+    let listed = RwSignal::new(None::<Result<MetricsAnswer, Problem>>);
+    let asking = ask_newest(
+        move || {
+            reload.track();
+            Some(range.get())
+        },
+        |range| async move { client::metrics(&range, LISTED).await },
+        move |answer: Result<MetricsAnswer, Problem>| {
+            if let Ok(answer) = &answer {
+                let services = answer.metrics.iter().flat_map(|metric| metric.services.iter().map(String::as_str));
+                shared.see_services(services);
+            }
+            listed.set(Some(answer));
+        },
+    );
     let shown = Memo::new(move |_| {
         let words = words.get().to_lowercase();
         listed.with(|listed| match listed {
@@ -125,64 +166,24 @@ pub(crate) fn MetricsPage() -> impl IntoView {
             _ => Vec::new(),
         })
     });
-    // Without a choice the first of the list is shown.
-    let metric = Memo::new(move |_| {
-        let asked = asked.get();
-        if !asked.name.is_empty() {
-            return Some(asked);
-        }
-        shown.with(|shown| {
-            shown.first().map(|first| Asked {
-                name: first.name.clone(),
-                kind: first.kind.clone(),
-                unit: first.unit.clone(),
-                ..asked
-            })
-        })
-    });
-    let found = RwSignal::new(None::<Result<MetricAnswer, Problem>>);
-    let asking = RwSignal::new(false);
-    let answer_question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        let (range, metric) = (range.get(), metric.get());
-        reload.track();
-        let number = answer_question.get_value().wrapping_add(1);
-        answer_question.set_value(number);
-        let Some(metric) = metric else { return found.set(None) };
-        asking.set(true);
-        spawn_local(async move {
-            let answer = client::metric(&metric.name, &range, &metric.question()).await;
-            if answer_question.try_get_value() == Some(number) {
-                asking.set(false);
-                found.set(Some(answer));
-            }
-        });
-    });
-    let pick = Callback::new(move |metric: MetricItem| {
-        change.run(vec![
-            ("m", Some(metric.name)),
-            ("kind", Some(metric.kind)),
-            ("unit", Some(metric.unit)),
-            ("by", None),
-            ("fn", None),
-            ("q", None),
-        ]);
-    });
+    let first = Memo::new(move |_| shown.with(|shown| shown.first().cloned()));
+    let board = Board { plots: asked, at, range, first, reload, go };
     let is_it = move |item: &MetricItem| {
-        metric.with(|metric| {
-            metric.as_ref().is_some_and(|metric| {
-                metric.name == item.name
-                    && (metric.kind.is_empty() || metric.kind == item.kind)
-                    && (metric.unit.is_empty() || metric.unit == item.unit)
-            })
-        })
+        board.asked(at.get()).is_some_and(|asked| asked.is(&item.name, &item.kind, &item.unit))
     };
     on_key(move |_, key| {
         let by: isize = match key {
             "j" => 1,
             "k" => -1,
             "t" => {
-                focus_element("metric-table");
+                let table = name_of("metric-table", at.get_untracked());
+                // Among several plots the table waits to be opened.
+                let shut =
+                    document().get_element_by_id(&table).and_then(|table| table.closest("details").ok().flatten());
+                if let Some(shut) = shut {
+                    let _ = shut.set_attribute("open", "");
+                }
+                focus_element(&table);
                 return true;
             }
             "/" => {
@@ -190,22 +191,22 @@ pub(crate) fn MetricsPage() -> impl IntoView {
                 return true;
             }
             "r" => {
-                reload.update(|count| *count += 1);
+                reload.update(|count| *count = count.wrapping_add(1));
                 return true;
             }
             _ => return false,
         };
         let next = shown.with_untracked(|shown| {
-            let at = shown.iter().position(is_it).map_or(0, |at| at.saturating_add_signed(by));
+            let at = shown.iter().position(|item| untrack(|| is_it(item))).map_or(0, |at| at.saturating_add_signed(by));
             shown.get(at.min(shown.len().saturating_sub(1))).cloned()
         });
         if let Some(next) = next {
-            pick.run(next);
+            board.pick(next);
         }
         true
     });
     let one = move |item: MetricItem| {
-        let (picked, same) = (item.clone(), item.clone());
+        let (picked, added, same) = (item.clone(), item.clone(), item.clone());
         let title = format!(
             "{} · {} series, {} points from {}",
             item.description,
@@ -213,14 +214,18 @@ pub(crate) fn MetricsPage() -> impl IntoView {
             item.points,
             item.services.join(", ")
         );
+        let is_full = move || asked.with(Vec::len) >= PLOTS_MAX;
         view! {
-            <li><button aria-current=move || is_it(&same).then_some("true") title=title on:click=move |_| pick.run(picked.clone())>
-                <span class="mono ell">{item.name.clone()}</span>
-                <span class="faint n">{item.kind.replace('_', " ")}{(!item.unit.is_empty()).then(|| format!(" · {}", item.unit))}</span>
-            </button></li>
+            <li>
+                <button class="pick-metric" aria-current=move || is_it(&same).then_some("true") title=title on:click=move |_| board.pick(picked.clone())>
+                    <span class="mono ell">{item.name.clone()}</span>
+                    <span class="faint n">{item.kind.replace('_', " ")}{(!item.unit.is_empty()).then(|| format!(" · {}", item.unit))}</span>
+                </button>
+                <button class="add-metric" aria-label=format!("Add a plot of {}", item.name) title="Add a plot of it" disabled=is_full on:click=move |_| board.add(added.clone())>{icon(Icon::Plus, true)}</button>
+            </li>
         }
     };
-    let retry = Callback::new(move |()| reload.update(|count| *count += 1));
+    let retry = Callback::new(move |()| reload.update(|count| *count = count.wrapping_add(1)));
     let list = move || {
         let failed = listed.with(|listed| match listed {
             None => Some(None),
@@ -236,38 +241,39 @@ pub(crate) fn MetricsPage() -> impl IntoView {
             None => view! { <ul class="metrics">{shown.get().into_iter().map(one).collect_view()}</ul> }.into_any(),
         }
     };
+    let n_plots = Memo::new(move |_| asked.with(Vec::len));
+    // Why there is no plot: nothing was asked for by name, and nothing can stand in for it.
+    let nothing = Memo::new(move |_| {
+        let is_named = asked.with(|asked| asked.len() > 1 || !asked[0].name.is_empty());
+        let is_empty = listed.with(|listed| match listed {
+            Some(Ok(answer)) => Some(answer.metrics.is_empty()),
+            _ => None,
+        });
+        is_empty.filter(|is_empty| !is_named && (*is_empty || shown.with(Vec::is_empty)))
+    });
     let body = move || {
-        match found.get() {
-        None if listed.with(|listed| matches!(listed, Some(Ok(answer)) if answer.metrics.is_empty())) => view! {
+        match nothing.get() {
+        Some(true) => view! {
             <EmptyState title="No metric has a point in this time range">
                 <span class="dim">"SDKs send metrics once a minute when OTEL_METRICS_EXPORTER=otlp; the address is the same as for traces."</span>
                 <span class="dim">"Or choose a longer range above."</span>
             </EmptyState>
         }
         .into_any(),
-        None => view! { <Skeleton rows=8/> }.into_any(),
-        Some(Err(problem)) => {
-            let filter = asked.with_untracked(|asked| asked.filter.clone());
-            view! { <ErrorBox problem query=filter retry/> }.into_any()
+        Some(false) => view! {
+            <EmptyState title="No metric fits these words">
+                <span class="dim">{move || format!("{} is not in the name, unit or description of any metric with a point in this time range.", words.get())}</span>
+                <button class="btn s primary" on:click=move |_| find(String::new())>"Show all metrics"</button>
+            </EmptyState>
         }
-        Some(Ok(answer)) if answer.n_series == 0 => {
-            let filter = asked.with_untracked(|asked| asked.filter.clone());
-            let everything = move |_| change.run(vec![("q", None)]);
-            view! {
-                <EmptyState title="No series of this metric fits">
-                    <span class="dim">{if filter.is_empty() { format!("{} has no point in this time range.", answer.name) } else { format!("{filter} leaves nothing of {}.", answer.name) }}</span>
-                    {(!filter.is_empty()).then(|| view! { <button class="btn s primary" on:click=everything>"Without this filter"</button> })}
-                </EmptyState>
-            }
-            .into_any()
-        }
-        Some(Ok(answer)) => view! { <div class:old=asking>{chart(&answer, &asked.get_untracked(), change, shared, &search.get_untracked())}</div> }.into_any(),
+        .into_any(),
+        None => view! { <For each=move || 0..n_plots.get() key=|at| *at let:at><Plot at board/></For> }.into_any(),
     }
     };
     view! {
         <div class="sql">
             <aside class="facets" aria-label="Metrics">
-                <label class="find metric-find">{icon(Icon::Search, true)}<input id="filter" type="text" spellcheck="false" autocomplete="off" aria-label="Find a metric" placeholder="Find a metric" prop:value=words on:input=move |event| change.run(vec![("find", Some(event_target_value(&event)))])/></label>
+                <label class="find metric-find">{icon(Icon::Search, true)}<input id="filter" type="text" spellcheck="false" autocomplete="off" aria-label="Find a metric" placeholder="Find a metric" prop:value=words on:input=move |event| find(event_target_value(&event))/></label>
                 {list}
                 {move || listed.with(|listed| match listed {
                     Some(Ok(answer)) => answer.incomplete_reason.clone().or_else(|| answer.next_cursor.as_ref().map(|_| format!("The first {LISTED} by name; choose a shorter range to see others."))).map(|note| view! { <p class="faint side-p">{note}</p> }),
@@ -275,17 +281,14 @@ pub(crate) fn MetricsPage() -> impl IntoView {
                 })}
             </aside>
             <div class="col">
-                <div class="lst" tabindex="0" role="region" aria-label="Metric over time">
-                    <LoadingBar active=Signal::derive(move || loading.get() || asking.get())/>
+                <div class="lst" tabindex="0" role="region" aria-label="Metrics over time">
+                    <LoadingBar active=asking.loading/>
                     {body}
                 </div>
                 <div class="status">
                     <span><kbd>"J"</kbd><kbd>"K"</kbd> "metric"</span><span><kbd>"/"</kbd> "find"</span><span><kbd>"T"</kbd> "table"</span>
                     <span class="grow"></span>
-                    {move || found.with(|found| match found {
-                        Some(Ok(answer)) => Some(format!("{} from {} series, read {} points in {} ms", format::counted(answer.series.len() as u64, "line"), answer.n_series, format::count(answer.rows_read), answer.elapsed_ms.round())),
-                        _ => None,
-                    })}
+                    <span>{move || format!("up to {PLOTS_MAX} plots, one time")}</span>
                 </div>
             </div>
         </div>

@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use api::{Problem, ServiceAnswer, ServiceDependency};
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use leptos_router::hooks::{use_location, use_params_map};
 
 use super::home::{per_second, steps};
-use crate::app::{Shared, shared};
+use crate::app::{Shared, shared, there};
+use crate::asking::ask_newest;
 use crate::client;
 use crate::components::spark::spark;
-use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
+use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton, behind};
+use crate::view::behind as sql;
 use crate::view::journey::facts::{Family, label};
 use crate::view::url::{ExploreState, RangeText, Sort, Unit};
 use crate::view::{clock, condition, format, names};
@@ -26,38 +27,29 @@ pub(crate) fn ServicePage() -> impl IntoView {
         (params.with(|params| params.get("name").unwrap_or_default()), RangeText::read(&search.get()))
     });
     let found = RwSignal::new(None::<Result<Arc<ServiceAnswer>, Problem>>);
-    let loading = RwSignal::new(true);
-    let reload = RwSignal::new(0u32);
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        let (name, range) = asked.get();
-        reload.track();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        loading.set(true);
-        spawn_local(async move {
+    let asking = ask_newest(
+        move || Some(asked.get()),
+        |(name, range)| async move {
             let answer = client::service(&name, &range).await;
-            if question.try_get_value() == Some(number) {
-                loading.set(false);
-                shared.see_services([name.as_str()]);
-                found.set(Some(answer.map(Arc::new)));
-            }
-        });
-    });
+            (name, answer)
+        },
+        move |(name, answer)| {
+            shared.see_services([name.as_str()]);
+            found.set(Some(answer.map(Arc::new)));
+        },
+    );
+    let loading = asking.loading;
     view! {
         <div class="page">
             <LoadingBar active=loading/>
             {move || match found.get() {
                 None => view! { <Skeleton rows=12/> }.into_any(),
-                Some(Err(problem)) => {
-                    let retry = Callback::new(move |()| reload.update(|count| *count += 1));
-                    view! { <ErrorBox problem retry/> }.into_any()
-                }
+                Some(Err(problem)) => view! { <ErrorBox problem retry=asking.retry()/> }.into_any(),
                 Some(Ok(answer)) if answer.total.spans == 0 => view! {
                     <EmptyState title="This service sent no span in this time range">
                         <span class="mono dim">{answer.name.clone()}</span>
                         <span class="dim">"Choose a longer range above."</span>
-                        <a class="btn s primary" href="/services">"All services"</a>
+                        <a class="btn s primary" href=there("/services")>"All services"</a>
                     </EmptyState>
                 }.into_any(),
                 Some(Ok(answer)) => whole(&answer, asked.get_untracked().1, shared).into_any(),
@@ -128,12 +120,12 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
             <span class="grow"></span>
             <a class="btn s" href=slowest>"Slow journeys"</a>
             <a class="btn s" href=failed>"Failed traces"</a>
-            <a class="btn s" href=format!("/map?sel={}&focus=1", crate::view::url::encode(&format!("service:{}", answer.name)))>"On the map"</a>
+            <a class="btn s" href=there(format!("/map?sel={}&focus=1", crate::view::url::encode(&format!("service:{}", answer.name))))>"On the map"</a>
         </div>
         {answer.incomplete_reason.clone().map(|why| view! { <p class="notice">{why}</p> })}
         <div class="charts">{charts}</div>
         <section aria-label="Operations">
-            <div class="home-head"><h2>"What it is asked to do"</h2></div>
+            <div class="home-head"><h2>"What it is asked to do"</h2> <span class="grow"></span> {behind(&sql::operations(&answer.name))}</div>
             <table>
                 <caption class="sr">"Operations"</caption>
                 <thead><tr><th>"Operation"</th><th>"Kind"</th><th class="num">"Rate"</th><th class="num">"Errors"</th><th class="num">"p50"</th><th class="num">"p95"</th><th class="num">"p99"</th></tr></thead>
@@ -142,11 +134,11 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
             {answer.operations.is_empty().then(|| view! { <p class="hint faint">"Nobody asked it for anything: it sent no span of kind server or consumer."</p> })}
         </section>
         <div class="home-lists">
-            {neighbours("Who calls it", "No caller was seen. Callers appear when their client spans carry the context to this service.", &answer.upstream, shared)}
-            {neighbours("What it calls", "It calls nobody, as far as its spans tell.", &answer.downstream, shared)}
+            {neighbours(&sql::neighbours(&answer.name, true), "Who calls it", "No caller was seen. Callers appear when their client spans carry the context to this service.", &answer.upstream, shared)}
+            {neighbours(&sql::neighbours(&answer.name, false), "What it calls", "It calls nobody, as far as its spans tell.", &answer.downstream, shared)}
         </div>
         <section aria-label="Versions">
-            <div class="home-head"><h2>"Versions"</h2></div>
+            <div class="home-head"><h2>"Versions"</h2> <span class="grow"></span> {behind(&sql::versions(&answer.name))}</div>
             <table>
                 <caption class="sr">"Versions"</caption>
                 <thead><tr><th>"Version"</th><th>"First span"</th><th>"Last span"</th><th class="num">"Requests"</th><th class="num">"Errors"</th><th class="num">"p95"</th></tr></thead>
@@ -158,6 +150,7 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
 }
 
 fn neighbours(
+    sql: &str,
     title: &'static str,
     none: &'static str,
     all: &[ServiceDependency],
@@ -173,7 +166,7 @@ fn neighbours(
             let shown = match Family::of(&neighbour.node) {
                 Family::Service => {
                     let link = super::home::service_link(&name, "");
-                    view! { <a href=link><span class=format!("svc {}", shared.color_class(&name))>{name.clone()}</span></a> }.into_any()
+                    view! { <a href=there(link)><span class=format!("svc {}", shared.color_class(&name))>{name.clone()}</span></a> }.into_any()
                 }
                 Family::Broker => view! { <span class="svc broker mono">{name}</span> }.into_any(),
                 _ => view! { <span class="svc ext">{name}</span> }.into_any(),
@@ -195,7 +188,7 @@ fn neighbours(
         .collect();
     view! {
         <section aria-label=title>
-            <div class="home-head"><h2>{title}</h2></div>
+            <div class="home-head"><h2>{title}</h2> <span class="grow"></span> {behind(sql)}</div>
             <table>
                 <caption class="sr">{title}</caption>
                 <thead><tr><th>"Who"</th><th>"Via"</th><th class="num">"Rate"</th><th class="num">"Errors"</th><th class="num">"p95"</th><th class="num">"p95 wait"</th></tr></thead>

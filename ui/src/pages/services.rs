@@ -2,12 +2,13 @@
 
 use api::{Problem, ServiceItem};
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use leptos_router::hooks::use_location;
 
-use crate::app::shared;
+use crate::app::{shared, there};
+use crate::asking::ask_newest;
 use crate::client;
-use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
+use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton, behind};
+use crate::view::behind as sql;
 use crate::view::url::{ExploreState, RangeText, Sort};
 use crate::view::{condition, format};
 
@@ -17,29 +18,19 @@ pub(crate) fn ServicesPage() -> impl IntoView {
     let shared = shared();
     let search = use_location().search;
     let range = Memo::new(move |_| RangeText::read(&search.get()));
-    let loading = RwSignal::new(true);
-    let reload = RwSignal::new(0u32);
     let found = RwSignal::new(None::<Result<Vec<ServiceItem>, Problem>>);
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        let range = range.get();
-        reload.track();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        loading.set(true);
-        spawn_local(async move {
-            let answer = client::services(&range).await;
-            if question.try_get_value() != Some(number) {
-                return;
-            }
-            loading.set(false);
+    let asking = ask_newest(
+        move || Some(range.get()),
+        |range| async move { client::services(&range).await },
+        move |answer| {
             found.set(Some(answer.map(|mut answer| {
                 answer.services.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.name.cmp(&b.name)));
                 shared.see_services(answer.services.iter().map(|service| service.name.as_str()));
                 answer.services
             })));
-        });
-    });
+        },
+    );
+    let loading = asking.loading;
     let row = move |service: ServiceItem| {
         let range = range.get_untracked();
         let filter = condition::write("service", "=", &service.name);
@@ -73,17 +64,15 @@ pub(crate) fn ServicesPage() -> impl IntoView {
             <LoadingBar active=loading/>
             {move || match found.get() {
                 None => view! { <Skeleton rows=12/> }.into_any(),
-                Some(Err(problem)) => {
-                    let retry = Callback::new(move |()| reload.update(|count| *count += 1));
-                    view! { <ErrorBox problem retry/> }.into_any()
-                }
+                Some(Err(problem)) => view! { <ErrorBox problem retry=asking.retry()/> }.into_any(),
                 Some(Ok(services)) if services.is_empty() => view! {
                     <EmptyState title="No service sent a span in this time range">
                         <span class="dim">"Choose a longer range above, or see in Explore how to send data."</span>
-                        <a class="btn s primary" href="/explore">"Go to Explore"</a>
+                        <a class="btn s primary" href=there("/explore")>"Go to Explore"</a>
                     </EmptyState>
                 }.into_any(),
                 Some(Ok(services)) => view! {
+                    <div class="home-head"><h2>"Services"</h2> <span class="faint">{format::count(services.len() as u64)}</span> <span class="grow"></span> {behind(&sql::services())}</div>
                     <table class:old=loading>
                         <caption class="sr">"Services"</caption>
                         <thead>

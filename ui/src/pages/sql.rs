@@ -24,6 +24,7 @@ use self::answer::{plot, table};
 use self::editor::Editor;
 use self::saved::{Saved, SavedList};
 use crate::app::shared;
+use crate::asking::Turns;
 use crate::client;
 use crate::components::download::download;
 use crate::components::states::{ErrorBox, LoadingBar};
@@ -75,10 +76,9 @@ pub(crate) fn SqlPage() -> impl IntoView {
             tables.try_set(answer);
         }
     });
-    let question = StoredValue::new(0u32);
+    let question = Turns::new();
     let execute = move |sql: String| {
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
+        let turn = question.next();
         loading.set(true);
         history.update_value(|(past, at)| {
             if past.last() != Some(&sql) {
@@ -92,7 +92,7 @@ pub(crate) fn SqlPage() -> impl IntoView {
         let request = request(&sql, &search.get_untracked(), ROWS);
         spawn_local(async move {
             let found = client::sql(&request).await;
-            if question.try_get_value() == Some(number) {
+            if turn.is_newest() {
                 loading.set(false);
                 ran.set(sql);
                 answer.set(Some(found));
@@ -135,20 +135,18 @@ pub(crate) fn SqlPage() -> impl IntoView {
         }
     });
     let saved = Saved::load();
+    let path = use_location().pathname;
+    let open = Memo::new(move |_| path.get().strip_prefix("/sql/").map(url::decode).filter(|id| !id.is_empty()));
     let go_saved = navigate.clone();
     let save = Callback::new(move |()| {
         let navigate = go_saved.clone();
-        saved.keep(shared, text.get_untracked(), move |id| {
+        saved.keep(shared, text.get_untracked(), open.get_untracked(), move |id| {
             let link = format!("/sql/{id}{}", url::with_parameters(&search.get_untracked(), &[("sql", None)]));
             navigate(&link, NavigateOptions { scroll: false, ..NavigateOptions::default() });
         });
     });
     // A kept statement runs when it has come; the same one only once.
-    let path = use_location().pathname;
-    let named = Memo::new(move |_| {
-        let id = path.get().strip_prefix("/sql/").map(str::to_owned).filter(|id| !id.is_empty())?;
-        saved.named(&id)
-    });
+    let named = Memo::new(move |_| saved.named(&open.get()?));
     Effect::new(move |_| {
         if let (Some(sql), None) = (named.get(), in_url.get_untracked())
             && ran.with_untracked(|ran| *ran != sql)
@@ -178,7 +176,7 @@ pub(crate) fn SqlPage() -> impl IntoView {
         });
         let rule = rule.unwrap_or_else(|| draft(&sql, &[], None));
         let link = format!("/alerts{}", url::query_string([("show", "new"), ("sql", rule.as_str())]));
-        go_alert(&link, NavigateOptions::default());
+        go_alert(&url::carry(&link, &search.get_untracked()), NavigateOptions::default());
     };
     let is_plot = move || parameter("view").as_deref() == Some("plot");
     let view_button = {
@@ -241,7 +239,7 @@ pub(crate) fn SqlPage() -> impl IntoView {
                     <button class="btn s primary" on:click=move |_| run.run(())>"Run"</button>
                     <kbd>"Ctrl Enter"</kbd>
                     <button class="btn s" on:click=explain title="How the server would answer it">"Explain"</button>
-                    <button class="btn s" on:click=move |_| save.run(()) title="Keep it on the server (Ctrl S); a first line like -- name names it">"Save"</button>
+                    <button class="btn s" on:click=move |_| save.run(()) title="Keep it on the server (Ctrl S); a first line like -- name names it, another name makes another query">"Save"</button>
                     <button class="btn s" disabled=move || !matches!(answer.get(), Some(Ok(_))) on:click=alert title="A rule that fires when the value rises above what it is now">"Alert"</button>
                     <span class="faint"><span class="mono">"$from"</span>" and "<span class="mono">"$to"</span>" are the time range above"</span>
                     <span class="grow"></span>

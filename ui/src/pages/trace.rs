@@ -9,7 +9,8 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate, use_params_map};
 use model::{SpanId, TraceId};
 
-use crate::app::{Shared, shared};
+use crate::app::{Shared, shared, there};
+use crate::asking::{Turns, ask_newest};
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::inspector::Inspector;
@@ -34,37 +35,25 @@ pub(crate) fn TracePage() -> impl IntoView {
     let params = use_params_map();
     let asked = Memo::new(move |_| params.with(|params| params.get("trace").unwrap_or_default()));
     let found = RwSignal::new_local(None::<Result<Timeline, Problem>>);
-    let loading = RwSignal::new(true);
-    let reload = RwSignal::new(0u32);
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        reload.track();
-        let text = asked.get();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        let Some(trace_id) = TraceId::from_hex(&text) else {
-            loading.set(false);
-            found.set(Some(Err(Problem {
-                kind: "not-an-id".to_owned(),
-                title: "This is not a trace id".to_owned(),
-                detail: format!("A trace id has 32 hex digits and is not all zero; “{text}” is something else."),
-                status: 404,
-                position: None,
-            })));
-            return;
-        };
-        loading.set(true);
-        spawn_local(async move {
-            let answer = client::timeline(trace_id).await;
-            if question.try_get_value() == Some(number) {
-                loading.set(false);
-                found.set(Some(answer));
+    let asking = ask_newest(
+        move || Some(asked.get()),
+        |text| async move {
+            match TraceId::from_hex(&text) {
+                Some(trace_id) => client::timeline(trace_id).await,
+                None => Err(Problem {
+                    kind: "not-an-id".to_owned(),
+                    title: "This is not a trace id".to_owned(),
+                    detail: format!("A trace id has 32 hex digits and is not all zero; “{text}” is something else."),
+                    status: 404,
+                    position: None,
+                }),
             }
-        });
-    });
-    let retry = Callback::new(move |()| reload.update(|count| *count += 1));
+        },
+        move |answer| found.set(Some(answer)),
+    );
+    let retry = asking.retry();
     view! {
-        <LoadingBar active=loading/>
+        <LoadingBar active=asking.loading/>
         {move || match found.get() {
             None => view! { <Skeleton rows=24/> }.into_any(),
             Some(Ok(timeline)) if timeline.spans.span_id.is_empty() => view! { <Absent text=asked.get_untracked() retry/> }.into_any(),
@@ -95,7 +84,7 @@ pub(crate) fn Absent(text: String, retry: Callback<()>) -> impl IntoView {
             </span>
             <div class="row">
                 <button class="btn s primary" on:click=move |_| retry.run(())>"Look again"</button>
-                <a class="btn s" href="/explore">"Go to Explore"</a>
+                <a class="btn s" href=there("/explore")>"Go to Explore"</a>
             </div>
         </EmptyState>
     }
@@ -180,7 +169,7 @@ fn follow_url(stage: Stage, trace_id: TraceId) {
         }
     });
     // Page to URL, once things are at rest: holding a key must not fill the history's time.
-    let change = StoredValue::new(0u32);
+    let change = Turns::new();
     Effect::new(move |first: Option<()>| {
         let selected = stage.selected.get();
         let text = stage.find.get();
@@ -188,12 +177,11 @@ fn follow_url(stage: Stage, trace_id: TraceId) {
         if first.is_none() {
             return;
         }
-        let number = change.get_value().wrapping_add(1);
-        change.set_value(number);
+        let turn = change.next();
         let navigate = navigate.clone();
         spawn_local(async move {
             gloo_timers::future::TimeoutFuture::new(120).await;
-            if change.try_get_value() != Some(number) {
+            if !turn.is_newest() {
                 return;
             }
             let span = match selected {
@@ -237,12 +225,11 @@ pub(crate) fn copy_link(shared: Shared) {
 /// Looks for a text: at once in what is on the page, after a pause in everything the server knows.
 #[component]
 fn FindBox(stage: Stage, trace_id: TraceId) -> impl IntoView {
-    let asking = StoredValue::new(0u32);
+    let asking = Turns::new();
     let incomplete = RwSignal::new(false);
     Effect::new(move |_| {
         let text = stage.find.get();
-        let number = asking.get_value().wrapping_add(1);
-        asking.set_value(number);
+        let turn = asking.next();
         let local = stage.model.with_value(|model| find::matches(&model.tree, &model.services, &model.texts, &text));
         stage.model.update_value(|model| model.set_found(local.clone()));
         stage.matches.update(|count| *count += 1);
@@ -252,11 +239,11 @@ fn FindBox(stage: Stage, trace_id: TraceId) -> impl IntoView {
         }
         spawn_local(async move {
             gloo_timers::future::TimeoutFuture::new(TYPING_PAUSE_MS).await;
-            if asking.try_get_value() != Some(number) {
+            if !turn.is_newest() {
                 return;
             }
             let answer = client::find(trace_id, text.trim()).await;
-            if asking.try_get_value() != Some(number) {
+            if !turn.is_newest() {
                 return;
             }
             // Without the server's part the count would look complete and not be.

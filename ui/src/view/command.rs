@@ -38,10 +38,9 @@ impl Offer {
     }
 }
 
-/// Pages and actions, which are always there. `carried` are the shared parameters with their `?`.
-pub(crate) fn fixed(carried: &str) -> Vec<Offer> {
-    let with =
-        |path: &str, key: &str, value: &str| format!("{path}{}", url::with_parameters(carried, &[(key, Some(value))]));
+/// Pages and actions, which are always there.
+pub(crate) fn fixed() -> Vec<Offer> {
+    let with = |path: &str, key: &str, value: &str| format!("{path}{}", url::query_string([(key, value)]));
     let pages = [
         ("Home", "/"),
         ("Explore", "/explore"),
@@ -52,8 +51,7 @@ pub(crate) fn fixed(carried: &str) -> Vec<Offer> {
         ("Alerts", "/alerts"),
         ("System", "/system"),
     ];
-    let mut all: Vec<Offer> =
-        pages.iter().map(|(name, path)| Offer::go("page", *name, format!("{path}{carried}"))).collect();
+    let mut all: Vec<Offer> = pages.iter().map(|(name, path)| Offer::go("page", *name, (*path).to_owned())).collect();
     all.extend([
         Offer::go("page", "Service map as a table", with("/map", "view", "table")),
         Offer::go("page", "Silences", with("/alerts", "show", "silences")),
@@ -116,7 +114,8 @@ fn misfit(name: &str, kind: &str, text: &str) -> Option<usize> {
 }
 
 /// What fits the text, the best first, at most [`OFFERS_MAX`]; equally good ones as they stand in `known`, shorter names first.
-/// Without a text: what stands first in `known`.
+/// Without a text: what stands first in `known`. Links keep the time of the reader: `carried` are the shared parameters of where he
+/// is now, not of where he was when something became known.
 pub(crate) fn offers(known: &[Offer], text: &str, carried: &str) -> Vec<Offer> {
     let mut fits: Vec<(usize, usize, &Offer)> = known
         .iter()
@@ -135,7 +134,19 @@ pub(crate) fn offers(known: &[Offer], text: &str, carried: &str) -> Vec<Offer> {
         None => {}
     }
     all.truncate(OFFERS_MAX);
+    for offer in &mut all {
+        if let Act::Go(link) = &mut offer.act {
+            *link = url::carry(link, carried);
+        }
+    }
     all
+}
+
+/// Where the chosen offer stands: it keeps its place in the reader's mind when better ones come. The first without a choice, or
+/// when what was chosen is gone.
+pub(crate) fn place(offers: &[Offer], chosen: Option<&(&'static str, String)>) -> usize {
+    let is_it = |offer: &Offer| chosen.is_some_and(|(kind, name)| *kind == offer.kind && *name == offer.name);
+    offers.iter().position(is_it).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -143,7 +154,7 @@ mod tests {
     use super::*;
 
     fn known() -> Vec<Offer> {
-        let mut all = fixed("?from=now-6h");
+        let mut all = fixed();
         all.push(Offer::go("service", "order", "/services/order".to_owned()));
         all.push(Offer::go("queue", "order-created", "/map?sel=queue".to_owned()));
         all.push(Offer::go("query", "Slow by version", "/sql/slow-by-version".to_owned()));
@@ -186,6 +197,32 @@ mod tests {
             (last.kind, last.act),
             ("search", Act::Go("/explore?unit=spans&q=name~order&from=now-6h".to_owned()))
         );
+    }
+
+    /// Services become known at one range of time and are gone to at another.
+    #[test]
+    fn links_are_of_the_time_where_the_reader_is() {
+        let link = |text: &str, carried: &str| match offers(&known(), text, carried).remove(0).act {
+            Act::Go(link) => link,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(link("created", "?from=now-5m&theme=light"), "/map?sel=queue&from=now-5m&theme=light");
+        assert_eq!(link("home", ""), "/");
+        assert_eq!(link("slowest journeys", "?from=now-6h"), "/explore?sort=slowest&from=now-6h");
+    }
+
+    /// Answers that come late do not move the choice to another offer.
+    #[test]
+    fn the_choice_stays_when_better_offers_come() {
+        let before = offers(&fixed(), "ser", "");
+        let at = before.iter().position(|offer| offer.name == "Services").expect("the page is offered");
+        let chosen = (before[at].kind, before[at].name.clone());
+        let mut all = fixed();
+        all.push(Offer::go("service", "serv", "/services/serv".to_owned()));
+        let after = offers(&all, "ser", "");
+        assert_eq!(after[0].name, "serv");
+        assert_eq!(after[place(&after, Some(&chosen))].name, "Services");
+        assert_eq!((place(&after, None), place(&after, Some(&("page", "gone".to_owned())))), (0, 0));
     }
 
     proptest::proptest! {

@@ -1,8 +1,96 @@
-//! One metric over time as text: its values in their unit, names of its lines, the points behind it.
+//! Metrics over time as text: which ones the URL asks for, values in their unit, names of lines, the points behind them.
 
 use api::{MetricAnswer, MetricSeries};
 
-use super::format;
+use super::{format, url};
+
+/// Plots at once.
+pub(crate) const PLOTS_MAX: usize = 4;
+/// Parameters of a plot: `m`, `kind` ... of the first, `m2`, `kind2` ... of the second.
+const KEYS: [&str; 6] = ["m", "kind", "unit", "q", "by", "fn"];
+
+/// Which metric, and how it is looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    /// Empty: the first that there is.
+    pub(crate) name: String,
+    /// Which of the name; `None`: the only one. The same name may be sent as several kinds.
+    pub(crate) kind: Option<String>,
+    /// Which of the name; `Some` of nothing is the one that has no unit.
+    pub(crate) unit: Option<String>,
+    /// Which series.
+    pub(crate) filter: String,
+    /// What the series of a line share; `*`: each is a line.
+    pub(crate) by: String,
+    /// What is done with the points of a step.
+    pub(crate) function: String,
+}
+
+impl Asked {
+    /// Parameters of the API besides the range.
+    pub(crate) fn question(&self) -> Vec<(&str, &str)> {
+        let given = [("kind", self.kind.as_deref()), ("unit", self.unit.as_deref())];
+        let mut all: Vec<(&str, &str)> = given.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        let texts = [("q", &self.filter), ("by", &self.by), ("function", &self.function)];
+        all.extend(texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (key, text.as_str())));
+        all
+    }
+
+    /// True for a metric of a list.
+    pub(crate) fn is(&self, name: &str, kind: &str, unit: &str) -> bool {
+        let fits = |asked: &Option<String>, value: &str| asked.as_ref().is_none_or(|asked| asked == value);
+        self.name == name && fits(&self.kind, kind) && fits(&self.unit, unit)
+    }
+}
+
+fn key(key: &str, plot: usize) -> String {
+    if plot == 0 { key.to_owned() } else { format!("{key}{}", plot + 1) }
+}
+
+/// The plots of a query string, at least one: a first one without a name is of the first metric that there is.
+pub(crate) fn plots(search: &str) -> Vec<Asked> {
+    let pairs = url::pairs(search);
+    let one = |plot: usize| {
+        let value = |name: &str| {
+            let name = key(name, plot);
+            pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+        };
+        let text = |name: &str| value(name).unwrap_or_default();
+        Asked {
+            name: text("m"),
+            kind: value("kind").filter(|kind| !kind.is_empty()),
+            unit: value("unit"),
+            filter: text("q"),
+            by: text("by"),
+            function: text("fn"),
+        }
+    };
+    let mut all: Vec<Asked> = (0..PLOTS_MAX).map(one).collect();
+    let first = all.remove(0);
+    all.retain(|asked| !asked.name.is_empty());
+    all.insert(0, first);
+    all
+}
+
+/// The query string with these plots.
+pub(crate) fn with_plots(search: &str, plots: &[Asked]) -> String {
+    let keys: Vec<String> = (0..PLOTS_MAX).flat_map(|plot| KEYS.map(|name| key(name, plot))).collect();
+    let mut changes: Vec<(&str, Option<&str>)> = Vec::new();
+    for (at, name) in keys.iter().enumerate() {
+        let value = plots.get(at / KEYS.len()).and_then(|asked| match at % KEYS.len() {
+            0 => Some(asked.name.as_str()),
+            1 => asked.kind.as_deref(),
+            // A unit that is nothing is said: it tells one metric from another.
+            2 => asked.unit.as_deref().filter(|_| !asked.name.is_empty()),
+            3 => Some(asked.filter.as_str()),
+            4 => Some(asked.by.as_str()),
+            _ => Some(asked.function.as_str()),
+        });
+        let is_unit = at % KEYS.len() == 2;
+        changes.push((name, value.filter(|value| is_unit || !value.is_empty())));
+    }
+    url::with_parameters(search, &changes)
+}
 
 /// A value in a unit of UCUM: times and bytes as people read them, others with the unit behind.
 pub(crate) fn value_text(value: f64, unit: &str) -> String {
@@ -65,6 +153,34 @@ pub(crate) fn points_sql(name: &str, kind: &str, unit: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A metric of no unit is another one than the same name with one, and can be asked for.
+    #[test]
+    fn plots_come_back_from_their_url() {
+        let latency =
+            Asked { name: "latency".into(), unit: Some(String::new()), by: "service".into(), ..Asked::default() };
+        let other = Asked {
+            name: "latency".into(),
+            unit: Some("s".into()),
+            kind: Some("histogram".into()),
+            ..Asked::default()
+        };
+        let search = with_plots("?from=now-6h&find=lat", &[latency.clone(), other.clone()]);
+        assert_eq!(search, "?from=now-6h&find=lat&m=latency&unit=&by=service&m2=latency&kind2=histogram&unit2=s");
+        assert_eq!(plots(&search), [latency.clone(), other.clone()]);
+        assert_eq!(latency.question(), [("unit", ""), ("by", "service")]);
+        assert!(latency.is("latency", "gauge", "") && !latency.is("latency", "gauge", "s"));
+        // What is taken away leaves nothing of itself.
+        assert_eq!(with_plots(&search, &[other]), "?from=now-6h&find=lat&m=latency&unit=s&kind=histogram");
+    }
+
+    #[test]
+    fn there_is_always_a_first_plot() {
+        assert_eq!(plots(""), [Asked::default()]);
+        assert_eq!(plots("?fn=rate")[0].function, "rate");
+        let names: Vec<String> = plots("?m=a&m3=c&m9=z").into_iter().map(|asked| asked.name).collect();
+        assert_eq!(names, ["a", "c"]);
+    }
 
     #[test]
     fn values_are_read_in_their_unit() {

@@ -349,6 +349,21 @@ pub(crate) fn shared(query: &str) -> String {
     query_string(kept.map(|(key, value)| (key.as_str(), value.as_str())))
 }
 
+/// A link to another page with the shared parameters of the query string where the reader is. What the link says itself stays; a
+/// range is taken as a whole or not at all.
+pub(crate) fn carry(link: &str, search: &str) -> String {
+    let (path, query) = link.split_once('?').unwrap_or((link, ""));
+    let mut all = pairs(query);
+    let has_range = all.iter().any(|(key, _)| matches!(key.as_str(), "from" | "to"));
+    for (key, value) in pairs(&shared(search)) {
+        let is_known = all.iter().any(|(known, _)| *known == key) || (has_range && key != "theme");
+        if !is_known {
+            all.push((key, value));
+        }
+    }
+    format!("{path}{}", query_string(all.iter().map(|(key, value)| (key.as_str(), value.as_str()))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,6 +398,15 @@ mod tests {
         assert_eq!(with_parameters("?x=1&q=a", &[("x", Some("2")), ("find", Some("é"))]), "?x=2&q=a&find=%C3%A9");
         assert_eq!(with_parameters("?x=1", &[("x", None)]), "");
         assert_eq!(shared("?q=a&from=now-6h&theme=light&x=1"), "?from=now-6h&theme=light");
+    }
+
+    #[test]
+    fn links_keep_the_time_of_the_reader() {
+        let here = "?q=a&from=now-6h&to=now-1h&theme=light&x=1";
+        assert_eq!(carry("/map", here), "/map?from=now-6h&to=now-1h&theme=light");
+        assert_eq!(carry("/map?sel=a%20b", here), "/map?sel=a+b&from=now-6h&to=now-1h&theme=light");
+        assert_eq!(carry("/explore?from=now-5m", here), "/explore?from=now-5m&theme=light");
+        assert_eq!(carry("/j/abc", ""), "/j/abc");
     }
 
     /// Before wasm is there and after: the same choice.

@@ -57,16 +57,16 @@ pub(crate) fn HopTable(
             }
         }>
             <table aria-rowcount=move || (tour.scene.with(|scene| scene.hops.len()) + 1).to_string()>
-                <caption class="sr">"Hops in order, each with its time between services and against the usual"</caption>
+                <caption class="sr">"Hops in order: how long each took, as its caller saw it or as the message waited, against the usual; bars show the time between the two services"</caption>
                 <thead>
                     <tr>
                         <th class="no">"Hop"</th>
                         <th>"From"</th>
                         <th>"To"</th>
                         <th>"Via"</th>
-                        <th class="between">"On the wire or in the queue " <span class="faint">"(√ scale)"</span></th>
-                        <th class="num" title="Time between the two: network, queue, attempts that failed">"This"</th>
-                        <th class="num" title="Median of the same hop; for calls of the whole call">"Usual p50"</th>
+                        <th class="between" title="Time between the two: network, queue, attempts that failed">"On the wire or in the queue " <span class="faint">"(√ scale)"</span></th>
+                        <th class="num" title="The whole call as its caller saw it; of a message its wait">"This"</th>
+                        <th class="num" title="Median of the same: whole calls, or waits">"Usual p50"</th>
                         <th class="num" title="How many times its usual it took">"×"</th>
                         <th>"Tries"</th>
                     </tr>
@@ -102,8 +102,8 @@ fn row(tour: Tour, shared: Shared, scene: &Scene, at: usize, longest: f64) -> im
             <td><span class=format!("svc {}", node_class(shared, facts, row.from))>{facts.label(row.from).to_owned()}</span></td>
             <td><span class=format!("svc {}", node_class(shared, facts, row.to))>{facts.label(row.to).to_owned()}</span></td>
             <td><span class="proto" class:async=row.is_async()>{row.badge.clone()}</span></td>
-            <td class="between"><div class="parts">{parts(row, longest, is_slow, shared, scene)}</div></td>
-            <td class="num semi" class:hot=is_slow title=whole(row)>{format::duration(row.between as u64)}</td>
+            <td class="between" title=between(row)><div class="parts">{parts(row, longest, is_slow, shared, scene)}</div></td>
+            <td class="num semi" class:hot=is_slow title=whole(row)>{format::duration(row.took as u64)}</td>
             <td class="num dim">{usual}</td>
             <td class="num" class:hot=is_slow class:semi=is_slow class:dim=!is_slow>{factor}</td>
             <td class="tries" class:bad=failed class:faint=!failed title=row.why.clone()>{tries}</td>
@@ -111,12 +111,19 @@ fn row(tour: Tour, shared: Shared, scene: &Scene, at: usize, longest: f64) -> im
     }
 }
 
-/// What the number of a row leaves out.
-fn whole(row: &Hop) -> String {
-    if row.is_async() {
-        return format!("waited {}", format::duration(row.took as u64));
+/// What the number of a row is.
+fn whole(row: &Hop) -> &'static str {
+    match (row.is_async(), row.tries > 1, row.times > 1) {
+        (true, ..) => "How long the message waited for its first attempt",
+        (false, _, true) => "All these calls together, as their caller saw them",
+        (false, true, _) => "The whole call with all attempts, as its caller saw it",
+        (false, false, false) => "The whole call, as its caller saw it",
     }
-    format!("The whole call took {}", format::duration(row.took as u64))
+}
+
+/// What the bar of a row is.
+fn between(row: &Hop) -> String {
+    format!("Between the two: {}", format::duration(row.between as u64))
 }
 
 /// The parts of a hop side by side; the row's width is the square root of its time.

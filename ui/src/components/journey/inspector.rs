@@ -6,16 +6,20 @@ use api::{AttributeText, SpanDetail};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::hooks::use_location;
+use model::TraceId;
 
 use super::{Scene, Tour, node_class};
 use crate::app::{Shared, shared};
 use crate::client;
 use crate::components::icon::{Icon, icon};
+use crate::components::states::behind;
 use crate::view::attributes;
+use crate::view::behind as sql;
 use crate::view::format;
 use crate::view::journey::cut::{cuts, with_cut};
 use crate::view::journey::facts::FindingFact;
 use crate::view::journey::looked_at::looked_at;
+use crate::view::journey::not_sent::not_sent;
 use crate::view::url;
 
 /// Groups of attributes that tell something about a hop.
@@ -37,13 +41,14 @@ pub(crate) fn JourneyInspector(
     view! {
         <aside class="insp" aria-label="Journey details">
             <div class="scroll" tabindex="0">
-                {move || went(&tour.scene.get())}
+                {move || went(&tour.scene.get(), tour.answer().id.to_string())}
                 {move || {
                     let scene = tour.scene.get();
                     let hop = tour.hop.get().filter(|at| *at < scene.hops.len());
                     hop.map(|at| selected(tour, shared, scene, at, open_span))
                 }}
                 {move || findings(tour, &tour.scene.get(), tour.hop.get())}
+                {gaps(tour)}
                 {move || joins(tour, &tour.scene.get())}
             </div>
         </aside>
@@ -51,7 +56,7 @@ pub(crate) fn JourneyInspector(
 }
 
 /// The breakdown: a bar of parts and their list.
-fn went(scene: &Arc<Scene>) -> impl IntoView + use<> {
+fn went(scene: &Arc<Scene>, journey: String) -> impl IntoView + use<> {
     let total = scene.facts.settled_nanos;
     let parts = scene.breakdown.clone();
     let most = parts.iter().map(|(_, nanos)| *nanos).fold(0.0, f64::max);
@@ -69,7 +74,7 @@ fn went(scene: &Arc<Scene>) -> impl IntoView + use<> {
     });
     view! {
         <section>
-            <div class="row top"><h2 class="h">"Where " {format::duration(total as u64)} " went"</h2><span class="grow"></span><span class="faint n">"on the critical path"</span></div>
+            <div class="row top"><h2 class="h">"Where " {format::duration(total as u64)} " went"</h2><span class="grow"></span><span class="faint n">"on the critical path"</span> {behind(&sql::critical_path(&journey))}</div>
             <div class="stack" aria-hidden="true">{bar.collect_view()}</div>
             <div class="bd">{lines.collect_view()}</div>
         </section>
@@ -85,11 +90,11 @@ fn selected(tour: Tour, shared: Shared, scene: Arc<Scene>, at: usize, open_span:
     let shows = row.spans[0];
     let message = row.messages.first().map(|message| &facts.hops[*message]);
     let is_slow = row.factor().is_some_and(|factor| factor >= 3.0);
-    let between = match (row.is_async(), row.tries > 1) {
-        (true, false) if row.group.is_empty() => "in the queue",
-        (true, false) => "waiting for its group",
-        (_, true) => "with all attempts",
-        (false, false) => "between the two",
+    let took = match (row.is_async(), row.tries > 1) {
+        (true, _) if row.group.is_empty() => "in the queue",
+        (true, _) => "waiting for its group",
+        (false, true) => "with all attempts",
+        (false, false) => "the whole call",
     };
     let usual = match (row.usual, tour.has_usual()) {
         (Some(usual), _) => format!("usually {}", format::duration(usual as u64)),
@@ -103,7 +108,12 @@ fn selected(tour: Tour, shared: Shared, scene: Arc<Scene>, at: usize, open_span:
         }
     };
     add("Operation", if row.is_async() { String::new() } else { row.op.clone() });
-    add("Whole call", if row.is_async() { String::new() } else { format::duration(row.took as u64) });
+    let between = match (row.is_async(), row.tries > 1) {
+        (true, false) => "",
+        (true, true) => "With all attempts",
+        (false, _) => "Between the two",
+    };
+    add(between, if between.is_empty() { String::new() } else { format::duration(row.between as u64) });
     add("Consumer group", row.group.clone());
     if let Some(message) = message {
         let sent_to = message.sent_to.filter(|queue| *queue != message.queue);
@@ -120,6 +130,9 @@ fn selected(tour: Tour, shared: Shared, scene: Arc<Scene>, at: usize, open_span:
     add("Attempts", if row.tries > 1 { row.tries.to_string() } else { String::new() });
     add("Similar calls", if row.times > 1 { format::count(row.times.into()) } else { String::new() });
     add("Failed with", row.why.clone());
+    let node = |at: usize| facts.nodes.get(at).cloned().unwrap_or_default();
+    let queue = row.queue.map(node);
+    let sql = sql::like_hop(&node(row.from), &node(row.to), queue.as_deref(), &row.group, &row.op);
     let skew: Vec<i64> = row.spans.iter().map(|span| facts.spans[*span].shift).collect();
     if skew.iter().any(|shift| *shift != skew[0]) {
         let most = skew.iter().copied().max_by_key(|shift| shift.abs()).unwrap_or_default();
@@ -160,8 +173,8 @@ fn selected(tour: Tour, shared: Shared, scene: Arc<Scene>, at: usize, open_span:
                 {name(row.to)}
             </div>
             <div class="row took">
-                <span class="big" class:hot=is_slow class:bad=!is_slow && !row.why.is_empty()>{format::duration(row.between as u64)}</span>
-                <span class="dim">{between}</span>
+                <span class="big" class:hot=is_slow class:bad=!is_slow && !row.why.is_empty()>{format::duration(row.took as u64)}</span>
+                <span class="dim">{took}</span>
                 <span class="grow"></span>
                 <span class="faint n">{usual}</span>
             </div>
@@ -169,6 +182,8 @@ fn selected(tour: Tour, shared: Shared, scene: Arc<Scene>, at: usize, open_span:
             {told}
             <div class="row acts-row">
                 <button class="btn s" on:click=move |_| open_span.run(shows)>"Open in waterfall"</button>
+                <span class="grow"></span>
+                {behind(&sql)}
             </div>
         </section>
     }
@@ -212,6 +227,18 @@ fn findings(tour: Tour, scene: &Arc<Scene>, hop: Option<usize>) -> impl IntoView
     }
 }
 
+/// What nobody sent, with the setting that would bring it.
+fn gaps(tour: Tour) -> impl IntoView {
+    let all = not_sent(&tour.answer());
+    if all.is_empty() {
+        return ().into_any();
+    }
+    let rows = all
+        .into_iter()
+        .map(|gap| view! { <div class="finding"><p>{gap.what}</p> <p class="faint">{gap.how}</p></div> });
+    view! { <section><h2 class="h top">"What is not here"</h2>{rows.collect_view()}</section> }.into_any()
+}
+
 /// Letters of member traces: A, B, ... Z, then numbers.
 pub(crate) fn letter(member: usize) -> String {
     u8::try_from(member)
@@ -240,15 +267,18 @@ pub(crate) fn evidence(joined_by: &str, confidence: &str) -> (&'static str, &'st
 fn joins(tour: Tour, scene: &Arc<Scene>) -> impl IntoView + use<> {
     let members = &scene.facts.members;
     let answer = tour.answer();
-    let location = use_location();
-    let (path, search) = (location.pathname.get_untracked(), location.search.get_untracked());
+    let search = use_location().search;
+    // The journey may stand at the address of any of its traces, and the one in the address cannot be cut off: the first one,
+    // which nobody doubts, can be joined to nothing.
+    let path = format!("/j/{}", answer.id);
     let rows = members.iter().enumerate().skip(1).take(15).map(|(at, member)| {
         let (why, sure) = evidence(&member.joined_by, &member.confidence);
         let from = member.cause.map(letter).unwrap_or_default();
         // Certain ones are what the sender said; nobody has to believe a guess.
         let trace = member.trace_id;
         let cut = (sure != "certain").then(|| {
-            let link = format!("{path}{}", with_cut(&search, trace, true));
+            let path = path.clone();
+            let link = move || format!("{path}{}", with_cut(&search.get(), trace, true));
             let label = format!("Cut off trace {}", letter(at));
             view! { <a class="acc" href=link aria-label=label title="Show the journey without this trace and what came of it">"Cut"</a> }
         });
@@ -259,8 +289,11 @@ fn joins(tour: Tour, scene: &Arc<Scene>) -> impl IntoView + use<> {
             <span>{cut}</span>
         }
     });
-    let gone = cuts(&search).into_iter().map(|trace| {
-        let link = format!("{path}{}", with_cut(&search, trace, false));
+    // What is cut off by the address and stands here all the same was not cut off.
+    let is_gone = |trace: &TraceId| members.iter().all(|member| member.trace_id != *trace);
+    let gone = cuts(&search.get_untracked()).into_iter().filter(is_gone).map(|trace| {
+        let path = path.clone();
+        let link = move || format!("{path}{}", with_cut(&search.get(), trace, false));
         let short = format::short_id(&trace.to_hex());
         view! { <p class="faint note">"You cut off trace " <span class="mono">{short}</span> ". " <a class="acc" href=link>"Join it again"</a></p> }
     });

@@ -2,13 +2,13 @@
 
 use api::{AlertAnswer, DiffersAnswer, DiffersRequest, Problem};
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 
 use super::history::transitions;
 use super::list::{place, state};
 use super::silences::mute;
 use super::{Desk, Row};
-use crate::app::{now_nanos, shared};
+use crate::app::{now_nanos, shared, there};
+use crate::asking::ask_newest;
 use crate::client;
 use crate::view::alerts::day::known_from;
 use crate::view::alerts::matchers::{equal, matchers_of, matchers_text};
@@ -103,7 +103,7 @@ fn found(desk: Desk, row: &Row) -> impl IntoView + use<> {
         let text = matchers_text(&equal(&alert.labels));
         let ids = examples(&alert.annotations);
         let links = ids.into_iter().enumerate().map(|(at, id)| view! {
-            <a class="acc" href=format!("/j/{id}") title=format!("Journey {id}")>{if at == 0 { "journey".to_owned() } else { format!("{}", at + 1) }}</a>
+            <a class="acc" href=there(format!("/j/{id}")) title=format!("Journey {id}")>{if at == 0 { "journey".to_owned() } else { format!("{}", at + 1) }}</a>
         });
         let others = alert
             .annotations
@@ -150,7 +150,7 @@ fn condition(row: &Row) -> impl IntoView + use<> {
         .collect_view();
     let run = is_sql.then(|| {
         let link = format!("/sql{}", url::query_string([("sql", query.as_str())]));
-        view! { <a class="acc n" href=link>"Run it in SQL"</a> }
+        view! { <a class="acc n" href=there(link)>"Run it in SQL"</a> }
     });
     view! {
         <section class="links-box">
@@ -172,28 +172,23 @@ fn DiffersWhile(row: Memo<Option<Row>>) -> impl IntoView {
             Some((filter_of(&alert.labels), alert.fired_unix_nano.as_ref()?.parse::<i64>().ok()?))
         })
     });
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        let asked = asked.get();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        found.set(None);
-        let Some((filter, fired)) = asked else { return };
-        let request = DiffersRequest {
-            unit: Some("spans".to_owned()),
-            q: Some(filter).filter(|filter| !filter.is_empty()),
-            from: Some(clock::rfc3339(fired - BEFORE_NANOS)),
-            to: Some("now".to_owned()),
-            brush: api::Brush { from: Some(clock::rfc3339(fired)), ..api::Brush::default() },
-            ..DiffersRequest::default()
-        };
-        spawn_local(async move {
-            let answer = client::differs(&request).await;
-            if question.try_get_value() == Some(number) {
-                found.set(Some(answer));
-            }
-        });
-    });
+    ask_newest(
+        move || {
+            let asked = asked.get();
+            found.set(None);
+            let (filter, fired) = asked?;
+            Some(DiffersRequest {
+                unit: Some("spans".to_owned()),
+                q: Some(filter).filter(|filter| !filter.is_empty()),
+                from: Some(clock::rfc3339(fired - BEFORE_NANOS)),
+                to: Some("now".to_owned()),
+                brush: api::Brush { from: Some(clock::rfc3339(fired)), ..api::Brush::default() },
+                ..DiffersRequest::default()
+            })
+        },
+        |request| async move { client::differs(&request).await },
+        move |answer| found.set(Some(answer)),
+    );
     move || {
         let (filter, fired) = asked.get()?;
         let answer = found.get()?;

@@ -6,7 +6,8 @@ use leptos::task::spawn_local;
 use leptos_router::hooks::use_location;
 
 use super::Desk;
-use crate::app::{now_nanos, shared};
+use crate::app::{now_nanos, shared, there};
+use crate::asking::Turns;
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::states::{ErrorBox, LoadingBar, Skeleton};
@@ -47,16 +48,15 @@ pub(super) fn Editor(desk: Desk, rule: Option<AlertRuleAnswer>) -> impl IntoView
     let range = RwSignal::new("now-7d");
     let answer = RwSignal::new(None::<Result<PreviewAnswer, Problem>>);
     let (loading, saving) = (RwSignal::new(false), RwSignal::new(None::<Problem>));
-    let question = StoredValue::new(0u32);
+    let question = Turns::new();
     let preview = move || {
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
+        let turn = question.next();
         loading.set(true);
         let request =
             PreviewRequest { rule: text.get_untracked(), from: Some(range.get_untracked().to_owned()), to: None };
         spawn_local(async move {
             let found = client::preview_rule(&request).await;
-            if question.try_get_value() == Some(number) {
+            if turn.is_newest() {
                 loading.set(false);
                 answer.set(Some(found));
             }
@@ -187,7 +187,7 @@ fn would_have(answer: &PreviewAnswer, range: &str) -> impl IntoView + use<> {
         let link = examples(&alert.annotations)
             .into_iter()
             .next()
-            .map(|id| view! { <a class="acc" href=format!("/j/{id}")>"journey"</a> });
+            .map(|id| view! { <a class="acc" href=there(format!("/j/{id}"))>"journey"</a> });
         view! {
             <span class="mono faint">{day.get(..day.len().saturating_sub(4)).unwrap_or(&day).to_owned()}</span>
             <span><i class="st firing"></i></span>

@@ -2,10 +2,11 @@
 
 use api::{AlertHistoryAnswer, AlertTransition, Problem};
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 use leptos_router::hooks::use_location;
 
 use super::Desk;
+use crate::app::there;
+use crate::asking::ask_newest;
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::states::{ErrorBox, LoadingBar, Skeleton};
@@ -21,22 +22,12 @@ const DRAWN_MAX: usize = 300;
 pub(super) fn History(desk: Desk) -> impl IntoView {
     let search = use_location().search;
     let found = RwSignal::new(None::<Result<AlertHistoryAnswer, Problem>>);
-    let (loading, reload) = (RwSignal::new(true), RwSignal::new(0u32));
-    let question = StoredValue::new(0u32);
-    Effect::new(move |_| {
-        let range = RangeText::read(&search.get());
-        reload.track();
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        loading.set(true);
-        spawn_local(async move {
-            let answer = client::alert_history(&range.from, &range.to, None).await;
-            if question.try_get_value() == Some(number) {
-                loading.set(false);
-                found.set(Some(answer));
-            }
-        });
-    });
+    let range = Memo::new(move |_| RangeText::read(&search.get()));
+    let asking = ask_newest(
+        move || Some(range.get()),
+        |range| async move { client::alert_history(&range.from, &range.to, None).await },
+        move |answer| found.set(Some(answer)),
+    );
     let targets = move || {
         desk.known.with(|known| {
             let Some(Ok(known)) = known else { return None };
@@ -56,17 +47,17 @@ pub(super) fn History(desk: Desk) -> impl IntoView {
     };
     view! {
         <aside class="insp" aria-label="History of alerts">
-            <LoadingBar active=loading/>
+            <LoadingBar active=asking.loading/>
             <section>
                 <div class="row"><h2 class="big grow">"History"</h2><button class="btn s quiet" aria-label="Close" title="Close (Esc)" on:click=move |_| desk.close()>{icon(Icon::Close, false)}</button></div>
                 <p class="faint n">"In the time range above. The table "<span class="mono">"alerts"</span>" in SQL holds all of it."</p>
             </section>
             <section><h3 class="h">"Who is told"</h3>{targets}</section>
-            <div class="scroll" tabindex="0" class:old=loading>
+            <div class="scroll" tabindex="0" class:old=asking.loading>
                 {move || match found.get() {
                     None => view! { <Skeleton rows=8/> }.into_any(),
                     Some(Err(problem)) => {
-                        let retry = Callback::new(move |()| reload.update(|count| *count += 1));
+                        let retry = asking.retry();
                         view! { <ErrorBox problem retry/> }.into_any()
                     }
                     Some(Ok(answer)) if answer.transitions.is_empty() => view! { <p class="hint faint">"No alert changed its state in this time."</p> }.into_any(),
@@ -129,7 +120,7 @@ pub(super) fn transitions(all: &[AlertTransition], rows: &[Row], is_named: bool)
             <span class="mono faint">{short}</span>
             <span><i class=format!("st {}", state.name())></i></span>
             <span class="dim ell" title=text.clone()>{text.clone()}</span>
-            <span>{journey.map(|id| view! { <a class="acc" href=format!("/j/{id}") aria-label=format!("Journey {id}")>"journey"</a> })}</span>
+            <span>{journey.map(|id| view! { <a class="acc" href=there(format!("/j/{id}")) aria-label=format!("Journey {id}")>"journey"</a> })}</span>
         }
     };
     let drawn = all.iter().take(DRAWN_MAX).enumerate().map(one).collect_view();

@@ -2,9 +2,9 @@
 
 use api::{DiffersAnswer, DiffersAttribute, DiffersRequest, DiffersValue, Problem};
 use leptos::prelude::*;
-use leptos::task::spawn_local;
 
 use crate::app::now_nanos;
+use crate::asking::ask_newest_after;
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::states::{ErrorBox, LoadingBar, Skeleton};
@@ -15,48 +15,38 @@ use crate::view::{clock, condition, format};
 #[component]
 pub(super) fn Differs(state: Memo<ExploreState>, go: Callback<ExploreState>) -> impl IntoView {
     let found = RwSignal::new(None::<Result<DiffersAnswer, Problem>>);
-    let loading = RwSignal::new(true);
     let reload = RwSignal::new(0u32);
-    let question = StoredValue::new(0u32);
     let asked = Memo::new(move |_| {
         let state = state.get();
         // What the list is sorted by and whether it is live does not change the question.
         state.brush.map(|brush| (brush, state.unit, state.plot, state.filter, state.range))
     });
-    Effect::new(move |_| {
-        reload.track();
-        let Some((brush, unit, plot, filter, range)) = asked.get() else { return };
-        let request = DiffersRequest {
-            unit: Some(unit.name().to_owned()),
-            q: Some(filter).filter(|filter| !filter.is_empty()),
-            from: Some(range.from),
-            to: Some(range.to),
-            plot: (unit == Unit::Journeys).then(|| plot.name().to_owned()),
-            brush: api::Brush {
-                from: Some(clock::rfc3339(brush.from)),
-                to: Some(clock::rfc3339(brush.to)),
-                min_nanos: Some(brush.least).filter(|nanos| *nanos > 0),
-                max_nanos: Some(brush.most).filter(|nanos| *nanos < u64::MAX),
-                error: None,
-            },
-            limit: None,
-        };
-        let number = question.get_value().wrapping_add(1);
-        question.set_value(number);
-        loading.set(true);
-        spawn_local(async move {
-            // Moving the selection by key must not ask for every step.
-            gloo_timers::future::TimeoutFuture::new(60).await;
-            if question.try_get_value() != Some(number) {
-                return;
-            }
-            let answer = client::differs(&request).await;
-            if question.try_get_value() == Some(number) {
-                loading.set(false);
-                found.set(Some(answer));
-            }
-        });
-    });
+    // Moving the selection by key must not ask for every step.
+    let asking = ask_newest_after(
+        60,
+        move || {
+            reload.track();
+            let (brush, unit, plot, filter, range) = asked.get()?;
+            Some(DiffersRequest {
+                unit: Some(unit.name().to_owned()),
+                q: Some(filter).filter(|filter| !filter.is_empty()),
+                from: Some(range.from),
+                to: Some(range.to),
+                plot: (unit == Unit::Journeys).then(|| plot.name().to_owned()),
+                brush: api::Brush {
+                    from: Some(clock::rfc3339(brush.from)),
+                    to: Some(clock::rfc3339(brush.to)),
+                    min_nanos: Some(brush.least).filter(|nanos| *nanos > 0),
+                    max_nanos: Some(brush.most).filter(|nanos| *nanos < u64::MAX),
+                    error: None,
+                },
+                limit: None,
+            })
+        },
+        |request| async move { client::differs(&request).await },
+        move |answer| found.set(Some(answer)),
+    );
+    let loading = asking.loading;
     let close = move |_| go.run(ExploreState { brush: None, ..state.get_untracked() });
     let keep = move |_| {
         let now = state.get_untracked();

@@ -24,7 +24,7 @@ const MARK: f64 = 16.0;
 pub(super) fn Heatmap(
     state: Memo<ExploreState>,
     answer: RwSignal<Option<Arc<HistogramAnswer>>>,
-    old: RwSignal<bool>,
+    old: Signal<bool>,
     go: Callback<ExploreState>,
 ) -> impl IntoView {
     let shared = shared();

@@ -8,6 +8,8 @@ use leptos_router::hooks::use_location;
 
 use super::{State, class_of, edge_key, is_slow};
 use crate::app::Shared;
+use crate::components::states::behind;
+use crate::view::behind as sql;
 use crate::view::journey::facts::{Family, label};
 use crate::view::map::{errors, is_bad, rate, shown_edges, slow_nanos, slower};
 use crate::view::url::{self, ExploreState, RangeText};
@@ -69,6 +71,11 @@ pub(super) fn details(
     });
     let slowest = edge.and_then(|edge| edge.slowest_journey).map(|id| format!("/j/{id}{carried}"));
     let failed = edge.and_then(|edge| edge.failed_journey).map(|id| format!("/j/{id}{carried}"));
+    let sql = match (edge, node) {
+        (Some(edge), _) => Some(sql::edge(&edge.source, &edge.target)),
+        (None, Some(node)) => Some(sql::node(&node.node)),
+        (None, None) => None,
+    };
     let mut worst: Vec<&api::MapEdge> =
         shown_edges(answer, now.kinds).into_iter().map(|at| &answer.edges[at]).collect();
     worst.sort_by_key(|edge| std::cmp::Reverse(slow_nanos(edge, &edge.now)));
@@ -95,6 +102,7 @@ pub(super) fn details(
             <div class="row acts-row">
                 {slowest.map(|link| view! { <a class="btn s primary" href=link>"Slowest journey"</a> })}
                 {failed.map(|link| view! { <a class="btn s" href=link>"One that failed"</a> })}
+                {sql.map(|sql| behind(&sql))}
                 {explore.map(|link| view! { <a class="btn s" href=link>"Its traces"</a> })}
             </div>
         </section>

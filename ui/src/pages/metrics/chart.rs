@@ -1,10 +1,10 @@
-//! One metric: switches, lines with gaps, exemplars that open journeys, the table that says the same.
+//! One metric: lines with gaps, exemplars that open journeys, the table that says the same.
 
 use api::{MetricAnswer, MetricSeries};
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
-use super::Asked;
+use super::name_of;
 use crate::app::{Shared, cross};
 use crate::view::metric::{points_sql, series_name, unit_of, value_text};
 use crate::view::plot::{Frame, Series, path};
@@ -15,15 +15,33 @@ const LINES_MAX: usize = 8;
 /// Size of the plot in pixels.
 const WIDTH: f64 = 1_080.0;
 const HEIGHT: f64 = 320.0;
+/// Height of one of several plots.
+const LOW: f64 = 200.0;
 /// Exemplars drawn and listed.
 const EXEMPLARS_MAX: usize = 200;
 const EXEMPLAR_ROWS: usize = 20;
 
-/// Everything about one answer.
+/// Name and kind of the metric, with the way to its points.
+pub(super) fn head(answer: &MetricAnswer, search: &str) -> impl IntoView + use<> {
+    let points = url::query_string([("sql", points_sql(&answer.name, &answer.kind, &answer.unit).as_str())]);
+    let points = url::carry(&format!("/sql{points}"), search);
+    let resets = (answer.resets > 0).then(|| format::counted(answer.resets, "reset"));
+    view! {
+        <h2 class="mono">{answer.name.clone()}</h2>
+        <span class="chip line">{answer.kind.replace('_', " ")}</span>
+        {(!answer.unit.is_empty()).then(|| view! { <span class="chip line">{answer.unit.clone()}</span> })}
+        {(!answer.temporality.is_empty()).then(|| view! { <span class="chip line">{answer.temporality.clone()}</span> })}
+        {resets.map(|resets| view! { <span class="chip">{resets}</span> })}
+        <span class="grow"></span>
+        <a class="acc n" href=points>"Its points in SQL"</a>
+    }
+}
+
+/// An answer as a picture and as a table. `is_one_of_many`: lower, and the table waits to be opened.
 pub(super) fn chart(
     answer: &MetricAnswer,
-    asked: &Asked,
-    change: Callback<Vec<(&'static str, Option<String>)>>,
+    at: usize,
+    is_one_of_many: bool,
     shared: Shared,
     search: &str,
 ) -> impl IntoView + use<> {
@@ -40,66 +58,32 @@ pub(super) fn chart(
             Series { name, class, values: series.values.clone() }
         })
         .collect();
-    let select = |title: &'static str, key: &'static str, options: Vec<(String, String)>, now: String| {
-        let all = options
-            .into_iter()
-            .map(|(value, shown)| view! { <option value=value.clone() selected=value == now>{shown}</option> });
-        view! { <label class="pick"><span class="faint">{title}</span><select on:change=move |event| change.run(vec![(key, Some(event_target_value(&event)))])>{all.collect_view()}</select></label> }
-    };
-    let functions = answer.functions.iter().map(|function| (function.clone(), function.clone())).collect();
-    let mut fields = vec![(String::new(), "nothing".to_owned())];
-    fields.extend(
-        answer
-            .attributes
-            .iter()
-            .map(|attribute| (attribute.field.clone(), format!("{} ({})", attribute.field, attribute.n_values))),
-    );
-    fields.push(("*".to_owned(), "each series".to_owned()));
-    let is_known = fields.iter().any(|(field, _)| *field == asked.by);
-    if !is_known {
-        fields.push((asked.by.clone(), asked.by.clone()));
-    }
-    let filter = asked.filter.clone();
-    let points = format!(
-        "/sql{}",
-        url::with_parameters(
-            &url::shared(search),
-            &[("sql", Some(&points_sql(&answer.name, &answer.kind, &answer.unit)))]
-        )
-    );
     let more = (answer.n_groups as usize).saturating_sub(lines.len());
     let gaps = answer.series.iter().any(|series| series.values.iter().any(Option::is_none));
     let note = answer.incomplete_reason.clone();
-    let resets = (answer.resets > 0).then(|| format::counted(answer.resets, "reset"));
+    let height = if is_one_of_many { LOW } else { HEIGHT };
+    let below = view! {
+        {table(answer, &unit, shared, is_service, &name_of("metric-table", at))}
+        {exemplars(answer, search)}
+    };
+    let below = if is_one_of_many {
+        view! { <details class="below"><summary>"Values and exemplars"</summary>{below}</details> }.into_any()
+    } else {
+        below.into_any()
+    };
     view! {
-        <div class="home-head">
-            <h2 class="mono">{answer.name.clone()}</h2>
-            <span class="chip line">{answer.kind.replace('_', " ")}</span>
-            {(!answer.unit.is_empty()).then(|| view! { <span class="chip line">{answer.unit.clone()}</span> })}
-            {(!answer.temporality.is_empty()).then(|| view! { <span class="chip line">{answer.temporality.clone()}</span> })}
-            {resets.map(|resets| view! { <span class="chip">{resets}</span> })}
-            <span class="grow"></span>
-            <a class="acc n" href=points>"Its points in SQL"</a>
-        </div>
-        <p class="faint hint-line about-metric">{answer.description.clone()}</p>
-        <div class="row plot-bar">
-            {select("show", "fn", functions, answer.function.clone())}
-            {select("group by", "by", fields, asked.by.clone())}
-            <label class="pick grow"><span class="faint">"filter"</span><input id="metric-filter" class="mono" type="text" spellcheck="false" placeholder="service=order resource.host.name=a*" prop:value=filter on:change=move |event| change.run(vec![("q", Some(event_target_value(&event)))])/></label>
-        </div>
         {note.map(|note| view! { <p class="notice">{note}</p> })}
-        {picture(answer, &lines, &unit)}
+        {picture(answer, &lines, &unit, height, search)}
         <p class="faint hint-line">
             {(more > 0).then(|| format!("The {LINES_MAX} largest; {more} more stand in the table. "))}
             {gaps.then_some("A line breaks where nothing came. ")}
             {(!answer.exemplars.is_empty()).then_some("Dots are measurements that open their journey.")}
         </p>
-        {table(answer, &unit, shared, is_service)}
-        {exemplars(answer)}
+        {below}
     }
 }
 
-fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str) -> impl IntoView + use<> {
+fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str, height: f64, search: &str) -> impl IntoView + use<> {
     // A value stands for its whole step: it is drawn at the middle of it.
     let half = answer.step_nanos / 2;
     let (from, to) = (nanos(&answer.from_unix_nano) + half, nanos(&answer.to_unix_nano) - half);
@@ -119,7 +103,7 @@ fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str) -> impl IntoView
         let values = exemplars.iter().map(|(_, value, _)| Some(*value)).collect();
         all.push(Series { name: String::new(), class: String::new(), values });
     }
-    let frame = Frame::around(&all, WIDTH, HEIGHT);
+    let frame = Frame::around(&all, WIDTH, height);
     let unit_owned = unit.to_owned();
     let grid: Vec<_> = frame.marks().into_iter().map(|value| {
         let y = frame.y(value);
@@ -128,7 +112,7 @@ fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str) -> impl IntoView
     let foot: Vec<_> = (0..=5).map(|at| {
         let place = f64::from(at) / 5.0;
         let moment = clock::time_of_day(from + ((to - from) as f64 * place) as i64);
-        view! { <text x=format!("{:.1}", frame.left + place * frame.width) y=format!("{:.1}", HEIGHT - 6.0) text-anchor="middle">{moment.get(..5).unwrap_or_default().to_owned()}</text> }
+        view! { <text x=format!("{:.1}", frame.left + place * frame.width) y=format!("{:.1}", height - 6.0) text-anchor="middle">{moment.get(..5).unwrap_or_default().to_owned()}</text> }
     }).collect();
     let drawn: Vec<_> = lines
         .iter()
@@ -158,20 +142,21 @@ fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str) -> impl IntoView
     );
 
     // The picture is one image for those who cannot see it; the table of exemplars holds the same links.
-    let open = |event: web_sys::MouseEvent| {
+    let search = search.to_owned();
+    let open = move |event: web_sys::MouseEvent| {
         let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
         if let Some(trace) = target.and_then(|target| target.get_attribute("data-trace")) {
-            cross(&format!("/j/{trace}"));
+            cross(&url::carry(&format!("/j/{trace}"), &search));
         }
     };
     view! {
         <div class="metric-plot" on:click=open>
-            <svg class="plot" width=format!("{WIDTH:.0}") height=format!("{HEIGHT:.0}") role="img" aria-label=summary>{grid}{foot}{drawn}{names}{dots}</svg>
+            <svg class="plot" width=format!("{WIDTH:.0}") height=format!("{height:.0}") role="img" aria-label=summary>{grid}{foot}{drawn}{names}{dots}</svg>
         </div>
     }
 }
 
-fn table(answer: &MetricAnswer, unit: &str, shared: Shared, is_service: bool) -> impl IntoView + use<> {
+fn table(answer: &MetricAnswer, unit: &str, shared: Shared, is_service: bool, id: &str) -> impl IntoView + use<> {
     let unit = unit.to_owned();
     let row = |(at, series): (usize, &MetricSeries)| {
         let known: Vec<f64> = series.values.iter().flatten().copied().collect();
@@ -199,7 +184,7 @@ fn table(answer: &MetricAnswer, unit: &str, shared: Shared, is_service: bool) ->
         }
     };
     view! {
-        <table id="metric-table" tabindex="-1">
+        <table class="metric-table" id=id.to_owned() tabindex="-1">
             <caption class="sr">"Groups of this metric"</caption>
             <thead><tr><th>"Group"</th><th class="num">"Last"</th><th class="num">"Mean"</th><th class="num">"Least"</th><th class="num">"Most"</th><th class="num">"Steps without data"</th><th class="num">"Series"</th></tr></thead>
             <tbody>{answer.series.iter().enumerate().map(row).collect_view()}</tbody>
@@ -208,19 +193,19 @@ fn table(answer: &MetricAnswer, unit: &str, shared: Shared, is_service: bool) ->
 }
 
 /// The dots as rows, with the keyboard's way to the journeys.
-fn exemplars(answer: &MetricAnswer) -> impl IntoView + use<> {
+fn exemplars(answer: &MetricAnswer, search: &str) -> impl IntoView + use<> {
     let all: Vec<_> =
         answer.exemplars.iter().filter(|exemplar| exemplar.trace_id.is_some()).take(EXEMPLAR_ROWS).cloned().collect();
     if all.is_empty() {
         return view! { <p class="faint hint-line">"No exemplars: the SDK's exemplar filter trace_based adds them to measurements made in sampled spans."</p> }.into_any();
     }
-    let unit = answer.unit.clone();
+    let (unit, search) = (answer.unit.clone(), search.to_owned());
     let rows = all.into_iter().map(|exemplar| {
         let trace = exemplar.trace_id.map(|id| id.to_hex()).unwrap_or_default();
         let about = exemplar.labels.iter().chain(&exemplar.attributes).map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ");
         view! {
             <tr><td class="mono dim">{clock::day_and_time(nanos(&exemplar.time_unix_nano))}</td><td class="num">{exemplar.value.map(|value| value_text(value, &unit))}</td>
-                <td><a class="acc mono" href=format!("/j/{trace}")>{format::short_id(&trace)}</a></td><td class="dim ell">{about}</td></tr>
+                <td><a class="acc mono" href=url::carry(&format!("/j/{trace}"), &search)>{format::short_id(&trace)}</a></td><td class="dim ell">{about}</td></tr>
         }
     });
     view! {

@@ -8,6 +8,7 @@ use leptos_router::hooks::use_location;
 use serde_json::Value as Json;
 
 use super::request;
+use crate::asking::Turns;
 use crate::client;
 use crate::view::sql_text::{Offer, Wanted, offers, pieces, values_statement, wanted};
 
@@ -31,7 +32,7 @@ pub(super) fn Editor(
     // Line and column of the word that is completed.
     let place = RwSignal::new((0usize, 0usize));
     let what = StoredValue::new(None::<Wanted>);
-    let asking = StoredValue::new(0u32);
+    let asking = Turns::new();
 
     let cursor = move || -> Option<usize> {
         let field = field.get_untracked()?;
@@ -48,8 +49,7 @@ pub(super) fn Editor(
         Some(value.len())
     };
     let look = move |explicit: bool| {
-        let number = asking.get_value().wrapping_add(1);
-        asking.set_value(number);
+        let turn = asking.next();
         let sql = text.get_untracked();
         let Some(at) = cursor() else { return };
         let found = wanted(&sql, at);
@@ -71,11 +71,11 @@ pub(super) fn Editor(
             let search = search.get_untracked();
             spawn_local(async move {
                 gloo_timers::future::TimeoutFuture::new(PAUSE_MS).await;
-                if asking.try_get_value() != Some(number) {
+                if !turn.is_newest() {
                     return;
                 }
                 let Ok(answer) = client::sql(&request(&statement, &search, 8)).await else { return };
-                if asking.try_get_value() != Some(number) {
+                if !turn.is_newest() {
                     return;
                 }
                 let count = |value: Option<&Json>| {

@@ -3,10 +3,14 @@
 use api::{Problem, QueryRequest, SavedQuery};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use leptos_router::hooks::use_location;
 
 use crate::app::{Shared, shared};
+use crate::asking::Turns;
 use crate::client;
 use crate::components::icon::{Icon, icon};
+use crate::view::kept;
+use crate::view::url;
 
 /// Names and statements to begin with.
 const STARTERS: [(&str, &str); 6] = [
@@ -40,20 +44,24 @@ const STARTERS: [(&str, &str); 6] = [
 #[derive(Clone, Copy)]
 pub(super) struct Saved {
     all: RwSignal<Option<Result<Vec<SavedQuery>, Problem>>>,
+    turns: Turns,
 }
 
 impl Saved {
     /// Asks the server.
     pub(super) fn load() -> Self {
-        let saved = Self { all: RwSignal::new(None) };
+        let saved = Self { all: RwSignal::new(None), turns: Turns::new() };
         saved.ask();
         saved
     }
 
     fn ask(self) {
+        let turn = self.turns.next();
         spawn_local(async move {
             let answer = client::queries().await.map(|answer| answer.queries);
-            self.all.try_set(Some(answer));
+            if turn.is_newest() {
+                self.all.set(Some(answer));
+            }
         });
     }
 
@@ -64,18 +72,27 @@ impl Saved {
         all.iter().find(|query| query.id == id).map(|query| query.sql.clone())
     }
 
-    /// Keeps a statement under its title, then goes on with its name.
-    pub(super) fn keep(self, shared: Shared, sql: String, then: impl FnOnce(String) + 'static) {
-        let title = title(&sql);
-        let id = slug(&title);
+    /// Keeps a statement, then goes on with its name: that of `open`, or another one; see [`kept::name`]. What is kept is asked for
+    /// first, so that what others have saved since is not lost.
+    pub(super) fn keep(self, shared: Shared, sql: String, open: Option<String>, then: impl FnOnce(String) + 'static) {
+        let turn = self.turns.next();
         spawn_local(async move {
-            match client::keep_query(&id, &QueryRequest { title, sql }).await {
+            let known = match client::queries().await {
+                Ok(answer) => answer.queries,
+                Err(problem) => return shared.say(format!("Not saved. {}", problem.detail)),
+            };
+            let id = kept::name(&sql, open.as_deref(), &known);
+            match client::keep_query(&id, &QueryRequest { title: kept::title(&sql), sql }).await {
                 Ok(kept) => {
                     shared.say(format!("Saved as {}", kept.title));
-                    self.ask();
-                    then(kept.id);
+                    let id = kept.id.clone();
+                    // Before its address is gone to: what stands there under this name may be older.
+                    if turn.is_newest() {
+                        self.all.set(Some(Ok(kept::with(known, kept))));
+                        then(id);
+                    }
                 }
-                Err(problem) => shared.say(problem.detail),
+                Err(problem) => shared.say(format!("Not saved. {}", problem.detail)),
             }
         });
     }
@@ -90,30 +107,11 @@ impl Saved {
     }
 }
 
-/// A statement's first comment, else its beginning.
-fn title(sql: &str) -> String {
-    let first = sql.lines().map(str::trim).find(|line| !line.is_empty()).unwrap_or("empty");
-    first.trim_start_matches("--").trim().chars().take(60).collect()
-}
-
-/// A title as a name in addresses; the same title is the same name.
-fn slug(title: &str) -> String {
-    let mut name = String::new();
-    for letter in title.to_lowercase().chars() {
-        if letter.is_ascii_alphanumeric() {
-            name.push(letter);
-        } else if !name.ends_with('-') && !name.is_empty() {
-            name.push('-');
-        }
-    }
-    let name = name.trim_end_matches('-');
-    if name.is_empty() { "query".to_owned() } else { name.to_owned() }
-}
-
 /// The list at the side.
 #[component]
 pub(super) fn SavedList(saved: Saved, pick: Callback<String>) -> impl IntoView {
     let shared = shared();
+    let search = use_location().search;
     let list = move || {
         match saved.all.get() {
         None => ().into_any(),
@@ -122,6 +120,7 @@ pub(super) fn SavedList(saved: Saved, pick: Callback<String>) -> impl IntoView {
         Some(Ok(all)) => {
             let one = |query: SavedQuery| {
                 let link = format!("/sql/{}", query.id);
+                let link = move || url::carry(&link, &search.get());
                 let id = query.id.clone();
                 view! {
                     <li>
@@ -141,16 +140,5 @@ pub(super) fn SavedList(saved: Saved, pick: Callback<String>) -> impl IntoView {
         <ul class="saved">
             {STARTERS.map(|(name, sql)| view! { <li><button class="ell" title=sql on:click=move |_| pick.run(format!("-- {name}\n{sql}"))>{name}</button></li> })}
         </ul>
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn titles_become_names() {
-        assert_eq!(title("\n -- Wait by group \nSELECT 1"), "Wait by group");
-        assert_eq!([slug("Wait, by group!"), slug("SELECT 1"), slug("–")], ["wait-by-group", "select-1", "query"]);
     }
 }

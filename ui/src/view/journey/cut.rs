@@ -13,8 +13,8 @@ pub(crate) fn cuts(search: &str) -> Vec<TraceId> {
     text.split(',').filter_map(TraceId::from_hex).collect()
 }
 
-/// The query string with a trace cut off, or joined again. Which hop is selected and what part of the time is shown are of
-/// the other picture and go.
+/// The query string with a trace cut off, or joined again. Which hop is selected, what part of the time is shown and which cause
+/// is followed are of the other picture and go.
 pub(crate) fn with_cut(search: &str, trace: TraceId, is_cut: bool) -> String {
     let mut all = cuts(search);
     all.retain(|known| *known != trace);
@@ -24,7 +24,7 @@ pub(crate) fn with_cut(search: &str, trace: TraceId, is_cut: bool) -> String {
     let text = all.iter().map(|trace| trace.to_hex()).collect::<Vec<_>>().join(",");
     url::with_parameters(
         search,
-        &[(CUT, Some(text.as_str()).filter(|text| !text.is_empty())), ("hop", None), ("x", None)],
+        &[(CUT, Some(text.as_str()).filter(|text| !text.is_empty())), ("hop", None), ("x", None), ("cause", None)],
     )
 }
 
@@ -35,7 +35,7 @@ mod tests {
     #[test]
     fn a_cut_can_be_taken_back() {
         let trace = |digit: &str| TraceId::from_hex(&digit.repeat(32)).expect("an id");
-        let once = with_cut("?tab=journey&hop=3&x=1-2", trace("a"), true);
+        let once = with_cut("?tab=journey&hop=3&x=1-2&cause=00000000000000aa", trace("a"), true);
         assert_eq!(once, format!("?tab=journey&cut={}", "a".repeat(32)));
         let twice = with_cut(&once, trace("b"), true);
         assert_eq!(cuts(&twice), [trace("a"), trace("b")]);

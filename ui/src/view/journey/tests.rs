@@ -12,6 +12,7 @@ use super::hops::{Part, Verdict, follow, hops, verdict};
 use super::layout::{Layout, shown_lanes};
 use super::listing::{Group, Key, csv, field, lines};
 use super::looked_at::looked_at;
+use super::not_sent::not_sent;
 use super::picture::{Anchor, Picture};
 use super::scale::{Scale, quiet};
 use crate::view::format;
@@ -342,4 +343,34 @@ fn without_a_finding_resends_are_still_counted() {
         text,
         format!("None of the known problems was found in 8 calls. Seen, and not enough for a finding: {seen}.")
     );
+}
+
+/// What nobody sent is said with the setting that would bring it, and only then.
+#[test]
+fn what_is_missing_is_explained() {
+    let said = |answer: &JourneyAnswer| not_sent(answer).into_iter().map(|gap| gap.what).collect::<Vec<_>>().join(" ");
+    let whole = answer("01");
+    assert_eq!(said(&whole), "", "everything of this journey was sent");
+    // The same without the deliveries: consumers are not instrumented.
+    let mut deaf = whole.clone();
+    deaf.hops.clear();
+    assert!(said(&deaf).contains("that nobody was seen to take"), "{}", said(&deaf));
+    let mut open = deaf.clone();
+    open.settled = false;
+    assert_eq!(said(&open), "", "they may still come");
+    // Consumers without their sender, and joined by a guess.
+    let mut late = whole.clone();
+    for hop in &mut late.hops {
+        (hop.send_span_id, hop.prev_span_id) = (None, None);
+        hop.joined_by = "message_id".to_owned();
+    }
+    let text = said(&late);
+    assert!(text.contains("without the span that sent") && text.contains("joined by the message's id only"), "{text}");
+    // One service alone, and one whose spans were left out by sampling.
+    let mut alone = whole.clone();
+    (alone.calls, alone.hops, alone.orphans) = (Vec::new(), Vec::new(), 2);
+    alone.spans.retain(|span| span.service == "order" && span.kind != "producer");
+    assert_eq!(said(&alone), "2 parent spans were named and never came. Only one service sent spans.");
+    let how: String = not_sent(&alone).into_iter().map(|gap| gap.how).collect();
+    assert!(how.contains("OTEL_TRACES_SAMPLER") && how.contains("OTEL_EXPORTER_OTLP_ENDPOINT"), "{how}");
 }
