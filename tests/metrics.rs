@@ -331,6 +331,12 @@ async fn distributions_have_quantiles() {
         assert_eq!((&first[0], &first[1]), (&json!(1.0), &json!(5.0)), "{place}");
         let count = values(&server, begin, "wait", "function=increase").await;
         assert_eq!((&count[0], &count[1], &count[2]), (&json!(20.0), &json!(80.0), &Json::Null), "{place}");
+        // Buckets on the bounds that both have: up to 5, and above.
+        let heat = draw(&server, begin, "wait", "function=heatmap").await;
+        let of = |index: usize| (&heat["series"][index]["band"], &heat["series"][index]["values"][1]);
+        assert_eq!(of(0), (&json!({"from": null, "to": 5.0}), &json!(40.0)), "{place}: {heat}");
+        assert_eq!(of(1), (&json!({"from": 5.0, "to": null}), &json!(40.0)), "{place}: {heat}");
+        assert_eq!(heat["series"].as_array().map(Vec::len), Some(2), "{heat}");
         let mean = values(&server, begin, "wait", "function=avg").await;
         assert_eq!((&mean[0], &mean[1]), (&json!(2.0), &json!(5.25)), "{place}");
         assert_eq!(values(&server, begin, "wait", "function=min&q=host.name%3Db2").await[1], 0.25);

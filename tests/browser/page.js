@@ -401,6 +401,14 @@ async function metrics(page) {
   step = 'what is asked of the first metric names it';
   await page.getByLabel('group by').selectOption('*');
   await page.waitForURL((url) => url.searchParams.get('by') === '*' && url.searchParams.has('m') && url.searchParams.has('unit'));
+  step = 'a histogram is a heatmap, too';
+  await page.goto(`${config.url}/metrics?m=${encodeURIComponent(name)}`);
+  await page.getByLabel('show', { exact: true }).selectOption('heatmap');
+  await page.waitForURL((url) => url.searchParams.get('fn') === 'heatmap');
+  await page.locator('svg.plot path.heat-6').waitFor();
+  assert((await page.locator('#metric-table tbody tr').count()) === 3, 'a row for each bucket');
+  await accessible(page, 'a heatmap');
+  await picture(page, 'metric-heatmap-dark');
   step = 'two metrics stand one above the other, and their link restores them';
   await page.getByRole('button', { name: `Add a plot of ${name}`, exact: true }).click();
   await page.waitForURL((url) => url.searchParams.get('m2') === name && url.searchParams.get('at') === '2');

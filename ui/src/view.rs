@@ -18,6 +18,7 @@
 //! | `behind.rs`     | the SQL behind the numbers of pages                                |
 //! | `kept.rs`       | names of statements kept on the server                             |
 //! | `journey.rs`    | the Journey tab: lanes, waits, critical path, hops, breakdown       |
+//! | `heat.rs`       | a histogram over time as cells                                      |
 //! | `heatmap.rs`    | time and duration to pixels and back                                |
 //! | `map.rs`        | the service map in layers                                          |
 //! | `metric.rs`     | one metric over time as text                                        |
@@ -37,6 +38,7 @@ pub(crate) mod command;
 pub(crate) mod condition;
 pub(crate) mod find;
 pub(crate) mod format;
+pub(crate) mod heat;
 pub(crate) mod heatmap;
 pub(crate) mod journey;
 pub(crate) mod jump;

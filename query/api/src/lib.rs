@@ -66,7 +66,7 @@ pub use journey::{
 pub use kept::{ColorsAnswer, ColorsRequest, QueriesAnswer, QueryRequest, SavedQuery};
 pub use live::{LiveFigures, LiveItems};
 pub use map::{MapAnswer, MapEdge, MapFigures, MapNode};
-pub use metrics::{MetricAnswer, MetricAttribute, MetricExemplar, MetricItem, MetricSeries, MetricsAnswer};
+pub use metrics::{MetricAnswer, MetricAttribute, MetricBand, MetricExemplar, MetricItem, MetricSeries, MetricsAnswer};
 pub use problem::Problem;
 pub use red::{RedAnswer, RedSeries};
 pub use schema::schemas;

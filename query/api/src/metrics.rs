@@ -89,7 +89,7 @@ pub struct MetricAnswer {
     /// Values of each series.
     pub steps: u64,
     /// What was done with the points of a series in a step: `last`, `avg`, `min`, `max`, `sum`, `count`, `rate`,
-    /// `increase` or `quantile`.
+    /// `increase`, `quantile` or `heatmap`.
     pub function: String,
     /// What was done with the series of a group: `sum`, `avg`, `min`, `max` or `count`; empty for histograms and
     /// summaries, whose measurements are put together.
@@ -128,10 +128,22 @@ pub struct MetricSeries {
     pub labels: BTreeMap<String, String>,
     /// Which quantile the values are; `null` for other functions.
     pub quantile: Option<f64>,
+    /// Of a heatmap: the bucket whose measurements the values count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub band: Option<MetricBand>,
     /// Series as sent in it.
     pub n_series: u64,
     /// One per step.
     pub values: Vec<Option<f64>>,
+}
+
+/// A bucket of a heatmap: measurements above `from`, up to and with `to`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MetricBand {
+    /// `null`: nothing is below.
+    pub from: Option<f64>,
+    /// `null`: nothing is above.
+    pub to: Option<f64>,
 }
 
 /// An attribute of the series of a metric.

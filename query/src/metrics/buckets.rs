@@ -15,6 +15,8 @@ use super::change::{Counted, Since};
 
 /// Exponential buckets that are kept apart; more are put together by a coarser scale.
 const BUCKETS_MAX: usize = 640;
+/// Bands of a heatmap; more are put together.
+const BANDS_MAX: usize = 60;
 /// Scales that OTLP's senders use; beyond them doubles have no more buckets.
 const SCALES: std::ops::RangeInclusive<i32> = -10..=20;
 
@@ -244,6 +246,83 @@ impl Measured {
     }
 }
 
+/// Edges of a band, from and to, and its measurements of each step; `None` where nothing came.
+pub(crate) type Band = ((Option<f64>, Option<f64>), Vec<Option<f64>>);
+
+/// The measurements of several steps on the same buckets, at most [`BANDS_MAX`], from the lowest to the highest that holds any.
+/// Empty without measurements, or when their buckets are of different families.
+pub(crate) fn bands(steps: &[Option<&Measured>]) -> Vec<Band> {
+    let mut total: Option<Measured> = None;
+    for step in steps.iter().flatten().filter(|step| step.count > 0) {
+        match &mut total {
+            None => total = Some((*step).clone()),
+            Some(total) => total.add(step),
+        }
+    }
+    match total.map(|total| total.buckets) {
+        None | Some(Buckets::None) => Vec::new(),
+        Some(Buckets::Explicit(total)) => {
+            let mut bounds = total.bounds;
+            while bounds.len() >= BANDS_MAX {
+                bounds = bounds.into_iter().skip(1).step_by(2).collect();
+            }
+            let at = |edge: Option<usize>| edge.and_then(|edge| bounds.get(edge)).copied();
+            let edges = (0..=bounds.len()).map(|bucket| (at(bucket.checked_sub(1)), at(Some(bucket)))).collect();
+            trimmed(edges, steps, |step| match step {
+                Buckets::Explicit(step) => step.on(&bounds).counts,
+                _ => Vec::new(),
+            })
+        }
+        Some(Buckets::Exponential(mut total)) => {
+            let n_buckets = |all: &Exponential| all.positive.len() + all.negative.len() + 1;
+            while n_buckets(&total) > BANDS_MAX && total.scale > *SCALES.start() {
+                total = total.at_scale(total.scale - 1);
+            }
+            let scale = total.scale;
+            let width = (-f64::from(scale.clamp(*SCALES.start(), *SCALES.end()))).exp2();
+            let edge = |index: i32| (f64::from(index) * width).exp2();
+            let below = total.negative.keys().rev().map(|at| (Some(-edge(at.saturating_add(1))), Some(-edge(*at))));
+            let zero = (Some(0.0 - total.zero_threshold), Some(total.zero_threshold));
+            let above = total.positive.keys().map(|at| (Some(edge(*at)), Some(edge(at.saturating_add(1)))));
+            let edges = below.chain(std::iter::once(zero)).chain(above).collect();
+            trimmed(edges, steps, |step| match step {
+                Buckets::Exponential(step) => {
+                    let step = step.at_scale(scale);
+                    let count = |side: &BTreeMap<i32, u64>, at: &i32| side.get(at).copied().unwrap_or_default();
+                    let below = total.negative.keys().rev().map(|at| count(&step.negative, at));
+                    let above = total.positive.keys().map(|at| count(&step.positive, at));
+                    below.chain(std::iter::once(step.zeros)).chain(above).collect()
+                }
+                _ => Vec::new(),
+            })
+        }
+    }
+}
+
+/// Bands with the counts of each step, without the empty ones below the lowest and above the highest.
+fn trimmed(
+    edges: Vec<(Option<f64>, Option<f64>)>,
+    steps: &[Option<&Measured>],
+    counts: impl Fn(&Buckets) -> Vec<u64>,
+) -> Vec<Band> {
+    let of_step = |step: &Option<&Measured>| step.filter(|step| step.count > 0).map(|step| counts(&step.buckets));
+    let by_step: Vec<Option<Vec<u64>>> = steps.iter().map(of_step).collect();
+    let mut bands: Vec<Band> = edges
+        .into_iter()
+        .enumerate()
+        .map(|(band, edges)| {
+            let count = |step: &Vec<u64>| step.get(band).copied().unwrap_or_default() as f64;
+            (edges, by_step.iter().map(|step| step.as_ref().map(count)).collect())
+        })
+        .collect();
+    let is_empty = |band: &Band| band.1.iter().flatten().all(|count| *count == 0.0);
+    let last = bands.iter().rposition(|band| !is_empty(band)).map_or(0, |last| last + 1);
+    bands.truncate(last);
+    let first = bands.iter().position(|band| !is_empty(band)).unwrap_or(bands.len());
+    bands.drain(..first);
+    bands
+}
+
 impl Counted for Measured {
     fn since(&self, earlier: &Self) -> Since<Self> {
         let Some(count) = self.count.checked_sub(earlier.count) else { return Since::Anew };
@@ -314,6 +393,50 @@ mod tests {
         assert!((1_024.0..1_047.0).contains(&fine), "{fine}");
         // Scale -1: (1, 4], (4, 16].
         assert_eq!(exponential(-1, 0, &[(1, 4)], &[]).quantile(1.0), Some(16.0));
+    }
+
+    fn measured(buckets: Buckets) -> Measured {
+        Measured { count: 1, sum: None, buckets }
+    }
+
+    /// Steps whose senders have other bounds stand on those that all have; empty bands at the ends are left out.
+    #[test]
+    fn a_heatmap_has_the_same_bands_in_each_step() {
+        let one = measured(Buckets::Explicit(explicit(&[1.0, 5.0, 10.0], &[0, 2, 3, 0])));
+        let other = measured(Buckets::Explicit(explicit(&[1.0, 10.0], &[0, 4, 0])));
+        let found = bands(&[Some(&one), None, Some(&other)]);
+        assert_eq!(found, [((Some(1.0), Some(10.0)), vec![Some(5.0), None, Some(4.0)])]);
+        let high = measured(Buckets::Explicit(explicit(&[1.0], &[2, 7])));
+        let edges: Vec<_> = bands(&[Some(&high)]).into_iter().map(|band| band.0).collect();
+        assert_eq!(edges, [(None, Some(1.0)), (Some(1.0), None)]);
+        assert!(bands(&[]).is_empty() && bands(&[None]).is_empty());
+        let wave = measured(Buckets::Exponential(exponential(0, 1, &[(0, 1)], &[])));
+        assert!(bands(&[Some(&one), Some(&wave)]).is_empty(), "two families do not go together");
+    }
+
+    #[test]
+    fn a_heatmap_of_exponential_buckets_stands_on_the_coarsest_scale() {
+        let fine = measured(Buckets::Exponential(exponential(1, 0, &[(0, 1), (1, 2)], &[])));
+        let coarse = measured(Buckets::Exponential(exponential(0, 3, &[(1, 4)], &[(0, 5)])));
+        let found = bands(&[Some(&fine), Some(&coarse)]);
+        let edges: Vec<_> = found.iter().map(|band| (band.0.0.expect("an edge"), band.0.1.expect("an edge"))).collect();
+        assert_eq!(edges, [(-2.0, -1.0), (0.0, 0.0), (1.0, 2.0), (2.0, 4.0)]);
+        let counts: Vec<_> = found.iter().map(|band| band.1.clone()).collect();
+        assert_eq!(counts, [[0.0, 5.0], [0.0, 3.0], [3.0, 0.0], [0.0, 4.0]].map(|pair| pair.map(Some).to_vec()));
+    }
+
+    /// However fine its buckets are, a heatmap has no more bands than can be drawn, and holds every measurement.
+    #[test]
+    fn a_heatmap_is_never_too_fine() {
+        let bounds: Vec<f64> = (0..500).map(f64::from).collect();
+        let many = measured(Buckets::Explicit(explicit(&bounds, &[2; 501])));
+        let positive: Vec<(i32, u64)> = (0..500).map(|index| (index, 2)).collect();
+        let waves = measured(Buckets::Exponential(exponential(8, 2, &positive, &[])));
+        for (step, all) in [(many, 1_002.0), (waves, 1_002.0)] {
+            let found = bands(&[Some(&step)]);
+            assert!(found.len() <= BANDS_MAX, "{} bands", found.len());
+            assert_eq!(found.iter().flat_map(|band| band.1.iter().flatten()).sum::<f64>(), all);
+        }
     }
 
     #[test]

@@ -132,10 +132,11 @@ pub(super) enum Function {
     Rate,
     Increase,
     Quantile,
+    Heatmap,
 }
 
 impl Function {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Last,
         Self::Avg,
         Self::Min,
@@ -145,6 +146,7 @@ impl Function {
         Self::Rate,
         Self::Increase,
         Self::Quantile,
+        Self::Heatmap,
     ];
 
     pub(super) const fn as_str(self) -> &'static str {
@@ -158,6 +160,7 @@ impl Function {
             Self::Rate => "rate",
             Self::Increase => "increase",
             Self::Quantile => "quantile",
+            Self::Heatmap => "heatmap",
         }
     }
 
@@ -172,7 +175,7 @@ impl Function {
             MetricKind::Sum if item.temporality == "delta" => &[Self::Increase, Self::Rate, Self::Count],
             MetricKind::Sum => &[Self::Last, Self::Avg, Self::Min, Self::Max, Self::Increase, Self::Rate, Self::Count],
             MetricKind::Histogram | MetricKind::ExponentialHistogram => {
-                &[Self::Quantile, Self::Rate, Self::Increase, Self::Avg, Self::Sum, Self::Min, Self::Max]
+                &[Self::Quantile, Self::Heatmap, Self::Rate, Self::Increase, Self::Avg, Self::Sum, Self::Min, Self::Max]
             }
             MetricKind::Summary => &[Self::Rate, Self::Increase, Self::Avg, Self::Sum, Self::Quantile],
         }
@@ -385,6 +388,9 @@ impl MetricQuestion {
                 "quantiles of summaries were computed by their senders and cannot be put together; ask with by=*",
             ));
         }
+        if function == Function::Heatmap && self.by != By::Nothing {
+            return Err(Error::invalid("a heatmap puts all series together; filter with q instead of by"));
+        }
         let quantiles = match function {
             Function::Quantile if self.quantiles.is_empty() => vec![0.5, 0.95, 0.99],
             Function::Quantile => self.quantiles.clone(),
@@ -492,6 +498,8 @@ mod tests {
             (vec![("function", "rate"), ("quantile", "0.5")], item("histogram", "delta", false)),
             (vec![("across", "avg")], item("histogram", "delta", false)),
             (vec![("function", "p95")], item("summary", "", false)),
+            (vec![("function", "heatmap")], item("summary", "", false)),
+            (vec![("function", "heatmap"), ("by", "service")], item("histogram", "delta", false)),
             (vec![("step", "1ms")], item("gauge", "", false)),
         ] {
             assert!(question(&params).expect("a question").asked(&item).is_err(), "{params:?}");

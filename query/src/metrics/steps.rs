@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use api::{MetricAttribute, MetricSeries};
+use api::{MetricAttribute, MetricBand, MetricSeries};
 use datafusion::execution::memory_pool::MemoryReservation;
 use model::MetricKind;
 
-use super::buckets::Measured;
+use super::buckets::{Measured, bands};
 use super::change::{Counter, Grown, Point, Sequence, UpDown};
 use super::labels::{By, Labels, Seen, without_common};
 use super::question::{Across, Asked, Function};
@@ -23,6 +23,9 @@ const GROUPS_MAX: usize = 10_000;
 const VALUES_MAX: usize = 1_000_000;
 /// Series whose group is remembered, for exemplars.
 const MEMBERS_MAX: usize = 100_000;
+
+/// Quantile, band, and a value per step.
+type Values = (Option<f64>, Option<MetricBand>, Vec<Option<f64>>);
 
 /// What came of a series in a step.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +72,7 @@ impl Cell {
             Function::Count => (self.n > 0).then(|| f64::from(self.n)),
             Function::Rate => self.rate(),
             Function::Increase => self.grown.map(|(by, _)| by),
+            Function::Heatmap => None,
         }
     }
 }
@@ -132,7 +136,7 @@ impl Together {
             Function::Avg => self.measured.filter(|_| self.sum > 0.0).map(|sum| sum / self.sum),
             Function::Min => self.min,
             Function::Max => self.max,
-            Function::Last | Function::Count | Function::Quantile => None,
+            Function::Last | Function::Count | Function::Quantile | Function::Heatmap => None,
         }
     }
 }
@@ -269,7 +273,7 @@ impl Steps {
                     cell.measured = if cell.grown.is_none() { by.sum } else { cell.measured.and_then(sum) };
                     cell.grow(by.count as f64, nanos, length);
                     if let Some(group) = current.group
-                        && self.asked.function == Function::Quantile
+                        && matches!(self.asked.function, Function::Quantile | Function::Heatmap)
                         && self.asked.kind != MetricKind::Summary
                     {
                         self.put_together(group, step, &by)?;
@@ -425,9 +429,10 @@ impl Steps {
         let mut labels: BTreeMap<usize, Labels> = BTreeMap::new();
         let mut series = Vec::new();
         for (at, group) in groups {
-            for (quantile, values) in self.values(&group) {
+            for (quantile, band, values) in self.values(&group) {
                 let size: f64 = values.iter().flatten().map(|value| value.abs()).sum();
-                let entry = MetricSeries { labels: group.labels.clone(), quantile, n_series: group.n_series, values };
+                let labels = group.labels.clone();
+                let entry = MetricSeries { labels, quantile, band, n_series: group.n_series, values };
                 series.push((at, size, entry));
             }
             labels.insert(at, group.labels);
@@ -448,7 +453,9 @@ impl Steps {
                 .then_with(|| a.cmp(b))
                 .then_with(|| quantile(left).total_cmp(&quantile(right)))
         });
-        let n_kept = asked.limit * asked.quantiles.len().max(1);
+        // A heatmap is one group, whole.
+        let is_heatmap = asked.function == Function::Heatmap;
+        let n_kept = if is_heatmap { series.len() } else { asked.limit * asked.quantiles.len().max(1) };
         let mut reasons = Vec::new();
         if self.left_out {
             reasons.push(format!(
@@ -467,7 +474,10 @@ impl Steps {
             );
         }
         if self.has_odd_buckets {
-            reasons.push("some histograms have no buckets, or none in common: they have no quantiles".to_owned());
+            reasons.push(
+                "some histograms have no buckets, or none in common: they have no quantiles and stand in no heatmap"
+                    .to_owned(),
+            );
         }
         if self.seen.is_cut {
             reasons.push("not all attributes were counted: there are too many series or attributes".to_owned());
@@ -486,10 +496,17 @@ impl Steps {
         }
     }
 
-    /// The values of a group, by quantile.
-    fn values(&mut self, group: &Group) -> Vec<(Option<f64>, Vec<Option<f64>>)> {
+    /// The values of a group, by quantile or by band.
+    fn values(&mut self, group: &Group) -> Vec<Values> {
         let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
         let asked = &self.asked;
+        if asked.function == Function::Heatmap {
+            let steps: Vec<Option<&Measured>> = group.steps.iter().map(|step| step.buckets.as_deref()).collect();
+            let found = bands(&steps);
+            self.has_odd_buckets |= found.is_empty() && steps.iter().flatten().any(|step| step.count > 0);
+            let band = |(from, to)| Some(MetricBand { from, to });
+            return found.into_iter().map(|(edges, counts)| (None, band(edges), counts)).collect();
+        }
         if asked.function == Function::Quantile {
             let (mut found, mut has_odd_buckets) = (Vec::new(), false);
             for (track, q) in asked.quantiles.iter().enumerate() {
@@ -506,7 +523,7 @@ impl Steps {
                     }
                     values
                 };
-                found.push((Some(*q), values));
+                found.push((Some(*q), None, values));
             }
             self.has_odd_buckets |= has_odd_buckets;
             return found;
@@ -515,7 +532,7 @@ impl Steps {
             Some(across) => finite(step.of_numbers(across)),
             None => finite(step.of_measurements(asked.function)),
         });
-        vec![(None, values.collect())]
+        vec![(None, None, values.collect())]
     }
 }
 

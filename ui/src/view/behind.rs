@@ -105,7 +105,7 @@ pub(crate) fn critical_path(journey: &str) -> String {
 /// The spans of a trace.
 pub(crate) fn spans(trace: &str) -> String {
     format!(
-        "-- Spans of one trace\nSELECT name, service_name, kind, start_time, duration_nanos / 1e6 AS ms, status_code, hex(span_id) AS span, hex(parent_span_id) AS parent\nFROM trace({})\nORDER BY start_time",
+        "-- Spans of one trace\nSELECT depth, service, name, kind, start_time, duration_nanos / 1e6 AS ms, self_nanos / 1e6 AS self_ms, error_type, span_id, parent_span_id\nFROM trace({})\nORDER BY start_time",
         quoted(trace)
     )
 }

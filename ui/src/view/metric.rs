@@ -118,7 +118,15 @@ pub(crate) fn series_name(series: &MetricSeries, by: &[String]) -> String {
         true => series.labels.iter().map(|(key, value)| format!("{key}={value}")).collect(),
         false => by.iter().filter_map(|field| series.labels.get(field)).cloned().collect(),
     };
-    let all: Vec<String> = quantile.into_iter().chain(labels).collect();
+    let edge = |edge: f64| format::number(edge);
+    let band = series.band.as_ref().map(|band| match (band.from, band.to) {
+        (Some(from), Some(to)) if from == to => edge(to),
+        (Some(from), Some(to)) => format!("{} to {}", edge(from), edge(to)),
+        (None, Some(to)) => format!("up to {}", edge(to)),
+        (Some(from), None) => format!("above {}", edge(from)),
+        (None, None) => "any".to_owned(),
+    });
+    let all: Vec<String> = quantile.into_iter().chain(band).chain(labels).collect();
     if all.is_empty() { "all".to_owned() } else { all.join(" ") }
 }
 
@@ -128,7 +136,7 @@ pub(crate) fn unit_of(answer: &MetricAnswer) -> String {
     match answer.function.as_str() {
         "rate" if answer.unit.is_empty() || is_histogram => "/s".to_owned(),
         "rate" => format!("{}/s", answer.unit.trim_matches(['{', '}'])),
-        "count" => String::new(),
+        "count" | "heatmap" => String::new(),
         "increase" if is_histogram => String::new(),
         _ => answer.unit.clone(),
     }
@@ -201,6 +209,12 @@ mod tests {
         assert_eq!(series_name(&series, &by(&["service"])), "p95 order");
         assert_eq!(series_name(&series, &by(&["*"])), "p95 point.route=/a service=order");
         assert_eq!(series_name(&MetricSeries::default(), &[]), "all");
+        let band = |from, to| {
+            series_name(&MetricSeries { band: Some(api::MetricBand { from, to }), ..MetricSeries::default() }, &[])
+        };
+        let names =
+            [band(None, Some(0.1)), band(Some(0.1), Some(1.0)), band(Some(1.0), None), band(Some(0.0), Some(0.0))];
+        assert_eq!(names, ["up to 0.1", "0.1 to 1", "above 1", "0"]);
     }
 
     #[test]

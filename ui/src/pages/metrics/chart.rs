@@ -6,6 +6,7 @@ use wasm_bindgen::JsCast;
 
 use super::name_of;
 use crate::app::{Shared, cross};
+use crate::view::heat;
 use crate::view::metric::{points_sql, series_name, unit_of, value_text};
 use crate::view::plot::{Frame, Series, path};
 use crate::view::{clock, format, url};
@@ -47,10 +48,12 @@ pub(super) fn chart(
 ) -> impl IntoView + use<> {
     let unit = unit_of(answer);
     let is_service = answer.by.len() == 1 && answer.by[0] == "service";
+    // Cells are no lines; the table names their buckets.
+    let is_heat = answer.function == "heatmap";
     let lines: Vec<Series> = answer
         .series
         .iter()
-        .take(LINES_MAX)
+        .take(if is_heat { 0 } else { LINES_MAX })
         .enumerate()
         .map(|(at, series)| {
             let name = series_name(series, &answer.by);
@@ -58,7 +61,7 @@ pub(super) fn chart(
             Series { name, class, values: series.values.clone() }
         })
         .collect();
-    let more = (answer.n_groups as usize).saturating_sub(lines.len());
+    let more = if is_heat { 0 } else { (answer.n_groups as usize).saturating_sub(lines.len()) };
     let gaps = answer.series.iter().any(|series| series.values.iter().any(Option::is_none));
     let note = answer.incomplete_reason.clone();
     let height = if is_one_of_many { LOW } else { HEIGHT };
@@ -73,10 +76,11 @@ pub(super) fn chart(
     };
     view! {
         {note.map(|note| view! { <p class="notice">{note}</p> })}
-        {picture(answer, &lines, &unit, height, search)}
+        {picture(answer, &lines, if is_heat { &answer.unit } else { &unit }, height, search)}
         <p class="faint hint-line">
             {(more > 0).then(|| format!("The {LINES_MAX} largest; {more} more stand in the table. "))}
-            {gaps.then_some("A line breaks where nothing came. ")}
+            {is_heat.then_some("A column is a step, a row a bucket; the more measurements, the stronger the shade. The table counts them. ")}
+            {(gaps && !is_heat).then_some("A line breaks where nothing came. ")}
             {(!answer.exemplars.is_empty()).then_some("Dots are measurements that open their journey.")}
         </p>
         {below}
@@ -85,7 +89,8 @@ pub(super) fn chart(
 
 fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str, height: f64, search: &str) -> impl IntoView + use<> {
     // A value stands for its whole step: it is drawn at the middle of it.
-    let half = answer.step_nanos / 2;
+    let is_heat = answer.function == "heatmap";
+    let half = if is_heat { 0 } else { answer.step_nanos / 2 };
     let (from, to) = (nanos(&answer.from_unix_nano) + half, nanos(&answer.to_unix_nano) - half);
     let exemplars: Vec<(f64, f64, String)> = answer
         .exemplars
@@ -103,7 +108,18 @@ fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str, height: f64, sea
         let values = exemplars.iter().map(|(_, value, _)| Some(*value)).collect();
         all.push(Series { name: String::new(), class: String::new(), values });
     }
+    if is_heat {
+        all.push(Series { name: String::new(), class: String::new(), values: heat::edges(&answer.series) });
+    }
     let frame = Frame::around(&all, WIDTH, height);
+    let (shades, most) = if is_heat { heat::cells(&answer.series, &frame) } else { Default::default() };
+    let cells: Vec<_> = shades
+        .into_iter()
+        .enumerate()
+        .filter(|(_, path)| !path.is_empty())
+        .map(|(shade, path)| view! { <path class=format!("heat-{shade}") d=path/> })
+        .collect();
+    let scale = is_heat.then(|| view! { <text x=format!("{:.1}", frame.left + frame.width + 8.0) y="20">{format!("strongest: {}", format::number(most))}</text> });
     let unit_owned = unit.to_owned();
     let grid: Vec<_> = frame.marks().into_iter().map(|value| {
         let y = frame.y(value);
@@ -138,7 +154,11 @@ fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str, height: f64, sea
         "{} of {} over time, {}; the table below holds the same",
         answer.function,
         answer.name,
-        format::counted(lines.len() as u64, "line")
+        if is_heat {
+            format::counted(answer.series.len() as u64, "bucket")
+        } else {
+            format::counted(lines.len() as u64, "line")
+        }
     );
 
     // The picture is one image for those who cannot see it; the table of exemplars holds the same links.
@@ -151,7 +171,7 @@ fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str, height: f64, sea
     };
     view! {
         <div class="metric-plot" on:click=open>
-            <svg class="plot" width=format!("{WIDTH:.0}") height=format!("{height:.0}") role="img" aria-label=summary>{grid}{foot}{drawn}{names}{dots}</svg>
+            <svg class="plot" width=format!("{WIDTH:.0}") height=format!("{height:.0}") role="img" aria-label=summary>{cells}{grid}{foot}{scale}{drawn}{names}{dots}</svg>
         </div>
     }
 }
@@ -167,8 +187,8 @@ fn table(answer: &MetricAnswer, unit: &str, shared: Shared, is_service: bool, id
         let name = series_name(series, &answer.by);
         let class = match (is_service, at < LINES_MAX) {
             (true, _) => format!("svc {}", shared.color_class(&name)),
-            (false, true) => format!("svc c{}", at + 1),
-            (false, false) => "svc".to_owned(),
+            (false, true) if answer.function != "heatmap" => format!("svc c{}", at + 1),
+            (false, _) => "svc plain".to_owned(),
         };
         let gaps = series.values.len() - known.len();
         view! {
