@@ -20,7 +20,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use serde_json::{Value as Json, json};
 
 use crate::harness::otlp::Client;
-use crate::harness::{Request, Server, Transport, canonical, fixtures, generate, tools};
+use crate::harness::{Collector, Request, Server, Transport, canonical, fixtures, generate, tools};
 
 /// Spans of the big trace.
 const BIG: u64 = 10_000;
@@ -28,6 +28,19 @@ const BIG: u64 = 10_000;
 const HUGE: u64 = 100_000;
 /// Text that would run when a page took it for markup.
 const PAYLOAD: &str = "<img src=x onerror=\"window.executed=(window.executed||0)+1\">";
+
+/// A key of a scope for the collector whose keys stand in the folder.
+fn key(folder: &Path, scope: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hodoscope"));
+    // What steers this test is no setting.
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("HODOSCOPE_")) {
+        command.env_remove(name);
+    }
+    command.args(["keys", "create", "--name", "a reader", "--scope", scope, "--tenant", "default", "--keys-file"]);
+    let output = command.arg(folder.join("keys.json")).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
 
 /// Two services and a broker between them whose names are markup.
 fn hostile_journey(trace_id: u128) -> [Request; 2] {
@@ -145,6 +158,11 @@ async fn a_person_finds_and_reads_a_trace() {
     }
     let id = u128::from_str_radix(&trace_id, 16).expect("a trace id").to_be_bytes();
     client.send_all(Transport::HttpProtobuf, &metrics(&id)).await;
+    // Another collector, which asks for keys.
+    let folder = tempfile::tempdir().expect("a folder");
+    let keys = ["read", "ingest"].map(|scope| key(folder.path(), scope));
+    let keys_file = folder.path().join("keys.json").display().to_string();
+    let guarded = Collector { config: format!("[door]\nkeys_file = {keys_file:?}\n"), ..Collector::default() }.start();
     let skewed: Json = fixtures::expected("12");
     let doubtful: Json = fixtures::expected("04");
     let doubtful_seed = doubtful["journeys"][0]["seed"].as_str().expect("a seed");
@@ -167,6 +185,7 @@ async fn a_person_finds_and_reads_a_trace() {
         "metric": { "name": "shop.checkout.duration" },
         "skewed": { "trace_id": skewed["traces"]["t1"] },
         "only": only,
+        "guarded": { "url": format!("http://{}", guarded.http), "key": keys[0], "sender_key": keys[1] },
         "huge": is_long.then(|| json!({ "trace_id": format!("{huge_id:032x}"), "n_spans": HUGE })),
         "big": { "trace_id": format!("{big_id:032x}"), "n_spans": BIG },
         "hostile": { "trace_id": format!("{hostile_id:032x}"), "marker": "<img src=x", "service": format!("{PAYLOAD} sender"), "journey_id": format!("{hostile_journey_id:032x}") },

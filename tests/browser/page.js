@@ -9,6 +9,7 @@
 //   doubtful     { trace_id }: a journey with an inferred join
 //   metric       { name }
 //   big          { trace_id, n_spans }
+//   guarded      { url, key, sender_key }: a collector that asks for keys
 //   huge         { trace_id, n_spans }, or null in short runs
 //   hostile      { trace_id, marker }
 //   only         names of steps to run alone, while one works on them
@@ -87,7 +88,8 @@ async function open(browser, complaints, options = {}) {
   });
   page.on('request', (request) => {
     const url = new URL(request.url());
-    const isOwn = url.origin === new URL(config.url).origin || ['data:', 'blob:'].includes(url.protocol);
+    const houses = [config.url, config.guarded?.url].filter(Boolean).map((house) => new URL(house).origin);
+    const isOwn = houses.includes(url.origin) || ['data:', 'blob:'].includes(url.protocol);
     if (!isOwn) complaints.push(`a request left the house: ${request.url()}`);
   });
   return page;
@@ -107,8 +109,9 @@ async function main() {
     page.onFailure = () => picture(page, 'failure').catch(() => {});
     try {
       if (config.only) {
-        const steps = { alerts, statement, selection, pages, tabs, story, clocks, big, metrics, command, cut, behind, waterfall, states, hostile, bundle };
-        for (const name of config.only) await (name === 'bundle' ? bundle(browser, complaints) : steps[name](page, browser, complaints));
+        const steps = { alerts, statement, selection, pages, tabs, story, clocks, big, huge, metrics, command, cut, behind, waterfall, states, hostile, bundle };
+        const own = { bundle, signIn };
+        for (const name of config.only) await (own[name] ? own[name](browser, complaints) : steps[name](page, browser, complaints));
       } else {
         await all(page, browser, complaints);
       }
@@ -150,6 +153,7 @@ async function all(page, browser, complaints) {
   await states(page);
   await big(page);
   if (config.huge) await huge(page);
+  await signIn(browser, complaints);
   await bundle(browser, complaints);
   await story(page);
 }
@@ -502,11 +506,12 @@ async function cut(page) {
   await page.waitForURL((url) => !url.searchParams.has('cut'));
   await page.waitForFunction((n) => document.querySelectorAll('.stitch a.t').length === n, whole);
   step = 'the trace in the address can be cut off too';
-  const last = (await page.locator('.stitch a.t').last().getAttribute('title')).replace('Trace ', '');
-  await page.goto(`${config.url}/j/${last}`);
+  const cutting = page.getByRole('link', { name: /^Cut off trace/ }).first();
+  const doubtful = new URL(await cutting.getAttribute('href'), config.url).searchParams.get('cut');
+  await page.goto(`${config.url}/j/${doubtful}`);
   await page.waitForFunction((n) => document.querySelectorAll('.stitch a.t').length === n, whole);
-  await page.getByRole('link', { name: /^Cut off trace/ }).last().click();
-  await page.waitForURL((url) => url.searchParams.get('cut') === last && !url.pathname.includes(last));
+  await cutting.click();
+  await page.waitForURL((url) => url.searchParams.get('cut') === doubtful && !url.pathname.includes(doubtful));
   await page.waitForFunction((n) => document.querySelectorAll('.stitch a.t').length < n, whole);
 }
 
@@ -977,6 +982,64 @@ async function scroll(page) {
       over_20: frames.filter((frame) => frame > 20).length,
     };
   });
+}
+
+// A collector that asks for keys: the page asks for one, goes on where it was, and signs out.
+async function signIn(browser, complaints) {
+  const { url, key, sender_key } = config.guarded;
+  step = 'a page without a key asks for one';
+  isRefusalExpected = true;
+  const page = await open(browser, complaints, { colorScheme: 'dark' });
+  page.onFailure = () => picture(page, 'failure').catch(() => {});
+  try {
+    await page.goto(`${url}/sql`);
+    const field = page.getByLabel('API key');
+    await field.waitFor();
+    await page.waitForFunction(() => document.activeElement?.id === 'api-key');
+    assert(await page.getByLabel('SQL statement').isHidden(), 'the panel stands in place of the page');
+    await accessible(page, 'sign-in panel, dark');
+    await picture(page, 'sign-in-dark');
+    await at.theme(page).click();
+    await accessible(page, 'sign-in panel, light');
+    await picture(page, 'sign-in-light');
+    await at.theme(page).click();
+    step = 'keys that open nothing are explained';
+    for (const [wrong, why] of [['hod_nonsense', 'does not know this key'], [sender_key, 'may only send']]) {
+      await field.fill(wrong);
+      await field.press('Enter');
+      await page.locator('#key-problem', { hasText: why }).waitFor();
+      assert((await field.inputValue()) === '', 'the key does not stay in the field');
+    }
+    await accessible(page, 'sign-in panel with a wrong key');
+    step = 'with a key the page asks again what it asked';
+    await field.fill(key);
+    await field.press('Enter');
+    await page.locator('.tbl').first().waitFor();
+    const statement = page.getByLabel('SQL statement');
+    await statement.fill('SELECT 1 AS one');
+    await statement.press('Control+Enter');
+    await page.locator('.answer thead th', { hasText: 'one' }).waitFor();
+    assert(!(await page.evaluate(() => document.cookie + JSON.stringify(localStorage))).includes('hod_'), 'no script can read the key');
+    step = 'a session that ends in between loses nothing that was written';
+    const ended = await page.evaluate(async () => (await fetch('/api/session', { method: 'DELETE' })).status);
+    assert(ended === 204, `signing out is answered with ${ended}`);
+    await statement.fill('SELECT 2 AS two');
+    await statement.press('Control+Enter');
+    await field.waitFor();
+    await field.fill(key);
+    await field.press('Enter');
+    await page.locator('.answer thead th', { hasText: 'two' }).waitFor();
+    step = 'one signs out';
+    await page.reload();
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await field.waitFor();
+    assert((await page.getByRole('button', { name: 'Sign out' }).count()) === 0, 'nobody is signed in');
+  } catch (error) {
+    await page.onFailure();
+    throw error;
+  }
+  await page.context().close();
+  isRefusalExpected = false;
 }
 
 // What a first visit loads: the program of its address, and nothing of the other one before it is at rest.

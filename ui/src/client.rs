@@ -1,7 +1,10 @@
 //! The only place that talks HTTP.
 //!
 //! Every call answers with the wire type or with a [`Problem`], also when the server cannot be reached or
-//! answers something else: a page never sees another kind of error.
+//! answers something else: a page never sees another kind of error. What is asked without a key waits until somebody has signed in:
+//! `client/session.rs`.
+
+pub(crate) mod session;
 
 use api::{
     AlertHistoryAnswer, AlertRuleKept, AlertRulesAnswer, AlertsAnswer, ColorsAnswer, ColorsRequest, CompareAnswer,
@@ -125,11 +128,8 @@ pub(crate) async fn sql(request: &SqlRequest) -> Result<SqlAnswer, Problem> {
 
 /// Runs one statement; the answer as text in another format, e.g. `text/csv`.
 pub(crate) async fn sql_as(request: &SqlRequest, accept: &str) -> Result<String, Problem> {
-    let sent = match Request::post("/api/sql").header("Accept", accept).json(request) {
-        Ok(request) => request.send().await,
-        Err(error) => Err(error),
-    };
-    let response = sent.map_err(unreachable)?;
+    let response =
+        send(|| Request::post("/api/sql").header("Accept", accept).json(request)).await.map_err(unreachable)?;
     let status = response.status();
     let body = response.text().await.map_err(|error| unexpected(status, &error.to_string()))?;
     if response.ok() { Ok(body) } else { Err(serde_json::from_str(&body).unwrap_or_else(|_| unexpected(status, ""))) }
@@ -172,16 +172,12 @@ pub(crate) async fn preview_rule(request: &PreviewRequest) -> Result<PreviewAnsw
 /// Keeps a rule under a name.
 pub(crate) async fn keep_rule(id: &str, rule: &str) -> Result<AlertRuleKept, Problem> {
     let path = format!("/api/alert-rules/{}", url::encode(id));
-    let sent = match Request::put(&path).header("Content-Type", "application/yaml").body(rule) {
-        Ok(request) => request.send().await,
-        Err(error) => Err(error),
-    };
-    answer(sent).await
+    answer(send(|| Request::put(&path).header("Content-Type", "application/yaml").body(rule)).await).await
 }
 
 /// Takes a kept rule away.
 pub(crate) async fn delete_rule(id: &str) -> Result<(), Problem> {
-    done(Request::delete(&format!("/api/alert-rules/{}", url::encode(id))).send().await).await
+    done(send(|| Request::delete(&format!("/api/alert-rules/{}", url::encode(id))).build()).await).await
 }
 
 /// Silences, the newest end first.
@@ -196,7 +192,7 @@ pub(crate) async fn silence(request: &SilenceRequest) -> Result<SilenceAnswer, P
 
 /// Ends a silence now.
 pub(crate) async fn end_silence(id: &str) -> Result<SilenceAnswer, Problem> {
-    answer(Request::delete(&format!("/api/silences/{}", url::encode(id))).send().await).await
+    answer(send(|| Request::delete(&format!("/api/silences/{}", url::encode(id))).build()).await).await
 }
 
 /// Tells of services and answers with the colours of all.
@@ -263,16 +259,12 @@ pub(crate) async fn queries() -> Result<QueriesAnswer, Problem> {
 
 /// Keeps a query under a name.
 pub(crate) async fn keep_query(id: &str, query: &QueryRequest) -> Result<SavedQuery, Problem> {
-    let sent = match Request::put(&format!("/api/queries/{}", url::encode(id))).json(query) {
-        Ok(request) => request.send().await,
-        Err(error) => Err(error),
-    };
-    answer(sent).await
+    answer(send(|| Request::put(&format!("/api/queries/{}", url::encode(id))).json(query)).await).await
 }
 
 /// Takes a saved query away.
 pub(crate) async fn delete_query(id: &str) -> Result<(), Problem> {
-    done(Request::delete(&format!("/api/queries/{}", url::encode(id))).send().await).await
+    done(send(|| Request::delete(&format!("/api/queries/{}", url::encode(id))).build()).await).await
 }
 
 /// An answer without a body.
@@ -284,15 +276,22 @@ async fn done(sent: Result<Response, gloo_net::Error>) -> Result<(), Problem> {
 }
 
 async fn post<B: serde::Serialize, T: DeserializeOwned>(path: &str, body: &B) -> Result<T, Problem> {
-    let sent = match Request::post(path).header("Accept", "application/json").json(body) {
-        Ok(request) => request.send().await,
-        Err(error) => Err(error),
-    };
-    answer(sent).await
+    answer(send(|| Request::post(path).header("Accept", "application/json").json(body)).await).await
 }
 
 async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
-    answer(Request::get(path).header("Accept", "application/json").send().await).await
+    answer(send(|| Request::get(path).header("Accept", "application/json").build()).await).await
+}
+
+/// Sends a request, and again once somebody has signed in when the server asks for a key.
+async fn send(make: impl Fn() -> Result<Request, gloo_net::Error>) -> Result<Response, gloo_net::Error> {
+    loop {
+        let round = session::round();
+        let response = make()?.send().await?;
+        if response.status() != session::UNAUTHORIZED || !session::signed_in_since(round).await {
+            return Ok(response);
+        }
+    }
 }
 
 async fn answer<T: DeserializeOwned>(sent: Result<Response, gloo_net::Error>) -> Result<T, Problem> {

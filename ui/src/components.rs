@@ -12,6 +12,7 @@
 //! | `states.rs`       | loading, empty and error faces                                   |
 //! | `onboarding.rs`   | how to send the first span                                       |
 //! | `spark.rs`        | lines over time                                                  |
+//! | `sign_in.rs`      | asks for a key; signs out                                        |
 //! | `shape_strip.rs`  | the true-scale picture of a trace in a table row                 |
 //! | `token_bar.rs`    | the filter as conditions                                         |
 //! | `virtual_table.rs`| a long table of which only rows on screen are nodes              |
@@ -29,6 +30,7 @@ pub(crate) mod journey;
 pub(crate) mod keys;
 pub(crate) mod onboarding;
 pub(crate) mod shape_strip;
+pub(crate) mod sign_in;
 pub(crate) mod spark;
 pub(crate) mod states;
 pub(crate) mod time_range;

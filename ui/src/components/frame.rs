@@ -7,6 +7,7 @@ use leptos_router::hooks::{use_location, use_navigate};
 use super::command_box::CommandBox;
 use super::icon::{Icon, icon};
 use super::keys::{focus_field, is_typing, on_key};
+use super::sign_in::{SignIn, SignOut};
 use super::time_range::TimeRangeButton;
 use crate::app::cross;
 use crate::app::{now_nanos, shared};
@@ -133,6 +134,14 @@ pub(crate) fn Frame(children: Children) -> impl IntoView {
     });
     on_cleanup(move || handle.remove());
 
+    let signed_in = RwSignal::new(None);
+    leptos::task::spawn_local(async move {
+        signed_in.try_set(client::session::session().await.ok());
+    });
+    let needed = client::session::is_needed();
+    let is_hidden = needed.clone();
+    let is_asked = move || needed.get();
+
     view! {
         <div class="app">
             <Rail/>
@@ -144,8 +153,10 @@ pub(crate) fn Frame(children: Children) -> impl IntoView {
                 <button class="btn" title="Copy a link to this view with absolute times" on:click=move |_| share(shared)>
                     {icon(Icon::Share, false)} "Share view"
                 </button>
+                <SignOut known=signed_in/>
             </header>
-            <main>{children()}</main>
+            <main hidden=move || is_hidden.get()>{children()}</main>
+            <Show when=is_asked><main><SignIn known=signed_in/></main></Show>
             <Show when=move || shared.keys_open.get()><KeySheet/></Show>
             <div class="message" role="status" aria-live="polite" class:shown=move || shared.message.get().is_some()>
                 {move || shared.message.get()}

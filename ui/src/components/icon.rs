@@ -26,6 +26,7 @@ pub(crate) enum Icon {
     Bell,
     Plus,
     Metrics,
+    SignOut,
 }
 
 impl Icon {
@@ -53,6 +54,7 @@ impl Icon {
             }
             Self::Bell => "M5 12V8.2a4 4 0 0 1 8 0V12l1.2 1.6H3.8zM7.8 15.6h2.4",
             Self::Metrics => "M3 3v12h12M5.5 11.5l3-4 2.5 2L15 4.6",
+            Self::SignOut => "M9.4 3.6H4.2v10.8h5.2M8 9h7m-2.6-2.6L15 9l-2.6 2.6",
             Self::Plus => "M9 4v10M4 9h10",
             Self::Home => "M3 8.2 9 3.4l6 4.8V15H3zM7.2 15v-4.2h3.6V15",
             Self::Copy => {
