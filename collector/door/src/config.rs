@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::jwks::Source;
+
 /// A year.
 const SESSION_HOURS_MAX: u64 = 365 * 24;
 
@@ -24,8 +26,8 @@ pub struct Config {
     /// File of the API keys, made by `hodoscope keys create`; empty for none. With it every request needs a key, and
     /// addresses other than loopback are allowed.
     pub keys_file: String,
-    /// Public keys (a JWK Set) of whoever signs tokens, read again when it changes; empty for no tokens. Beside API keys, tokens are
-    /// then taken: RS256, ES256, EdDSA.
+    /// Public keys (a JWK Set) of whoever signs tokens: a file, read again when it changes, or an https address, fetched every ten minutes
+    /// and when a token names an unknown key; empty for no tokens. Beside API keys, tokens are then taken: RS256, ES256, EdDSA.
     pub jwt_keys: String,
     /// Who must have signed them: the claim `iss`.
     pub jwt_issuer: String,
@@ -138,6 +140,7 @@ impl Config {
             ("idle_timeout_s", self.idle_timeout_s),
             ("session_hours", self.session_hours),
         ];
+        Source::parse(&self.jwt_keys)?;
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("door.{name} must be greater than 0")),
             None if self.session_hours > SESSION_HOURS_MAX => {

@@ -15,6 +15,7 @@
 //! | `watch.rs`    | files that are read again when they change                               |
 //! | `keys.rs`     | API keys: made, kept as hashes, recognized                               |
 //! | `tokens.rs`   | signed tokens (JWT): verified, turned into tenant and scopes              |
+//! | `jwks.rs`     | where the public keys of tokens come from                                |
 //! | `refusal.rs`  | what a peer hears that may not pass, in the words of its transport       |
 //! | `tls.rs`      | certificates: read, renewed, asked of senders                            |
 //! | `error.rs`    | why a door could not be opened, and what to do                           |
@@ -27,6 +28,7 @@ mod config;
 mod error;
 mod hosts;
 mod identity;
+mod jwks;
 mod keys;
 mod listen;
 mod pace;

@@ -1,6 +1,6 @@
 //! Signed tokens (JWT) of somebody who already knows who people are: read, verified, turned into tenant and scopes (S2).
 //!
-//! The signer's public keys stand in a file (a JWK Set), which is read again when it changes. A key verifies one algorithm, whatever the
+//! The signer's public keys come from a file or an address (`jwks.rs`). A key verifies one algorithm, whatever the
 //! token says: RS256 with 2,048 bits and more, ES256, or EdDSA with Ed25519. So there is no `none`, no HMAC with a public key as its secret.
 //!
 //! | claim                          | must                                                                        |
@@ -11,11 +11,8 @@
 //! | `aud`                          | be `door.jwt_audience`, or a list that holds it                             |
 //! | `scope`, or `scp`              | hold `ingest`, `read` or `admin`, as words or as a list; `hodoscope:read` is `read` |
 //! | what `door.jwt_tenant_claim` names | be a tenant's name; without the setting everybody is `default`          |
-//!
-//! Not here: fetching keys over the network. Whoever rotates them writes the file.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use base64::Engine as _;
@@ -25,16 +22,14 @@ use ring::signature::{
     ECDSA_P256_SHA256_FIXED, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
 };
 use serde_json::Value as Json;
+use tokio::sync::Notify;
 
 use crate::config::Config;
+use crate::jwks::{Pauses, Source};
 use crate::keys::{Holder, now_unix_s};
-use crate::watch::{LOOK, Watched};
 
 /// Longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
-/// Largest file of keys, and keys in it.
-const FILE_BYTES_MAX: u64 = 1 << 20;
-const KEYS_MAX: usize = 100;
 /// Clocks of the signer and of this machine may differ by so much.
 const LEEWAY_S: u64 = 30;
 
@@ -57,8 +52,8 @@ impl Algorithm {
 }
 
 /// A key that verifies.
-#[derive(Debug)]
-struct Verifier {
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Verifier {
     id: Option<String>,
     algorithm: Algorithm,
     /// RSA: modulus and exponent; otherwise the point.
@@ -87,27 +82,37 @@ pub(crate) struct Tokens {
     audience: String,
     /// Empty for none.
     tenant_claim: String,
+    /// Told when a token names a key that is not here.
+    pub(crate) unknown: Arc<Notify>,
 }
 
 impl Tokens {
-    /// Reads the keys, and again whenever they change, as long as they are needed; `None` when the settings name none.
+    /// Finds the keys, and again whenever they change, as long as they are needed; `None` when the settings name none.
     ///
     /// # Errors
     /// Why the file cannot be used.
     pub(crate) fn watch(config: &Config) -> Result<Option<Arc<Self>>, String> {
+        Self::watch_paced(config, Pauses::default())
+    }
+
+    pub(crate) fn watch_paced(config: &Config, pauses: Pauses) -> Result<Option<Arc<Self>>, String> {
         if config.jwt_keys.is_empty() {
             return Ok(None);
         }
-        let path = PathBuf::from(&config.jwt_keys);
-        let watched = Watched::new(vec![path.clone()]);
-        let tokens = Arc::new(Self {
-            verifiers: ArcSwap::from_pointee(read(&path)?),
+        let make = |verifiers| Self {
+            verifiers: ArcSwap::from_pointee(verifiers),
             issuer: config.jwt_issuer.clone(),
             audience: config.jwt_audience.clone(),
             tenant_claim: config.jwt_tenant_claim.clone(),
-        });
-        tokio::spawn(reload(Arc::downgrade(&tokens), path, watched));
-        Ok(Some(tokens))
+            unknown: Arc::default(),
+        };
+        Source::parse(&config.jwt_keys)?.watch(make, pauses).map(Some)
+    }
+
+    /// From now on these keys count, and no others. True when they are other ones than before.
+    pub(crate) fn put(&self, verifiers: Vec<Verifier>) -> bool {
+        let before = self.verifiers.swap(Arc::new(verifiers));
+        *before != **self.verifiers.load()
     }
 
     /// Who holds the token, when it is one, and until when in unix seconds.
@@ -128,7 +133,10 @@ impl Tokens {
         }
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
         let verifiers = self.verifiers.load();
-        let verifier = fitting(&verifiers, &head)?;
+        let Some(verifier) = fitting(&verifiers, &head) else {
+            self.unknown.notify_one();
+            return None;
+        };
         if !verifier.verifies(signed.as_bytes(), &signature) {
             return None;
         }
@@ -188,48 +196,8 @@ fn words(value: &Json, split: bool) -> Box<dyn Iterator<Item = &str> + '_> {
     }
 }
 
-async fn reload(tokens: Weak<Tokens>, path: PathBuf, mut watched: Watched) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let Some(tokens) = tokens.upgrade() else { return };
-        match watched.look(|| read(&path)) {
-            Some((Ok(verifiers), _)) => {
-                tracing::info!(keys = verifiers.len(), "the keys of tokens were read again");
-                tokens.verifiers.store(Arc::new(verifiers));
-            }
-            Some((Err(error), true)) => {
-                tracing::error!(error, "the keys of tokens cannot be read again; those before stay in force");
-            }
-            Some((Err(_), false)) | None => {}
-        }
-    }
-}
-
-/// The keys of a JWK Set that can verify. Others (for encryption, of other algorithms) may stand beside them.
-fn read(path: &Path) -> Result<Vec<Verifier>, String> {
-    let shown = path.display();
-    let told = |error: std::io::Error| {
-        format!("the keys of tokens in {shown} cannot be read: {error} (setting door.jwt_keys)")
-    };
-    if std::fs::metadata(path).map_err(told)?.len() > FILE_BYTES_MAX {
-        return Err(format!(
-            "{shown} is larger than {FILE_BYTES_MAX} bytes: it should hold a JWK Set (setting door.jwt_keys)"
-        ));
-    }
-    let text = std::fs::read(path).map_err(told)?;
-    let set: Json = serde_json::from_slice(&text).map_err(|error| format!("{shown} is no JSON: {error}"))?;
-    let keys = set
-        .get("keys")
-        .and_then(Json::as_array)
-        .ok_or_else(|| format!("{shown} is no JWK Set: it has no list \"keys\""))?;
-    let verifiers: Vec<Verifier> = keys.iter().take(KEYS_MAX).filter_map(verifier).collect();
-    if verifiers.is_empty() {
-        return Err(format!("{shown} holds no key for RS256 (2,048 bits or more), ES256 or EdDSA"));
-    }
-    Ok(verifiers)
-}
-
-fn verifier(key: &Json) -> Option<Verifier> {
+/// A key of a JWK Set, when it can verify.
+pub(crate) fn verifier(key: &Json) -> Option<Verifier> {
     let text = |name: &str| key.get(name).and_then(Json::as_str);
     let bytes = |name: &str| URL_SAFE_NO_PAD.decode(text(name)?.trim_end_matches('=')).ok();
     if text("use").is_some_and(|what| what != "sig") {
@@ -253,8 +221,9 @@ fn verifier(key: &Json) -> Option<Verifier> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::jwks::read;
     use ring::rand::SystemRandom;
     use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair as _};
     use serde_json::json;
@@ -262,7 +231,8 @@ mod tests {
     const NOW: u64 = 1_800_000_000;
 
     /// Signs as the issuer does.
-    struct Signer {
+    pub(crate) struct Signer {
+        name: &'static str,
         ed: Ed25519KeyPair,
         ec: EcdsaKeyPair,
         random: SystemRandom,
@@ -273,25 +243,40 @@ mod tests {
     }
 
     impl Signer {
-        fn new() -> Self {
+        pub(crate) fn new() -> Self {
+            Self::named("ed")
+        }
+
+        /// With this id of its Ed25519 key.
+        pub(crate) fn named(name: &'static str) -> Self {
             let random = SystemRandom::new();
             let ed = Ed25519KeyPair::generate_pkcs8(&random).expect("a key");
             let ec = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).expect("a key");
             Self {
+                name,
                 ed: Ed25519KeyPair::from_pkcs8(ed.as_ref()).expect("a key"),
                 ec: EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, ec.as_ref(), &random).expect("a key"),
                 random,
             }
         }
 
-        fn set(&self) -> Json {
+        pub(crate) fn set(&self) -> Json {
             let point = self.ec.public_key().as_ref();
             json!({ "keys": [
-                { "kty": "OKP", "crv": "Ed25519", "kid": "ed", "use": "sig", "x": base64(self.ed.public_key()) },
+                { "kty": "OKP", "crv": "Ed25519", "kid": self.name, "use": "sig", "x": base64(self.ed.public_key()) },
                 { "kty": "EC", "crv": "P-256", "kid": "ec", "alg": "ES256", "x": base64(&point[1..33]), "y": base64(&point[33..]) },
                 { "kty": "oct", "kid": "secret", "k": base64(b"never a secret of ours") },
                 { "kty": "RSA", "kid": "short", "n": base64([0xff; 128]), "e": "AQAB" },
             ] })
+        }
+
+        /// A token for an hour from now, by the key with its id.
+        pub(crate) fn lasting_token(&self) -> String {
+            self.token_of(self.name, &lasting("read"))
+        }
+
+        pub(crate) fn token_of(&self, key: &str, claims: &Json) -> String {
+            self.token(&json!({"alg": "EdDSA", "kid": key}), claims)
         }
 
         fn token(&self, head: &Json, claims: &Json) -> String {
@@ -319,7 +304,13 @@ mod tests {
             issuer: "https://login.example".to_owned(),
             audience: "hodoscope".to_owned(),
             tenant_claim: "team".to_owned(),
+            unknown: Arc::default(),
         }
+    }
+
+    /// Claims that hold for an hour from now.
+    pub(crate) fn lasting(scope: &str) -> Json {
+        claims(&json!({ "exp": now_unix_s() + 3_600, "nbf": 0, "scope": scope }))
     }
 
     fn claims(edit: &Json) -> Json {
@@ -452,7 +443,6 @@ mod tests {
             (answer.status().as_u16(), answer.text().await.expect("a body"))
         };
         let head = json!({"alg": "EdDSA", "kid": "ed"});
-        let lasting = |scope: &str| claims(&json!({ "exp": now_unix_s() + 3_600, "nbf": 0, "scope": scope }));
         assert_eq!(ask(&signer.token(&head, &lasting("read"))).await, (200, "shop false".to_owned()));
         assert_eq!(ask(&signer.token(&head, &lasting("admin"))).await, (200, "shop true".to_owned()));
         assert_eq!(ask(&signer.token(&head, &lasting("ingest"))).await.0, 403);
