@@ -51,8 +51,7 @@ pub(crate) mod structs;
 mod text;
 pub(crate) mod wire;
 
-use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use storage::Batch;
 
@@ -72,7 +71,7 @@ const BATCH_BYTES_MAX: usize = 8 << 20;
 /// After a body larger than this the builders are given back, so that one large request does not stay in memory.
 const KEPT_AFTER_BYTES_MAX: usize = 4 << 20;
 
-/// Builders and arena of a thread. Used again from request to request: what a request leaves behind is room.
+/// Builders and arena of a request. Used again from request to request: what a request leaves behind is room.
 #[derive(Debug, Default)]
 struct Workbench {
     arena: Arena,
@@ -82,9 +81,26 @@ struct Workbench {
     points: metrics::PointRows,
 }
 
-thread_local! {
-    /// Taken while a request is decoded. One that is refused halfway, or panics, does not put it back.
-    static WORKBENCH: Cell<Option<Box<Workbench>>> = const { Cell::new(None) };
+/// Workbenches that wait, the last one used on top, because its memory is still warm. Taken while a request is decoded; a request that is
+/// refused halfway, or panics, does not put its own back.
+///
+/// Shared by all threads: decoding moves over the network's threads and whichever blocking ones are free, and one workbench left behind on
+/// each of these was hundreds of megabytes after a burst of odd requests.
+static WORKBENCHES: Mutex<Vec<Box<Workbench>>> = Mutex::new(Vec::new());
+
+/// Takes a workbench that waits, or a new one.
+fn take_workbench() -> Box<Workbench> {
+    WORKBENCHES.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+}
+
+/// Lets a workbench wait for the next request, if not as many wait already as there are processors to use them.
+fn leave_workbench(bench: Box<Workbench>) {
+    static MAX: OnceLock<usize> = OnceLock::new();
+    let max = *MAX.get_or_init(|| std::thread::available_parallelism().map_or(2, usize::from));
+    let mut waiting = WORKBENCHES.lock().unwrap_or_else(PoisonError::into_inner);
+    if waiting.len() < max {
+        waiting.push(bench);
+    }
 }
 
 /// Reads a request into batches; refused items are counted in `outcome`.
@@ -99,7 +115,7 @@ pub(crate) fn batches(
     redaction: &Arc<Redaction>,
     outcome: &mut Outcome,
 ) -> Result<Vec<Batch>> {
-    let mut bench = WORKBENCH.take().unwrap_or_default();
+    let mut bench = take_workbench();
     let Workbench { arena, keys, spans, logs, points } = &mut *bench;
     keys.redact_by(redaction);
     let mut odd_forms = Outcome::default();
@@ -124,7 +140,7 @@ pub(crate) fn batches(
     outcome.add_odd_forms(&odd_forms);
     if body.len() <= KEPT_AFTER_BYTES_MAX {
         bench.keys.trim();
-        WORKBENCH.set(Some(bench));
+        leave_workbench(bench);
     }
     Ok(batches)
 }

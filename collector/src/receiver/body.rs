@@ -43,6 +43,8 @@ pub(super) async fn read(
             }
             if let Err(busy) = reservation.grow(piece.len() as u64) {
                 drop((piece, std::mem::take(&mut first), std::mem::take(&mut all)));
+                // Given back at once: of many that come together each would otherwise hold a part, and none would be taken.
+                drop(std::mem::replace(&mut reservation, ingest.budget.reserve()));
                 discard(body, limit_bytes).await;
                 return Err(busy);
             }
