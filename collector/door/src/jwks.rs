@@ -293,7 +293,7 @@ mod tests {
             issuer
         }
 
-        fn answers(&self, status: u16, body: impl ToString) {
+        fn answers(&self, status: u16, body: &impl ToString) {
             *self.answer.lock().expect("whole") = (status, body.to_string());
         }
 
@@ -332,7 +332,7 @@ mod tests {
         let token = signer.lasting_token();
         until("it was asked", || issuer.n_asked() > 0).await;
         assert!(tokens.recognize(&token).is_none(), "no keys yet");
-        issuer.answers(200, signer.set());
+        issuer.answers(200, &signer.set());
         until("the keys are here", || tokens.recognize(&token).is_some()).await;
         let large = format!("{{\"keys\": [], \"x\": \"{}\"}}", "x".repeat(SET_BYTES_MAX));
         for (status, body) in [
@@ -342,13 +342,13 @@ mod tests {
             (200, "{\"keys\":[]}".to_owned()),
             (200, large),
         ] {
-            issuer.answers(status, body);
+            issuer.answers(status, &body);
             let n_before = issuer.n_asked();
             until("it was asked twice more", || issuer.n_asked() >= n_before + 2).await;
             assert!(tokens.recognize(&token).is_some(), "{status}: the keys before stay");
         }
         // A signer who is gone from the set is gone here.
-        issuer.answers(200, Signer::new().set());
+        issuer.answers(200, &Signer::new().set());
         until("the old keys are gone", || tokens.recognize(&token).is_none()).await;
         assert!(issuer.n_asked() < STRAYED, "a redirect was followed");
     }
@@ -357,10 +357,10 @@ mod tests {
     #[tokio::test]
     async fn s2_unknown_keys_are_asked_for() {
         let (issuer, signer, next) = (Issuer::start().await, Signer::new(), Signer::named("next"));
-        issuer.answers(200, signer.set());
+        issuer.answers(200, &signer.set());
         let tokens = issuer.tokens(Pauses { refresh: LONG, unknown: SHORT, failed: SHORT });
         until("the keys are here", || tokens.recognize(&signer.lasting_token()).is_some()).await;
-        issuer.answers(200, next.set());
+        issuer.answers(200, &next.set());
         until("the next keys are here", || tokens.recognize(&next.lasting_token()).is_some()).await;
         // From now on the set is fresh; unknown keys are refused without asking more often than the pause allows.
         let rare = issuer.tokens(Pauses { refresh: LONG, unknown: LONG, failed: SHORT });
