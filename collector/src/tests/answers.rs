@@ -166,6 +166,48 @@ async fn a8_overload_and_closing_are_retryable() {
     }
 }
 
+/// A body that is refused because too much is in flight gives back what it held, while the rest of it still comes: others fit again.
+#[tokio::test]
+async fn a8_refused_bodies_hold_nothing() {
+    let world = World::with(Config { in_flight_bytes_max: 1000, request_bytes_max: 1000, ..Config::default() }).await;
+    let (send, pieces) = tokio::sync::mpsc::channel::<bytes::Bytes>(4);
+    let stream = futures::stream::unfold(pieces, |mut pieces| async move {
+        let piece = pieces.recv().await?;
+        Some((Ok::<_, std::io::Error>(piece), pieces))
+    });
+    let mut held = world.collector.ingest.budget.reserve();
+    held.grow(500).expect("it fits");
+    let headers = [("content-type", "application/json")];
+    let refused = world.post(Signal::Traces, &headers, axum::body::Body::from_stream(stream));
+    let others = async {
+        for _ in 0..2 {
+            send.send(vec![b' '; 300].into()).await.expect("it is read");
+        }
+        // Twice 300 bytes do not fit beside 500.
+        while send.capacity() < 4 || world.collector.metrics().snapshot().in_flight_bytes != 500 {
+            tokio::task::yield_now().await;
+        }
+        assert!(!send.is_closed(), "the rest of the body is still read");
+        let answer = world.send(Wire::Json, Signal::Traces, &json!({})).await;
+        assert_eq!(answer.http_status, 200, "{}", answer.message);
+        drop(send);
+    };
+    let (refused, ()) = tokio::join!(refused, others);
+    assert_eq!(refused.status, 503);
+}
+
+/// S17: what storage did not take is not paid for: a tenant that tries again hears 503 again, not that it sent too much.
+#[tokio::test]
+async fn s17_what_storage_refused_is_not_paid_for() {
+    let mut world = World::with(Config { tenant_bytes_per_s: 1, tenant_burst_s: 1, ..Config::default() }).await;
+    let storage = std::mem::replace(&mut world.storage, World::new().await.storage);
+    storage.close().await.expect("closes");
+    for wire in [Wire::ALL, Wire::ALL].concat() {
+        let answer = world.send(wire, Signal::Traces, &good(Signal::Traces)).await;
+        assert_eq!(answer.http_status, 503, "{wire:?}: {}", answer.message);
+    }
+}
+
 /// A storage that does not take it (closed here) is "come back later", and nothing is counted as accepted.
 #[tokio::test]
 async fn a9_storage_errors_are_retryable() {
