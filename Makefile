@@ -27,7 +27,7 @@ define stage
 @echo "── $(1)"; from=$$SECONDS; if $(2); then echo "── $(1): ok after $$((SECONDS - from)) s"; else echo "── $(1): FAILED after $$((SECONDS - from)) s: $(2)"; exit 1; fi
 endef
 
-.PHONY: help run demo test test-long bench fmt lint ui docs build tools
+.PHONY: help run demo test test-long bench fmt lint ui docs build deny sbom tools
 
 help: ## say what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
@@ -68,6 +68,13 @@ ui: tools ## build the page into ui/dist
 docs: tools ## write the generated pages anew: docs/tables.md, docs/attributes.md, the README's table of settings
 	UPDATE_DOCS=1 cargo test --workspace --locked --bin hodoscope -- settings_table
 	UPDATE_DOCS=1 cargo test --workspace --locked --test tests -- docs::
+
+deny: tools ## licences, bans, sources and advisories by deny.toml, with cargo-deny; the gate holds all but advisories without it
+	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install cargo-deny --locked" >&2; exit 1; }
+	cargo deny --locked check
+
+sbom: tools ## write the bill of materials (CycloneDX 1.5) to sbom.cdx.json
+	cargo run --locked --quiet --example sbom > sbom.cdx.json.new && mv sbom.cdx.json.new sbom.cdx.json
 
 build: ui
 	cargo build --release --locked --workspace --bin hodoscope

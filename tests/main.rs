@@ -20,6 +20,7 @@
 //! | `keys.rs`         | nobody gets in without a key when there are keys, and each sees its own tenant      |
 //! | `redaction.rs`    | what must not be kept is in no file and no answer                               |
 //! | `tls.rs`          | every port speaks TLS, certificates are renewed under way, senders show theirs      |
+//! | `supply_chain.rs` | what we are built from: licences, sources, nothing banned or doubled, no `unsafe`, the bill  |
 //! | `packaging.rs`    | what is packaged starts                                                         |
 //! | `sql.rs`          | SQL reads and nothing else; work stops with its reader; long answers come in pieces    |
 //! | `metrics.rs`      | metrics of every kind over time, with resets, gaps, quantiles and exemplars      |
@@ -73,5 +74,6 @@ mod search;
 mod sql;
 mod starter_rules;
 mod storage_command;
+mod supply_chain;
 mod tls;
 mod visible;
