@@ -4,6 +4,7 @@
 //! |----------------|--------------------------------------------------------------------------|
 //! | `runtime.rs`   | threads of their own for query plans                                     |
 //! | `session.rs`   | DataFusion over one snapshot: settings, catalog, limits on answers       |
+//! | `prepared.rs`  | a statement that is asked again and again, optimized once                |
 //! | `read_only.rs` | what a statement may be                                                  |
 //! | `growth.rs`    | expressions that make values much longer than what is stored             |
 //!
@@ -12,6 +13,7 @@
 //! queries together, time, and the size of its answer. When the caller goes away, the work stops.
 
 pub(crate) mod growth;
+pub(crate) mod prepared;
 pub(crate) mod read_only;
 pub(crate) mod runtime;
 pub(crate) mod session;
@@ -53,22 +55,29 @@ pub(crate) const LIVE_MAX: usize = 32;
 pub(crate) struct View {
     snapshot: Arc<OnceLock<Arc<Snapshot>>>,
     computed: Computed,
-    is_small: bool,
+    /// Of small questions, which share one.
+    small: Option<Arc<OnceLock<Session>>>,
 }
 
 impl View {
-    /// For questions that are small and many: each has one thread.
+    /// For questions that are small and many: each has one thread, and they share a session.
     pub(crate) fn of_small_questions() -> Self {
-        Self { is_small: true, ..Self::default() }
+        Self { small: Some(Arc::default()), ..Self::default() }
     }
 
     fn session(&self, inner: &Inner, snapshot: Arc<Snapshot>) -> Result<Session> {
-        let (computed, now) = (self.computed.clone(), inner.clock.now());
-        if self.is_small {
-            inner.shared.small_session(snapshot, computed, now)
-        } else {
-            inner.shared.session(snapshot, now)
+        let now = inner.clock.now();
+        let Some(small) = &self.small else { return inner.shared.session(snapshot, now) };
+        if let Some(session) = small.get() {
+            return Ok(session.clone());
         }
+        let session = inner.shared.small_session(snapshot, self.computed.clone(), now)?;
+        Ok(small.get_or_init(|| session).clone())
+    }
+
+    /// The same kind of view, of whatever snapshot comes next.
+    fn afresh(&self) -> Self {
+        if self.small.is_some() { Self::of_small_questions() } else { Self::default() }
     }
 }
 
@@ -270,8 +279,7 @@ impl Engine {
                 if (inner.find_damage)(snapshot).await == 0 {
                     return Err(failed);
                 }
-                let session =
-                    View { computed: Computed::default(), ..view }.session(&inner, (inner.snapshots)(&tenant))?;
+                let session = view.afresh().session(&inner, (inner.snapshots)(&tenant))?;
                 again(session).await
             });
             running.await?

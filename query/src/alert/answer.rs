@@ -333,6 +333,7 @@ async fn preview(
                     Some(format!("the range is wide: evaluated every {} s only", step / UnixNanos::SECOND));
             }
             let begun = std::time::Instant::now();
+            let kept = condition::KeptPlan::default();
             let (mut alerts, mut at) = (Alerts::new(), range.start + step);
             while at <= range.end {
                 if begun.elapsed().as_secs() + 2 >= seconds_max {
@@ -340,7 +341,7 @@ async fn preview(
                         Some("the preview took too long and ends early; choose a shorter range".to_owned());
                     break;
                 }
-                let samples = condition::ask(&session, &rule.condition, at, group.limit).await?;
+                let samples = condition::ask(&session, &rule.condition, &kept, at, group.limit).await?;
                 let outcome = evaluate(rule, &alerts, &samples, at, &external_url).map_err(Error::invalid)?;
                 answer.evaluations += 1;
                 for change in outcome.changes {

@@ -5,9 +5,10 @@
 //! Findings are counted by service and operation, with the newest journeys as examples.
 //!
 //! `$from` and `$to` are the rule's range up to the moment; `now()` is the moment too, so that a rule answers about the past
-//! what it would have answered then.
+//! what it would have answered then. A condition that does not ask for `now()` is parsed and optimized once ([`KeptPlan`]).
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -16,9 +17,11 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::ExecutionPlan;
 use model::{TimeRange, TraceId, UnixNanos};
 
 use super::rule::{By, Condition, Finding, Sql, refuse_label};
+use crate::engine::prepared::Prepared;
 use crate::engine::read_only;
 use crate::engine::session::Session;
 use crate::error::{Error, Result};
@@ -53,15 +56,25 @@ pub(crate) struct Sample {
     pub(crate) note: Option<String>,
 }
 
+/// What is kept of a condition between its evaluations: its plan, optimized; `None` inside when it cannot be kept.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct KeptPlan(Arc<OnceLock<Option<Prepared>>>);
+
 /// Asks a condition over a snapshot. `at` is the moment up to which rows count.
 ///
 /// # Errors
 /// What the query got wrong or exceeded; more instances than `limit`; labels that stand twice; values that are no numbers.
-pub(crate) async fn ask(session: &Session, condition: &Condition, at: UnixNanos, limit: usize) -> Result<Vec<Sample>> {
+pub(crate) async fn ask(
+    session: &Session,
+    condition: &Condition,
+    kept: &KeptPlan,
+    at: UnixNanos,
+    limit: usize,
+) -> Result<Vec<Sample>> {
     let range = TimeRange::new(at - condition.range_nanos(), at);
     let samples = match condition {
-        Condition::Sql(sql) => ask_sql(session, sql, range, limit).await?,
-        Condition::Finding(finding) => ask_finding(session, finding, range, limit).await?,
+        Condition::Sql(sql) => ask_sql(session, sql, kept, range, limit).await?,
+        Condition::Finding(finding) => ask_finding(session, finding, kept, range, limit).await?,
         Condition::Own(_) => Vec::new(),
     };
     let mut known = std::collections::BTreeSet::new();
@@ -80,8 +93,8 @@ pub(crate) async fn ask(session: &Session, condition: &Condition, at: UnixNanos,
 /// What is wrong.
 pub(crate) async fn check(session: &Session, condition: &Condition) -> Result<()> {
     let Condition::Sql(sql) = condition else { return Ok(()) };
-    let plan = plan(session, sql, TimeRange::new(session.now - sql.range_nanos, session.now)).await?;
-    check_columns(plan.schema().as_arrow())
+    let range = TimeRange::new(session.now - sql.range_nanos, session.now);
+    check_columns(filled(open_plan(session, sql).await?, range)?.schema().as_arrow())
 }
 
 /// A label set for people.
@@ -90,7 +103,27 @@ pub(crate) fn shown(labels: &Labels) -> String {
     format!("{{{}}}", pairs.join(", "))
 }
 
-async fn plan(session: &Session, sql: &Sql, range: TimeRange) -> Result<LogicalPlan> {
+impl KeptPlan {
+    /// The plan that is kept, over the tables of a session.
+    async fn plan(&self, session: &Session, moments: &[(&str, UnixNanos)]) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        match self.0.get() {
+            Some(Some(prepared)) => prepared.plan(session, moments).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Keeps a plan that was asked for the first time and found right.
+    async fn keep(&self, session: &Session, plan: LogicalPlan, fixed: &[(&str, ScalarValue)], open: &[&str]) {
+        if self.0.get().is_none() {
+            let prepared = Prepared::new(session, plan, fixed, open).await;
+            let prepared = prepared.inspect_err(|error| tracing::debug!(%error, "the plan of a rule is not kept"));
+            let _ = self.0.set(prepared.unwrap_or_default());
+        }
+    }
+}
+
+/// The condition as a plan in which `$from` and `$to` are open.
+async fn open_plan(session: &Session, sql: &Sql) -> Result<LogicalPlan> {
     let statement = read_only::parse(&sql.text)?;
     let plan = session.context.state().statement_to_plan(statement).await.map_err(Error::from);
     let plan = plan.map_err(|error| crate::sql::explain(&sql.text, error))?;
@@ -98,6 +131,10 @@ async fn plan(session: &Session, sql: &Sql, range: TimeRange) -> Result<LogicalP
         return Err(Error::invalid("a rule's condition is a query, not an EXPLAIN"));
     }
     read_only::verify(&plan)?;
+    Ok(plan)
+}
+
+fn filled(plan: LogicalPlan, range: TimeRange) -> Result<LogicalPlan> {
     let moment = |moment: UnixNanos| {
         ScalarAndMetadata::new(ScalarValue::TimestampNanosecond(Some(moment.0), Some(UTC.into())), None)
     };
@@ -122,16 +159,16 @@ fn check_columns(schema: &Schema) -> Result<()> {
     if has_value { Ok(()) } else { Err(Error::invalid("the query has no column value: name the number with AS value")) }
 }
 
-async fn ask_sql(session: &Session, sql: &Sql, range: TimeRange, limit: usize) -> Result<Vec<Sample>> {
-    let logical = plan(session, sql, range).await?;
-    check_columns(logical.schema().as_arrow())?;
-    let logical = LogicalPlanBuilder::from(logical).limit(0, Some(limit + 1))?.build()?;
-    let mut state = session.context.state();
-    if let Some(now) = arrow::temporal_conversions::timestamp_ns_to_datetime(range.end.0) {
-        state.execution_props_mut().query_execution_start_time = Some(now.and_utc());
-    }
-    let physical = session.plan_as(&state, &logical).await;
-    let physical = physical.map_err(|error| crate::sql::explain(&sql.text, error))?;
+async fn ask_sql(session: &Session, sql: &Sql, kept: &KeptPlan, range: TimeRange, limit: usize) -> Result<Vec<Sample>> {
+    let physical = match kept.plan(session, &[("from", range.start), ("to", range.end)]).await? {
+        Some(physical) => physical,
+        None => {
+            let open = open_plan(session, sql).await?;
+            let physical = first_plan(session, sql, open.clone(), range, limit).await?;
+            kept.keep(session, limited(open, limit)?, &[], &["from", "to"]).await;
+            physical
+        }
+    };
     let collected = session.collect_plan(physical, u64::MAX).await?;
     let mut samples = Vec::new();
     for batch in &collected.batches {
@@ -141,6 +178,29 @@ async fn ask_sql(session: &Session, sql: &Sql, range: TimeRange, limit: usize) -
         }
     }
     Ok(samples)
+}
+
+/// One row more than may be, so that too many are noticed.
+fn limited(plan: LogicalPlan, limit: usize) -> Result<LogicalPlan> {
+    Ok(LogicalPlanBuilder::from(plan).limit(0, Some(limit + 1))?.build()?)
+}
+
+/// The plan of a condition that is asked for the first time, or whose plan cannot be kept, with every check.
+async fn first_plan(
+    session: &Session,
+    sql: &Sql,
+    open: LogicalPlan,
+    range: TimeRange,
+    limit: usize,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let logical = filled(open, range)?;
+    check_columns(logical.schema().as_arrow())?;
+    let mut state = session.context.state();
+    if let Some(now) = arrow::temporal_conversions::timestamp_ns_to_datetime(range.end.0) {
+        state.execution_props_mut().query_execution_start_time = Some(now.and_utc());
+    }
+    let physical = session.plan_as(&state, &limited(logical, limit)?).await;
+    physical.map_err(|error| crate::sql::explain(&sql.text, error))
 }
 
 fn too_many(limit: usize) -> Error {
@@ -198,7 +258,7 @@ fn traces(batch: &RecordBatch, row: usize) -> Vec<TraceId> {
             (ids, 0..n)
         }
         Some(_) => return Vec::new(),
-        None => (std::sync::Arc::clone(column), row..row + 1),
+        None => (Arc::clone(column), row..row + 1),
     };
     let mut found: Vec<TraceId> = Vec::new();
     let is_text = !matches!(ids.data_type(), DataType::Binary | DataType::LargeBinary | DataType::BinaryView);
@@ -213,34 +273,30 @@ fn traces(batch: &RecordBatch, row: usize) -> Vec<TraceId> {
     found
 }
 
-async fn ask_finding(session: &Session, finding: &Finding, range: TimeRange, limit: usize) -> Result<Vec<Sample>> {
-    let mut sql = "SELECT journey, service, op, summary FROM findings AS found \
-                   WHERE id = $id AND time >= $from AND time < $to"
-        .to_owned();
-    let text = |text: &str| ScalarValue::Utf8(Some(text.to_owned()));
-    let mut params = vec![("id", text(finding.id.as_str()))];
-    if let Some(service) = &finding.service {
-        sql.push_str(" AND service = $service");
-        params.push(("service", text(service)));
-    }
-    if let Some(op) = &finding.op {
-        sql.push_str(" AND op = $op");
-        params.push(("op", text(op)));
-    }
-    if let Some(queue) = &finding.queue {
-        // A journey lasts up to a day, but its messages are near: an hour around finds them and reads little.
-        sql.push_str(OF_QUEUE);
-        let moment = |at: UnixNanos| ScalarValue::TimestampNanosecond(Some(at.0), Some(UTC.into()));
-        params.extend([("before", moment(range.start - NEAR_NANOS)), ("after", moment(range.end + NEAR_NANOS))]);
-        params.extend([
-            ("queue", text(queue)),
-            ("name", text(&format!("/{queue}"))),
-            ("key", text(&format!(":{queue}"))),
-        ]);
-    }
-    sql.push_str(" ORDER BY time DESC");
-    let frame = session.query_with(&sql, range, params).await?;
-    let collected = session.collect(frame, FINDINGS_MAX).await?;
+async fn ask_finding(
+    session: &Session,
+    finding: &Finding,
+    kept: &KeptPlan,
+    range: TimeRange,
+    limit: usize,
+) -> Result<Vec<Sample>> {
+    let near = TimeRange::new(range.start - NEAR_NANOS, range.end + NEAR_NANOS);
+    let moments = [("from", range.start), ("to", range.end), ("before", near.start), ("after", near.end)];
+    let physical = match kept.plan(session, &moments).await? {
+        Some(physical) => physical,
+        None => {
+            let (sql, fixed) = finding_sql(finding);
+            let open = session.context.state().create_logical_plan(&sql).await?;
+            let moment = |at: UnixNanos| ScalarValue::TimestampNanosecond(Some(at.0), Some(UTC.into()));
+            let values = moments.iter().map(|(name, at)| (*name, moment(*at))).chain(fixed.iter().cloned());
+            let values = values.map(|(name, value)| (name.to_owned(), ScalarAndMetadata::new(value, None)));
+            let filled = open.clone().with_param_values(ParamValues::Map(values.collect()))?;
+            let physical = session.plan(&filled).await?;
+            kept.keep(session, open, &fixed, &moments.map(|(name, _)| name)).await;
+            physical
+        }
+    };
+    let collected = session.collect_plan(physical, FINDINGS_MAX).await?;
     let mut counted: BTreeMap<Labels, Sample> = BTreeMap::new();
     for batch in &collected.batches {
         let (journey, summary) = (Bytes::of(batch, "journey"), Texts::of(batch, "summary"));
@@ -263,3 +319,34 @@ async fn ask_finding(session: &Session, finding: &Finding, range: TimeRange, lim
     let samples: Vec<Sample> = counted.into_values().filter(|sample| sample.value >= finding.at_least as f64).collect();
     if samples.len() > limit { Err(too_many(limit)) } else { Ok(samples) }
 }
+
+/// The newest of the findings that are asked for, and the values of its `$name`s that are no moments.
+fn finding_sql(finding: &Finding) -> (String, Vec<(&'static str, ScalarValue)>) {
+    let mut sql = "SELECT journey, service, op, summary FROM findings AS found \
+                   WHERE id = $id AND time >= $from AND time < $to"
+        .to_owned();
+    let text = |text: &str| ScalarValue::Utf8(Some(text.to_owned()));
+    let mut fixed = vec![("id", text(finding.id.as_str()))];
+    if let Some(service) = &finding.service {
+        sql.push_str(" AND service = $service");
+        fixed.push(("service", text(service)));
+    }
+    if let Some(op) = &finding.op {
+        sql.push_str(" AND op = $op");
+        fixed.push(("op", text(op)));
+    }
+    if let Some(queue) = &finding.queue {
+        // A journey lasts up to a day, but its messages are near: an hour around finds them and reads little.
+        sql.push_str(OF_QUEUE);
+        fixed.extend([
+            ("queue", text(queue)),
+            ("name", text(&format!("/{queue}"))),
+            ("key", text(&format!(":{queue}"))),
+        ]);
+    }
+    sql.push_str(" ORDER BY time DESC");
+    (sql, fixed)
+}
+
+#[cfg(test)]
+mod tests;

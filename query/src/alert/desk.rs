@@ -10,7 +10,7 @@ use model::{TenantId, UnixNanos};
 use storage::{DerivedWriter, Documents, Reader, Shelf};
 use tokio::sync::{Notify, Semaphore, mpsc};
 
-use super::condition::Labels;
+use super::condition::{KeptPlan, Labels};
 use super::instances::{Alert, Alerts};
 use super::notify::{self, Failure, Guard, Kind as TargetKind, Notice, Target, parse_url};
 use super::own::Health;
@@ -90,6 +90,7 @@ pub(crate) struct Ruled {
     pub(crate) key: RuleKey,
     pub(crate) rule: Rule,
     pub(crate) limit: usize,
+    pub(crate) kept: KeptPlan,
     /// An evaluation is under way; there is one at a time.
     pub(crate) is_running: AtomicBool,
     pub(crate) missed: AtomicU64,
@@ -115,6 +116,7 @@ impl Ruled {
             key: RuleKey { file: file.to_owned(), group: group.name.clone(), name: rule.name.clone() },
             rule: rule.clone(),
             limit: group.limit,
+            kept: KeptPlan::default(),
             is_running: AtomicBool::new(false),
             missed: AtomicU64::new(0),
             seat: Mutex::new(Seat { alerts, ..Seat::default() }),

@@ -294,11 +294,8 @@ async fn one(desk: &Arc<Desk>, ruled: &Arc<Ruled>, at: UnixNanos, offset_nanos: 
 async fn ask(desk: &Desk, ruled: &Ruled, at: UnixNanos, view: View) -> Result<Vec<Sample>> {
     let closed = |_| Error::Internal("the rules have stopped".to_owned());
     let quick = desk.quick.acquire().await.map_err(closed)?;
-    let (condition, limit) = (ruled.rule.condition.clone(), ruled.limit);
-    let work = move |session| {
-        let condition = condition.clone();
-        async move { condition::ask(&session, &condition, at, limit).await }
-    };
+    let (condition, kept, limit) = (ruled.rule.condition.clone(), ruled.kept.clone(), ruled.limit);
+    let work = move |session| async move { condition::ask(&session, &condition, &kept, at, limit).await };
     let mut asked = std::pin::pin!(desk.engine.run_together(&desk.tenant, view, work));
     let answer = match tokio::time::timeout(QUICK, &mut asked).await {
         Ok(answer) => answer,

@@ -36,7 +36,7 @@ use crate::error::{Error, Result};
 use crate::functions;
 use crate::tables::by_id;
 use crate::tables::scan::Scanned as _;
-use crate::tables::{CATALOG, Located, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC};
+use crate::tables::{CATALOG, Located, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC, ViewPlans};
 
 /// Bytes of one trace, as columns in memory (V13).
 const TRACE_BYTES_MAX: u64 = 256 << 20;
@@ -49,6 +49,7 @@ pub(crate) struct Shared {
     state: SessionState,
     /// For questions of one thread.
     small_state: SessionState,
+    views: ViewPlans,
 }
 
 impl Shared {
@@ -85,7 +86,7 @@ impl Shared {
         }
         let mut small_state = state.clone();
         small_state.config_mut().options_mut().execution.target_partitions = 1;
-        Ok(Self { config, runtime, state, small_state })
+        Ok(Self { config, runtime, state, small_state, views: ViewPlans::default() })
     }
 
     /// Memory that queries hold at the moment.
@@ -126,7 +127,8 @@ impl Shared {
         let raw_context = SessionContext::new_with_state(planner.clone());
         let stored = Stored::new(raw_context, Arc::clone(&snapshot));
         let derived = Arc::new(Derived::new(stored, Arc::clone(&self.config), computed));
-        let public = Arc::new(PublicSchema::new(Arc::clone(&snapshot), planner, Arc::clone(&derived)));
+        let public =
+            Arc::new(PublicSchema::new(Arc::clone(&snapshot), planner, Arc::clone(&self.views), Arc::clone(&derived)));
 
         let mut state = state.clone();
         state.register_catalog_list(catalogs(vec![
@@ -312,21 +314,7 @@ impl Session {
     /// # Errors
     /// As [`Self::plan`].
     pub(crate) async fn plan_as(&self, state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        let plan = state.create_physical_plan(plan).await?;
-        // These make many batches of one without asking whether anybody still waits.
-        let pauses = |plan: Arc<dyn ExecutionPlan>| {
-            let is_busy = plan.downcast_ref::<NestedLoopJoinExec>().is_some()
-                || plan.downcast_ref::<CrossJoinExec>().is_some()
-                || plan.downcast_ref::<HashJoinExec>().is_some()
-                || plan.downcast_ref::<SortMergeJoinExec>().is_some()
-                || plan.downcast_ref::<UnnestExec>().is_some();
-            Ok(if is_busy {
-                Transformed::yes(Arc::new(CooperativeExec::new(plan)) as _)
-            } else {
-                Transformed::no(plan)
-            })
-        };
-        Ok(plan.transform_up(pauses)?.data)
+        with_pauses(state.create_physical_plan(plan).await?)
     }
 
     /// Rows of a frame, up to `rows_max` and the limits of the configuration.
@@ -441,6 +429,23 @@ impl Session {
         states.sort_by_key(|(index, _)| *index);
         Ok((states.into_iter().map(|(_, state)| state).collect(), cost(&plan)))
     }
+}
+
+/// The plan with pauses in which it can be cancelled.
+///
+/// # Errors
+/// When a plan cannot be put together again: a bug.
+pub(crate) fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    // These make many batches of one without asking whether anybody still waits.
+    let pauses = |plan: Arc<dyn ExecutionPlan>| {
+        let is_busy = plan.downcast_ref::<NestedLoopJoinExec>().is_some()
+            || plan.downcast_ref::<CrossJoinExec>().is_some()
+            || plan.downcast_ref::<HashJoinExec>().is_some()
+            || plan.downcast_ref::<SortMergeJoinExec>().is_some()
+            || plan.downcast_ref::<UnnestExec>().is_some();
+        Ok(if is_busy { Transformed::yes(Arc::new(CooperativeExec::new(plan)) as _) } else { Transformed::no(plan) })
+    };
+    Ok(plan.transform_up(pauses)?.data)
 }
 
 /// Bytes of the rows in a batch; shared buffers count in proportion to the rows.

@@ -258,7 +258,8 @@ impl Case {
 
     async fn ask(&self, engine: &crate::Engine, rule: &Rule, at: i64, limit: usize) -> Result<Vec<Sample>> {
         let condition = rule.condition.clone();
-        let ask = move |session| async move { condition::ask(&session, &condition, UnixNanos(at), limit).await };
+        let kept = condition::KeptPlan::default();
+        let ask = move |session| async move { condition::ask(&session, &condition, &kept, UnixNanos(at), limit).await };
         engine.run(&TenantId::default_tenant(), ask).await
     }
 }
