@@ -6,6 +6,7 @@
 //! | `allowed.rs`      | functions of DataFusion that may be called                          |
 //! | `listed.rs`       | look-up in a typed attribute list                                  |
 //! | `json.rs`         | `event_attr(text, 'key')`: look-up in OTLP/JSON text               |
+//! | `holds.rs`        | conditions on attribute lists, tried while a segment is decoded     |
 //! | `nested.rs`       | whether an event or link of a span passes a test                    |
 //! | `hex.rs`          | `hex(binary)`                                                      |
 //! | `hex_literal.rs`  | `trace_id = '4bf9...'`: hex text compared with binary              |
@@ -24,6 +25,7 @@ mod counter;
 mod duration;
 mod hex;
 mod hex_literal;
+mod holds;
 mod json;
 mod json_path;
 mod listed;
@@ -42,6 +44,7 @@ pub(crate) use attr::{
     attribute_column, attribute_number, attribute_text, names_of, resource_number, resource_text, scope_number,
     scope_text,
 };
+pub(crate) use holds::while_decoding;
 pub(crate) use json::attributes_of as json_attributes;
 
 /// Every function of ours, those without a page in the documents included.

@@ -45,6 +45,7 @@ use storage::table::SPANS;
 use crate::engine::Engine;
 use crate::engine::session::{Cost, Session, incomplete};
 use crate::error::{Error, Result};
+use crate::functions::while_decoding;
 use crate::tables::{Bounds, UTC};
 use crate::times::parse_range;
 use cursor::Cursor;
@@ -129,7 +130,7 @@ impl Scope {
             filters.push(ident("start_time").gt_eq(moment(self.range.start.0)));
             filters.push(ident("start_time").lt(moment(self.range.end.0)));
         }
-        filters.extend(self.conditions.iter().cloned());
+        filters.extend(self.conditions.iter().map(|condition| while_decoding(condition.clone(), &SPANS)));
         filters
     }
 

@@ -83,35 +83,36 @@ impl TableSnapshot {
     /// a `trace_id` column every segment is a candidate with all its rows. The buffer is not searched: see
     /// [`Self::buffered_trace`].
     pub async fn locate_trace(&self, trace_id: TraceId) -> Vec<SegmentRows> {
-        self.locate(By::Trace, trace_id.as_bytes()).await
+        self.locate(&self.segments, By::Trace, trace_id.as_bytes()).await
+    }
+
+    /// As [`Self::locate_trace`], in some segments of this table.
+    pub async fn locate_trace_among(&self, segments: &[Arc<SegmentMeta>], trace_id: TraceId) -> Vec<SegmentRows> {
+        self.locate(segments, By::Trace, trace_id.as_bytes()).await
     }
 
     /// The same for rows with a link to a trace, from whatever trace. A table without links has no such rows.
     pub async fn locate_links_to(&self, trace_id: TraceId) -> Vec<SegmentRows> {
-        self.locate(By::LinkTarget, trace_id.as_bytes()).await
+        self.locate(&self.segments, By::LinkTarget, trace_id.as_bytes()).await
     }
 
     /// The same for rows that carry a message, by `messaging.message.id`. Empty ids are not looked up.
     pub async fn locate_message_id(&self, message_id: &str) -> Vec<SegmentRows> {
-        self.locate(By::Message, message_id.as_bytes()).await
+        self.locate(&self.segments, By::Message, message_id.as_bytes()).await
     }
 
     /// The same for rows that carry a message of a conversation, by `messaging.message.conversation_id`.
     pub async fn locate_conversation_id(&self, conversation_id: &str) -> Vec<SegmentRows> {
-        self.locate(By::Conversation, conversation_id.as_bytes()).await
+        self.locate(&self.segments, By::Conversation, conversation_id.as_bytes()).await
     }
 
-    async fn locate(&self, by: By, id: &[u8]) -> Vec<SegmentRows> {
+    async fn locate(&self, segments: &[Arc<SegmentMeta>], by: By, id: &[u8]) -> Vec<SegmentRows> {
         if self.table.column(by.column()).is_some() {
-            return if id.is_empty() {
-                Vec::new()
-            } else {
-                self.indexes.locate(self.table, &self.segments, by, id).await
-            };
+            return if id.is_empty() { Vec::new() } else { self.indexes.locate(self.table, segments, by, id).await };
         }
         match by {
             By::Trace => {
-                let all = self.segments.iter().map(|segment| SegmentRows { segment: Arc::clone(segment), rows: None });
+                let all = segments.iter().map(|segment| SegmentRows { segment: Arc::clone(segment), rows: None });
                 all.collect()
             }
             By::LinkTarget | By::Message | By::Conversation => Vec::new(),

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use api::{SearchAnswer, SearchItem};
+use datafusion::physical_plan::displayable;
 use model::{AttributeValue, UnixNanos};
 
-use super::{DiffersQuestion, FacetsQuestion, Picture, Question};
+use super::{DiffersQuestion, FacetsQuestion, Picture, Question, Scope};
 use crate::Error;
+use crate::engine::session::Session;
 use crate::testing::{Fixture, NOW, TestSpan, span, spans_batch, tenant, trace_id};
 
 async fn search(fixture: &Fixture, params: &str) -> Result<SearchAnswer, Error> {
@@ -57,6 +59,21 @@ fn shop() -> Vec<TestSpan> {
 #[track_caller]
 fn expect<'a>(answer: &'a Result<SearchAnswer, Error>, params: &str) -> &'a SearchAnswer {
     answer.as_ref().unwrap_or_else(|error| panic!("{params}: {error}"))
+}
+
+/// A condition on the attribute list is tried while a segment is decoded, before its other columns are.
+#[tokio::test]
+async fn attributes_are_compared_while_decoding() {
+    let fixture = Fixture::new(vec![spans_batch(&shop())]).await.flushed().await;
+    let question = |session: Session| async move {
+        let scope = Scope::read(&|name| (name == "q").then_some("order.id=7"), NOW)?;
+        let plan = session.plan(scope.matching(&session)?.logical_plan()).await?;
+        Ok(displayable(plan.as_ref()).indent(false).to_string())
+    };
+    let plan = fixture.engine.run(&tenant(), question).await.expect("a plan");
+    let scan = plan.lines().find(|line| line.contains("DataSourceExec")).expect("a scan");
+    assert!(scan.contains("holds("), "{plan}");
+    assert!(!plan.contains("FilterExec"), "{plan}");
 }
 
 #[tokio::test]

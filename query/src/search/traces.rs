@@ -32,9 +32,11 @@ use crate::trace::row;
 
 /// How far outside the range the spans of a found trace are looked for.
 const AROUND_NANOS: i64 = 3_600 * UnixNanos::SECOND;
-/// Matching spans read in the first round; each further round reads twice as many.
-const ROUND_SPANS: usize = 1_000;
-const ROUNDS_MAX: usize = 7;
+/// Matching spans read in the first round for each trace of the page; each further round reads three times as many, up to
+/// [`TRACES_MAX`] traces. A trace has ten spans or so, of which few match, and every trace found is read whole.
+const ROUND_SPANS: usize = 5;
+const ROUND_GROWTH: usize = 3;
+const ROUNDS_MAX: u32 = 7;
 /// Traces looked at for one page.
 const TRACES_MAX: usize = 2_000;
 
@@ -84,6 +86,11 @@ impl Found {
     }
 }
 
+/// Spans to read in a round: at 20 traces a page 100, 300, ... 72,900.
+fn round_spans(question: &Question, round: u32) -> usize {
+    (question.limit.max(20) * ROUND_SPANS).saturating_mul(ROUND_GROWTH.pow(round))
+}
+
 async fn newest(session: &Session, question: &Question) -> Result<Page> {
     let (mut found, mut summaries, mut cost) = (Found::default(), Summaries::default(), Cost::default());
     let mut upper = question.cursor.as_ref().map_or(question.scope.range.end.0, |cursor| cursor.resume);
@@ -91,7 +98,7 @@ async fn newest(session: &Session, question: &Question) -> Result<Page> {
     // Traces after the cursor, in the order of the list, and how many of them are final.
     let (mut order, mut n_final): (Vec<(i64, TraceId)>, usize) = (Vec::new(), 0);
     for round in 0..ROUNDS_MAX {
-        let n = (ROUND_SPANS << round).max(question.limit * 20);
+        let n = round_spans(question, round);
         let mut frame = question.matching(session)?.filter(ident("start_time").lt_eq(moment(upper)))?;
         if !found.value_of.is_empty() {
             frame = frame.filter(ident("trace_id").in_list(found.ids(), true))?;
@@ -147,7 +154,7 @@ async fn slowest(session: &Session, question: &Question) -> Result<Page> {
     let mut is_exhausted = false;
     let mut order: Vec<(i64, TraceId)> = Vec::new();
     for round in 0..ROUNDS_MAX {
-        let n = (ROUND_SPANS << round).max(question.limit * 20);
+        let n = round_spans(question, round);
         let mut frame = question.matching(session)?.filter(ident("duration_nanos").lt_eq(lit(upper)))?;
         if !found.value_of.is_empty() {
             frame = frame.filter(ident("trace_id").in_list(found.ids(), true))?;

@@ -48,9 +48,9 @@ use super::readers::IndexedReaders;
 use super::scan::{Asked, Scanned};
 use super::visible::{self, VisibleExec};
 
-/// Look-ups in the trace index for one scan: traces times segments. Each is a small read of about 10 us; more
-/// than this is slower than letting bloom filters choose row groups.
-const LOOK_UPS_MAX: usize = 10_000;
+/// Look-ups in the trace index for one scan: traces times segments. Each is less than a microsecond while the filters are
+/// in memory and a small read of about 10 us otherwise; more than this is slower than letting bloom filters choose row groups.
+const LOOK_UPS_MAX: usize = 50_000;
 
 /// A segment to read and, when the trace index knows, which of its rows.
 #[derive(Debug)]
@@ -136,20 +136,17 @@ impl SnapshotTable {
     /// Segments that may hold wanted rows, newest first.
     async fn parts(&self, bounds: &Bounds) -> Vec<Part> {
         let Some(entry) = self.entry() else { return Vec::new() };
-        let wanted = |segment: &&Arc<SegmentMeta>| bounds.may_hold(segment);
-        let all =
-            || entry.segments.iter().filter(wanted).map(|segment| Part { segment: Arc::clone(segment), rows: None });
+        let wanted: Vec<Arc<SegmentMeta>> =
+            entry.segments.iter().filter(|segment| bounds.may_hold(segment)).cloned().collect();
         newest_first(match &bounds.traces {
-            Some(traces) if traces.len().saturating_mul(entry.segments.len()) <= LOOK_UPS_MAX => {
+            Some(traces) if traces.len().saturating_mul(wanted.len()) <= LOOK_UPS_MAX => {
                 let mut rows_of: HashMap<object_store::path::Path, Part> = HashMap::new();
                 for trace in traces {
-                    let mut located = entry.locate_trace(*trace).await;
-                    located.retain(|located| wanted(&&located.segment));
-                    add_parts(&mut rows_of, located);
+                    add_parts(&mut rows_of, entry.locate_trace_among(&wanted, *trace).await);
                 }
                 rows_of.into_values().map(|part| Part { rows: part.rows.map(joined), ..part }).collect()
             }
-            _ => all().collect(),
+            _ => wanted.into_iter().map(|segment| Part { segment, rows: None }).collect(),
         })
     }
 
