@@ -520,7 +520,7 @@ async function behind(page) {
   const { trace_id, span_id, hop } = config.journey;
   const found = new Set();
   for (const [place, wanted] of [
-    ['/', '.home-cards li'], ['/services', 'main table tbody tr'], [`/services/${hop.to}`, '.charts'],
+    ['/', '.home-cards li'], ['/explore?unit=spans&q=service%3Dorder+duration%3E1ms', '#heatmap canvas'], ['/services', 'main table tbody tr'], [`/services/${hop.to}`, '.charts'],
     [`/map?sel=${encodeURIComponent(`service:${hop.from}`)}`, 'svg.map .card-node'],
     [`/j/${trace_id}`, 'svg.jy .lane'], [`/t/${trace_id}/${span_id}`, 'aside[aria-label="Span details"] dd'],
   ]) {

@@ -219,7 +219,7 @@ pub(crate) fn MetricsPage() -> impl IntoView {
             <li>
                 <button class="pick-metric" aria-current=move || is_it(&same).then_some("true") title=title on:click=move |_| board.pick(picked.clone())>
                     <span class="mono ell">{item.name.clone()}</span>
-                    <span class="faint n">{item.kind.replace('_', " ")}{(!item.unit.is_empty()).then(|| format!(" · {}", item.unit))}</span>
+                    <span class="faint n ell">{item.kind.replace('_', " ")}{(!item.unit.is_empty()).then(|| format!(" · {}", item.unit))}</span>
                 </button>
                 <button class="add-metric" aria-label=format!("Add a plot of {}", item.name) title="Add a plot of it" disabled=is_full on:click=move |_| board.add(added.clone())>{icon(Icon::Plus, true)}</button>
             </li>

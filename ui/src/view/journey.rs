@@ -17,6 +17,7 @@
 //! | `hops.rs`      | rows of the hop table, each against its usual                  |
 //! | `breakdown.rs` | where the time went; adds up to the whole                      |
 //! | `looked_at.rs` | what is said where no finding stands                           |
+//! | `spread.rs`    | how long hops like one took                                    |
 //! | `not_sent.rs`  | what is missing because nobody sent it, and what would bring it |
 //! | `flame.rs`     | spans merged by service and name                               |
 //! | `listing.rs`   | spans as a table, one by one or added up                       |
@@ -34,6 +35,7 @@ pub(crate) mod looked_at;
 pub(crate) mod not_sent;
 pub(crate) mod picture;
 pub(crate) mod scale;
+pub(crate) mod spread;
 
 #[cfg(test)]
 mod tests;

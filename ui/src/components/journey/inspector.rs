@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use api::{AttributeText, SpanDetail};
+use api::{AttributeText, SpanDetail, SqlRequest};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::hooks::use_location;
@@ -18,14 +18,20 @@ use crate::view::behind as sql;
 use crate::view::format;
 use crate::view::journey::cut::{cuts, with_cut};
 use crate::view::journey::facts::FindingFact;
+use crate::view::journey::hops::Hop;
 use crate::view::journey::looked_at::looked_at;
 use crate::view::journey::not_sent::not_sent;
+use crate::view::journey::spread::Spread;
 use crate::view::url;
 
 /// Groups of attributes that tell something about a hop.
 const TOLD: [&str; 6] = ["messaging", "rpc", "http", "server", "url", "error"];
 /// Lines of such attributes.
 const LINES_MAX: usize = 8;
+/// Buckets of a histogram asked for.
+const SPREAD_ROWS: usize = 300;
+/// Milliseconds a selection rests before its histogram is asked for.
+const SPREAD_PAUSE_MS: u32 = 250;
 /// Findings shown at once.
 const FINDINGS_MAX: usize = 6;
 
@@ -131,8 +137,15 @@ fn selected(tour: Tour, shared: Shared, scene: Arc<Scene>, at: usize, open_span:
     add("Similar calls", if row.times > 1 { format::count(row.times.into()) } else { String::new() });
     add("Failed with", row.why.clone());
     let node = |at: usize| facts.nodes.get(at).cloned().unwrap_or_default();
-    let queue = row.queue.map(node);
-    let sql = sql::like_hop(&node(row.from), &node(row.to), queue.as_deref(), &row.group, &row.op);
+    let like = sql::Like {
+        from: node(row.from),
+        to: node(row.to),
+        queue: row.queue.map(node),
+        group: row.group.clone(),
+        op: row.op.clone(),
+    };
+    let sql = like.by_hour();
+    let spread = spread_of(&like, row);
     let skew: Vec<i64> = row.spans.iter().map(|span| facts.spans[*span].shift).collect();
     if skew.iter().any(|shift| *shift != skew[0]) {
         let most = skew.iter().copied().max_by_key(|shift| shift.abs()).unwrap_or_default();
@@ -178,6 +191,7 @@ fn selected(tour: Tour, shared: Shared, scene: Arc<Scene>, at: usize, open_span:
                 <span class="grow"></span>
                 <span class="faint n">{usual}</span>
             </div>
+            {spread}
             <dl class="kv">{lines.into_iter().map(|(name, value)| view! { <dt>{name}</dt> <dd title=value.clone()>{value.clone()}</dd> }).collect_view()}</dl>
             {told}
             <div class="row acts-row">
@@ -186,6 +200,59 @@ fn selected(tour: Tour, shared: Shared, scene: Arc<Scene>, at: usize, open_span:
                 {behind(&sql)}
             </div>
         </section>
+    }
+}
+
+/// Hops like this one as a histogram, once the selection rests; nothing while they are too few, or cannot be asked for.
+fn spread_of(like: &sql::Like, row: &Hop) -> impl IntoView + use<> {
+    let found = RwSignal::new(None::<Spread>);
+    let request = SqlRequest { sql: like.spread(), limit: Some(SPREAD_ROWS), ..SqlRequest::default() };
+    let (took, hot) = (row.took, row.usual.map(|usual| usual * 3.0));
+    let is_wait = row.is_async();
+    spawn_local(async move {
+        gloo_timers::future::TimeoutFuture::new(SPREAD_PAUSE_MS).await;
+        if found.try_get_untracked().is_none() {
+            return;
+        }
+        let Ok(answer) = client::sql(&request).await else { return };
+        let number = |value: &serde_json::Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
+        let bucket = |row: &Vec<serde_json::Value>| Some((number(row.first()?)?, number(row.get(1)?)? as u64));
+        let buckets: Vec<(f64, u64)> = answer.rows.iter().filter_map(bucket).collect();
+        found.try_set(Spread::new(&buckets, took, hot));
+    });
+    move || {
+        let spread = found.get()?;
+        let wide = 300.0 / spread.bars.len() as f64;
+        let path = |from: usize, to: usize| {
+            let bars = spread
+                .bars
+                .iter()
+                .enumerate()
+                .skip(from)
+                .take(to.saturating_sub(from))
+                .filter(|(_, high)| **high > 0.0);
+            bars.map(|(at, high)| {
+                let high = (high * 38.0).max(2.0);
+                format!("M{:.1},{:.1}h{:.1}v{high:.1}h-{:.1}z", at as f64 * wide, 42.0 - high, wide - 1.0, wide - 1.0)
+            })
+            .collect::<String>()
+        };
+        let (count, ends) = (format::counted(spread.total, if is_wait { "wait" } else { "call" }), spread.ends);
+        let summary = format!(
+            "{count} like this one in 24 hours, from {} to {}; this one took {}",
+            format::duration(ends.0 as u64),
+            format::duration(ends.1 as u64),
+            format::duration(took as u64)
+        );
+        Some(view! {
+            <div class="spread">
+                <svg viewBox="0 0 300 44" width="300" height="44" role="img" aria-label=summary>
+                    <path class="usual" d=path(0, spread.hot)/><path class="slow" d=path(spread.hot, spread.bars.len())/>
+                    <path class="here" d=format!("M{:.1},2V42", (spread.place * 300.0).clamp(1.0, 299.0))/>
+                </svg>
+                <div class="row faint"><span>{if spread.has_shorter { "≤ " } else { "" }}{format::duration(ends.0 as u64)}</span><span class="grow"></span><span>{count}" in 24 h"</span><span class="grow"></span><span>{format::duration(ends.1 as u64)}</span></div>
+            </div>
+        })
     }
 }
 

@@ -8,6 +8,8 @@ use leptos::prelude::*;
 use super::live::News;
 use crate::app::{Shared, shared};
 use crate::components::icon::{Icon, icon};
+use crate::components::states::behind;
+use crate::view::behind as sql;
 use crate::view::url::{ExploreState, Plot, Sort, Unit};
 use crate::view::{condition, format};
 
@@ -181,6 +183,7 @@ pub(super) fn Figures(
             <div><span>{noun}</span><b>{format::count(answer.count)}</b><em>{per_second}</em></div>
             <div><span>"Errors"</span><b class:bad=is_bad>{format::percent(answer.errors, answer.count)}</b><em></em></div>
             {one("p50", answer.p50_nanos)} {one("p95", answer.p95_nanos)} {one("p99", answer.p99_nanos)}
+            {sql::hits(unit, &state.with(|state| state.filter.clone())).map(|sql| behind(&sql))}
         })
     };
     let unit = move |unit: Unit, name: &'static str| {

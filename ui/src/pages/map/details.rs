@@ -102,8 +102,9 @@ pub(super) fn details(
             <div class="row acts-row">
                 {slowest.map(|link| view! { <a class="btn s primary" href=link>"Slowest journey"</a> })}
                 {failed.map(|link| view! { <a class="btn s" href=link>"One that failed"</a> })}
-                {sql.map(|sql| behind(&sql))}
                 {explore.map(|link| view! { <a class="btn s" href=link>"Its traces"</a> })}
+                <span class="grow"></span>
+                {sql.map(|sql| behind(&sql))}
             </div>
         </section>
         <section>

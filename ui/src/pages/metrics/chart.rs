@@ -88,10 +88,8 @@ pub(super) fn chart(
 }
 
 fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str, height: f64, search: &str) -> impl IntoView + use<> {
-    // A value stands for its whole step: it is drawn at the middle of it.
     let is_heat = answer.function == "heatmap";
-    let half = if is_heat { 0 } else { answer.step_nanos / 2 };
-    let (from, to) = (nanos(&answer.from_unix_nano) + half, nanos(&answer.to_unix_nano) - half);
+    let (from, to) = (nanos(&answer.from_unix_nano), nanos(&answer.to_unix_nano));
     let exemplars: Vec<(f64, f64, String)> = answer
         .exemplars
         .iter()
@@ -130,9 +128,12 @@ fn picture(answer: &MetricAnswer, lines: &[Series], unit: &str, height: f64, sea
         let moment = clock::time_of_day(from + ((to - from) as f64 * place) as i64);
         view! { <text x=format!("{:.1}", frame.left + place * frame.width) y=format!("{:.1}", height - 6.0) text-anchor="middle">{moment.get(..5).unwrap_or_default().to_owned()}</text> }
     }).collect();
+    // A value stands for its whole step: it is drawn at the middle of it. So plots of the same time stand one above the other.
+    let half = frame.width / (2.0 * answer.steps.max(1) as f64);
+    let inner = Frame { left: frame.left + half, width: frame.width - 2.0 * half, ..frame };
     let drawn: Vec<_> = lines
         .iter()
-        .map(|series| view! { <path class=format!("line {}", series.class) d=path(&series.values, &frame)/> })
+        .map(|series| view! { <path class=format!("line {}", series.class) d=path(&series.values, &inner)/> })
         .collect();
     let mut last = f64::NEG_INFINITY;
     let mut ends: Vec<(f64, &Series, f64)> = lines

@@ -150,7 +150,7 @@ pub(super) fn Plot(
                     prop:value=move || asked.get().map(|asked| asked.filter).unwrap_or_default()
                     on:change=move |event| { let value = event_target_value(&event); change(&|asked| asked.filter.clone_from(&value)); }/></label>
                 {move || found.with(|found| match found {
-                    Some(Ok(answer)) => Some(view! { <span class="faint n">{format!("{} from {} series, {} points read in {} ms", format::counted(answer.series.len() as u64, "line"), answer.n_series, format::count(answer.rows_read), answer.elapsed_ms.round())}</span> }),
+                    Some(Ok(answer)) => Some(view! { <span class="faint n">{format!("{} from {} series, {} points read in {} ms", format::counted(answer.series.len() as u64, if answer.function == "heatmap" { "bucket" } else { "line" }), answer.n_series, format::count(answer.rows_read), answer.elapsed_ms.round())}</span> }),
                     _ => None,
                 })}
             </div>
