@@ -64,7 +64,7 @@ pub(crate) struct Ingest {
     redaction: Arc<Redaction>,
     appender: Appender,
     clock: Arc<dyn Clock>,
-    decoders: Semaphore,
+    decoders: Arc<Semaphore>,
     is_closing: AtomicBool,
 }
 
@@ -88,7 +88,7 @@ impl Ingest {
             retention,
             appender,
             clock,
-            decoders: Semaphore::new(n_decoders),
+            decoders: Arc::new(Semaphore::new(n_decoders)),
             is_closing: AtomicBool::new(false),
         })
     }
@@ -157,9 +157,12 @@ impl Ingest {
         if request.coding == Coding::Identity && request.body.len() <= INLINE_BYTES_MAX {
             return decode_guarded(request, (now, oldest), limit_bytes, &redaction);
         }
-        let _turn = self.decoders.acquire().await.map_err(|_| Error::Closing)?;
-        let decoding =
-            tokio::task::spawn_blocking(move || decode_guarded(request, (now, oldest), limit_bytes, &redaction));
+        // The turn ends with the work, not with the waiting for it: whoever waited too long leaves the work behind.
+        let turn = Arc::clone(&self.decoders).acquire_owned().await.map_err(|_| Error::Closing)?;
+        let decoding = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            decode_guarded(request, (now, oldest), limit_bytes, &redaction)
+        });
         decoding.await.map_err(|_| Error::Bug)?
     }
 }
