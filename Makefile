@@ -51,6 +51,7 @@ test-long: tools ## the long forms of the fault tests: an hour or more; HODOSCOP
 	$(call stage,simulated power cuts,HODOSCOPE_LONG=1 HODOSCOPE_SEEDS=$${HODOSCOPE_SEEDS:-10000} timeout 4h cargo test --workspace --locked --lib -- f02_ f04_ f05_ --nocapture)
 	$(call stage,damaged requests,HODOSCOPE_REQUESTS=$${HODOSCOPE_REQUESTS:-20000} timeout 2h cargo test --workspace --locked --lib -- damaged_requests)
 	$(call stage,kills and faults,HODOSCOPE_LONG=1 HODOSCOPE_KILL_CYCLES=$${HODOSCOPE_KILL_CYCLES:-200} timeout 4h cargo test --workspace --locked --test tests -- crash:: faults:: bad_start:: --nocapture --test-threads 1)
+	$(call stage,memory under bombs,HODOSCOPE_LONG=1 timeout 1h cargo test --workspace --locked --test tests -- bombs:: --ignored --nocapture)
 
 bench: ui ## measure every stage, ingest and look-up against the real binary, release build (about 5 minutes)
 	cargo bench --locked --workspace --bench decode --bench write_path --bench ingest --bench sustained --bench trace_by_id --bench analysis --bench journey_by_id --bench map_day --bench digest

@@ -16,6 +16,7 @@
 //! | `starter_rules.rs` | rules are proposed from what was seen, and accepted by one request               |
 //! | `bad_rules.rs`    | rules that cannot work say so and disturb no other                              |
 //! | `bad_input.rs`    | bad input gets an answer that helps, and the process lives                       |
+//! | `bombs.rs`        | memory stays within its budget, whatever is sent                                |
 //! | `bad_start.rs`    | a start that cannot work ends with a clear message; a full disk refuses and heals |
 //! | `keys.rs`         | nobody gets in without a key when there are keys, and each sees its own tenant      |
 //! | `redaction.rs`    | what must not be kept is in no file and no answer                               |
@@ -50,6 +51,7 @@ mod architecture;
 mod bad_input;
 mod bad_rules;
 mod bad_start;
+mod bombs;
 mod browser;
 mod bucket;
 mod conformance;
