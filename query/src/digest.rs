@@ -3,13 +3,18 @@
 //! | file           | knows                                                                        |
 //! |----------------|------------------------------------------------------------------------------|
 //! | `settled.rs`   | which traces are open, which are at rest at a moment: pure                   |
+//! | `recent.rs`    | what was looked at lately and what it leads to: pure                         |
+//! | `desk.rs`      | what is known about one tenant                                               |
 //! | `packed.rs`    | spans of open traces in few bytes: pure                                      |
 //! | `look.rs`      | what an analysis says about some traces, by owner: pure                      |
 //! | `rollup.rs`    | sums per minute that add up and can be taken away: pure                      |
 //! | `columns.rs`   | a look as rows of the derived tables: pure                                   |
 //! | `stored.rs`    | what is read from a snapshot                                                 |
 //! | `on_demand.rs` | the same relations for traces that are not at rest yet                       |
-//! | `run.rs`       | the task                                                                     |
+//! | `run.rs`       | the task: follows the writer, tenant by tenant                               |
+//! | `catch_up.rs`  | where it begins                                                              |
+//! | `batch.rs`     | one batch of traces that are at rest                                         |
+//! | `again.rs`     | late traces, many at once                                                    |
 //!
 //! A trace settles 30 s after its last span. It is then analysed together with all traces it may be joined to, and its
 //! calls, hops, journey, paths, findings and sums per minute are written as one record, together with how far the
@@ -18,10 +23,15 @@
 //!
 //! See docs/decisions/18-digest.md.
 
+mod again;
+mod batch;
+mod catch_up;
 pub(crate) mod columns;
+pub(crate) mod desk;
 pub(crate) mod look;
 pub(crate) mod on_demand;
 pub(crate) mod packed;
+pub(crate) mod recent;
 pub(crate) mod rollup;
 pub(crate) mod run;
 pub(crate) mod settled;
@@ -40,6 +50,7 @@ use futures::FutureExt as _;
 use storage::{DerivedWriter, Reader};
 use tokio_util::sync::CancellationToken;
 
+use crate::analysis::thresholds::Bounds;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use run::{Figures, Task};
@@ -77,6 +88,7 @@ impl Engine {
                     .saturating_mul(model::UnixNanos::SECOND)
                     .min(run::SETTLE_NANOS_MAX),
                 memory_bytes_max: usize::try_from(self.config().digest_memory_bytes_max).unwrap_or(usize::MAX),
+                bounds: Bounds::default(),
             };
             let refuse = |error: std::io::Error| Error::Internal(format!("cannot start the digest: {error}"));
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refuse)?;

@@ -32,7 +32,7 @@ const SLOTS: u8 = 8;
 #[derive(Debug)]
 pub struct Kept {
     documents: Documents,
-    /// One change of colours at a time: each reads the document, adds to it and writes it whole.
+    /// One change at a time: each looks at what is kept before it writes. Readers do not wait for it.
     changing: tokio::sync::Mutex<()>,
 }
 
@@ -62,6 +62,11 @@ impl Kept {
             return Err(Error::invalid(format!(
                 "{service} cannot have colour {slot}: slots are 1 to {SLOTS}, 0 for its own"
             )));
+        }
+        // Nearly every page asks for services that have their colours.
+        let known = self.colors(tenant).await?;
+        if grown(known.clone(), request.clone()) == known {
+            return Ok(known);
         }
         let _one = self.changing.lock().await;
         let known = self.colors(tenant).await?;
@@ -101,6 +106,7 @@ impl Kept {
                 "a query has 1 to {SQL_BYTES_MAX} bytes and a title of at most {TITLE_BYTES_MAX}"
             )));
         }
+        let _one = self.changing.lock().await;
         let known = self.queries(tenant).await?.queries;
         if known.len() >= QUERIES_MAX && !known.iter().any(|known| known.id == id) {
             return Err(Error::TooLarge(format!("{QUERIES_MAX} queries are kept; delete some")));
@@ -153,6 +159,28 @@ mod tests {
 
     fn request(services: &[&str]) -> ColorsRequest {
         ColorsRequest { services: services.iter().map(|name| (*name).to_owned()).collect(), ..ColorsRequest::default() }
+    }
+
+    /// Whoever only looks does not wait for a change that takes its time; changes wait for each other.
+    #[tokio::test]
+    async fn readers_do_not_wait_for_changes() {
+        let fixture = crate::testing::Fixture::new(Vec::new()).await;
+        let (kept, tenant) = (Kept::new(fixture.storage.documents()), crate::testing::tenant());
+        let first = kept.see(&tenant, request(&["a", "b"])).await.expect("kept");
+        let change = kept.changing.lock().await;
+        assert_eq!(kept.see(&tenant, request(&["b"])).await.expect("known"), first);
+        let query = || QueryRequest { title: String::new(), sql: "SELECT 1".to_owned() };
+        let mut keeping = std::pin::pin!(kept.keep_query(&tenant, "one", query()));
+        let mut seeing = std::pin::pin!(kept.see(&tenant, request(&["c"])));
+        for _ in 0..1_000 {
+            assert!(futures::poll!(keeping.as_mut()).is_pending(), "another change is under way");
+            assert!(futures::poll!(seeing.as_mut()).is_pending(), "another change is under way");
+            tokio::task::yield_now().await;
+        }
+        drop(change);
+        let (query, colors) = futures::join!(keeping, seeing);
+        assert_eq!(query.expect("kept").id, "one");
+        assert_eq!(colors.expect("kept").services, ["a", "b", "c"]);
     }
 
     /// Whoever comes later gets later slots; nobody's colour moves.

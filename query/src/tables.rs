@@ -8,6 +8,7 @@
 //! | `prune.rs`    | which segments a query can need: pure                            |
 //! | `pruned.rs`   | the view of traces, over the asked time range                    |
 //! | `by_id.rs`    | table functions of one id                                        |
+//! | `direct.rs`   | rows found by an id, read without a statement                    |
 //! | `visible.rs`  | leaves out what was erased                                       |
 //! | `views.rs`    | relations written in SQL over the tables                         |
 //! | `relations.rs` | relations of settled journeys: at rest and on demand            |
@@ -17,6 +18,7 @@
 //! without saying so: the same tables plus the views. There is no way to add to either from SQL.
 
 pub(crate) mod by_id;
+pub(crate) mod direct;
 mod edge_minutes;
 mod provider;
 mod prune;
@@ -47,7 +49,7 @@ use datafusion::sql::parser::DFParser;
 use storage::{Snapshot, TABLES};
 
 use crate::digest::on_demand::Derived;
-pub(crate) use provider::{Located, STORE_URL, SnapshotTable, UTC, as_sql, moment_type, sql_schema};
+pub(crate) use provider::{LOOK_UPS_MAX, Located, STORE_URL, SnapshotTable, UTC, as_sql, moment_type, sql_schema};
 pub(crate) use prune::Bounds;
 use pruned::PrunedView;
 use scan::Scanned as _;
@@ -101,7 +103,7 @@ pub(crate) type ViewPlans = Arc<Mutex<HashMap<&'static str, LogicalPlan>>>;
 pub(crate) struct PublicSchema {
     raw: RawSchema,
     /// A session whose catalog holds the schema `raw` only.
-    planner: SessionState,
+    planner: Arc<SessionState>,
     plans: ViewPlans,
     derived: Arc<Derived>,
 }
@@ -109,7 +111,7 @@ pub(crate) struct PublicSchema {
 impl PublicSchema {
     pub(crate) const fn new(
         snapshot: Arc<Snapshot>,
-        planner: SessionState,
+        planner: Arc<SessionState>,
         plans: ViewPlans,
         derived: Arc<Derived>,
     ) -> Self {

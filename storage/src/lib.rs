@@ -38,6 +38,7 @@
 //! | `follow.rs`    | rows as they become visible, for the digest and live streams             |
 //! | `derived.rs`   | the write side of the digest                                             |
 //! | `snapshot.rs`  | table version and buffer pinned for one reader                           |
+//! | `id_set.rs`    | comparing many rows with many trace ids                                  |
 //! | `paths.rs`     | every name in the data directory                                         |
 //! | `status.rs`    | figures for `/api/status` and `/metrics`                                 |
 //! | `metrics.rs`   | what is counted                                                          |
@@ -60,6 +61,7 @@ mod error;
 mod examine;
 mod flush;
 mod follow;
+mod id_set;
 mod index;
 pub mod inspect;
 mod maintenance;

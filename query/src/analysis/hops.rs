@@ -124,6 +124,8 @@ pub struct Messages {
     pub hops: Vec<Hop>,
     /// Delivery of each span, if it is one.
     pub delivery_of: HashMap<SpanIndex, usize>,
+    /// Sends of which a message was delivered.
+    handled: HashSet<SpanIndex>,
 }
 
 impl Messages {
@@ -138,6 +140,35 @@ impl Messages {
     pub fn is_delivery(&self, span: SpanIndex) -> bool {
         self.delivery_of.contains_key(&span)
     }
+}
+
+/// Names of the messages of a trace of which the other end is not in the set: sent and handled by nobody, or handled and
+/// sent by nobody. In the order of their spans; as [`super::joins::Leads`] names them.
+pub fn loose_ends(graph: &Graph, messages: &Messages, trace: TraceId) -> Vec<String> {
+    let spans = graph.trace(trace);
+    let sends = {
+        let first = messages.sends.partition_point(|send| send.span < spans.start);
+        let after = messages.sends.partition_point(|send| send.span < spans.end);
+        &messages.sends[first..after]
+    };
+    let deliveries = {
+        let first = messages.deliveries.partition_point(|delivery| delivery.span < spans.start);
+        let after = messages.deliveries.partition_point(|delivery| delivery.span < spans.end);
+        &messages.deliveries[first..after]
+    };
+    if sends.is_empty() && deliveries.is_empty() {
+        return Vec::new();
+    }
+    let unsent = deliveries.iter().filter(|delivery| delivery.n_contexts == 0).map(|delivery| delivery.span);
+    let unhandled = sends.iter().map(|send| send.span).filter(|send| !messages.handled.contains(send));
+    let mut ends: Vec<SpanIndex> = unsent.chain(unhandled).collect();
+    ends.sort_unstable();
+    let names = ends.into_iter().flat_map(|span| names_of(graph, span)).flatten();
+    let names = names.map(|name| match name {
+        MessageName::Id(id) => id.to_owned(),
+        MessageName::Place(_, partition, offset) => format!("{partition}@{offset}"),
+    });
+    names.collect()
 }
 
 /// Finds sends, deliveries and hops.
@@ -159,6 +190,7 @@ pub fn messages(graph: &Graph) -> Messages {
         messages.delivery_of.insert(span, at);
         messages.deliveries.push(delivery);
     }
+    messages.handled = messages.hops.iter().filter_map(|hop| hop.send).collect();
     count_attempts(graph, &mut messages);
     messages
 }

@@ -10,8 +10,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
-use model::TraceId;
 use model::semconv::key;
+use model::{SpanKind, TraceId};
 
 use super::calls::Call;
 use super::classify::path;
@@ -108,6 +108,8 @@ pub struct Leads {
     pub accepted: Option<String>,
     /// Path it asks for, when it asks with GET.
     pub asked: Option<String>,
+    /// Queue of the messages that it links to; empty when it has no name. `None` when it links to none.
+    pub queue: Option<String>,
 }
 
 impl Leads {
@@ -126,6 +128,12 @@ impl Leads {
         leads.accepted = attributes.text(slot!(key::HTTP_LOCATION)).map(|location| url_path(&location).to_owned());
         if attributes.string(slot!(key::HTTP_METHOD)).as_deref() == Some("GET") {
             leads.asked = path(&attributes);
+        }
+        if !span.links.is_empty() {
+            leads.queue = attributes.string(slot!(key::MESSAGING_DESTINATION));
+            if leads.queue.is_none() && span.kind == SpanKind::Consumer {
+                leads.queue = Some(String::new());
+            }
         }
         leads
     }

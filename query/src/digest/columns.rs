@@ -45,6 +45,10 @@ fn texts<T>(rows: &[T], value: impl Fn(&T) -> String) -> ArrayRef {
     Arc::new(rows.iter().map(|row| Some(value(row))).collect::<StringArray>())
 }
 
+fn maybe_texts<T>(rows: &[T], value: impl Fn(&T) -> Option<String>) -> ArrayRef {
+    Arc::new(rows.iter().map(value).collect::<StringArray>())
+}
+
 fn labels<'a, T, S: AsRef<str>>(rows: &'a [T], value: impl Fn(&'a T) -> Option<S>) -> ArrayRef {
     let mut builder = StringDictionaryBuilder::<Int32Type>::new();
     rows.iter().for_each(|row| builder.append_option(value(row)));
@@ -377,6 +381,7 @@ pub(crate) fn trace_rows(look: &Look<'_>, number: i64, now: i64) -> Result<Optio
         ("end", ints(rows, |row| row.end)),
         ("early", bools(rows, |row| Some(row.owner.early))),
         ("sums", texts(rows, |row| row.parts.to_text())),
+        ("awaits", maybe_texts(rows, |row| (!row.awaits.is_empty()).then(|| json_list(row.awaits.iter().cloned())))),
     ];
     batch(&DIGEST_TRACES, rows.len(), columns)
 }

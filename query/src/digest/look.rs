@@ -14,10 +14,13 @@ use crate::analysis::Analysis;
 use crate::analysis::calls::Call;
 use crate::analysis::critical_path::Segment;
 use crate::analysis::findings::{Finding, OpenBreaker, findings};
-use crate::analysis::hops::Hop;
+use crate::analysis::hops::{Hop, loose_ends};
 use crate::analysis::journey::{Journey, journey, origin};
 use crate::analysis::map::minutes_of_traces;
 use crate::analysis::thresholds::{Bounds, Thresholds};
+
+/// Names of messages that one trace waits for.
+const AWAITED_MAX: usize = 64;
 
 /// An owner of rows and what is known about it from outside its spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub(crate) struct TraceRow {
     pub(crate) end: i64,
     /// What it adds to the sums per minute.
     pub(crate) parts: Parts,
+    /// Names of messages of which the other end is not known.
+    pub(crate) awaits: Vec<String>,
 }
 
 /// A journey with its findings and who owns them.
@@ -108,6 +113,11 @@ impl<'a> Look<'a> {
                 spans: spans.len(),
                 start: spans.iter().map(crate::analysis::graph::Known::start).min().unwrap_or_default(),
                 end: spans.iter().map(crate::analysis::graph::Known::end).max().unwrap_or_default(),
+                awaits: {
+                    let mut names = loose_ends(graph, &analysis.messages, *trace);
+                    names.truncate(AWAITED_MAX);
+                    names
+                },
                 parts: minutes.remove(trace).map(|minutes| Parts::of(&minutes)).unwrap_or_default(),
             });
         }

@@ -10,18 +10,26 @@
 //! a status address. A group is handed out together, so that one analysis sees all of it. It waits for its last trace
 //! for a bounded time; so does a trace for one it links to that was never seen.
 //!
+//! A trace at rest is looked at again together with one that settles later when that one links to it, is linked to by it,
+//! or carries a message or status address of it. Two deliveries of a message whose sender was never seen belong together
+//! when one may be another attempt of the other: same service and queue, or a dead letter. That both name a trace that
+//! was never seen is no reason.
+//!
 //! Memory is bounded: when the packed spans are too many, the groups that have been quiet for longest are handed out
 //! early and marked so.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::{HashMap, HashSet};
+use model::semconv::key;
 use model::{TraceId, UnixNanos};
 
 use super::packed::Shared;
+use super::recent::Recent;
 use crate::analysis::joins::Leads;
-use crate::analysis::span::Span;
+use crate::analysis::span::{Link, Span};
+use crate::analysis::systems::is_dead_letter;
 
 /// A trace that goes on for so long is looked at as it is; what comes later is late.
 pub(crate) const OPEN_NANOS_MAX: i64 = 600 * UnixNanos::SECOND;
@@ -35,11 +43,6 @@ const RESOURCES_MAX: usize = 20_000;
 const TRACE_BYTES: usize = 400;
 /// Room for one more packed span.
 const SPAN_BYTES: usize = 256;
-/// Traces remembered as looked at; older ones are looked up at rest.
-const RECENT_MAX: usize = 300_000;
-/// Leads of such traces remembered.
-pub(crate) const RECENT_LEADS_MAX: usize = 300_000;
-
 /// A trace that is open.
 #[derive(Clone, Debug, Default)]
 struct Open {
@@ -48,10 +51,27 @@ struct Open {
     arrival_min: i64,
     arrival_max: i64,
     start_min: i64,
+    /// What it shares with others: names of messages, status addresses, traces it links to.
     leads: Vec<u64>,
     /// Traces of other ids it links to.
     links: Vec<TraceId>,
+    /// Messages from there.
+    deliveries: Vec<Linked>,
     has_root: bool,
+}
+
+/// A delivery that names the context of its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Linked {
+    /// Trace of the context.
+    cause: TraceId,
+    /// Context, service and queue.
+    attempt: u64,
+    /// Context, anywhere.
+    context: u64,
+    /// Context, in a dead letter queue.
+    dead_letter: u64,
+    is_dead_letter: bool,
 }
 
 /// A trace handed out.
@@ -70,6 +90,8 @@ pub(crate) struct Taken {
     pub(crate) is_doubtful: bool,
     /// Traces it links to, and those looked at lately that it may be joined to.
     pub(crate) links: Vec<TraceId>,
+    leads: Vec<u64>,
+    deliveries: Vec<Linked>,
 }
 
 /// All open traces of a tenant.
@@ -80,14 +102,7 @@ pub(crate) struct OpenTraces {
     /// Status addresses given lately: only who asks for one of these leads anywhere.
     accepted: HashSet<u64>,
     shared: Shared,
-    /// Traces looked at, oldest first, and since when all of them are remembered.
-    recent: HashSet<TraceId>,
-    recent_order: VecDeque<(TraceId, i64)>,
-    /// What traces that were looked at lately led to, oldest first.
-    recent_leads: HashMap<u64, TraceId>,
-    recent_leads_order: VecDeque<u64>,
-    /// Traces that were looked at before this moment may have been forgotten.
-    remembers_since: i64,
+    recent: Recent,
     packed_bytes: usize,
     n_spans: usize,
     hasher: RandomState,
@@ -99,12 +114,17 @@ impl OpenTraces {
     /// `now` is when remembering begins; a trace settles `settle_nanos` after its last span. Twice as long after it, a
     /// settled trace no longer waits for others of its group, nor for one it links to.
     pub(crate) fn new(now: i64, settle_nanos: i64) -> Self {
-        Self { remembers_since: now, settle_nanos, ..Self::default() }
+        Self { recent: Recent::new(now), settle_nanos, ..Self::default() }
     }
 
     /// Spans of open traces.
     pub(crate) fn n_spans(&self) -> usize {
         self.n_spans
+    }
+
+    /// Spans of an open trace.
+    pub(crate) fn n_spans_of(&self, trace: TraceId) -> usize {
+        self.traces.get(&trace).map_or(0, |open| open.n_spans)
     }
 
     /// Open traces.
@@ -114,8 +134,7 @@ impl OpenTraces {
 
     /// Memory it takes, estimated.
     pub(crate) fn bytes(&self) -> usize {
-        // A remembered trace or lead stands in a map and in a queue.
-        self.packed_bytes + self.traces.len() * TRACE_BYTES + (self.recent.len() + self.recent_leads.len()) * 48
+        self.packed_bytes + self.traces.len() * TRACE_BYTES + self.recent.bytes()
     }
 
     /// Arrival of the earliest span of an open trace; `None` when none is open.
@@ -163,10 +182,18 @@ impl OpenTraces {
         found.extend(
             leads.asked.as_deref().map(|path| hash(("poll", path))).filter(|lead| self.accepted.contains(lead)),
         );
+        let service = || span.resource.attributes.iter().find(|attribute| attribute.key == key::SERVICE_NAME);
+        let service = leads.queue.as_ref().and_then(|_| Some(service()?.value.to_display())).unwrap_or_default();
         for link in span.links.iter().filter(|link| link.trace_id != span.trace_id) {
             if !open.links.contains(&link.trace_id) {
                 open.links.push(link.trace_id);
                 found.push(self.hasher.hash_one(link.trace_id));
+            }
+            if let Some(queue) = &leads.queue {
+                let linked = linked(&self.hasher, link, &service, queue);
+                if !open.deliveries.contains(&linked) {
+                    open.deliveries.push(linked);
+                }
             }
         }
         for lead in found {
@@ -192,7 +219,7 @@ impl OpenTraces {
     /// Waits for a trace it links to that was never seen.
     fn is_waiting(&self, open: &Open, now: i64) -> bool {
         now.saturating_sub(open.arrival_max) < 2 * self.settle_nanos
-            && open.links.iter().any(|link| !self.traces.contains_key(link) && !self.recent.contains(link))
+            && open.links.iter().any(|link| !self.is_open(*link) && !self.is_remembered(*link))
     }
 
     /// Open traces that may belong together with this one, itself first.
@@ -275,19 +302,14 @@ impl OpenTraces {
         }
         self.packed_bytes -= open.packed.capacity();
         self.n_spans -= open.n_spans;
-        let mut links = open.links;
-        for lead in open.leads.iter().copied().chain([self.hasher.hash_one(trace)]) {
-            let other = self.recent_leads.get(&lead).copied();
-            links.extend(other.filter(|other| *other != trace && !self.traces.contains_key(other)));
-        }
-        open.leads.into_iter().for_each(|lead| self.remember_lead(lead, trace));
-        let is_known = self.recent.contains(&trace);
+        let links = self.links_of(trace, &open);
+        let is_known = self.is_remembered(trace);
         let spans = self.shared.unpack(trace, &open.packed);
         let is_whole = || {
             let ids: HashSet<_> = spans.iter().map(|span| span.span_id).collect();
             open.has_root && spans.iter().all(|span| span.parent_span_id.is_none_or(|parent| ids.contains(&parent)))
         };
-        let is_doubtful = !is_known && (open.start_min < self.remembers_since || !is_whole());
+        let is_doubtful = !is_known && (open.start_min < self.recent.since || !is_whole());
         if self.traces.is_empty() {
             self.shared = Shared::default();
         }
@@ -299,8 +321,30 @@ impl OpenTraces {
             is_known,
             is_doubtful,
             links,
+            leads: open.leads,
+            deliveries: open.deliveries,
             spans,
         })
+    }
+
+    /// Traces it links to, and those looked at lately that it may be joined to.
+    fn links_of(&self, trace: TraceId, open: &Open) -> Vec<TraceId> {
+        // Those that link to the same trace are joined through that one, and to nobody while it was never seen.
+        let siblings: HashSet<u64> = open.links.iter().map(|link| self.hasher.hash_one(link)).collect();
+        let own = self.hasher.hash_one(trace);
+        let mut leads: Vec<u64> = open.leads.iter().copied().filter(|lead| !siblings.contains(lead)).collect();
+        leads.push(own);
+        for linked in open.deliveries.iter().filter(|linked| !self.is_seen(linked.cause)) {
+            leads.extend([linked.attempt, if linked.is_dead_letter { linked.context } else { linked.dead_letter }]);
+        }
+        let others = leads.into_iter().filter_map(|lead| self.recent.leads_to(lead));
+        let mut links = open.links.clone();
+        links.extend(others.filter(|other| *other != trace && !self.is_open(*other)));
+        links
+    }
+
+    fn is_seen(&self, trace: TraceId) -> bool {
+        self.is_open(trace) || self.is_remembered(trace)
     }
 
     /// Puts back what was handed out: it could not be written.
@@ -316,35 +360,46 @@ impl OpenTraces {
 
     /// Remembers that a trace at rest waits for one it links to: when that comes, both are looked at again.
     pub(crate) fn remember_awaited(&mut self, cause: TraceId, by: TraceId) {
-        self.remember_lead(self.hasher.hash_one(cause), by);
+        self.recent.remember_lead(self.hasher.hash_one(cause), by);
     }
 
-    fn remember_lead(&mut self, lead: u64, trace: TraceId) {
-        if self.recent_leads.insert(lead, trace).is_none() {
-            self.recent_leads_order.push_back(lead);
-        }
-        while self.recent_leads_order.len() > RECENT_LEADS_MAX {
-            let oldest = self.recent_leads_order.pop_front();
-            oldest.map(|oldest| self.recent_leads.remove(&oldest));
+    /// The same for the other end of a message, by its name.
+    pub(crate) fn remember_awaited_message(&mut self, name: &str, by: TraceId) {
+        self.recent.remember_lead(self.hasher.hash_one(("message", name)), by);
+    }
+
+    /// Remembers what traces that were looked at lead to. Themselves are remembered already.
+    pub(crate) fn remember_leads(&mut self, taken: &[Taken]) {
+        for taken in taken {
+            let links: HashMap<u64, TraceId> =
+                taken.links.iter().map(|link| (self.hasher.hash_one(link), *link)).collect();
+            for lead in &taken.leads {
+                // Whoever links to a trace that was seen is found by it.
+                if links.get(lead).is_none_or(|link| !self.is_remembered(*link)) {
+                    self.recent.remember_lead(*lead, taken.trace);
+                }
+            }
+            for linked in &taken.deliveries {
+                if self.recent.contains(linked.cause) {
+                    continue;
+                }
+                self.recent.remember_lead(linked.attempt, taken.trace);
+                self.recent.remember_lead(linked.context, taken.trace);
+                if linked.is_dead_letter {
+                    self.recent.remember_lead(linked.dead_letter, taken.trace);
+                }
+            }
         }
     }
 
     /// Remembers a trace as looked at, at this moment.
     pub(crate) fn remember(&mut self, trace: TraceId, now: i64) {
-        if self.recent.insert(trace) {
-            self.recent_order.push_back((trace, now));
-        }
-        while self.recent_order.len() > RECENT_MAX {
-            if let Some((trace, then)) = self.recent_order.pop_front() {
-                self.recent.remove(&trace);
-                self.remembers_since = self.remembers_since.max(then);
-            }
-        }
+        self.recent.remember(trace, now);
     }
 
     /// The trace was looked at lately.
     pub(crate) fn is_remembered(&self, trace: TraceId) -> bool {
-        self.recent.contains(&trace)
+        self.recent.contains(trace)
     }
 
     /// The trace is open.
@@ -353,10 +408,22 @@ impl OpenTraces {
     }
 }
 
+/// A delivery of the message that `link` names.
+fn linked(hasher: &RandomState, link: &Link, service: &str, queue: &str) -> Linked {
+    let context = (link.trace_id, link.span_id);
+    Linked {
+        cause: link.trace_id,
+        attempt: hasher.hash_one((context, service, queue)),
+        context: hasher.hash_one((context, "anywhere")),
+        dead_letter: hasher.hash_one((context, "dead letter")),
+        is_dead_letter: is_dead_letter(queue),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::span::{Link, Resource};
+    use crate::analysis::span::Resource;
     use model::{Attribute, AttributeValue, SpanId, SpanKind, StatusCode};
     use std::sync::Arc;
 
@@ -451,6 +518,54 @@ mod tests {
         let [late, orphan] = [1, 2].map(|n| open.take(trace(n), 80 * SECOND).expect("it is open"));
         assert!(late.is_known && !late.is_doubtful);
         assert!(!orphan.is_known && orphan.is_doubtful, "its parent may have been looked at long ago");
+    }
+
+    /// ```text
+    ///   1 ──▶ 9 (never seen) ◀── 2        told apart: no reason to look at 1 again with 2
+    ///         9 ◀── mailer, orders ── 3   and the same delivered again to mailer ── 4: an attempt of one message
+    ///         9 ◀── mailer, orders.dlq ── 5: where messages end that nobody could handle
+    /// ```
+    #[test]
+    fn a_trace_never_seen_joins_attempts_only() {
+        let mut open = OpenTraces::new(0, 30 * SECOND);
+        let mut look = |of: u8, queue: Option<&str>| {
+            let mut one = span(of, 1, None, &[9], None);
+            let destination = |queue: &str| Attribute {
+                key: "messaging.destination.name".to_owned(),
+                value: AttributeValue::String(queue.to_owned()),
+            };
+            one.attributes = queue.map(destination).into_iter().collect();
+            arrive(&mut open, 0, &[one]);
+            let taken = open.take(trace(of), 90 * SECOND).expect("it is open");
+            open.remember(taken.trace, 90 * SECOND);
+            open.remember_leads(std::slice::from_ref(&taken));
+            taken.links.iter().map(|link| link.as_bytes()[0]).collect::<Vec<_>>()
+        };
+        assert_eq!(look(1, None), [9]);
+        assert_eq!(look(2, None), [9]);
+        assert_eq!(look(3, Some("orders")), [9]);
+        assert_eq!(look(4, Some("orders")), [9, 3]);
+        assert_eq!(look(5, Some("orders.dlq")), [9, 4], "the last that had the message");
+        assert_eq!(look(6, Some("stock")), [9, 5], "it may have failed before");
+        arrive(&mut open, 60, &[span(9, 1, None, &[], None)]);
+        let cause = open.take(trace(9), 120 * SECOND).expect("it is open");
+        assert_eq!(cause.links, [trace(6)], "one of those that wait for it leads to all");
+    }
+
+    /// What was handed out and could not be written is handed out again with everything it leads to.
+    #[test]
+    fn a_second_try_knows_as_much() {
+        let mut open = OpenTraces::new(0, 30 * SECOND);
+        arrive(&mut open, 0, &[span(1, 1, None, &[], Some("message-7"))]);
+        let first = open.take(trace(1), 30 * SECOND).expect("it is open");
+        open.remember(trace(1), 30 * SECOND);
+        open.remember_leads(&[first]);
+        arrive(&mut open, 40, &[span(2, 1, None, &[], Some("message-7"))]);
+        for _ in 0..2 {
+            let taken = open.take(trace(2), 90 * SECOND).expect("it is open");
+            assert_eq!(taken.links, [trace(1)]);
+            open.put_back(&[taken]);
+        }
     }
 
     #[test]

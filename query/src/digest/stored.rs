@@ -1,14 +1,16 @@
 //! What the digest and the relations read: spans by arrival or trace, and what is at rest about them.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::Expr;
-use datafusion::physical_plan::execute_stream;
-use datafusion::prelude::{DataFrame, SessionContext, ident};
+use datafusion::datasource::provider_as_source;
+use datafusion::execution::{SessionState, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, UNNAMED_TABLE};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::{DataFrame, ident};
 use futures::StreamExt;
 use model::{TimeRange, TraceId, UnixNanos};
 use storage::Snapshot;
@@ -21,8 +23,11 @@ use crate::analysis::thresholds::Bounds;
 use crate::error::Result;
 use crate::rows::{Bytes, Ints, Texts};
 use crate::tables::scan::Scanned as _;
-use crate::tables::{SnapshotTable, UTC};
+use crate::tables::{Located, SnapshotTable, UTC, direct};
 use crate::trace::{literal, plain};
+
+/// The main root of a journey starts at most so long after the first span of its trace.
+const ROOT_NANOS_MAX: i64 = 3_600 * UnixNanos::SECOND;
 
 /// The newest row of the progress stands this close to the end of its table.
 const PROGRESS_NANOS: i64 = 3_600 * UnixNanos::SECOND;
@@ -33,7 +38,7 @@ pub(crate) const PARTS_MAX: usize = 1_500_000;
 /// Reads one snapshot.
 #[derive(Clone)]
 pub(crate) struct Stored {
-    context: SessionContext,
+    state: Arc<SessionState>,
     pub(crate) snapshot: Arc<Snapshot>,
 }
 
@@ -70,13 +75,42 @@ fn ids<'a>(traces: impl IntoIterator<Item = &'a TraceId>) -> Vec<Expr> {
 }
 
 impl Stored {
-    pub(crate) const fn new(context: SessionContext, snapshot: Arc<Snapshot>) -> Self {
-        Self { context, snapshot }
+    pub(crate) const fn new(state: Arc<SessionState>, snapshot: Arc<Snapshot>) -> Self {
+        Self { state, snapshot }
     }
 
     /// All rows of a table; nothing is read yet.
     pub(crate) fn table(&self, table: &'static Table) -> Result<DataFrame> {
-        Ok(self.context.read_table(SnapshotTable::new(table, Arc::clone(&self.snapshot)).provider())?)
+        let rows = provider_as_source(SnapshotTable::new(table, Arc::clone(&self.snapshot)).provider());
+        let plan = LogicalPlanBuilder::scan(UNNAMED_TABLE, rows, None)?.build()?;
+        Ok(DataFrame::new(self.state.as_ref().clone(), plan))
+    }
+
+    /// Rows of some traces with these columns, of which `trace_id` must be one; without a statement, unless they are so many
+    /// that one is quicker.
+    ///
+    /// # Errors
+    /// What went wrong while planning.
+    pub(crate) async fn of_traces(
+        &self,
+        table: &'static Table,
+        traces: &BTreeSet<TraceId>,
+        columns: &[&str],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(plan) = direct::of_traces(&self.state, &self.snapshot, table, traces, columns).await? {
+            return Ok(plan);
+        }
+        let frame = self.table(table)?.filter(ident("trace_id").in_list(ids(traces), false))?;
+        let frame = frame.select(columns.iter().map(|name| ident(*name)).collect::<Vec<_>>())?;
+        Ok(self.state.create_physical_plan(frame.logical_plan()).await?)
+    }
+
+    /// Located spans with these columns, without a statement.
+    ///
+    /// # Errors
+    /// As [`Self::of_traces`].
+    pub(crate) async fn located(&self, located: Located, columns: &[&str]) -> Result<Arc<dyn ExecutionPlan>> {
+        direct::located(&self.state, &self.snapshot, located, columns).await
     }
 
     /// Live segments of a table: an upper bound for look-ups of one trace.
@@ -97,13 +131,16 @@ impl Stored {
     ///
     /// # Errors
     /// What went wrong while reading.
-    pub(crate) async fn fold(
+    pub(crate) async fn fold(&self, frame: DataFrame, each: impl FnMut(&RecordBatch) -> ControlFlow<()>) -> Result<()> {
+        self.fold_plan(self.state.create_physical_plan(frame.logical_plan()).await?, each).await
+    }
+
+    async fn fold_plan(
         &self,
-        frame: DataFrame,
+        plan: Arc<dyn ExecutionPlan>,
         mut each: impl FnMut(&RecordBatch) -> ControlFlow<()>,
     ) -> Result<()> {
-        let plan = self.context.state().create_physical_plan(frame.logical_plan()).await?;
-        let mut stream = execute_stream(plan, self.context.task_ctx())?;
+        let mut stream = execute_stream(plan, Arc::new(TaskContext::from(&*self.state)))?;
         while let Some(batch) = stream.next().await {
             if each(&batch?).is_break() {
                 break;
@@ -142,8 +179,8 @@ impl Stored {
         if traces.is_empty() || self.snapshot.table(&DIGEST_TRACES).is_none() {
             return Ok(found);
         }
-        let frame = self.table(&DIGEST_TRACES)?.filter(ident("trace_id").in_list(ids(traces), false))?;
-        self.fold(frame, |batch| {
+        let columns = ["trace_id", "journey", "revision", "arrival_max", "spans", "start", "sums"];
+        self.fold_plan(self.of_traces(&DIGEST_TRACES, traces, &columns).await?, |batch| {
             let (trace, journey) = (Bytes::of(batch, "trace_id"), Bytes::of(batch, "journey"));
             let (revision, arrival) = (Ints::of(batch, "revision"), Ints::of(batch, "arrival_max"));
             let (spans, start, sums) = (Ints::of(batch, "spans"), Ints::of(batch, "start"), Texts::of(batch, "sums"));
@@ -157,6 +194,21 @@ impl Stored {
                     found.insert(trace, AtRest { revision, journey, arrival_max, spans, start, parts });
                 }
             }
+            ControlFlow::Continue(())
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Those of these traces that are at rest.
+    pub(crate) async fn are_at_rest(&self, traces: &BTreeSet<TraceId>) -> Result<HashSet<TraceId>> {
+        let mut found = HashSet::new();
+        if traces.is_empty() || self.snapshot.table(&DIGEST_TRACES).is_none() {
+            return Ok(found);
+        }
+        self.fold_plan(self.of_traces(&DIGEST_TRACES, traces, &["trace_id"]).await?, |batch| {
+            let trace = Bytes::of(batch, "trace_id");
+            found.extend((0..batch.num_rows()).filter_map(|row| TraceId::from_bytes(trace.get(row)?)));
             ControlFlow::Continue(())
         })
         .await?;
@@ -197,6 +249,28 @@ impl Stored {
             let (cause, trace) = (Bytes::of(batch, "send_trace"), Bytes::of(batch, "trace"));
             let id = |column: &Bytes, row| column.get(row).and_then(TraceId::from_bytes);
             found.extend((0..batch.num_rows()).filter_map(|row| Some((id(&cause, row)?, id(&trace, row)?))));
+            if found.len() >= rows_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })
+        .await?;
+        Ok(found)
+    }
+
+    /// Names of messages of which the other end was not known when they were looked at, since a moment and up to a bound,
+    /// each with the trace that waits for it. Those that were corrected meanwhile may be among them.
+    pub(crate) async fn awaited_messages_since(&self, since: i64, rows_max: usize) -> Result<Vec<(String, TraceId)>> {
+        let mut found = Vec::new();
+        if self.snapshot.table(&DIGEST_TRACES).is_none() {
+            return Ok(found);
+        }
+        let awaiting = ident("time").gt_eq(moment(since)).and(ident("awaits").is_not_null());
+        let frame = self.table(&DIGEST_TRACES)?.filter(awaiting)?;
+        self.fold(frame.select(vec![ident("trace_id"), ident("awaits")])?, |batch| {
+            let (trace, awaits) = (Bytes::of(batch, "trace_id"), Texts::of(batch, "awaits"));
+            for row in 0..batch.num_rows() {
+                let Some(trace) = trace.get(row).and_then(TraceId::from_bytes) else { continue };
+                let names: Vec<String> = serde_json::from_str(awaits.text(row)).unwrap_or_default();
+                found.extend(names.into_iter().map(|name| (name, trace)));
+            }
             if found.len() >= rows_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
@@ -298,12 +372,10 @@ impl Stored {
         if traces.is_empty() || self.snapshot.table(&SPANS).is_none() {
             return Ok(Vec::new());
         }
-        self.spans(self.table(&SPANS)?.filter(ident("trace_id").in_list(ids(traces), false))?, spans_max).await
-    }
-
-    async fn spans(&self, frame: DataFrame, spans_max: usize) -> Result<Vec<(Span, i64)>> {
+        let columns: Vec<&str> = plain::column_names().chain(["arrival_time"]).collect();
+        let plan = self.of_traces(&SPANS, traces, &columns).await?;
         let (mut reader, mut spans) = (plain::Reader::default(), Vec::new());
-        self.fold(frame.select(columns())?, |batch| {
+        self.fold_plan(plan, |batch| {
             spans.extend(with_arrival(&mut reader, batch));
             if spans.len() > spans_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
@@ -311,31 +383,37 @@ impl Stored {
         Ok(spans)
     }
 
-    /// Traces of a journey as they stand at rest, origin first; empty when it does not. `start` is that of a member.
-    pub(crate) async fn members(&self, journey: TraceId, start: i64) -> Result<Vec<TraceId>> {
+    /// Traces of some journeys as they stand at rest. Each journey comes with the start of its origin's earliest span.
+    pub(crate) async fn members(&self, journeys: &HashMap<TraceId, i64>) -> Result<BTreeSet<TraceId>> {
+        let starts = || journeys.values();
+        let (Some(first), Some(last)) = (starts().min(), starts().max()) else { return Ok(BTreeSet::new()) };
         if self.snapshot.table(&JOURNEYS).is_none() {
-            return Ok(Vec::new());
+            return Ok(BTreeSet::new());
         }
-        let bounds = Bounds::default();
+        // A journey's moment is the start of its main root, clocks corrected.
         let around = TimeRange::new(
-            UnixNanos(start.saturating_sub(bounds.after_nanos)),
-            UnixNanos(start.saturating_add(bounds.before_nanos)),
+            UnixNanos(first.saturating_sub(Bounds::default().shift_max_nanos)),
+            UnixNanos(last.saturating_add(ROOT_NANOS_MAX)),
         );
-        let own = ident("journey").eq(literal(journey.as_bytes()));
-        let frame = self.table(&JOURNEYS)?.filter(own.and(within("time", around)))?;
-        let mut newest: (i64, Vec<TraceId>) = (0, Vec::new());
-        self.fold(frame.select(vec![ident("revision"), ident("members")])?, |batch| {
-            let (revision, members) = (Ints::of(batch, "revision"), Texts::of(batch, "members"));
+        let wanted = ident("journey").in_list(ids(journeys.keys()), false).and(within("time", around));
+        let frame = self.table(&JOURNEYS)?.filter(wanted)?;
+        let mut newest: HashMap<TraceId, (i64, String)> = HashMap::new();
+        self.fold(frame.select(vec![ident("journey"), ident("revision"), ident("members")])?, |batch| {
+            let (journey, revision) = (Bytes::of(batch, "journey"), Ints::of(batch, "revision"));
+            let members = Texts::of(batch, "members");
             for row in 0..batch.num_rows() {
-                if revision.int(row) > newest.0 {
-                    let list: Vec<String> = serde_json::from_str(members.text(row)).unwrap_or_default();
-                    newest = (revision.int(row), list.iter().filter_map(|id| TraceId::from_hex(id)).collect());
+                let Some(journey) = journey.get(row).and_then(TraceId::from_bytes) else { continue };
+                let known = newest.entry(journey).or_default();
+                if revision.int(row) > known.0 {
+                    *known = (revision.int(row), members.text(row).to_owned());
                 }
             }
             ControlFlow::Continue(())
         })
         .await?;
-        Ok(newest.1)
+        let lists =
+            newest.values().map(|(_, members)| serde_json::from_str::<Vec<String>>(members).unwrap_or_default());
+        Ok(lists.flatten().filter_map(|id| TraceId::from_hex(&id)).collect())
     }
 
     /// Pieces of a range, each with about `rows_max` sums at rest that pass the filters, or one minute.

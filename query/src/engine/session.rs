@@ -36,7 +36,7 @@ use crate::error::{Error, Result};
 use crate::functions;
 use crate::tables::by_id;
 use crate::tables::scan::Scanned as _;
-use crate::tables::{CATALOG, Located, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC, ViewPlans};
+use crate::tables::{CATALOG, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC, ViewPlans};
 
 /// Bytes of one trace, as columns in memory (V13).
 const TRACE_BYTES_MAX: u64 = 256 << 20;
@@ -124,8 +124,8 @@ impl Shared {
         let raw_only = catalogs(vec![(RAW, Arc::new(RawSchema(Arc::clone(&snapshot))))])?;
         let mut planner = state.clone();
         planner.register_catalog_list(raw_only);
-        let raw_context = SessionContext::new_with_state(planner.clone());
-        let stored = Stored::new(raw_context, Arc::clone(&snapshot));
+        let planner = Arc::new(planner);
+        let stored = Stored::new(Arc::clone(&planner), Arc::clone(&snapshot));
         let derived = Arc::new(Derived::new(stored, Arc::clone(&self.config), computed));
         let public =
             Arc::new(PublicSchema::new(Arc::clone(&snapshot), planner, Arc::clone(&self.views), Arc::clone(&derived)));
@@ -269,15 +269,6 @@ impl Session {
         Ok(self.context.read_table(provider.provider())?)
     }
 
-    /// Rows of spans that were located by their links or messages; nothing is read yet.
-    ///
-    /// # Errors
-    /// When the table cannot be planned: a bug.
-    pub(crate) fn located(&self, located: Located) -> Result<DataFrame> {
-        let provider = SnapshotTable::located(Arc::clone(&self.snapshot), located);
-        Ok(self.context.read_table(provider.provider())?)
-    }
-
     /// A query of our own with `$from` and `$to`; never text of a caller's.
     ///
     /// # Errors
@@ -332,6 +323,14 @@ impl Session {
     /// What went wrong while planning or reading.
     pub(crate) async fn collect_trace(&self, frame: DataFrame, rows_max: u64) -> Result<Collected> {
         let plan = self.plan(frame.logical_plan()).await?;
+        self.collect_trace_plan(plan, rows_max).await
+    }
+
+    /// As [`Self::collect_trace`], for a plan.
+    ///
+    /// # Errors
+    /// What went wrong while reading.
+    pub(crate) async fn collect_trace_plan(&self, plan: Arc<dyn ExecutionPlan>, rows_max: u64) -> Result<Collected> {
         self.collect_within(plan, rows_max, TRACE_BYTES_MAX).await
     }
 

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::Int64Type;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::execute_stream_partitioned;
 use datafusion::prelude::ident;
@@ -271,7 +272,10 @@ pub(super) async fn read(session: &Session, filter: Expr, by: By, span_nanos: i6
     Ok(read_up_to(session, filter, by, span_nanos, usize::MAX).await?.unwrap_or_default())
 }
 
-/// As [`read`], with at most `sums_max` sums in memory, counted in each thread of the query. `None` when there are more.
+/// As [`read`], with at most `sums_max` sums in memory. `None` when there are more.
+///
+/// Threads count the sums that several of them meet once each. When that is too many, the rows are read again by one, so
+/// that the answer does not depend on how many there are.
 ///
 /// # Errors
 /// What went wrong while reading.
@@ -285,13 +289,45 @@ pub(crate) async fn read_up_to(
     if session.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
         return Ok(Some(BySpan::new()));
     }
+    let streams = streams(session, filter.clone()).await?;
+    let has_one = streams.len() <= 1;
+    if let Some(sums) = add_at_once(streams, by, span_nanos, sums_max).await? {
+        return Ok(Some(sums.finish()));
+    }
+    if has_one {
+        return Ok(None);
+    }
+    let mut adding = Adding::default();
+    for mut stream in self::streams(session, filter).await? {
+        while let Some(batch) = stream.next().await {
+            adding.add_rows(&batch?, by, span_nanos);
+            if adding.sums.len() > sums_max {
+                return Ok(None);
+            }
+        }
+    }
+    Ok(Some(adding.finish()))
+}
+
+/// The rows at rest that `filter` picks, in parts.
+async fn streams(session: &Session, filter: Expr) -> Result<Vec<SendableRecordBatchStream>> {
     let columns: Vec<Expr> = COLUMNS.iter().map(|name| ident(*name)).collect();
     let frame = session.table(&EDGE_MINUTE_PARTS)?.filter(filter)?.select(columns)?;
     let plan = session.plan(frame.logical_plan()).await?;
-    // Each part of the plan on a thread of its own. Dropping the set ends them all.
+    Ok(execute_stream_partitioned(plan, session.context.task_ctx())?)
+}
+
+/// Adds each part on a thread of its own; `None` when they hold more than `sums_max` sums together.
+async fn add_at_once(
+    streams: Vec<SendableRecordBatchStream>,
+    by: By,
+    span_nanos: i64,
+    sums_max: usize,
+) -> Result<Option<Adding>> {
+    // Dropping the set ends them all.
     let mut parts = JoinSet::new();
     let n_sums = Arc::new(AtomicUsize::new(0));
-    for mut stream in execute_stream_partitioned(plan, session.context.task_ctx())? {
+    for mut stream in streams {
         let n_sums = Arc::clone(&n_sums);
         parts.spawn(async move {
             let mut adding = Adding::default();
@@ -313,7 +349,7 @@ pub(crate) async fn read_up_to(
             None => return Ok(None),
         }
     }
-    Ok(Some(all.finish()))
+    Ok(Some(all))
 }
 
 /// Sums by number of the span of time, and edge.
@@ -465,6 +501,32 @@ impl Lists {
 mod tests {
     use super::*;
     use crate::analysis::statistics::{Sketch, ZERO_BUCKET};
+    use crate::digest::columns::minute_parts;
+    use crate::digest::rollup::{Parts, SumKey};
+    use crate::testing::Fixture;
+    use datafusion::prelude::lit;
+
+    /// Two parts with the same seven sums each are seven sums, with two threads as with one.
+    #[tokio::test]
+    async fn the_bound_counts_each_sum_once() {
+        let mut parts = Parts::default();
+        for edge in 0..7 {
+            let text = |text: &str| text.to_owned();
+            let dst = format!("service:{edge}");
+            let (protocol, system, op) = (text("http"), text(""), text("GET /"));
+            let key = SumKey { minute: 29_000_000, src: text("client"), dst, protocol, system, op };
+            parts.add_sums(&key, &Sums { count: 2, ..Sums::default() });
+        }
+        let batch = |number| minute_parts(&parts, number).expect("rows").expect("some");
+        let snapshot = Arc::new(storage::Snapshot::of(vec![batch(1), batch(2)]));
+        let fixture = Fixture::new(Vec::new()).await;
+        let session = fixture.engine.session(snapshot).expect("a session");
+        assert_eq!(streams(&session, lit(true)).await.expect("streams").len(), 2, "both threads have some");
+        let read = async |sums_max| read_up_to(&session, lit(true), By::Edge, MINUTE, sums_max).await.expect("sums");
+        assert_eq!(read(6).await, None);
+        let sums = read(7).await.expect("they fit");
+        assert!(sums.len() == 7 && sums.values().all(|totals| totals.count == 4), "{sums:?}");
+    }
 
     /// Whatever the order of the buckets, and whatever is taken away again, the percentiles are those of the rest.
     #[test]

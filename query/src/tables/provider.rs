@@ -19,8 +19,8 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::cast;
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use datafusion::common::stats::Precision;
@@ -50,7 +50,7 @@ use super::visible::{self, VisibleExec};
 
 /// Look-ups in the trace index for one scan: traces times segments. Each is less than a microsecond while the filters are
 /// in memory and a small read of about 10 us otherwise; more than this is slower than letting bloom filters choose row groups.
-const LOOK_UPS_MAX: usize = 50_000;
+pub(crate) const LOOK_UPS_MAX: usize = 50_000;
 
 /// A segment to read and, when the trace index knows, which of its rows.
 #[derive(Debug)]
@@ -58,6 +58,15 @@ struct Part {
     segment: Arc<SegmentMeta>,
     rows: Option<Vec<Range<usize>>>,
 }
+
+/// A batch of the write buffer, and which of its rows are read; `None` for all.
+struct Buffered<'a> {
+    records: &'a RecordBatch,
+    rows: Option<UInt32Array>,
+}
+
+/// The column that names a row's trace.
+pub(super) const TRACE_COLUMN: &str = "trace_id";
 
 /// Where every session finds the segments of its snapshot.
 pub(crate) const STORE_URL: &str = "hodoscope://segments/";
@@ -94,14 +103,18 @@ impl Located {
     pub(crate) async fn find(snapshot: &Snapshot, targets: &[TraceId], messages: &[String]) -> Option<Self> {
         let entry = snapshot.table(&SPANS)?;
         let mut rows_of: HashMap<object_store::path::Path, Part> = HashMap::new();
-        let mut buffer = Vec::new();
+        let mut buffer: Vec<RecordBatch> = Vec::new();
         for target in targets {
             add_parts(&mut rows_of, entry.locate_links_to(*target).await);
-            buffer.extend(entry.buffered_links_to(*target));
         }
         for message in messages {
             add_parts(&mut rows_of, entry.locate_message_id(message).await);
-            buffer.extend(entry.buffered_message_id(message));
+        }
+        if !targets.is_empty() {
+            buffer.extend(entry.buffered_links_to(targets));
+        }
+        if !messages.is_empty() {
+            buffer.extend(entry.buffered_message_ids(messages));
         }
         let parts = rows_of.into_values().map(|part| Part { rows: part.rows.map(joined), ..part });
         let located = Self { parts: newest_first(parts.collect()), buffer };
@@ -150,7 +163,19 @@ impl SnapshotTable {
         })
     }
 
-    fn scan_both(&self, asked: Asked<'_>, parts: &[Part], batches: &[&RecordBatch]) -> Result<Arc<dyn ExecutionPlan>> {
+    /// Buffered batches that may hold wanted rows; only these rows when the query names its traces.
+    fn buffered(&self, bounds: &Bounds) -> Vec<Buffered<'_>> {
+        let Some(entry) = self.entry() else { return Vec::new() };
+        if let Some(traces) = bounds.traces.as_ref().filter(|_| self.table.column(TRACE_COLUMN).is_some()) {
+            let traces: Vec<TraceId> = traces.iter().copied().collect();
+            let found = entry.buffered_rows(&traces).into_iter();
+            return found.map(|(records, rows)| Buffered { records, rows: Some(rows) }).collect();
+        }
+        let wanted = entry.buffer.iter().filter(|rows| bounds.may_hold_time(rows.time_range));
+        wanted.map(|rows| Buffered { records: &rows.records, rows: None }).collect()
+    }
+
+    fn scan_both(&self, asked: Asked<'_>, parts: &[Part], batches: &[Buffered<'_>]) -> Result<Arc<dyn ExecutionPlan>> {
         match (parts.is_empty(), batches.is_empty()) {
             (false, true) => self.scan_segments(asked, parts),
             (true, _) => self.scan_buffer(asked, batches),
@@ -219,12 +244,16 @@ impl SnapshotTable {
         }
     }
 
-    fn scan_buffer(&self, asked: Asked<'_>, batches: &[&RecordBatch]) -> Result<Arc<dyn ExecutionPlan>> {
+    fn scan_buffer(&self, asked: Asked<'_>, batches: &[Buffered<'_>]) -> Result<Arc<dyn ExecutionPlan>> {
         let schema = asked.schema(&self.schema)?;
         let n_partitions = asked.state.config_options().execution.target_partitions.min(batches.len()).max(1);
         let mut partitions: Vec<Vec<RecordBatch>> = vec![Vec::new(); n_partitions];
         for (index, batch) in batches.iter().enumerate() {
-            partitions[index % n_partitions].push(as_sql(batch, asked.projection, &schema)?);
+            let shown = as_sql(batch.records, asked.projection, &schema)?;
+            partitions[index % n_partitions].push(match &batch.rows {
+                Some(rows) => take_record_batch(&shown, rows)?,
+                None => shown,
+            });
         }
         Ok(MemorySourceConfig::try_new_exec(&partitions, schema, None)?)
     }
@@ -310,17 +339,11 @@ impl SnapshotTable {
     /// Segments and buffer, with rows that are erased.
     async fn scan_all(&self, asked: Asked<'_>) -> Result<Arc<dyn ExecutionPlan>> {
         if let Some(Located { parts, buffer }) = &self.only {
-            return self.scan_both(asked, parts, &buffer.iter().collect::<Vec<_>>());
+            let whole = |records| Buffered { records, rows: None };
+            return self.scan_both(asked, parts, &buffer.iter().map(whole).collect::<Vec<_>>());
         }
         let bounds = Bounds::from_filters(self.table.time, asked.filters);
         let parts = self.parts(&bounds).await;
-        let batches: Vec<&RecordBatch> = self
-            .entry()
-            .map(|entry| {
-                let wanted = entry.buffer.iter().filter(|rows| bounds.may_hold_time(rows.time_range));
-                wanted.map(|rows| &rows.records).collect()
-            })
-            .unwrap_or_default();
-        self.scan_both(asked, &parts, &batches)
+        self.scan_both(asked, &parts, &self.buffered(&bounds))
     }
 }

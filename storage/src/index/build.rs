@@ -1,5 +1,7 @@
 //! Which ids of a batch are indexed.
 
+use std::collections::HashSet;
+
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 
 use super::format::{self, ROWS_MAX, SectionBuilder};
@@ -79,12 +81,12 @@ pub(super) fn each_id(by: By, column: &ArrayRef, mut take: impl FnMut(usize, &[u
     }
 }
 
-/// Rows of a batch that carry this very id.
-pub(crate) fn rows_with(by: By, column: &ArrayRef, id: &[u8]) -> Vec<u32> {
+/// Rows of a batch that carry one of these very ids.
+pub(crate) fn rows_with(by: By, column: &ArrayRef, ids: &HashSet<&[u8]>) -> Vec<u32> {
     let mut found: Vec<u32> = Vec::new();
     each_id(by, column, |row, other| {
         let row = row as u32;
-        if other == id && found.last() != Some(&row) {
+        if found.last() != Some(&row) && ids.contains(other) {
             found.push(row);
         }
     });

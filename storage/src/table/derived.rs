@@ -260,6 +260,11 @@ pub static DIGEST_TRACES: Table = Table::derived(
             Kind::JsonText,
             "what it added to edge_minute_parts, as JSON: a correction takes it away",
         ),
+        Column::optional(
+            "awaits",
+            Kind::JsonText,
+            "names of messages it sent or handled of which the other end was not known, as a JSON list",
+        ),
     ],
 );
 

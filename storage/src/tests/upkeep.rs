@@ -436,11 +436,13 @@ async fn links_and_messages_are_found() {
             found
         };
         for n in [20, 431, 999] {
-            let rows = found(table.buffered_links_to(target(n)), table.locate_links_to(target(n)).await);
+            let rows = found(table.buffered_links_to(&[target(n)]), table.locate_links_to(target(n)).await);
             assert_eq!(rows, [n]);
         }
-        assert!(found(table.buffered_links_to(target(7_000)), table.locate_links_to(target(7_000)).await).is_empty());
-        let message = async |id: &str| found(table.buffered_message_id(id), table.locate_message_id(id).await);
+        assert!(
+            found(table.buffered_links_to(&[target(7_000)]), table.locate_links_to(target(7_000)).await).is_empty()
+        );
+        let message = async |id: &str| found(table.buffered_message_ids(&[id]), table.locate_message_id(id).await);
         assert_eq!(message("message-430").await, [430]);
         assert_eq!(message("message-998").await, [998]);
         assert!(message("message-431").await.is_empty() && message("").await.is_empty());

@@ -15,9 +15,11 @@ use storage::{Batch, Clock, Storage};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use super::super::run::{Desk, Figures, Task};
+use super::super::desk::Desk;
+use super::super::run::{Figures, Task};
 use crate::analysis::otlp_fixture;
 use crate::analysis::span::Span;
+use crate::analysis::thresholds::Bounds;
 use crate::config::Config;
 use crate::engine::Engine;
 use crate::testing::{attribute_list, labels, list, tenant};
@@ -165,6 +167,7 @@ impl World {
             figures: Arc::new(Figures::default()),
             memory_bytes_max: 64 << 20,
             settle_nanos: 30 * SECOND,
+            bounds: Bounds::default(),
         };
         let desk = task.catch_up(&tenant()).await.expect("nothing is there yet");
         Self { clock, storage, task, desk, _data: data }
