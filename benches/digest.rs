@@ -7,8 +7,9 @@
 //!
 //! Expected, in us of that thread per span: rows to spans 5 + leads and packing 1.5 + unpacking 1.5 + analysis 5 + rows,
 //! sums and WAL record 4 = 17, so 0.85 of a core at 50,000 spans/s. Memory: traces settle 30 s after their last span,
-//! 1.5 million open spans of about 200 B would be 300 MB; `digest_memory_bytes_max` (176 MiB) makes it look at them
-//! about 10 s after, early and marked. With a batch of 20,000 spans as plain values (60 MiB) that is below 256 MiB.
+//! 1.5 million open spans of about 250 B would be 375 MB; `digest_memory_bytes_max` (128 MiB) makes it look at them
+//! about 10 s after, early and marked. It may hold half as much again while the machine is busy; with a batch of 20,000
+//! spans as plain values (60 MiB) that is 256 MiB.
 //!
 //! Goals: keeps up, <= 256 MiB, 0 gaps, no trace at rest twice.
 //!

@@ -88,7 +88,7 @@ impl Default for Config {
             trace_spans_max: 100_000,
             digest: true,
             digest_settle_seconds: 30,
-            digest_memory_bytes_max: 176 << 20,
+            digest_memory_bytes_max: 128 << 20,
             alerts: true,
             alert_rule_files: Vec::new(),
             alert_managers: Vec::new(),

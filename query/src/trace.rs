@@ -27,7 +27,7 @@ mod tests;
 mod timeline;
 
 pub(crate) use load::{literal, moment};
-pub(crate) use span::{AttributeColumns, linked_ids};
+pub(crate) use span::{AttributeColumns, linked_traces};
 
 use api::{FindAnswer, SpanDetail, Timeline};
 use model::{SpanId, TenantId, TraceId};

@@ -9,7 +9,7 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::{SessionState, TaskContext};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, UNNAMED_TABLE};
-use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::{DataFrame, ident};
 use futures::StreamExt;
 use model::{TimeRange, TraceId, UnixNanos};
@@ -22,9 +22,13 @@ use crate::analysis::span::Span;
 use crate::analysis::thresholds::Bounds;
 use crate::error::Result;
 use crate::rows::{Bytes, Ints, Texts};
+use crate::tables::direct::{self, Room};
 use crate::tables::scan::Scanned as _;
-use crate::tables::{Located, SnapshotTable, UTC, direct};
+use crate::tables::{Located, SnapshotTable, UTC};
 use crate::trace::{literal, plain};
+
+/// Rows that are read without a statement: those of the largest group of late traces, and some more.
+const DIRECT_ROOM: Room = Room { rows: 50_000, bytes: 64 << 20 };
 
 /// The main root of a journey starts at most so long after the first span of its trace.
 const ROOT_NANOS_MAX: i64 = 3_600 * UnixNanos::SECOND;
@@ -81,36 +85,64 @@ impl Stored {
 
     /// All rows of a table; nothing is read yet.
     pub(crate) fn table(&self, table: &'static Table) -> Result<DataFrame> {
-        let rows = provider_as_source(SnapshotTable::new(table, Arc::clone(&self.snapshot)).provider());
-        let plan = LogicalPlanBuilder::scan(UNNAMED_TABLE, rows, None)?.build()?;
+        self.frame(SnapshotTable::new(table, Arc::clone(&self.snapshot)))
+    }
+
+    /// Located spans; nothing is read yet.
+    pub(crate) fn located(&self, located: Located) -> Result<DataFrame> {
+        self.frame(SnapshotTable::located(Arc::clone(&self.snapshot), located))
+    }
+
+    fn frame(&self, rows: SnapshotTable) -> Result<DataFrame> {
+        let plan = LogicalPlanBuilder::scan(UNNAMED_TABLE, provider_as_source(rows.provider()), None)?.build()?;
         Ok(DataFrame::new(self.state.as_ref().clone(), plan))
     }
 
-    /// Rows of some traces with these columns, of which `trace_id` must be one; without a statement, unless they are so many
-    /// that one is quicker.
+    /// Rows of some traces without a statement; `None` when one is the better way. See [`direct::of_traces`].
     ///
     /// # Errors
-    /// What went wrong while planning.
-    pub(crate) async fn of_traces(
+    /// What went wrong while reading.
+    pub(crate) async fn rows_of(
         &self,
         table: &'static Table,
         traces: &BTreeSet<TraceId>,
-        columns: &[&str],
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        if let Some(plan) = direct::of_traces(&self.state, &self.snapshot, table, traces, columns).await? {
-            return Ok(plan);
+        columns: &[&'static str],
+        room: Room,
+    ) -> Result<Option<Vec<RecordBatch>>> {
+        direct::of_traces(&self.state, &self.snapshot, table, traces, columns, room).await
+    }
+
+    /// Located spans without a statement; `None` when one is the better way. See [`direct::located`].
+    ///
+    /// # Errors
+    /// What went wrong while reading.
+    pub(crate) async fn located_rows(
+        &self,
+        located: &Located,
+        columns: &[&'static str],
+        room: Room,
+    ) -> Result<Option<Vec<RecordBatch>>> {
+        direct::located(&self.state, &self.snapshot, located, columns, room).await
+    }
+
+    /// Hands rows of some traces to `each` until it breaks. `trace_id` must be one of the columns.
+    async fn fold_traces(
+        &self,
+        table: &'static Table,
+        traces: &BTreeSet<TraceId>,
+        columns: &[&'static str],
+        mut each: impl FnMut(&RecordBatch) -> ControlFlow<()>,
+    ) -> Result<()> {
+        if traces.is_empty() || self.snapshot.table(table).is_none() {
+            return Ok(());
+        }
+        if let Some(batches) = self.rows_of(table, traces, columns, DIRECT_ROOM).await? {
+            let _ = batches.iter().try_for_each(each);
+            return Ok(());
         }
         let frame = self.table(table)?.filter(ident("trace_id").in_list(ids(traces), false))?;
         let frame = frame.select(columns.iter().map(|name| ident(*name)).collect::<Vec<_>>())?;
-        Ok(self.state.create_physical_plan(frame.logical_plan()).await?)
-    }
-
-    /// Located spans with these columns, without a statement.
-    ///
-    /// # Errors
-    /// As [`Self::of_traces`].
-    pub(crate) async fn located(&self, located: Located, columns: &[&str]) -> Result<Arc<dyn ExecutionPlan>> {
-        direct::located(&self.state, &self.snapshot, located, columns).await
+        self.fold(frame, &mut each).await
     }
 
     /// Live segments of a table: an upper bound for look-ups of one trace.
@@ -131,15 +163,12 @@ impl Stored {
     ///
     /// # Errors
     /// What went wrong while reading.
-    pub(crate) async fn fold(&self, frame: DataFrame, each: impl FnMut(&RecordBatch) -> ControlFlow<()>) -> Result<()> {
-        self.fold_plan(self.state.create_physical_plan(frame.logical_plan()).await?, each).await
-    }
-
-    async fn fold_plan(
+    pub(crate) async fn fold(
         &self,
-        plan: Arc<dyn ExecutionPlan>,
+        frame: DataFrame,
         mut each: impl FnMut(&RecordBatch) -> ControlFlow<()>,
     ) -> Result<()> {
+        let plan = self.state.create_physical_plan(frame.logical_plan()).await?;
         let mut stream = execute_stream(plan, Arc::new(TaskContext::from(&*self.state)))?;
         while let Some(batch) = stream.next().await {
             if each(&batch?).is_break() {
@@ -176,11 +205,8 @@ impl Stored {
     /// What is at rest about these traces; those that are not at rest are left out.
     pub(crate) async fn at_rest(&self, traces: &BTreeSet<TraceId>) -> Result<HashMap<TraceId, AtRest>> {
         let mut found: HashMap<TraceId, AtRest> = HashMap::new();
-        if traces.is_empty() || self.snapshot.table(&DIGEST_TRACES).is_none() {
-            return Ok(found);
-        }
         let columns = ["trace_id", "journey", "revision", "arrival_max", "spans", "start", "sums"];
-        self.fold_plan(self.of_traces(&DIGEST_TRACES, traces, &columns).await?, |batch| {
+        self.fold_traces(&DIGEST_TRACES, traces, &columns, |batch| {
             let (trace, journey) = (Bytes::of(batch, "trace_id"), Bytes::of(batch, "journey"));
             let (revision, arrival) = (Ints::of(batch, "revision"), Ints::of(batch, "arrival_max"));
             let (spans, start, sums) = (Ints::of(batch, "spans"), Ints::of(batch, "start"), Texts::of(batch, "sums"));
@@ -203,10 +229,7 @@ impl Stored {
     /// Those of these traces that are at rest.
     pub(crate) async fn are_at_rest(&self, traces: &BTreeSet<TraceId>) -> Result<HashSet<TraceId>> {
         let mut found = HashSet::new();
-        if traces.is_empty() || self.snapshot.table(&DIGEST_TRACES).is_none() {
-            return Ok(found);
-        }
-        self.fold_plan(self.of_traces(&DIGEST_TRACES, traces, &["trace_id"]).await?, |batch| {
+        self.fold_traces(&DIGEST_TRACES, traces, &["trace_id"], |batch| {
             let trace = Bytes::of(batch, "trace_id");
             found.extend((0..batch.num_rows()).filter_map(|row| TraceId::from_bytes(trace.get(row)?)));
             ControlFlow::Continue(())
@@ -369,13 +392,9 @@ impl Stored {
 
     /// All spans of some traces, up to a bound.
     pub(crate) async fn spans_of(&self, traces: &BTreeSet<TraceId>, spans_max: usize) -> Result<Vec<(Span, i64)>> {
-        if traces.is_empty() || self.snapshot.table(&SPANS).is_none() {
-            return Ok(Vec::new());
-        }
-        let columns: Vec<&str> = plain::column_names().chain(["arrival_time"]).collect();
-        let plan = self.of_traces(&SPANS, traces, &columns).await?;
+        let columns: Vec<&'static str> = plain::column_names().chain(["arrival_time"]).collect();
         let (mut reader, mut spans) = (plain::Reader::default(), Vec::new());
-        self.fold_plan(plan, |batch| {
+        self.fold_traces(&SPANS, traces, &columns, |batch| {
             spans.extend(with_arrival(&mut reader, batch));
             if spans.len() > spans_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })

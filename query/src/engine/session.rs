@@ -39,7 +39,7 @@ use crate::tables::scan::Scanned as _;
 use crate::tables::{CATALOG, PUBLIC, PublicSchema, RAW, RawSchema, STORE_URL, SnapshotTable, UTC, ViewPlans};
 
 /// Bytes of one trace, as columns in memory (V13).
-const TRACE_BYTES_MAX: u64 = 256 << 20;
+pub(crate) const TRACE_BYTES_MAX: u64 = 256 << 20;
 
 /// What all sessions share: memory pool, caches and a state with our functions and rules.
 #[derive(Debug)]
@@ -323,14 +323,6 @@ impl Session {
     /// What went wrong while planning or reading.
     pub(crate) async fn collect_trace(&self, frame: DataFrame, rows_max: u64) -> Result<Collected> {
         let plan = self.plan(frame.logical_plan()).await?;
-        self.collect_trace_plan(plan, rows_max).await
-    }
-
-    /// As [`Self::collect_trace`], for a plan.
-    ///
-    /// # Errors
-    /// What went wrong while reading.
-    pub(crate) async fn collect_trace_plan(&self, plan: Arc<dyn ExecutionPlan>, rows_max: u64) -> Result<Collected> {
         self.collect_within(plan, rows_max, TRACE_BYTES_MAX).await
     }
 

@@ -15,7 +15,7 @@
 //! When a query names its traces, the trace index says which rows of which segments to decode. [`Located`] does the
 //! same for links and messages, which no filter on a column can name.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -54,9 +54,9 @@ pub(crate) const LOOK_UPS_MAX: usize = 50_000;
 
 /// A segment to read and, when the trace index knows, which of its rows.
 #[derive(Debug)]
-struct Part {
-    segment: Arc<SegmentMeta>,
-    rows: Option<Vec<Range<usize>>>,
+pub(super) struct Part {
+    pub(super) segment: Arc<SegmentMeta>,
+    pub(super) rows: Option<Vec<Range<usize>>>,
 }
 
 /// A batch of the write buffer, and which of its rows are read; `None` for all.
@@ -94,8 +94,8 @@ pub(crate) fn sql_schema(table: &Table) -> SchemaRef {
 /// compares.
 #[derive(Debug)]
 pub(crate) struct Located {
-    parts: Vec<Part>,
-    buffer: Vec<RecordBatch>,
+    pub(super) parts: Vec<Part>,
+    pub(super) buffer: Vec<RecordBatch>,
 }
 
 impl Located {
@@ -151,16 +151,12 @@ impl SnapshotTable {
         let Some(entry) = self.entry() else { return Vec::new() };
         let wanted: Vec<Arc<SegmentMeta>> =
             entry.segments.iter().filter(|segment| bounds.may_hold(segment)).cloned().collect();
-        newest_first(match &bounds.traces {
+        match &bounds.traces {
             Some(traces) if traces.len().saturating_mul(wanted.len()) <= LOOK_UPS_MAX => {
-                let mut rows_of: HashMap<object_store::path::Path, Part> = HashMap::new();
-                for trace in traces {
-                    add_parts(&mut rows_of, entry.locate_trace_among(&wanted, *trace).await);
-                }
-                rows_of.into_values().map(|part| Part { rows: part.rows.map(joined), ..part }).collect()
+                parts_of(entry, &wanted, traces).await
             }
-            _ => wanted.into_iter().map(|segment| Part { segment, rows: None }).collect(),
-        })
+            _ => newest_first(wanted.into_iter().map(|segment| Part { segment, rows: None }).collect()),
+        }
     }
 
     /// Buffered batches that may hold wanted rows; only these rows when the query names its traces.
@@ -257,6 +253,19 @@ impl SnapshotTable {
         }
         Ok(MemorySourceConfig::try_new_exec(&partitions, schema, None)?)
     }
+}
+
+/// Those of these segments with rows of some traces, newest first, and which of their rows.
+pub(super) async fn parts_of(
+    entry: &TableSnapshot,
+    segments: &[Arc<SegmentMeta>],
+    traces: &BTreeSet<TraceId>,
+) -> Vec<Part> {
+    let mut rows_of: HashMap<object_store::path::Path, Part> = HashMap::new();
+    for trace in traces {
+        add_parts(&mut rows_of, entry.locate_trace_among(segments, *trace).await);
+    }
+    newest_first(rows_of.into_values().map(|part| Part { rows: part.rows.map(joined), ..part }).collect())
 }
 
 /// Adds rows of one look-up to those of others.

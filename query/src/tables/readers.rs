@@ -34,7 +34,8 @@ impl ParquetFileReaderFactory for IndexedReaders {
     }
 }
 
-struct IndexedReader(Box<dyn AsyncFileReader + Send>);
+/// Reads with the page index.
+pub(super) struct IndexedReader(pub(super) Box<dyn AsyncFileReader + Send>);
 
 impl AsyncFileReader for IndexedReader {
     fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, Result<Bytes>> {

@@ -198,15 +198,13 @@ pub(super) fn read_links(lists: &ListArray, row: usize) -> Vec<Link> {
         .collect()
 }
 
-/// Ids that the links of each row of a batch with the column `links` point to; links without valid ids are passed over.
-pub(crate) fn linked_ids(batch: &RecordBatch) -> impl Fn(usize) -> std::vec::IntoIter<(TraceId, SpanId)> {
+/// Traces that the links of each row of a batch with the column `links` point to; of a link no more is looked at.
+pub(crate) fn linked_traces(batch: &RecordBatch) -> impl Fn(usize) -> std::vec::IntoIter<TraceId> {
     let lists = batch.column_by_name("links").and_then(|column| column.as_list_opt::<i32>()).cloned();
     move |row| {
         let links = lists.as_ref().and_then(|lists| entries(lists, row)).map(|entries| {
-            let ids = |name: &str| entries.column_by_name(name).and_then(|column| column.as_binary_opt::<i32>());
-            let (Some(traces), Some(spans)) = (ids("trace_id"), ids("span_id")) else { return Vec::new() };
-            let link = |at| Some((TraceId::from_bytes(traces.value(at))?, SpanId::from_bytes(spans.value(at))?));
-            (0..entries.len()).filter_map(link).collect()
+            let traces = entries.column_by_name("trace_id").and_then(|column| column.as_binary_opt::<i32>());
+            traces.into_iter().flatten().flatten().filter_map(TraceId::from_bytes).collect::<Vec<_>>()
         });
         links.unwrap_or_default().into_iter()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
+use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::ident;
@@ -12,13 +13,17 @@ use storage::table::SPANS;
 use super::{CAUSES_MAX, Gatherer, Leads, is_location};
 use crate::analysis::Analysis;
 use crate::analysis::journey::CutReason;
+use crate::engine::session::TRACE_BYTES_MAX;
 use crate::error::Result;
 use crate::rows::{Bytes, Ints, Texts, column_of};
 use crate::tables::Located;
-use crate::trace::{AttributeColumns, linked_ids, literal, moment, plain};
+use crate::tables::direct::Room;
+use crate::trace::{AttributeColumns, linked_traces, literal, moment, plain};
 
 /// Rows read when looking for those that link to a level or handled its messages.
-const FOUND_MAX: u64 = 20_000;
+const FOUND_MAX: usize = 20_000;
+/// Of the links of a span only where they lead.
+const LINKED_TRACES: &str = "links.trace_id";
 /// Status addresses looked up.
 const POLLS_MAX: usize = 16;
 /// Places in a log looked up for one trace.
@@ -35,26 +40,53 @@ impl Gatherer<'_> {
         if !self.single.is_empty() {
             self.spans.retain(|span| !traces.contains(&span.trace_id));
         }
-        let columns: Vec<&str> = plain::column_names().collect();
         let room = (self.bounds.spans_max + 1).saturating_sub(self.spans.len()).max(1);
-        let wanted = self.session.derived.stored.of_traces(&SPANS, &traces, &columns).await?;
-        let mut collected = self.session.collect_trace_plan(wanted, room as u64).await?;
-        if collected.cut.is_some() {
-            // Larger than the bound: the earliest spans are the useful ones.
-            let ids = traces.iter().map(|trace| literal(trace.as_bytes())).collect();
-            let frame = self.session.table(&SPANS)?.filter(ident("trace_id").in_list(ids, false))?;
-            let by_start = vec![ident("start_time").sort(true, false), ident("span_id").sort(true, false)];
-            let wanted = frame.clone().select(plain::columns())?.sort(by_start)?.limit(0, Some(room))?;
-            collected = self.session.collect_trace(wanted, room as u64).await?;
-            let n_loaded: usize = collected.batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
-            let n_stored = frame.count().await?;
-            self.leave_out(CutReason::Spans, n_stored.saturating_sub(n_loaded));
+        let batches = match self.rows_of(&traces, room).await? {
+            Some(batches) => batches,
+            None => self.load_by_statement(&traces, room).await?,
+        };
+        self.add(&batches);
+        Ok(())
+    }
+
+    /// Loads traces that probably belong to one journey, if all fit.
+    pub(super) async fn load_together(&mut self, traces: &BTreeSet<TraceId>) -> Result<()> {
+        let room = self.bounds.spans_max.saturating_sub(self.spans.len());
+        if let Some(batches) = self.rows_of(traces, room).await? {
+            self.whole.extend(traces);
+            self.add(&batches);
         }
-        for batch in &collected.batches {
+        Ok(())
+    }
+
+    fn add(&mut self, batches: &[RecordBatch]) {
+        for batch in batches {
             let spans = self.reader.read(batch);
             self.spans.extend(spans);
         }
-        Ok(())
+    }
+
+    async fn rows_of(&self, traces: &BTreeSet<TraceId>, rows: usize) -> Result<Option<Vec<RecordBatch>>> {
+        let columns: Vec<&'static str> = plain::column_names().collect();
+        self.session.derived.stored.rows_of(&SPANS, traces, &columns, Room { rows, bytes: TRACE_BYTES_MAX }).await
+    }
+
+    /// Whole traces, the earliest spans first when there are too many.
+    async fn load_by_statement(&mut self, traces: &BTreeSet<TraceId>, room: usize) -> Result<Vec<RecordBatch>> {
+        let ids = traces.iter().map(|trace| literal(trace.as_bytes())).collect();
+        let frame = self.session.table(&SPANS)?.filter(ident("trace_id").in_list(ids, false))?;
+        let wanted = frame.clone().select(plain::columns())?;
+        let collected = self.session.collect_trace(wanted.clone(), room as u64).await?;
+        if collected.cut.is_none() {
+            return Ok(collected.batches);
+        }
+        // Larger than the bound: the earliest spans are the useful ones.
+        let by_start = vec![ident("start_time").sort(true, false), ident("span_id").sort(true, false)];
+        let collected = self.session.collect_trace(wanted.sort(by_start)?.limit(0, Some(room))?, room as u64).await?;
+        let n_loaded: usize = collected.batches.iter().map(RecordBatch::num_rows).sum();
+        let n_stored = frame.count().await?;
+        self.leave_out(CutReason::Spans, n_stored.saturating_sub(n_loaded));
+        Ok(collected.batches)
     }
 
     /// Loads single spans: enough to know that they exist.
@@ -103,7 +135,7 @@ impl Gatherer<'_> {
             .and(ident(column_of(key::HTTP_STATUS)).eq(Expr::Literal(ScalarValue::from(202_i64), None)));
         let columns: Vec<Expr> = ["trace_id", "attributes", "attribute_order"].into_iter().map(ident).collect();
         let frame = self.session.table(&SPANS)?.filter(filter)?.select(columns)?;
-        let collected = self.session.collect(frame, FOUND_MAX).await?;
+        let collected = self.session.collect(frame, FOUND_MAX as u64).await?;
         let mut found = BTreeSet::new();
         for batch in &collected.batches {
             let (traces, attributes) = (Bytes::of(batch, "trace_id"), AttributeColumns::of(batch));
@@ -143,47 +175,99 @@ impl Gatherer<'_> {
             .and(ident(column_of(key::MESSAGING_OFFSET)).in_list(offsets, false))
             .and(ident("kind").eq(Expr::Literal(ScalarValue::from(SpanKind::Producer.code()), None)));
         let frame = self.session.table(&SPANS)?.filter(filter)?.select(vec![ident("trace_id")])?;
-        let collected = self.session.collect(frame, FOUND_MAX).await?;
+        let collected = self.session.collect(frame, FOUND_MAX as u64).await?;
         Ok(trace_ids(&collected.batches).into_iter().collect())
     }
 
     /// Traces with a span that links to one of `targets` or carries one of the messages, with the start of the
     /// earliest such span.
     pub(super) async fn find(&mut self, targets: &[TraceId], leads: &Leads) -> Result<BTreeMap<TraceId, i64>> {
+        let mut found = BTreeMap::new();
+        self.ask_who_links_to(targets).await?;
+        for (trace, start) in targets.iter().filter_map(|target| self.linked_by.get(target)).flatten() {
+            earliest(&mut found, *trace, *start);
+        }
         let messages: Vec<String> = leads.messages.iter().take(self.messages_max).cloned().collect();
         if leads.messages.len() > self.messages_max {
             self.reason(format!("{} message ids were not looked up", leads.messages.len() - self.messages_max));
         }
-        let mut found = BTreeMap::new();
-        let Some(located) = Located::find(self.session.snapshot.as_ref(), targets, &messages).await else {
+        if messages.is_empty() {
             return Ok(found);
-        };
-        let message_column = column_of(key::MESSAGING_MESSAGE_ID);
-        let columns = ["trace_id", "start_time", "links", message_column];
-        let plan = self.session.derived.stored.located(located, &columns).await?;
-        let collected = self.session.collect_plan(plan, FOUND_MAX).await?;
-        if collected.cut.is_some() {
-            self.reason(format!("more than {FOUND_MAX} spans link to this journey; not all were looked at"));
         }
-        let targets: HashSet<TraceId> = targets.iter().copied().collect();
-        for batch in &collected.batches {
+        let message_column = column_of(key::MESSAGING_MESSAGE_ID);
+        for batch in &self.located(&[], &messages, &["trace_id", "start_time", message_column]).await? {
             let (traces, starts) = (Bytes::of(batch, "trace_id"), Ints::of(batch, "start_time"));
             let ids = Texts::of(batch, message_column);
-            let links = linked_ids(batch);
             for row in 0..batch.num_rows() {
                 let Some(trace) = traces.get(row).and_then(TraceId::from_bytes) else { continue };
-                let is_linked = links(row).any(|(target, _)| target != trace && targets.contains(&target));
-                let has_message = || ids.get(row).is_some_and(|id| leads.messages.contains(id));
-                if is_linked || has_message() {
-                    let start = starts.int(row);
-                    found
-                        .entry(trace)
-                        .and_modify(|earliest: &mut i64| *earliest = start.min(*earliest))
-                        .or_insert(start);
+                if ids.get(row).is_some_and(|id| leads.messages.contains(id)) {
+                    earliest(&mut found, trace, starts.int(row));
                 }
             }
         }
         Ok(found)
+    }
+
+    /// Remembers which traces link to these, each with the start of a span that does.
+    pub(super) async fn ask_who_links_to(&mut self, targets: &[TraceId]) -> Result<()> {
+        let is_new = |target: &TraceId| !self.linked_by.contains_key(target);
+        let new: BTreeSet<TraceId> = targets.iter().copied().filter(is_new).collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.linked_by.extend(new.iter().map(|target| (*target, Vec::new())));
+        let wanted: Vec<TraceId> = new.iter().copied().collect();
+        for batch in &self.located(&wanted, &[], &["trace_id", "start_time", LINKED_TRACES]).await? {
+            let (traces, starts) = (Bytes::of(batch, "trace_id"), Ints::of(batch, "start_time"));
+            let links = linked_traces(batch);
+            for row in 0..batch.num_rows() {
+                let Some(trace) = traces.get(row).and_then(TraceId::from_bytes) else { continue };
+                for target in links(row).filter(|target| *target != trace) {
+                    if let Some(known) = self.linked_by.get_mut(&target).filter(|_| new.contains(&target)) {
+                        known.push((trace, starts.int(row)));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Traces that spans of one link to, without itself; `None` when they are too many to be looked at.
+    pub(super) async fn linked_from(&self, trace: TraceId) -> Result<Option<BTreeSet<TraceId>>> {
+        let room = Room { rows: self.bounds.spans_max, bytes: TRACE_BYTES_MAX };
+        let (seed, columns) = (BTreeSet::from([trace]), ["trace_id", LINKED_TRACES]);
+        let batches = self.session.derived.stored.rows_of(&SPANS, &seed, &columns, room).await?;
+        Ok(batches.map(|batches| {
+            let links = |batch| {
+                let links = linked_traces(batch);
+                (0..batch.num_rows()).flat_map(links).collect::<Vec<_>>()
+            };
+            batches.iter().flat_map(links).filter(|target| *target != trace).collect()
+        }))
+    }
+
+    /// Spans that link to one of the targets or carry one of the messages, up to a bound; others may be among them.
+    async fn located(
+        &mut self,
+        targets: &[TraceId],
+        messages: &[String],
+        columns: &[&'static str],
+    ) -> Result<Vec<RecordBatch>> {
+        let Some(located) = Located::find(self.session.snapshot.as_ref(), targets, messages).await else {
+            return Ok(Vec::new());
+        };
+        let stored = &self.session.derived.stored;
+        let room = Room { rows: FOUND_MAX, bytes: self.session.config.result_bytes_max };
+        if let Some(batches) = stored.located_rows(&located, columns, room).await? {
+            return Ok(batches);
+        }
+        let columns: Vec<Expr> =
+            columns.iter().map(|column| ident(column.split('.').next().unwrap_or(column))).collect();
+        let collected = self.session.collect(stored.located(located)?.select(columns)?, FOUND_MAX as u64).await?;
+        if collected.cut.is_some() {
+            self.reason(format!("more than {FOUND_MAX} spans link to this journey; not all were looked at"));
+        }
+        Ok(collected.batches)
     }
 
     /// Traces that look at one of the status addresses, with the start of the earliest look.
@@ -201,7 +285,7 @@ impl Gatherer<'_> {
         let until = earliest.saturating_add(self.bounds.after_nanos);
         let filter = ident("start_time").between(moment(*earliest), moment(until)).and(wanted);
         let frame = self.session.table(&SPANS)?.filter(filter)?.select(vec![ident("trace_id"), ident("start_time")])?;
-        let collected = self.session.collect(frame, FOUND_MAX).await?;
+        let collected = self.session.collect(frame, FOUND_MAX as u64).await?;
         let mut found: BTreeMap<TraceId, i64> = BTreeMap::new();
         for batch in &collected.batches {
             let (traces, starts) = (Bytes::of(batch, "trace_id"), Ints::of(batch, "start_time"));
@@ -215,6 +299,10 @@ impl Gatherer<'_> {
     }
 }
 
+fn earliest(found: &mut BTreeMap<TraceId, i64>, trace: TraceId, start: i64) {
+    found.entry(trace).and_modify(|earliest| *earliest = start.min(*earliest)).or_insert(start);
+}
+
 /// A path that holds an id: addresses of results do, those of lists and forms do not.
 fn names_a_thing(path: &str) -> bool {
     crate::analysis::systems::template(path) != path
@@ -225,7 +313,7 @@ fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
 }
 
-fn trace_ids(batches: &[arrow::array::RecordBatch]) -> BTreeSet<TraceId> {
+fn trace_ids(batches: &[RecordBatch]) -> BTreeSet<TraceId> {
     let mut found = BTreeSet::new();
     for batch in batches {
         let traces = Bytes::of(batch, "trace_id");
