@@ -15,6 +15,7 @@ use model::{SpanKind, TraceId};
 
 use super::calls::Call;
 use super::classify::path;
+use super::facts::Facts;
 use super::graph::{Graph, SpanIndex};
 use super::hops::{JoinedBy, Messages};
 use super::node::Node;
@@ -172,15 +173,31 @@ pub fn joins(graph: &Graph, calls: &[Call], messages: &Messages, polls: &[Poll],
     joins
 }
 
+/// Status addresses that calls of a trace were given, each once.
+pub fn addresses_given(graph: &Graph, calls: &[Call], trace: TraceId) -> BTreeSet<String> {
+    let spans = graph.trace(trace);
+    let first = calls.partition_point(|call| call.span() < spans.start);
+    let here = calls[first..].iter().take_while(|call| call.span() < spans.end);
+    here.filter_map(|call| given(graph, call)).collect()
+}
+
+/// The facts of both ends of a call.
+fn sides<'a>(graph: &'a Graph, call: &Call) -> impl Iterator<Item = &'a Facts> {
+    [call.client, call.server].into_iter().flatten().map(|span| &graph.spans[span].facts)
+}
+
+/// The status address of a call answered 202.
+fn given(graph: &Graph, call: &Call) -> Option<String> {
+    let is_accepted = sides(graph, call).any(|facts| facts.http_status == Some(202));
+    sides(graph, call).find_map(|facts| facts.location.clone()).filter(|_| is_accepted)
+}
+
 /// Finds the GETs that look at the status address of a call answered 202: same source, same target, same
 /// path, later. Each belongs to the last such call before it.
 pub fn polls(graph: &Graph, calls: &[Call]) -> Vec<Poll> {
-    let sides = |call: &Call| [call.client, call.server].into_iter().flatten().map(|span| &graph.spans[span].facts);
     let mut accepted: HashMap<(&Node, &Node, String), Vec<usize>> = HashMap::new();
     for (at, call) in calls.iter().enumerate() {
-        if sides(call).any(|facts| facts.http_status == Some(202))
-            && let Some(location) = sides(call).find_map(|facts| facts.location.clone())
-        {
+        if let Some(location) = given(graph, call) {
             accepted.entry((&call.source, &call.target, location)).or_default().push(at);
         }
     }
@@ -192,8 +209,8 @@ pub fn polls(graph: &Graph, calls: &[Call]) -> Vec<Poll> {
     }
     let mut polls = Vec::new();
     for (at, call) in calls.iter().enumerate() {
-        if sides(call).any(|facts| facts.method.as_deref() == Some("GET"))
-            && let Some(path) = sides(call).find_map(|facts| facts.path.clone())
+        if sides(graph, call).any(|facts| facts.method.as_deref() == Some("GET"))
+            && let Some(path) = sides(graph, call).find_map(|facts| facts.path.clone())
             && let Some(list) = accepted.get(&(&call.source, &call.target, path))
         {
             let before = list.partition_point(|accepted| calls[*accepted].end <= call.start);

@@ -54,8 +54,8 @@ impl Task {
         for (cause, by) in stored.awaited_since(since, LEADS_MAX).await? {
             desk.open.remember_awaited(cause, by);
         }
-        for (message, by) in stored.awaited_messages_since(since, LEADS_MAX).await? {
-            desk.open.remember_awaited_message(&message, by);
+        for (end, by) in stored.loose_ends_since(since, LEADS_MAX).await? {
+            desk.open.remember_loose_end(&end, by);
         }
         let windows = windows(&stored.arrivals(low).await?);
         drop(stored);

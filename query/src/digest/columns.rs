@@ -381,7 +381,7 @@ pub(crate) fn trace_rows(look: &Look<'_>, number: i64, now: i64) -> Result<Optio
         ("end", ints(rows, |row| row.end)),
         ("early", bools(rows, |row| Some(row.owner.early))),
         ("sums", texts(rows, |row| row.parts.to_text())),
-        ("awaits", maybe_texts(rows, |row| (!row.awaits.is_empty()).then(|| json_list(row.awaits.iter().cloned())))),
+        ("awaits", maybe_texts(rows, |row| (!row.awaits.is_empty()).then(|| json!(row.awaits).to_string()))),
     ];
     batch(&DIGEST_TRACES, rows.len(), columns)
 }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 use model::{SpanId, TimeRange, TraceId, UnixNanos};
+use serde::{Deserialize, Serialize};
 
 use super::rollup::Parts;
 use crate::analysis::Analysis;
@@ -15,12 +16,23 @@ use crate::analysis::calls::Call;
 use crate::analysis::critical_path::Segment;
 use crate::analysis::findings::{Finding, OpenBreaker, findings};
 use crate::analysis::hops::{Hop, loose_ends};
+use crate::analysis::joins::addresses_given;
 use crate::analysis::journey::{Journey, journey, origin};
 use crate::analysis::map::minutes_of_traces;
 use crate::analysis::thresholds::{Bounds, Thresholds};
 
-/// Names of messages that one trace waits for.
+/// Loose ends of one trace that are kept.
 const AWAITED_MAX: usize = 64;
+
+/// Something in a trace that joins it to another one, which may come after a restart.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LooseEnd {
+    /// Name of a message of which the other end is not known.
+    Message(String),
+    /// Status address it was given.
+    Address(String),
+}
 
 /// An owner of rows and what is known about it from outside its spans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,8 +63,8 @@ pub(crate) struct TraceRow {
     pub(crate) end: i64,
     /// What it adds to the sums per minute.
     pub(crate) parts: Parts,
-    /// Names of messages of which the other end is not known.
-    pub(crate) awaits: Vec<String>,
+    /// What may join it to a trace that is not known.
+    pub(crate) awaits: Vec<LooseEnd>,
 }
 
 /// A journey with its findings and who owns them.
@@ -114,9 +126,9 @@ impl<'a> Look<'a> {
                 start: spans.iter().map(crate::analysis::graph::Known::start).min().unwrap_or_default(),
                 end: spans.iter().map(crate::analysis::graph::Known::end).max().unwrap_or_default(),
                 awaits: {
-                    let mut names = loose_ends(graph, &analysis.messages, *trace);
-                    names.truncate(AWAITED_MAX);
-                    names
+                    let messages = loose_ends(graph, &analysis.messages, *trace).into_iter().map(LooseEnd::Message);
+                    let addresses = addresses_given(graph, &analysis.calls, *trace).into_iter().map(LooseEnd::Address);
+                    messages.chain(addresses).take(AWAITED_MAX).collect()
                 },
                 parts: minutes.remove(trace).map(|minutes| Parts::of(&minutes)).unwrap_or_default(),
             });

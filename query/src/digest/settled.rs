@@ -25,6 +25,7 @@ use hashbrown::{HashMap, HashSet};
 use model::semconv::key;
 use model::{TraceId, UnixNanos};
 
+use super::look::LooseEnd;
 use super::packed::Shared;
 use super::recent::Recent;
 use crate::analysis::joins::Leads;
@@ -146,10 +147,7 @@ impl OpenTraces {
     pub(crate) fn add(&mut self, spans: &[(Span, i64)]) {
         let leads: Vec<Leads> = spans.iter().map(|(span, _)| Leads::of(span)).collect();
         for accepted in leads.iter().filter_map(|leads| leads.accepted.as_deref()) {
-            if self.accepted.len() >= RESOURCES_MAX {
-                self.accepted.clear();
-            }
-            self.accepted.insert(self.hasher.hash_one(("poll", accepted)));
+            self.accept(self.hasher.hash_one(("poll", accepted)));
         }
         for ((span, arrival), leads) in spans.iter().zip(leads) {
             self.add_one(span, *arrival, &leads);
@@ -363,9 +361,25 @@ impl OpenTraces {
         self.recent.remember_lead(self.hasher.hash_one(cause), by);
     }
 
-    /// The same for the other end of a message, by its name.
-    pub(crate) fn remember_awaited_message(&mut self, name: &str, by: TraceId) {
-        self.recent.remember_lead(self.hasher.hash_one(("message", name)), by);
+    /// The same for the other end of a message, and for whoever looks at a status address.
+    pub(crate) fn remember_loose_end(&mut self, end: &LooseEnd, by: TraceId) {
+        let lead = match end {
+            LooseEnd::Message(name) => self.hasher.hash_one(("message", name.as_str())),
+            LooseEnd::Address(path) => {
+                let lead = self.hasher.hash_one(("poll", path.as_str()));
+                self.accept(lead);
+                lead
+            }
+        };
+        self.recent.remember_lead(lead, by);
+    }
+
+    /// Remembers that a status address was given.
+    fn accept(&mut self, lead: u64) {
+        if self.accepted.len() >= RESOURCES_MAX {
+            self.accepted.clear();
+        }
+        self.accepted.insert(lead);
     }
 
     /// Remembers what traces that were looked at lead to. Themselves are remembered already.

@@ -17,6 +17,7 @@ use storage::Snapshot;
 use storage::table::{DIGEST_PROGRESS, DIGEST_TRACES, EDGE_MINUTE_PARTS, HOPS, JOURNEYS, SPANS, Table};
 
 use super::columns::Progress;
+use super::look::LooseEnd;
 use super::rollup::{Counts, MINUTE, Parts, SumKey, Sums};
 use crate::analysis::span::Span;
 use crate::analysis::thresholds::Bounds;
@@ -278,9 +279,9 @@ impl Stored {
         Ok(found)
     }
 
-    /// Names of messages of which the other end was not known when they were looked at, since a moment and up to a bound,
-    /// each with the trace that waits for it. Those that were corrected meanwhile may be among them.
-    pub(crate) async fn awaited_messages_since(&self, since: i64, rows_max: usize) -> Result<Vec<(String, TraceId)>> {
+    /// What may join traces that were looked at to others, since a moment and up to a bound, each with its trace. Those
+    /// that were corrected meanwhile may be among them.
+    pub(crate) async fn loose_ends_since(&self, since: i64, rows_max: usize) -> Result<Vec<(LooseEnd, TraceId)>> {
         let mut found = Vec::new();
         if self.snapshot.table(&DIGEST_TRACES).is_none() {
             return Ok(found);
@@ -291,8 +292,8 @@ impl Stored {
             let (trace, awaits) = (Bytes::of(batch, "trace_id"), Texts::of(batch, "awaits"));
             for row in 0..batch.num_rows() {
                 let Some(trace) = trace.get(row).and_then(TraceId::from_bytes) else { continue };
-                let names: Vec<String> = serde_json::from_str(awaits.text(row)).unwrap_or_default();
-                found.extend(names.into_iter().map(|name| (name, trace)));
+                let ends: Vec<LooseEnd> = serde_json::from_str(awaits.text(row)).unwrap_or_default();
+                found.extend(ends.into_iter().map(|end| (end, trace)));
             }
             if found.len() >= rows_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })

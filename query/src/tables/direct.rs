@@ -256,13 +256,14 @@ mod tests {
         let groups = || [10, 10, 10, 5].into_iter();
         let rows = [2..4, 8..13, 25..26, 34..35];
         let found = by_group(groups(), &rows);
-        let selected =
-            |n: usize, ranges: &[Range<usize>]| RowSelection::from_consecutive_ranges(ranges.iter().cloned(), n);
+        let selected = |n: usize, ranges: &[(usize, usize)]| {
+            RowSelection::from_consecutive_ranges(ranges.iter().map(|(start, end)| *start..*end), n)
+        };
         let expected = [
-            (0, selected(10, &[2..4, 8..10])),
-            (1, selected(10, &[0..3])),
-            (2, selected(10, &[5..6])),
-            (3, selected(5, &[4..5])),
+            (0, selected(10, &[(2, 4), (8, 10)])),
+            (1, selected(10, &[(0, 3)])),
+            (2, selected(10, &[(5, 6)])),
+            (3, selected(5, &[(4, 5)])),
         ];
         assert_eq!(found, expected);
         assert_eq!(by_group(groups(), &[10..20, 20..30]).len(), 2);

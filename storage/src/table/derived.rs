@@ -263,7 +263,7 @@ pub static DIGEST_TRACES: Table = Table::derived(
         Column::optional(
             "awaits",
             Kind::JsonText,
-            "names of messages it sent or handled of which the other end was not known, as a JSON list",
+            "what may join it to traces that come later, as a JSON list: names of messages of which the other end was not known, status addresses it was given",
         ),
     ],
 );
