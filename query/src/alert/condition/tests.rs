@@ -12,7 +12,7 @@ fn sql(text: &str) -> Condition {
 fn minute(service: &'static str) -> Vec<TestSpan> {
     let span = |n: u64| TestSpan {
         service,
-        status: if n % 3 == 0 { 2 } else { 0 },
+        status: if n.is_multiple_of(3) { 2 } else { 0 },
         ..span(n + 1, n + 1, None, "work", n as i64 * 1_000, 5 + n as i64)
     };
     (0..60).map(span).collect()
