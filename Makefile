@@ -46,7 +46,7 @@ test: tools ## the whole gate: format, lints, docs, page, every test
 	$(call stage,test set-up,{ tests/setup.sh || [ -z "$$HODOSCOPE_REQUIRE_ALL" ]; })
 	$(call stage,tests,cargo test --workspace --locked)
 
-test-long: tools ## the long forms of the fault tests: an hour or more; HODOSCOPE_SEEDS, HODOSCOPE_KILL_CYCLES set how much
+test-long: tools ## the long forms of the fault tests: an hour or more; HODOSCOPE_SEEDS (from HODOSCOPE_FIRST_SEED on), HODOSCOPE_KILL_CYCLES set how much
 	$(call stage,test set-up,{ tests/setup.sh || [ -z "$$HODOSCOPE_REQUIRE_ALL" ]; })
 	$(call stage,simulated power cuts,HODOSCOPE_LONG=1 HODOSCOPE_SEEDS=$${HODOSCOPE_SEEDS:-10000} timeout 4h cargo test --workspace --locked --lib -- f02_ f04_ f05_ --nocapture)
 	$(call stage,damaged requests,HODOSCOPE_REQUESTS=$${HODOSCOPE_REQUESTS:-20000} timeout 2h cargo test --workspace --locked --lib -- damaged_requests)

@@ -38,7 +38,7 @@ pub struct Status {
 /// Figures about compaction, retention, erasure and vacuum.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MaintenanceStatus {
-    /// Segments that are inputs of merges that are due now.
+    /// Segments that wait for merges that are due now.
     pub merge_backlog_segments: u64,
     /// Why nothing is merged although it is due; `None` when merges go on.
     pub merges_waiting: Option<String>,

@@ -127,7 +127,7 @@ pub struct StorageStatus {
 /// What merges, retention and erasure do. Counts are since the start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MaintenanceStatus {
-    /// Segments that are inputs of merges that are due now.
+    /// Segments that wait for merges that are due now.
     pub merge_backlog_segments: u64,
     /// Why nothing is merged although it is due.
     pub merges_waiting: Option<String>,

@@ -48,8 +48,8 @@ pub(crate) struct Settled {
     /// A commit newer than every file of the log was lost, and its copy does not give it back: the table would open as it
     /// was before that.
     pub is_behind: bool,
-    /// Why a file that is not there was not restored from its copy. The copy may be whole: nothing is proven about the log
-    /// then, and it must not be judged without the file.
+    /// Why a file was not restored from its copy, which may be whole: nothing is proven about a log that does not open without
+    /// it.
     pub refused: Option<Error>,
     /// What opening the table does not need.
     pub later: Vec<Step>,
@@ -134,27 +134,24 @@ fn plan(files: &Sizes, copies: &Sizes) -> (Vec<Step>, Vec<Step>) {
 /// Restores what was lost of a table's log, as far as opening it needs it. Only the one who writes may call it.
 ///
 /// # Errors
-/// What the store said, when the log would be opened as it was before its newest commit, or nobody can know: it must not be
-/// opened then. Asking again may help.
+/// What the store said, when nobody can know what a commit is: the log must not be opened then. Asking again may help.
 pub(crate) async fn settle(store: &dyn ObjectStore, table: &Path) -> Result<Settled> {
     let (files, copies) = futures::try_join!(sizes(store, table, LOG_DIR), sizes(store, table, COPY_DIR))?;
     let (now, later) = plan(&files, &copies);
     let mut settled = Settled { later, ..Settled::default() };
     let Missing { lost, refused } = take(store, table, now, &mut settled).await;
-    let is_missing = |name: &String| lost.contains(name) || refused.iter().any(|(other, _)| other == name);
-    let there = files.keys().chain(copies.keys()).filter(|name| !is_missing(name));
-    let newest = there.filter_map(|name| version(name)).max();
-    // A checkpoint is made from commits: one more or less changes nothing.
-    let commit = |name: &String| if name.ends_with(".json") { version(name) } else { None };
-    let newest_refused = refused.iter().filter_map(|(name, _)| commit(name)).max();
-    settled.refused = refused.into_iter().max_by_key(|(name, _)| commit(name)).map(|(_, error)| error);
-    if newest_refused > newest
-        && let Some(error) = settled.refused
-    {
-        return Err(error);
+    for (name, error) in refused {
+        if name.ends_with(".json") {
+            return Err(error);
+        }
+        // A checkpoint is made from commits: one more or less changes nothing, as long as the log opens.
+        settled.refused = Some(error);
     }
+    let there = files.keys().chain(copies.keys()).filter(|name| !lost.contains(name));
+    let newest = there.filter_map(|name| version(name)).max();
+    let newest_lost = lost.iter().filter(|name| name.ends_with(".json")).filter_map(|name| version(name)).max();
     // Without any file there is no log, which is noticed too.
-    settled.is_behind = newest.is_some() && lost.iter().filter_map(commit).max() > newest;
+    settled.is_behind = newest.is_some() && newest_lost > newest;
     Ok(settled)
 }
 
@@ -166,12 +163,12 @@ pub(crate) async fn settle_later(store: &dyn ObjectStore, table: &Path, steps: V
     settled
 }
 
-/// Files that are not there after all steps, by name.
+/// Files that are not what they should be after all steps, by name.
 #[derive(Debug, Default)]
 struct Missing {
-    /// Their copies were read, and are damaged.
+    /// They are not there, and their copies were read and are damaged.
     lost: Vec<String>,
-    /// Their copies could not be read, or the files not be written.
+    /// Lost ones that could not be written again, and lost or cut ones whose copies cannot be read.
     refused: Vec<(String, Error)>,
 }
 
@@ -199,7 +196,9 @@ async fn take(store: &dyn ObjectStore, table: &Path, steps: Vec<Step>, settled: 
             }
             Err(error) => {
                 tracing::warn!(%file, %error, "a file of a table log and its copy could not be made the same");
-                if matches!(step, Step::Restore(_)) && store.head(&file).await.is_err() {
+                // With either of both, reading goes on.
+                let is_readable = store.head(&file).await.is_ok() && read(store, &copy).await.is_ok();
+                if matches!(step, Step::Restore(_)) && !is_readable {
                     missing.refused.push((name.clone(), error));
                 }
             }

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::disk::Disk;
 use crate::disk::simulated::{Call, SimulatedDisk};
+use crate::disk::{Disk, Placing, write_durably};
 
 /// Storage on a simulated disk.
 async fn open_on(disk: &SimulatedDisk) -> Storage {
@@ -70,12 +70,14 @@ fn set_aside(disk: &SimulatedDisk) -> Option<PathBuf> {
     disk.files().into_keys().find(|path| path.starts_with("/var/data/quarantine/tables"))
 }
 
+/// Where a commit of spans is.
+fn commit(version: u64) -> PathBuf {
+    format!("/var/data/tenants/default/spans/_delta_log/{version:020}.json").into()
+}
+
 /// Removes commits of spans whose copies are whole.
 fn lose(disk: &SimulatedDisk, versions: &[u64]) {
-    for version in versions {
-        let commit = format!("/var/data/tenants/default/spans/_delta_log/{version:020}.json");
-        disk.remove(Path::new(&commit)).expect("it was there");
-    }
+    versions.iter().for_each(|version| disk.remove(&commit(*version)).expect("it was there"));
 }
 
 /// F8: commits were lost, and the disk does not give their copies, or does not take what is restored (it is full, say): that
@@ -107,6 +109,25 @@ async fn f08_what_cannot_be_restored_at_a_start_costs_no_table() {
             disk = disk.restart();
         }
     }
+}
+
+/// F8: the newest commit was cut behind its first line, so that it reads like a commit, and its copy cannot be read: the rows
+/// of its segment must not be given up for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f08_a_cut_commit_is_not_taken_for_a_commit() {
+    let disk = three_flushes().await;
+    let path = commit(3);
+    let whole = disk.files().remove(&path).expect("it was there");
+    let first_line = whole.split_inclusive(|byte| *byte == b'\n').next().expect("a line");
+    assert!(first_line.len() < whole.len() && first_line.ends_with(b"\n"));
+    write_durably(&disk, &path, &[first_line], Placing::Replace).expect("room");
+    disk.refuse_reads("_log_copy/00000000000000000003", u32::MAX);
+    let error = open_with(&disk, Config::default()).await.expect_err("nobody knows the commit");
+    assert!(error.to_string().contains("injected"), "{error}");
+    let disk = disk.restart();
+    let storage = open_on(&disk).await;
+    assert_eq!(n_rows(&storage).await, 30);
+    storage.close().await.expect("closes");
 }
 
 /// F8: the same, and the disk heals while the start tries again.
