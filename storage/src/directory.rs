@@ -164,6 +164,7 @@ fn lock(disk: &dyn Disk, root: &Path) -> Result<Box<dyn Hold>> {
 /// Makes the folders and the format file, removes what a crash left half-written; proves that the directory can be
 /// written.
 fn prepare(disk: &dyn Disk, root: &Path, known: Option<FormatFile>) -> io::Result<FormatFile> {
+    create_dir_durably(disk, root)?;
     create_dir_durably(disk, &root.join(WAL_DIR))?;
     create_dir_durably(disk, &root.join(QUARANTINE_DIR))?;
     remove_temporaries(disk, root);

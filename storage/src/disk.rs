@@ -127,12 +127,21 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Makes a directory and its missing parents; durable when this returns.
+/// Makes a directory and its missing parents; durable when this returns. One that is there may have been made by somebody whose
+/// sync has failed, or is still to come: it is synced again.
 pub(crate) fn create_dir_durably(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     let mut missing = Vec::new();
     for dir in dir.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
         match disk.metadata(dir) {
-            Ok(found) if found.is_dir => break,
+            Ok(found) if found.is_dir => {
+                let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+                match parent.map_or(Ok(()), |parent| disk.sync_dir(parent)) {
+                    // A directory of somebody else's, above the data directory.
+                    Err(error) if is_closed_to_us(&error) => {}
+                    synced => synced?,
+                }
+                break;
+            }
             Ok(_) => return Err(io::Error::new(io::ErrorKind::NotADirectory, format!("{} is a file", dir.display()))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => missing.push(dir),
             Err(error) => return Err(error),
@@ -151,11 +160,15 @@ pub(crate) fn create_dir_durably(disk: &dyn Disk, dir: &Path) -> io::Result<()> 
     Ok(())
 }
 
-/// Writes a whole file under its name, or nothing: staged, synced, renamed or linked, directory synced. Missing
-/// directories are made.
+/// Directories that this user may not read, and file systems without syncs of directories.
+fn is_closed_to_us(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, ReadOnlyFilesystem, Unsupported};
+    matches!(error.kind(), PermissionDenied | ReadOnlyFilesystem | InvalidInput | Unsupported)
+}
+
+/// Writes a whole file under its name, or nothing: staged, synced, renamed or linked, directory synced. The directory must
+/// be there.
 pub(crate) fn write_durably(disk: &dyn Disk, path: &Path, parts: &[&[u8]], placing: Placing) -> io::Result<()> {
-    let dir = path.parent().ok_or_else(|| io::Error::other("the path has no directory"))?;
-    create_dir_durably(disk, dir)?;
     let staged = staging_name(path);
     let result = stage(disk, &staged, parts).and_then(|()| place(disk, &staged, path, placing));
     if result.is_err() {
