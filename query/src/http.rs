@@ -7,9 +7,11 @@
 //! | `alerts.rs`  | rules and alerts: Prometheus' two routes, and our own              |
 //! | `openapi.rs` | the table of routes and the types of `api` as an OpenAPI document    |
 //! | `kept.rs`    | colours of services, saved queries                                 |
+//! | `body.rs`    | bodies of requests                                                 |
 //! | `problem.rs` | every error as a problem document                                  |
 
 mod alerts;
+mod body;
 mod explore;
 mod kept;
 mod native;

@@ -15,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 
 use super::App;
+use super::body::object;
 use super::native::{Params, Who, json as answer, params, tenant};
 use super::problem::Refusal;
 use crate::alert::Alerting;
@@ -33,8 +34,7 @@ fn alerting<'a>(app: &'a App, tenant: &TenantId) -> Result<&'a Alerting, Refusal
 
 fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, such_as: &str) -> Result<T, Refusal> {
     let body = whole(body)?;
-    serde_json::from_slice(&body)
-        .map_err(|error| Refusal::invalid(format!("the body must be JSON such as {such_as}: {error}")))
+    object(&body).map_err(|error| Refusal::invalid(format!("the body must be JSON such as {such_as}: {error}")))
 }
 
 fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {

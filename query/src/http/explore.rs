@@ -11,6 +11,7 @@ use bytes::Bytes;
 use http::{HeaderName, header};
 
 use super::App;
+use super::body::object;
 use super::native::{Params, Who, json, params, tenant};
 use super::problem::Refusal;
 use crate::live::LiveQuestion;
@@ -34,7 +35,7 @@ pub(super) async fn differs(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Refusal> {
     let body = body.map_err(|rejection| Refusal::body(&rejection))?;
-    let request: DiffersRequest = serde_json::from_slice(&body).map_err(|error| {
+    let request: DiffersRequest = object(&body).map_err(|error| {
         Refusal::invalid(format!(
             "the body must be JSON such as {{\"unit\": \"traces\", \"from\": \"now-1h\", \"brush\": {{\"min_nanos\": \
              1000000000}}}}: {error}"

@@ -9,13 +9,13 @@ use http::StatusCode;
 use serde::de::DeserializeOwned;
 
 use super::App;
+use super::body::object;
 use super::native::{Who, json, tenant};
 use super::problem::Refusal;
 
 fn read<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>, such_as: &str) -> Result<T, Refusal> {
     let body = body.map_err(|rejection| Refusal::body(&rejection))?;
-    serde_json::from_slice(&body)
-        .map_err(|error| Refusal::invalid(format!("the body must be JSON such as {such_as}: {error}")))
+    object(&body).map_err(|error| Refusal::invalid(format!("the body must be JSON such as {such_as}: {error}")))
 }
 
 pub(super) async fn colors(State(app): State<App>, who: Who) -> Result<Response, Refusal> {

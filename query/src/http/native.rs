@@ -17,6 +17,7 @@ use serde::Serialize;
 use storage::{Erase, Erasure};
 
 use super::App;
+use super::body::object;
 use super::problem::Refusal;
 use crate::compare::{By, Other, missing};
 use crate::error::{Error, Result};
@@ -104,7 +105,7 @@ pub(super) async fn sql(
     const NDJSON: &str = "application/x-ndjson";
     const ARROW: &str = "application/vnd.apache.arrow.stream";
     let body = body.map_err(|rejection| Refusal::body(&rejection))?;
-    let request: SqlRequest = serde_json::from_slice(&body).map_err(|error| {
+    let request: SqlRequest = object(&body).map_err(|error| {
         Refusal::invalid(format!("the body must be JSON such as {{\"sql\": \"SELECT 1\"}}: {error}"))
     })?;
     let (media_type, format) = match accepted(&headers, &[JSON, CSV, NDJSON, ARROW]) {
@@ -267,7 +268,7 @@ pub(super) async fn erase(
     body: Result<Bytes, axum::extract::rejection::BytesRejection>,
 ) -> Result<Response, Refusal> {
     let body = body.map_err(|rejection| Refusal::body(&rejection))?;
-    let request: ErasureRequest = serde_json::from_slice(&body).map_err(|error| {
+    let request: ErasureRequest = object(&body).map_err(|error| {
         Refusal::invalid(format!(
             "the body must be JSON such as {{\"trace_id\": \"4bf92f3577b34da6a3ce929d0e0e4736\"}} or \
              {{\"attribute\": {{\"key\": \"user.id\", \"value\": \"17\"}}}}: {error}"

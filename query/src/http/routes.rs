@@ -132,7 +132,11 @@ async fn unknown(uri: Uri) -> Refusal {
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response {
-    let allowed: Vec<Route> = routes().into_iter().filter(|route| fits(route.path, uri.path())).collect();
+    let mut allowed: Vec<Route> = routes().into_iter().filter(|route| fits(route.path, uri.path())).collect();
+    // A path that stands in the table as it is goes before one with a name in its place.
+    if allowed.iter().any(|route| route.path == uri.path()) {
+        allowed.retain(|route| route.path == uri.path());
+    }
     let mut names: Vec<&str> = allowed.iter().map(|route| route.method.as_str()).collect();
     if names.contains(&"GET") {
         names.push("HEAD");

@@ -103,6 +103,8 @@ async fn every_mistake_is_a_problem() {
         ("GET", "/api/search/histogram?rows=1", "", 400),
         ("GET", "/api/search/facets?q=a=b", "", 400),
         ("POST", "/api/search/differs", "{}", 400),
+        ("POST", "/api/sql", " [\"SELECT 1\"]", 400),
+        ("PUT", "/api/colors", "[]", 400),
         ("POST", "/api/search/differs", "{\"brush\":{\"max_nanos\":0}}", 400),
         ("GET", "/api/services?from=never", "", 400),
         ("GET", "/readyz", "", 503),
@@ -125,6 +127,20 @@ async fn every_mistake_is_a_problem() {
     let (_, body) = ask(&router, "GET", "/api/search?q=service=web%20colour=red", "", "").await;
     let problem: Json = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(problem["position"], json!(12));
+}
+
+/// A path that stands in the table is not mixed up with one that has a name in its place.
+#[tokio::test]
+async fn wrong_methods_are_told_the_right_ones() {
+    let (_fixture, router) = open().await;
+    for (path, allowed) in [
+        ("/api/alert-rules/preview", "POST"),
+        ("/api/alert-rules/proposed", "GET, HEAD"),
+        ("/api/alert-rules/mine", "GET, PUT, DELETE, HEAD"),
+    ] {
+        let (response, _) = ask(&router, "PATCH", path, "", "").await;
+        assert_eq!((response.status().as_u16(), header_of(&response, "allow")), (405, allowed), "{path}");
+    }
 }
 
 /// Paths outside the API are left to the page.
