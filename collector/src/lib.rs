@@ -18,6 +18,7 @@
 //! | `budget.rs`                 | bytes in flight                                                    |
 //! | `metrics.rs`                | what is counted about all this                                     |
 //! | `config.rs` `error.rs`      | settings; why a whole request was refused                          |
+//! | `fuzz.rs`                   | ways in for fuzzing, and for nothing else                          |
 //! | `demo.rs` `demo/`           | a made-up shop that sends telemetry, as any client would           |
 //!
 //! It offers routes and never sees a socket: that is the door's.
@@ -27,6 +28,8 @@ mod budget;
 mod config;
 pub mod demo;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod ingest;
 pub mod metrics;
 mod otlp;

@@ -30,7 +30,7 @@
 mod answer;
 mod condition;
 mod desk;
-mod duration;
+pub(crate) mod duration;
 mod evaluate;
 mod files;
 mod force;
@@ -81,6 +81,12 @@ pub(crate) mod answers {
     pub(crate) fn group_token(file: &str, group: &str) -> String {
         format!("{:016x}", super::transition::hash(&format!("{file};{group}")))
     }
+}
+
+/// What fuzzing reads.
+pub(crate) mod fuzzed {
+    pub(crate) use super::rule::read_file;
+    pub(crate) use super::template::{Fill, Template};
 }
 
 /// Names the first setting of alerts that cannot work.

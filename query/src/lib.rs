@@ -21,6 +21,7 @@
 //! | `alert.rs`     | rules, their states, and who is told                                   |
 //! | `times.rs`     | moments in requests                                                    |
 //! | `http.rs`      | the table of routes, problems, answers                                 |
+//! | `fuzz.rs`      | ways in for fuzzing, and for nothing else                              |
 //!
 //! The only room that has seen DataFusion; its types do not leave. Telemetry is never written from here.
 
@@ -35,6 +36,8 @@ mod error;
 mod findings;
 mod flight;
 mod functions;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod http;
 mod journey;
 mod kept;

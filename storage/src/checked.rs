@@ -33,8 +33,8 @@ use object_store::{
 use crate::paths;
 use crate::snapshot::SegmentMeta;
 
-mod blocks;
-mod log_copy;
+pub(crate) mod blocks;
+pub(crate) mod log_copy;
 
 pub(crate) use blocks::{BlockSums, Summing};
 pub(crate) use log_copy::{Settled, Step, is_hint};

@@ -15,7 +15,7 @@
 //! the segment when it is first asked for.
 
 mod build;
-mod format;
+pub(crate) mod format;
 mod lookup;
 mod ranges;
 

@@ -42,6 +42,7 @@
 //! | `paths.rs`     | every name in the data directory                                         |
 //! | `status.rs`    | figures for `/api/status` and `/metrics`                                 |
 //! | `metrics.rs`   | what is counted                                                          |
+//! | `fuzz.rs`      | ways in for fuzzing, and for nothing else                                |
 
 mod batch;
 mod bucket;
@@ -61,6 +62,8 @@ mod error;
 mod examine;
 mod flush;
 mod follow;
+#[doc(hidden)]
+pub mod fuzz;
 mod id_set;
 mod index;
 pub mod inspect;

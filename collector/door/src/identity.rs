@@ -205,7 +205,7 @@ async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> 
 }
 
 /// The key in a request's head.
-fn key_of(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn key_of(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, rest) = value.split_once(' ')?;
     let rest = rest.trim();

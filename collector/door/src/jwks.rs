@@ -213,7 +213,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Verifier>, String> {
 }
 
 /// The keys of a JWK Set that can verify. Others (for encryption, of other algorithms) may stand beside them.
-fn keys(text: &[u8]) -> Result<Vec<Verifier>, String> {
+pub(crate) fn keys(text: &[u8]) -> Result<Vec<Verifier>, String> {
     let set: Json = serde_json::from_slice(text).map_err(|error| format!("is no JSON: {error}"))?;
     let keys =
         set.get("keys").and_then(Json::as_array).ok_or_else(|| "is no JWK Set: it has no list \"keys\"".to_owned())?;

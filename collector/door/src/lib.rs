@@ -19,6 +19,7 @@
 //! | `refusal.rs`  | what a peer hears that may not pass, in the words of its transport       |
 //! | `tls.rs`      | certificates: read, renewed, asked of senders                            |
 //! | `error.rs`    | why a door could not be opened, and what to do                           |
+//! | `fuzz.rs`     | ways in for fuzzing, and for nothing else                                |
 //!
 //! Without keys a door opens on loopback only, unless `allow_insecure` says that somebody else guards it. Not here yet:
 //! cross-origin answers.
@@ -26,6 +27,8 @@
 mod attempts;
 mod config;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod hosts;
 mod identity;
 mod jwks;

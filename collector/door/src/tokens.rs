@@ -25,7 +25,7 @@ use serde_json::Value as Json;
 use tokio::sync::Notify;
 
 use crate::config::Config;
-use crate::jwks::{Pauses, Source};
+use crate::jwks::{Pauses, Source, keys};
 use crate::keys::{Holder, now_unix_s};
 
 /// Longest token that is looked at.
@@ -120,7 +120,21 @@ impl Tokens {
         self.verified(token, now_unix_s())
     }
 
-    fn verified(&self, token: &str, now_unix_s: u64) -> Option<(Holder, u64)> {
+    /// As the settings make them, with keys that do not change; for fuzzing.
+    ///
+    /// # Errors
+    /// Why the keys cannot be used.
+    pub(crate) fn of(jwk_set: &[u8], issuer: &str, audience: &str, tenant_claim: &str) -> Result<Self, String> {
+        Ok(Self {
+            verifiers: ArcSwap::from_pointee(keys(jwk_set)?),
+            issuer: issuer.to_owned(),
+            audience: audience.to_owned(),
+            tenant_claim: tenant_claim.to_owned(),
+            unknown: Arc::default(),
+        })
+    }
+
+    pub(crate) fn verified(&self, token: &str, now_unix_s: u64) -> Option<(Holder, u64)> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }

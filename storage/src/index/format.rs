@@ -159,8 +159,8 @@ impl Head {
         if u32_at(head, 12) != crc32c::crc32c(bytes.get(16..end)?) {
             return None;
         }
-        let sections = bytes[HEAD_BYTES..end].chunks_exact(SECTION_BYTES).map(Section::parse);
-        Some(Self { sections: sections.collect() })
+        let sections: Vec<Section> = bytes[HEAD_BYTES..end].chunks_exact(SECTION_BYTES).map(Section::parse).collect();
+        sections.iter().all(Section::is_possible).then_some(Self { sections })
     }
 
     /// The section of one kind of id; `None` when the index has none.
@@ -188,6 +188,13 @@ impl Section {
     /// No row has such an id.
     pub(crate) const fn is_empty(&self) -> bool {
         self.n_filter_blocks == 0 || self.n_buckets == 0
+    }
+
+    /// Nothing of it stands behind the end of all numbers.
+    fn is_possible(&self) -> bool {
+        let filter = u64::from(self.n_filter_blocks) * FILTER_BLOCK_BYTES as u64;
+        let table = u64::from(self.n_buckets) * TABLE_ENTRY_BYTES as u64;
+        self.filter_at.checked_add(filter).is_some() && self.table_at.checked_add(table).is_some()
     }
 
     /// Where the whole filter stands.
@@ -233,14 +240,14 @@ impl Section {
         if u32_at(entry.get(..TABLE_ENTRY_BYTES)?, 12) != checksum(self.bucket(key), bucket) {
             return None;
         }
-        let (mut rest, mut found_key) = (bucket, 0);
+        let (mut rest, mut found_key) = (bucket, 0_u64);
         while !rest.is_empty() {
-            found_key += take_number(&mut rest)?;
+            found_key = found_key.checked_add(take_number(&mut rest)?)?;
             let n = take_number(&mut rest)?;
             let is_wanted = found_key == key.0;
-            let (mut row, mut rows) = (0, Vec::new());
+            let (mut row, mut rows) = (0_u64, Vec::new());
             for _ in 0..n {
-                row += take_number(&mut rest)?;
+                row = row.checked_add(take_number(&mut rest)?)?;
                 if is_wanted {
                     rows.push(u32::try_from(row).ok()?);
                 }
@@ -282,6 +289,30 @@ impl Section {
             table_at: u64_at(bytes, 24),
         }
     }
+}
+
+/// For fuzzing: a file with a right head over any sections, and anything behind it.
+pub(crate) fn with_right_head(n_rows: u64, sections: &[u8], rest: &[u8]) -> Vec<u8> {
+    let n_sections = (sections.len() / SECTION_BYTES).min(SECTIONS_MAX);
+    let mut bytes = vec![0; HEAD_BYTES];
+    bytes[..8].copy_from_slice(MAGIC);
+    bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
+    bytes[16..24].copy_from_slice(&n_rows.to_le_bytes());
+    bytes[24..28].copy_from_slice(&(n_sections as u32).to_le_bytes());
+    bytes.extend_from_slice(&sections[..n_sections * SECTION_BYTES]);
+    let crc = crc32c::crc32c(&bytes[16..]);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    bytes.extend_from_slice(rest);
+    bytes
+}
+
+/// For fuzzing: rows that a bucket gives whose checksum is right.
+pub(crate) fn rows_of_bucket(bucket: &[u8], key: Key) -> Option<RowRanges> {
+    let section = Section { kind: 1, n_filter_blocks: 1, n_buckets: 1, filter_at: 0, table_at: 0 };
+    let mut entry = [0; TABLE_ENTRY_BYTES];
+    entry[8..12].copy_from_slice(&(bucket.len() as u32).to_le_bytes());
+    entry[12..].copy_from_slice(&checksum(0, bucket).to_le_bytes());
+    section.rows(&entry, bucket, key)
 }
 
 /// The bits of a key in its filter block.
@@ -391,6 +422,28 @@ mod tests {
                     prop_assert_eq!(&found[0], &(id * 4..id * 4 + 4));
                 }
             }
+        }
+    }
+
+    /// Numbers that no file can hold are damage, whatever the checksums say.
+    #[test]
+    fn impossible_numbers_are_damage() {
+        let section = |filter_at: u64, table_at: u64| {
+            Section { kind: 1, n_filter_blocks: u32::MAX, n_buckets: u32::MAX, filter_at, table_at }.to_bytes()
+        };
+        for (filter_at, table_at, is_head) in [(0, 0, true), (u64::MAX, 0, false), (0, u64::MAX - 7, false)] {
+            let bytes = with_right_head(3, &section(filter_at, table_at), &[]);
+            assert_eq!(Head::parse(&bytes, 3).is_some(), is_head, "{filter_at} {table_at}");
+        }
+        let (mut far_key, mut far_row) = (Vec::new(), Vec::new());
+        for number in [1, 1, 1, u64::MAX, 1, 1] {
+            put_number(&mut far_key, number);
+        }
+        for number in [1, 2, 1, u64::MAX] {
+            put_number(&mut far_row, number);
+        }
+        for bucket in [far_key, far_row] {
+            assert_eq!(rows_of_bucket(&bucket, Key((1 << Key::BITS) - 1)), None, "{bucket:?}");
         }
     }
 

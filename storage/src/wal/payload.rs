@@ -44,6 +44,8 @@ pub(crate) struct Encoded {
 const COMPRESSION_LEVEL: i32 = -5;
 /// Smaller payloads are left as they are.
 const COMPRESS_BYTES_MIN: usize = 512;
+/// Plain bytes that one byte of a zstd frame can stand for: a block of 128 KiB takes 4 at least.
+const ZSTD_RATIO_MAX: usize = 32 << 10;
 /// Added to the length of a table's name when absent columns are listed.
 const HAS_ABSENT: u8 = 0x80;
 /// A thread keeps room for a payload up to this size from one record to the next.
@@ -198,10 +200,14 @@ fn split_absent(records: &RecordBatch) -> (Vec<usize>, Vec<usize>) {
 
 /// Bytes that a compressed payload was, in aligned memory; `None` when it is not what its header says.
 pub(crate) fn decompress(payload: &[u8], plain_length: usize) -> Option<Buffer> {
-    let mut plain = MutableBuffer::from_len_zeroed(plain_length);
     // Zeros that align the next record stand behind the frame.
-    let frame = zstd::zstd_safe::find_frame_compressed_size(payload).ok()?;
-    let n_bytes = zstd::bulk::decompress_to_buffer(payload.get(..frame)?, plain.as_slice_mut()).ok()?;
+    let frame = payload.get(..zstd::zstd_safe::find_frame_compressed_size(payload).ok()?)?;
+    // No memory for what no frame of this length can hold.
+    if plain_length > frame.len().saturating_mul(ZSTD_RATIO_MAX) {
+        return None;
+    }
+    let mut plain = MutableBuffer::from_len_zeroed(plain_length);
+    let n_bytes = zstd::bulk::decompress_to_buffer(frame, plain.as_slice_mut()).ok()?;
     (n_bytes == plain_length).then(|| plain.into())
 }
 

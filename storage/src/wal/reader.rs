@@ -137,7 +137,7 @@ impl WalReader {
             };
             self.at = end;
             self.is_ended = header.kind == RecordKind::End;
-            let expected = std::mem::replace(&mut self.expected_sequence, header.sequence + 1);
+            let expected = std::mem::replace(&mut self.expected_sequence, header.sequence.saturating_add(1));
             let group = header.sequence.saturating_sub(u64::from(header.place));
             // A later group was begun, so this one had been synced.
             let mut lost = self.suspect.take_if(|suspect| suspect.group < group);

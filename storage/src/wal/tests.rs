@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::payload::{Schemas, decode_append, decompress};
-use super::record::{FILE_HEAD_BYTES, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
+use super::record::{FILE_HEAD_BYTES, FileHeader, RECORD_HEADER_BYTES, RecordHeader, RecordKind};
 use super::*;
 use crate::batch::Batch;
 use crate::disk::{Disk as _, LocalDisk, ReadAt};
@@ -154,6 +154,33 @@ fn a_slice_is_written_as_what_it_is() {
 fn a_record_has_a_limit() {
     let error = Encoded::append(&TenantId::default_tenant(), &[spans(0..100)], 1000).expect_err("too large");
     assert!(matches!(error, crate::Error::TooLarge { limit_bytes: 1000, .. }), "{error}");
+}
+
+/// A header whose checksum is right can still say what cannot be: no memory is made for it, and reading goes on.
+#[test]
+fn impossible_headers_are_damage() {
+    let payload = zstd::bulk::compress(&[7; 100], 1).expect("memory takes everything");
+    assert_eq!(decompress(&payload, 100).map(|plain| plain.to_vec()), Some(vec![7; 100]));
+    for wrong in [0, 99, 101, u32::MAX as usize] {
+        assert!(decompress(&payload, wrong).is_none(), "{wrong}");
+    }
+    let mut file = FileHeader { version: 1, salt: SALT, first_sequence: 1 }.to_head().to_vec();
+    for (sequence, plain_length) in [(1, u32::MAX), (2, 0), (u64::MAX, 0), (u64::MAX, 0)] {
+        let header = RecordHeader {
+            length: payload.len() as u32,
+            sequence,
+            kind: RecordKind::Append,
+            place: 0,
+            payload_crc: crc32c::crc32c(&payload),
+            plain_length,
+        };
+        file.extend_from_slice(&header.to_bytes(SALT));
+        file.extend_from_slice(&payload);
+        file.resize(file.len().next_multiple_of(8), 0);
+    }
+    let outcome = read(&file).expect("a file");
+    assert_eq!(outcome.appends.iter().map(|(sequence, _)| *sequence).collect::<Vec<_>>(), [2, u64::MAX, u64::MAX]);
+    assert_eq!((outcome.lost_records, outcome.damaged_stretches), (1, 1));
 }
 
 /// Cut at any offset: exactly the records that end before it are read, the rest is a torn tail.
