@@ -27,7 +27,9 @@ define stage
 @echo "── $(1)"; from=$$SECONDS; if $(2); then echo "── $(1): ok after $$((SECONDS - from)) s"; else echo "── $(1): FAILED after $$((SECONDS - from)) s: $(2)"; exit 1; fi
 endef
 
-.PHONY: help run demo test test-long bench fmt lint ui docs build deny sbom tools
+HODOSCOPE_FUZZ_TARGETS ?=
+
+.PHONY: help run demo test test-long fuzz bench fmt lint ui docs build deny sbom tools
 
 help: ## say what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | while IFS=$$'\t' read -r name text; do printf '  make %-9s %s\n' "$$name" "$$text"; done
@@ -47,11 +49,15 @@ test: tools ## the whole gate: format, lints, docs, page, every test
 	$(call stage,tests,cargo test --workspace --locked)
 
 test-long: tools ## the long forms of the fault tests: an hour or more; HODOSCOPE_SEEDS (from HODOSCOPE_FIRST_SEED on), HODOSCOPE_KILL_CYCLES set how much
-	$(call stage,test set-up,{ tests/setup.sh || [ -z "$$HODOSCOPE_REQUIRE_ALL" ]; })
+	$(call stage,test set-up,{ HODOSCOPE_LONG=1 tests/setup.sh || [ -z "$$HODOSCOPE_REQUIRE_ALL" ]; })
+	$(call stage,real senders and readers,HODOSCOPE_LONG=1 timeout 1h cargo test --workspace --locked --test tests -- sdks:: senders:: openapi:: hostile:: --nocapture --test-threads 1)
 	$(call stage,simulated power cuts,HODOSCOPE_LONG=1 HODOSCOPE_SEEDS=$${HODOSCOPE_SEEDS:-10000} timeout 4h cargo test --workspace --locked --lib -- f02_ f04_ f05_ --nocapture)
 	$(call stage,damaged requests,HODOSCOPE_REQUESTS=$${HODOSCOPE_REQUESTS:-20000} timeout 2h cargo test --workspace --locked --lib -- damaged_requests)
 	$(call stage,kills and faults,HODOSCOPE_LONG=1 HODOSCOPE_KILL_CYCLES=$${HODOSCOPE_KILL_CYCLES:-200} timeout 4h cargo test --workspace --locked --test tests -- crash:: faults:: bad_start:: --nocapture --test-threads 1)
 	$(call stage,memory under bombs,HODOSCOPE_LONG=1 timeout 1h cargo test --workspace --locked --test tests -- bombs:: --ignored --nocapture)
+
+fuzz: tools ## look for inputs that break something: a minute for each target (HODOSCOPE_FUZZ_SECONDS, HODOSCOPE_FUZZ_TARGETS)
+	@tests/fuzz/run.sh $(HODOSCOPE_FUZZ_TARGETS)
 
 bench: ui ## measure every stage, ingest and look-up against the real binary, release build (about 5 minutes)
 	cargo bench --locked --workspace --bench decode --bench write_path --bench ingest --bench sustained --bench trace_by_id --bench analysis --bench journey_by_id --bench map_day --bench digest

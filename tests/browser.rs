@@ -5,7 +5,7 @@
 //! alone, while one works on them; `HODOSCOPE_LONG=1` also opens a trace of 100,000 spans.
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use flate2::Compression;
@@ -117,18 +117,29 @@ fn metrics(trace_id: &[u8]) -> Request {
     })
 }
 
-#[tokio::test]
-async fn a_person_finds_and_reads_a_trace() {
-    let Some(modules) = tools::installed("the driver of the browser", "browser/node_modules") else { return };
+/// What drives a browser: node, its modules, the browser; `None` (after saying so) when something is missing.
+pub(crate) fn tools() -> Option<(String, PathBuf, String)> {
+    let modules = tools::installed("the driver of the browser", "browser/node_modules")?;
     let chromium = std::env::var("HODOSCOPE_CHROMIUM").unwrap_or_else(|_| "chromium".to_owned());
-    let Some(_) = tools::program(&chromium, "--version") else { return };
-    let Some(chromium) = on_path(&chromium) else { return };
-    let Some(node) = tools::program("node", "--version") else { return };
+    tools::program(&chromium, "--version")?;
+    Some((tools::program("node", "--version")?, modules, on_path(&chromium)?))
+}
 
-    let server = Server::start();
+/// True when the executable carries the page and not a placeholder; says so otherwise.
+pub(crate) async fn has_page(server: &Server) -> bool {
     let page = reqwest::get(server.api("/")).await.expect("an answer").text().await.expect("a page");
     if !page.contains(".js") {
         let _: Option<()> = tools::skip("the page", "build it with make ui: this executable carries a placeholder");
+        return false;
+    }
+    true
+}
+
+#[tokio::test]
+async fn a_person_finds_and_reads_a_trace() {
+    let Some((node, modules, chromium)) = tools() else { return };
+    let server = Server::start();
+    if !has_page(&server).await {
         return;
     }
     let client = Client::new(&server);

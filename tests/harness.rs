@@ -12,6 +12,7 @@
 //! | `fixtures.rs`  | recorded requests, moved to just before now                               |
 //! | `generate.rs`  | made-up requests of any size                                              |
 //! | `alerts.rs`    | a webhook that remembers, a collector that tells it                       |
+//! | `way.rs`       | an address of the collector that outlives its restarts                    |
 //! | `tools.rs`     | what `tests/setup.sh` installed, and what to do when it is missing        |
 
 pub mod alerts;
@@ -25,6 +26,7 @@ pub mod s3;
 pub mod server;
 pub mod sql;
 pub mod tools;
+pub mod way;
 
 use std::future::Future;
 use std::time::{Duration, Instant};

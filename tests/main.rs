@@ -6,6 +6,7 @@
 //! | `in_out.rs`       | what was sent comes out again, field by field, whatever transport it took        |
 //! | `journeys.rs`     | a request is followed over all its traces                                        |
 //! | `sdks.rs`         | every item sent by a real SDK (Python, Node) is found, over every transport      |
+//! | `senders.rs`      | nothing is lost on the way from SDKs (Go, Rust, Java), telemetrygen, rotel and a Collector, over restarts |
 //! | `visible.rs`      | what was acknowledged is seen by the very next question                         |
 //! | `crash.rs`        | what was acknowledged survives kill -9 under load                                |
 //! | `digest.rs`       | settled journeys are at rest exactly once, whatever kills the collector          |
@@ -31,6 +32,9 @@
 //! | `open_data.rs`    | DuckDB, delta-rs and Polars find in the live tables what our SQL finds            |
 //! | `conformance.rs`  | the rules of the specification, one test per rule id                             |
 //! | `browser.rs`      | a person finds a trace and reads its waterfall in a browser                      |
+//! | `hostile.rs`      | a hundred payloads in every field and every view run nowhere                    |
+//! | `openapi.rs`      | long runs: schemathesis finds no server error and no answer that the document does not tell |
+//! | `fuzz.rs`         | what the fuzzer knows and ever found does no harm any more                      |
 //! | `demo.rs`         | the demo fills every page                                                       |
 //! | `docs.rs`         | generated pages are fresh                                                       |
 //! | `architecture.rs` | the walls between the rooms stand                                               |
@@ -61,18 +65,22 @@ mod digest;
 mod docs;
 mod faults;
 mod flight;
+mod fuzz;
 mod harness;
+mod hostile;
 mod in_out;
 mod journeys;
 mod kept;
 mod keys;
 mod metrics;
 mod open_data;
+mod openapi;
 mod over_many;
 mod packaging;
 mod redaction;
 mod sdks;
 mod search;
+mod senders;
 mod sql;
 mod starter_rules;
 mod storage_command;

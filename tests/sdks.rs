@@ -1,4 +1,5 @@
-//! Every item sent by a real SDK is found, over every transport the SDK has.
+//! Every item sent by a real SDK is found, over every transport the SDK has. More of them, with the collector started anew in
+//! between: `senders.rs`.
 //!
 //! The scripts in `tests/clients/` send with the released SDKs and print what the SDK held in memory. Spans, log
 //! records and metric points are then looked up by SQL and compared field by field.
@@ -12,14 +13,14 @@ use crate::harness::{Server, json, sql, tools};
 
 /// How a script is told to send; also the last part of the service's name.
 #[derive(Clone, Copy, Debug)]
-enum Protocol {
+pub(crate) enum Protocol {
     Grpc,
     HttpProtobuf,
     HttpJson,
 }
 
 impl Protocol {
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Grpc => "grpc",
             Self::HttpProtobuf => "http-protobuf",
@@ -35,7 +36,7 @@ impl Protocol {
     }
 }
 
-fn script(path: &str) -> String {
+pub(crate) fn script(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(path).display().to_string()
 }
 
@@ -43,22 +44,35 @@ fn python(protocol: Protocol, server: &Server) -> Option<Json> {
     let python = tools::installed("the Python SDK", "python/bin/python")?;
     let mut command = Command::new(python);
     command.arg(script("python/send.py"));
-    Some(run(command, "python", protocol, server))
+    Some(run(command, "python", protocol, &protocol.endpoint(server)))
 }
 
 fn node(protocol: Protocol, server: &Server) -> Option<Json> {
     let modules = tools::installed("the Node SDK", "node/node_modules")?;
     let mut command = Command::new(tools::program("node", "--version")?);
     command.arg(script("node/send.js")).env("NODE_PATH", modules);
-    Some(run(command, "node", protocol, server))
+    Some(run(command, "node", protocol, &protocol.endpoint(server)))
 }
 
+/// Variables that must not reach an SDK: a proxy of the machine must not stand between it and loopback, and Java says on
+/// stderr that it was given options.
+pub(crate) const FOREIGN: [&str; 9] = [
+    "http_proxy",
+    "https_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "grpc_proxy",
+    "all_proxy",
+    "ALL_PROXY",
+    "JAVA_TOOL_OPTIONS",
+    "_JAVA_OPTIONS",
+];
+
 /// Runs a script; answers its ledger.
-fn run(mut command: Command, language: &str, protocol: Protocol, server: &Server) -> Json {
-    let service = format!("{language}-{}", protocol.name());
-    command.args([protocol.name(), &protocol.endpoint(server), &service]);
-    // A proxy of the machine must not stand between the SDK and loopback.
-    for variable in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "grpc_proxy", "all_proxy", "ALL_PROXY"] {
+pub(crate) fn run(mut command: Command, sender: &str, protocol: Protocol, endpoint: &str) -> Json {
+    let service = format!("{sender}-{}", protocol.name());
+    command.args([protocol.name(), endpoint, &service]);
+    for variable in FOREIGN {
         command.env_remove(variable);
     }
     let output = command.output().expect("the script can be started");
@@ -69,7 +83,7 @@ fn run(mut command: Command, language: &str, protocol: Protocol, server: &Server
 }
 
 /// Looks up everything in the ledger.
-async fn check(server: &Server, service: &str, ledger: &Json) {
+pub(crate) async fn check(server: &Server, service: &str, ledger: &Json) {
     let n_spans = check_spans(server, service, ledger).await;
     let n_logs = check_logs(server, service, ledger).await;
     check_metrics(server, service, ledger).await;

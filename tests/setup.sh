@@ -1,16 +1,24 @@
 #!/bin/sh
-# Installs what the tests talk to the collector with: OpenTelemetry SDKs for Python and Node, readers of Delta
-# tables (DuckDB, delta-rs, Polars), an S3 server, a driver for Chromium; and, on Debian when root, the system's
-# packages chromium, strace (faults of system calls) and prometheus-alertmanager (delivery of alerts).
+# Installs what the tests talk to the collector with: OpenTelemetry SDKs for Python, Node, Go, Rust and Java, telemetrygen,
+# readers of Delta tables (DuckDB, delta-rs, Polars), an S3 server, a driver for Chromium; and, on Debian when root, the
+# system's packages chromium, strace (faults of system calls) and prometheus-alertmanager (delivery of alerts). With
+# HODOSCOPE_LONG=1 also rotel, schemathesis and an OpenTelemetry Collector, which takes minutes to build.
 # Everything else goes to
 # ${HODOSCOPE_CACHE:-$HOME/.cache/hodoscope}/tests; nothing is written into the clone. Safe to run again: what
 # stands is left alone. A part that cannot be installed is named on stderr and the exit code is 1; the tests of
-# that part then say that they were skipped (or fail, with HODOSCOPE_REQUIRE_ALL=1).
+# that part then say that they were skipped (or fail, with HODOSCOPE_REQUIRE_ALL=1). Parts that are only welcome (the SDKs of
+# Go, Rust and Java, telemetrygen) are named too, but needed only with HODOSCOPE_LONG=1.
 #
 #   python/          virtual environment with tests/clients/python/requirements.txt
 #   open-data/       the same with tests/clients/open-data/requirements.txt
 #   s3/              the same with tests/clients/s3/requirements.txt
+#   rotel/           the same with tests/clients/rotel/requirements.txt
+#   schemathesis/    the same with tests/clients/schemathesis/requirements.txt
 #   node/            node_modules of tests/clients/node
+#   go/              programs of tests/clients/go
+#   rust/            the program of tests/clients/rust
+#   java/            classes of tests/clients/java and the jars they need
+#   otelcol/         the program of tests/clients/otelcol
 #   browser/         node_modules of tests/browser
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,9 +26,11 @@ cache=${HODOSCOPE_CACHE:-$HOME/.cache/hodoscope}/tests
 mkdir -p "$cache"
 failed=0
 
+welcome=
+
 missing() {
     echo "tests/setup.sh: $1" >&2
-    failed=1
+    [ -n "$welcome" ] && [ -z "${HODOSCOPE_LONG:-}" ] || failed=1
 }
 
 # True when part $1 was installed from exactly the list of versions $2.
@@ -65,6 +75,60 @@ node_modules() {
         || missing "npm could not install $2/package.json"
 }
 
+# Runs a command for at most $1 seconds, and once more when it fails: registries may be slow.
+within() {
+    seconds=$1
+    shift
+    timeout "$seconds" "$@" || timeout "$seconds" "$@"
+}
+
+# What a part is built from, as one file.
+sources() {
+    find "$here/clients/$1" -type f | LC_ALL=C sort | xargs cat >"$cache/$1.sources"
+    echo "$cache/$1.sources"
+}
+
+# $1 part with its go.mod; further: the packages that become programs. No other compiler is fetched, nothing is looked up.
+go_part() {
+    part=$1
+    shift
+    list=$(sources "$part")
+    stands "$part" "$list" && return
+    command -v go >/dev/null || { missing "no go: the live tests of $part need Go 1.26 or newer"; return; }
+    rm -rf "${cache:?}/$part"
+    mkdir -p "$cache/$part"
+    (cd "$here/clients/$part" && within 300 env GOTOOLCHAIN=local GOFLAGS=-buildvcs=false \
+        go build -trimpath -o "$cache/$part/" "$@") \
+        && cp "$list" "$cache/$part/installed-from" \
+        || missing "go could not build tests/clients/$part"
+}
+
+# Built apart from the collector: with other features, in a folder of its own that is thrown away.
+rust_part() {
+    list=$(sources rust)
+    stands rust "$list" && return
+    rm -rf "${cache:?}/rust"
+    mkdir -p "$cache/rust"
+    within 420 env -u RUSTFLAGS CARGO_TARGET_DIR="$cache/rust/target" \
+        cargo build --quiet --locked --manifest-path "$here/clients/rust/Cargo.toml" \
+        && mv "$cache/rust/target/debug/send" "$cache/rust/send" && rm -rf "$cache/rust/target" \
+        && cp "$list" "$cache/rust/installed-from" \
+        || missing "cargo could not build tests/clients/rust"
+}
+
+java_part() {
+    list=$(sources java)
+    stands java "$list" && return
+    command -v javac >/dev/null && command -v mvn >/dev/null || { is_debian_root && debian_install default-jdk-headless maven; }
+    command -v javac >/dev/null && command -v mvn >/dev/null || { missing "no javac or mvn: the live test of the Java SDK needs Java 17 and Maven"; return; }
+    rm -rf "${cache:?}/java"
+    mkdir -p "$cache/java/classes"
+    within 150 mvn -q -B -f "$here/clients/java/pom.xml" dependency:copy-dependencies -DoutputDirectory="$cache/java/jars" >&2 \
+        && javac -encoding UTF-8 -cp "$cache/java/jars/*" -d "$cache/java/classes" "$here/clients/java/Send.java" \
+        && cp "$list" "$cache/java/installed-from" \
+        || missing "the Java SDK of tests/clients/java could not be installed"
+}
+
 chromium() {
     command -v "${HODOSCOPE_CHROMIUM:-chromium}" >/dev/null && return
     if is_debian_root; then debian_install chromium && return; fi
@@ -93,5 +157,15 @@ node_modules browser "$here/browser"
 chromium
 strace_tool
 alertmanager
-[ $failed = 0 ] && echo "tests/setup.sh: everything the tests need stands in $cache"
+# The parts from here on are welcome, not needed: when a registry is slow the gate goes on without them. Long runs need them.
+welcome=yes
+go_part go ./send github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
+rust_part
+java_part
+if [ -n "${HODOSCOPE_LONG:-}" ]; then
+    python_part rotel
+    python_part schemathesis
+    go_part otelcol .
+fi
+[ $failed = 0 ] && echo "tests/setup.sh: what the tests need stands in $cache"
 exit $failed

@@ -1,6 +1,6 @@
 //! What `tests/setup.sh` installed, and what to do when it is missing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Where the set-up puts things.
@@ -19,6 +19,23 @@ pub fn cache() -> PathBuf {
 pub fn installed(what: &str, path: &str) -> Option<PathBuf> {
     let path = cache().join(path);
     if path.exists() { Some(path) } else { skip(what, "run tests/setup.sh") }
+}
+
+/// As [`installed`], for what the gate can do without: only long runs need it.
+///
+/// # Panics
+/// When it is not there, `HODOSCOPE_REQUIRE_ALL=1` and `HODOSCOPE_LONG=1`.
+pub fn welcome(what: &str, path: &str) -> Option<PathBuf> {
+    if std::env::var_os("HODOSCOPE_LONG").is_some() {
+        return installed(what, path);
+    }
+    let path = cache().join(path);
+    if path.exists() { Some(path) } else { cannot(what, "it is not installed: run tests/setup.sh") }
+}
+
+/// A file of the clone.
+pub fn source(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 /// A program on the path; `None` (after saying so) when it cannot be run.
