@@ -75,11 +75,11 @@ node_modules() {
         || missing "npm could not install $2/package.json"
 }
 
-# Runs a command for at most $1 seconds, and once more when it fails: registries may be slow.
+# Runs a command for at most $1 seconds, and before a long run once more when it fails: registries may be slow.
 within() {
     seconds=$1
     shift
-    timeout "$seconds" "$@" || timeout "$seconds" "$@"
+    timeout "$seconds" "$@" || { [ -n "${HODOSCOPE_LONG:-}" ] && timeout "$seconds" "$@"; }
 }
 
 # What a part is built from, as one file.
