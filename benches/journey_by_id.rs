@@ -2,8 +2,8 @@
 //!
 //! Loads `BENCH_MILLION_SPANS` (5) million spans through the front door in four parts, and after each part 50 journeys
 //! of 40 spans in 3 traces (the second and third joined by span links) and one of 10,000 spans: some rest in segments,
-//! the latest in the write buffer. When the digest has nothing left to do, asks for 500 random journeys by any of
-//! their three traces, one after another, and for the large ones ten times each.
+//! the latest in the write buffer. When the digest and the merges have nothing left to do, asks for each journey once by
+//! any of its three traces, then for 500 at random, one after another, and for the large ones ten times each.
 //!
 //! Expected, for 40 spans: four look-ups by id (seed, up, two levels down, each through the indexes of about 8
 //! segments) of 2 to 3 ms, as one trace by id takes 5 ms as a timeline; analysis 40 x 5 us = 0.2 ms; 60 KB of JSON
@@ -66,6 +66,9 @@ async fn main() {
         digest.gaps
     );
 
+    let seconds = merged(&client, &server, 180).await;
+    println!("merged {seconds:.0} s later");
+
     let mut random = StdRng::seed_from_u64(11);
     let mut baseline = Vec::new();
     for _ in 0..500 {
@@ -77,34 +80,56 @@ async fn main() {
     for (what, journeys, n_spans, n_times) in
         [("journey of 40 spans", &small, 40, 500), ("journey of 10,000 spans", &large, 10_000, 40)]
     {
+        // Each once: nobody has asked for these parts of the segments before.
         let (mut times, mut n_bytes) = (Vec::new(), 0);
-        let mut cpu_before = 0.0;
-        for turn in 0..n_times + 20 {
-            // The first twenty warm the metadata cache.
-            if turn == 20 {
-                cpu_before = server.usage().cpu_seconds;
-            }
+        let cpu_before = server.usage().cpu_seconds;
+        for journey in journeys {
+            let id = made::hex(journey[random.random_range(0..3)]);
+            let (millis, body) = ask(&client, &server, &id).await;
+            times.push(millis);
+            n_bytes = body.len();
+            let answer: api::JourneyAnswer = serde_json::from_slice(&body).expect("a journey");
+            assert_eq!((answer.spans.len(), answer.members.len()), (n_spans, 3), "{id} is not whole");
+            assert!(!answer.incomplete, "{:?}", answer.incomplete_reason);
+        }
+        let cpu = (server.usage().cpu_seconds - cpu_before) / journeys.len() as f64;
+        report(&format!("{what}, each once"), &mut times, cpu, n_bytes);
+        let (mut times, cpu_before) = (Vec::new(), server.usage().cpu_seconds);
+        for _ in 0..n_times {
             let journey: &[[u8; 16]; 3] = &journeys[random.random_range(0..journeys.len())];
             let id = made::hex(journey[random.random_range(0..3)]);
-            let begin = Instant::now();
-            let url = format!("http://{}/api/journeys/{id}", server.http);
-            let answer = client.get(url).send().await.expect("the collector answers");
-            assert_eq!(answer.status(), 200, "an acknowledged journey is missing: {id}");
-            let body = answer.bytes().await.expect("the body arrives");
-            if turn >= 20 {
-                times.push(begin.elapsed().as_secs_f64() * 1e3);
-            } else {
-                let answer: api::JourneyAnswer = serde_json::from_slice(&body).expect("a journey");
-                assert_eq!((answer.spans.len(), answer.members.len()), (n_spans, 3), "{id} is not whole");
-                assert!(!answer.incomplete, "{:?}", answer.incomplete_reason);
-            }
-            n_bytes = body.len();
+            times.push(ask(&client, &server, &id).await.0);
         }
         let cpu = (server.usage().cpu_seconds - cpu_before) / f64::from(n_times);
         report(what, &mut times, cpu, n_bytes);
     }
     println!("resident memory {:.0} MiB at most", server.usage().peak_rss_mib);
     server.stop();
+}
+
+/// Milliseconds until the journey of a trace is here, and its body.
+async fn ask(client: &reqwest::Client, server: &Server, id: &str) -> (f64, bytes::Bytes) {
+    let begin = Instant::now();
+    let answer = client.get(format!("http://{}/api/journeys/{id}", server.http)).send().await;
+    let answer = answer.expect("the collector answers");
+    assert_eq!(answer.status(), 200, "an acknowledged journey is missing: {id}");
+    let body = answer.bytes().await.expect("the body arrives");
+    (begin.elapsed().as_secs_f64() * 1e3, body)
+}
+
+/// Waits until no segment waits for a merge, at most so many seconds; gives how long it took.
+async fn merged(client: &reqwest::Client, server: &Server, seconds_max: u64) -> f64 {
+    let begin = Instant::now();
+    loop {
+        let answer = client.get(format!("http://{}/api/status", server.http)).send().await.expect("an answer");
+        let body = answer.bytes().await.expect("a body");
+        let status: serde_json::Value = serde_json::from_slice(&body).expect("a status");
+        let is_over = begin.elapsed().as_secs() > seconds_max;
+        if is_over || status["storage"]["maintenance"]["merge_backlog_segments"] == 0 {
+            return begin.elapsed().as_secs_f64();
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    }
 }
 
 /// A journey of `n_spans` spans in three traces; gives their ids.
