@@ -70,7 +70,7 @@ async fn api_mistakes_are_data() {
 
 /// S15: nothing that is asked for leaves the table of files.
 #[tokio::test]
-async fn prying_paths_find_nothing() {
+async fn s15_prying_paths_find_nothing() {
     for path in [
         "/../Cargo.toml",
         "/..%2f..%2fetc%2fpasswd",
@@ -90,7 +90,7 @@ async fn prying_paths_find_nothing() {
 
 /// S10: every answer carries the guards; nothing inline runs.
 #[tokio::test]
-async fn answers_are_guarded() {
+async fn s10_answers_are_guarded() {
     for path in ["/", "/api/nothing"] {
         let answer = get(path, &[]).await;
         let policy = header(&answer, "content-security-policy");

@@ -72,10 +72,17 @@
     if (document.readyState === "loading") addEventListener("DOMContentLoaded", show);
     else show();
   };
-  const start = () => {
-    if (typeof WebAssembly !== "object") return fail("This browser has no WebAssembly, or it is switched off.");
-    Promise.all([import(glue), styled]).then(([module]) => module.default({ module_or_path: wasm })).catch(fail);
-  };
-  if (document.readyState === "loading") addEventListener("DOMContentLoaded", start);
-  else start();
+  if (typeof WebAssembly !== "object") return fail("This browser has no WebAssembly, or it is switched off.");
+  // The frame is painted before the program takes the thread: out of a warm cache it would be there sooner than the first paint,
+  // and hold it back. A page in the background has no frames, and a browser may leave one out.
+  const drawn = new Promise((done) => {
+    const next = () => {
+      if (document.hidden) return done();
+      requestAnimationFrame(() => setTimeout(done));
+      setTimeout(done, 150);
+    };
+    if (document.readyState === "loading") addEventListener("DOMContentLoaded", next);
+    else next();
+  });
+  Promise.all([import(glue), styled, drawn]).then(([module]) => module.default({ module_or_path: wasm })).catch(fail);
 })();

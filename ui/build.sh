@@ -140,7 +140,7 @@ desk="/$(hashed "$work/desk.js" js) /$(hashed "$work/desk_bg.wasm" wasm)"
 watch="/$(hashed "$work/watch.js" js) /$(hashed "$work/watch_bg.wasm" wasm)"
 icon=$(hashed ui/favicon.svg svg)
 cat ui/style/tokens.css ui/style/frame.css > "$work/critical.css"
-cat ui/style/parts.css ui/style/explore.css ui/style/trace.css ui/style/journey.css ui/style/map.css ui/style/pages.css ui/style/watch.css > "$work/page.css"
+cat ui/style/parts.css ui/style/explore.css ui/style/trace.css ui/style/journey.css ui/style/map.css ui/style/pages.css ui/style/watch.css ui/style/narrow.css > "$work/page.css"
 css=$(hashed "$work/page.css" css)
 # Comments and line ends go; what is inlined is also what is hashed for the policy.
 tr -s '\n ' ' ' < "$work/critical.css" | sed -e 's|/\*[^*]*\*/||g' | tr -d '\n' > "$work/critical.min.css"

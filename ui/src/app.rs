@@ -8,6 +8,7 @@ use leptos_router::components::{FlatRoutes, Route, Router};
 use leptos_router::hooks::use_location;
 use leptos_router::path;
 
+use crate::client::Fires;
 use crate::components::frame::Frame;
 use crate::pages::alerts::AlertsPage;
 use crate::pages::compare::ComparePage;
@@ -45,8 +46,8 @@ pub(crate) struct Shared {
     pub(crate) message: RwSignal<Option<String>>,
     /// The sheet of keys is open.
     pub(crate) keys_open: RwSignal<bool>,
-    /// Alerts that fire and are not silenced.
-    pub(crate) firing: RwSignal<usize>,
+    /// Alerts that fire and are not silenced, as the server last told any part of the page.
+    pub(crate) firing: RwSignal<Vec<Fires>>,
 }
 
 impl Shared {
@@ -61,7 +62,7 @@ impl Shared {
             told: StoredValue::new(HashSet::new()),
             message: RwSignal::new(None),
             keys_open: RwSignal::new(false),
-            firing: RwSignal::new(0),
+            firing: RwSignal::new(Vec::new()),
         }
     }
 
@@ -121,10 +122,10 @@ impl Shared {
         self.colors.with_value(|colors| colors.slot(service))
     }
 
-    /// Counts what fires and is told.
-    pub(crate) fn see_alerts(self, answer: &api::AlertsAnswer) {
-        let firing = answer.alerts.iter().filter(|alert| alert.state == "firing" && !alert.silenced).count();
-        if self.firing.get_untracked() != firing {
+    /// Keeps what fires and is told: the rail counts it, Home lists it.
+    pub(crate) fn see_firing(self, firing: Vec<Fires>) {
+        // Most of the time there is none, and nothing to draw again.
+        if !firing.is_empty() || self.firing.with_untracked(|known| !known.is_empty()) {
             self.firing.set(firing);
         }
     }
@@ -203,13 +204,12 @@ pub(crate) fn start(routes: fn() -> AnyView) {
     mount_to_body(move || view! { <App routes/> });
 }
 
-/// Pages of one request.
+/// Pages of one request, but for comparing it: no program may be much larger than the others.
 pub(crate) fn trail_routes() -> AnyView {
     view! {
         <FlatRoutes fallback=elsewhere>
             <Route path=path!("/j/:journey") view=JourneyPage/>
             <Route path=path!("/t/:trace/:span?") view=TracePage/>
-            <Route path=path!("/compare") view=ComparePage/>
         </FlatRoutes>
     }
     .into_any()
@@ -237,6 +237,7 @@ pub(crate) fn watch_routes() -> AnyView {
             <Route path=path!("/sql/:saved?") view=SqlPage/>
             <Route path=path!("/alerts/:rule?") view=AlertsPage/>
             <Route path=path!("/system") view=SystemPage/>
+            <Route path=path!("/compare") view=ComparePage/>
         </FlatRoutes>
     }
     .into_any()

@@ -6,13 +6,16 @@
 //! ```
 //!
 //! [`ask_newest`] asks by itself whenever what it reads changes; [`Turns`] is the same for questions that are asked by hand. A page
-//! that was left in the meantime takes nothing.
+//! that was left in the meantime takes nothing. [`by_the_clock`] asks again and again.
 
 use std::future::Future;
 use std::rc::Rc;
+use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+
+use crate::client::session;
 
 /// Numbers of questions: tells the newest from all before it.
 #[derive(Clone, Copy)]
@@ -36,6 +39,11 @@ impl Turns {
         let number = self.0.get_value().wrapping_add(1);
         self.0.set_value(number);
         Turn { turns: self.0, number }
+    }
+
+    /// Makes all questions before it old, because what they ask for is known. False when the page was left.
+    pub(crate) fn overtake(self) -> bool {
+        self.0.try_update_value(|number| *number = number.wrapping_add(1)).is_some()
     }
 }
 
@@ -120,9 +128,35 @@ where
     asking
 }
 
+/// Does something again and again while the page is there. Not while the server waits for a key: what is asked then waits too, and
+/// each turn of the clock would add a question to it.
+pub(crate) fn by_the_clock(period: Duration, turn: impl Fn() + 'static) {
+    let needed = session::is_needed();
+    let tick = move || {
+        if !needed.get_untracked() {
+            turn();
+        }
+    };
+    if let Ok(timer) = set_interval_with_handle(tick, period) {
+        on_cleanup(move || timer.clear());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What was kept on the server is known: an older answer does not take it back, and a page that was left takes nothing.
+    #[test]
+    fn what_is_known_overtakes_questions() {
+        let owner = Owner::new();
+        owner.set();
+        let turns = Turns::new();
+        let asked = turns.next();
+        assert!(turns.overtake() && !asked.is_newest());
+        owner.cleanup();
+        assert!(!turns.overtake(), "the page was left");
+    }
 
     #[test]
     fn only_the_newest_question_counts() {

@@ -84,6 +84,23 @@ pub(crate) async fn journey(trace_id: TraceId, span: Option<SpanId>, cut: &str) 
     get(&format!("/api/journeys/{trace_id}{query}")).await
 }
 
+/// What the waterfall needs of a journey to show its traces as one list: which there are, the messages between them, the critical path.
+#[derive(Debug, serde::Deserialize)]
+pub(crate) struct Way {
+    /// The trace it starts in, first; then in the order in which they were found.
+    pub(crate) members: Vec<api::JourneyMember>,
+    /// Messages.
+    pub(crate) hops: Vec<api::JourneyHop>,
+    /// What held it up.
+    pub(crate) paths: api::JourneyPaths,
+}
+
+/// The same as [`journey`], without reading its spans.
+pub(crate) async fn way(trace_id: TraceId, cut: &str) -> Result<Way, Problem> {
+    let query = url::query_string([("cut", cut)].into_iter().filter(|(_, value)| !value.is_empty()));
+    get(&format!("/api/journeys/{trace_id}{query}")).await
+}
+
 /// Two journeys side by side; `b` is a trace id or `usual`.
 pub(crate) async fn compare(a: TraceId, b: &str) -> Result<CompareAnswer, Problem> {
     get(&format!("/api/compare{}", url::query_string([("a", a.to_hex().as_str()), ("b", b)]))).await
@@ -109,6 +126,19 @@ pub(crate) async fn metric(name: &str, range: &RangeText, question: &[(&str, &st
     let mut all = vec![("from", range.from.as_str()), ("to", range.to.as_str())];
     all.extend_from_slice(question);
     get(&format!("/api/metrics/{name}{}", url::query_string(all))).await
+}
+
+/// Why an address is refused; `None` when it is answered, which is not waited for to its end: a stream has none.
+pub(crate) async fn refusal(path: &str) -> Option<Problem> {
+    let controller = web_sys::AbortController::new().ok()?;
+    let signal = controller.signal();
+    let sent = send(|| Request::get(path).abort_signal(Some(&signal)).build()).await;
+    let refused = match sent {
+        Ok(response) if response.ok() => None,
+        sent => answer::<serde::de::IgnoredAny>(sent).await.err(),
+    };
+    controller.abort();
+    refused
 }
 
 /// State of the collector.
@@ -150,6 +180,35 @@ pub(crate) async fn alert_rules() -> Result<AlertRulesAnswer, Problem> {
 /// What is pending or firing.
 pub(crate) async fn alerts() -> Result<AlertsAnswer, Problem> {
     get("/api/alerts").await
+}
+
+/// What the frame and Home read of alerts. The answer's own type would be a part of the first load of each program.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(crate) struct Fires {
+    /// Its labels, `alertname` among them.
+    pub(crate) labels: std::collections::BTreeMap<String, String>,
+    /// Texts and links.
+    pub(crate) annotations: std::collections::BTreeMap<String, String>,
+    /// `pending` or `firing`.
+    pub(crate) state: String,
+    /// Newest value.
+    pub(crate) value: f64,
+    /// Since when it fires.
+    pub(crate) fired_unix_nano: Option<String>,
+    /// A silence holds it back.
+    pub(crate) silenced: bool,
+}
+
+#[derive(serde::Deserialize)]
+struct AllFires {
+    alerts: Vec<Fires>,
+}
+
+/// What fires and is told, in the order of the answer.
+pub(crate) async fn firing() -> Result<Vec<Fires>, Problem> {
+    let mut all = get::<AllFires>("/api/alerts").await?.alerts;
+    all.retain(|alert| alert.state == "firing" && !alert.silenced);
+    Ok(all)
 }
 
 /// Past transitions, of one rule's name or of all.

@@ -38,7 +38,7 @@ pub fn desk() {
     app::start(app::desk_routes);
 }
 
-/// The pages that watch and ask freely: metrics, SQL, alerts, system.
+/// The pages that watch and ask freely: metrics, SQL, alerts, system; and comparing two journeys.
 pub fn watch() {
     app::start(app::watch_routes);
 }

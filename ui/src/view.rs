@@ -14,6 +14,7 @@
 //! | `find.rs`       | matches of a text in names, services and ids                       |
 //! | `alerts.rs`     | rules by how urgent they are, their last day, silences as text      |
 //! | `attributes.rs` | attributes grouped by namespace, and as JSON                       |
+//! | `saved_view.rs` | views of Explore that the server keeps                             |
 //! | `shape.rs`      | the scale of the pictures in a list                                |
 //! | `behind.rs`     | the SQL behind the numbers of pages                                |
 //! | `kept.rs`       | names of statements kept on the server                             |
@@ -22,8 +23,11 @@
 //! | `heatmap.rs`    | time and duration to pixels and back                                |
 //! | `map.rs`        | the service map in layers                                          |
 //! | `metric.rs`     | one metric over time as text                                        |
+//! | `partitions.rs` | waits of a queue by partition                                      |
 //! | `plot.rs`       | lines over time as paths                                            |
 //! | `names.rs`      | names of protocols and products as people write them               |
+//! | `trend.rs`      | what went over an edge of the map, step by step                     |
+//! | `stitched.rs`   | several traces of a journey as one list of spans                    |
 //! | `sql_text.rs`   | SQL in pieces, and what may be completed                            |
 //! | `snippets.rs`   | how to point an SDK at this server                                 |
 //!
@@ -46,10 +50,14 @@ pub(crate) mod kept;
 pub(crate) mod map;
 pub(crate) mod metric;
 pub(crate) mod names;
+pub(crate) mod partitions;
 pub(crate) mod plot;
+pub(crate) mod saved_view;
 pub(crate) mod shape;
 pub(crate) mod snippets;
 pub(crate) mod span_tree;
 pub(crate) mod sql_text;
+pub(crate) mod stitched;
 pub(crate) mod timeline;
+pub(crate) mod trend;
 pub(crate) mod url;

@@ -6,7 +6,7 @@
 //!   GET /api/search -> 200     the page is there; nothing that was written on it is lost
 //! ```
 //!
-//! At most [`WAITING_MAX`] questions wait; what asks by the clock beyond them hears 401.
+//! At most [`WAITING_MAX`] questions wait; those beyond hear 401. Nothing asks by the clock meanwhile (`asking.rs`).
 
 use std::cell::{Cell, RefCell};
 
@@ -86,6 +86,28 @@ pub(crate) async fn sign_in(key: &str) -> Result<(), Problem> {
     if is_ok { Ok(()) } else { Err(serde_json::from_str(&body).unwrap_or_else(|_| unexpected(status, ""))) }
 }
 
+/// What comes after a key was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// What waited is asked again.
+    GoOn,
+    /// The page is of somebody else: all is loaded again.
+    Reload,
+    /// The browser did not keep the cookie: asking again would ask for a key again, without end.
+    NotKept,
+}
+
+/// What comes next, by who it was `before` and who the server says it is `now`; `None` when it could not be asked.
+pub(crate) fn next(before: Option<&SessionAnswer>, now: Option<&SessionAnswer>) -> Next {
+    let Some(now) = now else { return Next::GoOn };
+    let tenant = |answer: &SessionAnswer| answer.tenant.clone().unwrap_or_default();
+    match before.filter(|before| before.signed_in).map(tenant) {
+        _ if now.needs_key && !now.signed_in => Next::NotKept,
+        Some(before) if before != tenant(now) => Next::Reload,
+        _ => Next::GoOn,
+    }
+}
+
 /// Lets go on what waited for a key.
 pub(crate) fn resume() {
     ROUND.set(round().wrapping_add(1));
@@ -99,4 +121,34 @@ pub(crate) fn resume() {
 pub(crate) async fn sign_out() -> Result<(), Problem> {
     let response = Request::delete(PATH).send().await.map_err(unreachable)?;
     if response.ok() { Ok(()) } else { Err(unexpected(response.status(), "")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(signed_in: bool, tenant: &str) -> SessionAnswer {
+        let tenant = Some(tenant.to_owned()).filter(|tenant| !tenant.is_empty());
+        SessionAnswer { signed_in, needs_key: true, tenant, ..SessionAnswer::default() }
+    }
+
+    /// The same tenant goes on; another one must not see what stands on the page.
+    #[test]
+    fn only_another_tenant_loads_the_page_again() {
+        let (shop, bank) = (session(true, "shop"), session(true, "bank"));
+        assert_eq!(next(None, Some(&shop)), Next::GoOn);
+        assert_eq!(next(Some(&session(false, "")), Some(&shop)), Next::GoOn, "nobody was signed in before");
+        assert_eq!(next(Some(&shop), Some(&shop)), Next::GoOn);
+        assert_eq!(next(Some(&shop), Some(&bank)), Next::Reload);
+        assert_eq!(next(Some(&shop), None), Next::GoOn, "not knowing is no reason to lose what was written");
+    }
+
+    /// A key was right and the browser is still unknown: it kept no cookie.
+    #[test]
+    fn a_cookie_that_is_not_kept_is_said() {
+        assert_eq!(next(None, Some(&session(false, ""))), Next::NotKept);
+        assert_eq!(next(Some(&session(true, "shop")), Some(&session(false, ""))), Next::NotKept);
+        let nobody_has_to = SessionAnswer { needs_key: false, signed_in: true, ..SessionAnswer::default() };
+        assert_eq!(next(None, Some(&nobody_has_to)), Next::GoOn);
+    }
 }

@@ -6,11 +6,12 @@ use leptos_router::hooks::{use_location, use_navigate};
 
 use super::command_box::CommandBox;
 use super::icon::{Icon, icon};
-use super::keys::{focus_field, is_typing, on_key};
+use super::keys::{focus_field, has_letters, is_typing, on_key, set_letters};
 use super::sign_in::{SignIn, SignOut};
 use super::time_range::TimeRangeButton;
 use crate::app::cross;
 use crate::app::{now_nanos, shared};
+use crate::asking::by_the_clock;
 use crate::client;
 use crate::view::clock;
 use crate::view::url::{self, RangeText};
@@ -27,7 +28,7 @@ const PAGES: [(&str, &str, Icon, &str); 7] = [
 ];
 
 /// Keys that work everywhere or on one page, for the sheet: keys, what they do.
-const KEYS: [(&str, &str, &str); 57] = [
+const KEYS: [(&str, &str, &str); 60] = [
     ("Everywhere", "Ctrl K", "go to a page, service, queue, metric, query, trace"),
     ("Everywhere", "/", "filter or find on this page"),
     ("Everywhere", "G then H, E, M, S", "Home, Explore, Map, Services"),
@@ -41,6 +42,7 @@ const KEYS: [(&str, &str, &str); 57] = [
     ("Explore", "X, then C", "mark two rows, compare them"),
     ("Explore", "B, arrows", "select in the picture, move it"),
     ("Explore", "Shift + arrows", "move the corner of the selection"),
+    ("Explore", "D", "what differs"),
     ("Explore", "L", "live on or off"),
     ("Explore", "R", "look again"),
     ("Journey", "J K", "next, previous hop"),
@@ -66,6 +68,8 @@ const KEYS: [(&str, &str, &str); 57] = [
     ("Waterfall", "1 – 9, 0", "open to a level, open all"),
     ("Waterfall", "W S A D", "zoom in, out, move left, right"),
     ("Waterfall", "Z, O", "zoom to the span, zoom out"),
+    ("Waterfall", "R", "the subtree alone, and back"),
+    ("Waterfall", "C", "critical path on or off"),
     ("Waterfall", "Y", "copy a link to the span"),
     ("Waterfall", ".", "inspector on or off"),
     ("Map", "Tab, Enter", "next node, select it"),
@@ -221,18 +225,16 @@ fn Firing() -> impl IntoView {
             return;
         }
         leptos::task::spawn_local(async move {
-            match client::alerts().await {
-                Ok(answer) => shared.see_alerts(&answer),
+            match client::firing().await {
+                Ok(firing) => shared.see_firing(firing),
                 Err(problem) if problem.status == 404 => is_off.set_value(true),
                 Err(_) => {}
             }
         });
     };
     ask();
-    if let Ok(timer) = set_interval_with_handle(ask, std::time::Duration::from_secs(30)) {
-        on_cleanup(move || timer.clear());
-    }
-    move || match shared.firing.get() {
+    by_the_clock(std::time::Duration::from_secs(30), ask);
+    move || match shared.firing.with(Vec::len) {
         0 => None,
         firing => Some(
             view! { <b class="dot"><span aria-hidden="true">{firing.min(99)}</span><span class="sr">{format!("{firing} firing")}</span></b> },
@@ -318,9 +320,14 @@ fn KeySheet() -> impl IntoView {
     };
     view! {
         <div class="sheet-ground" on:click=move |_| shared.keys_open.set(false)>
-            <div class="sheet" role="dialog" aria-modal="true" aria-label="Keys" on:click=|event| event.stop_propagation()>
+            <div class="sheet" role="dialog" aria-modal="true" aria-label="Keys" on:click=|event| event.stop_propagation() on:keydown=move |event| {
+                if event.key() == "Escape" {
+                    shared.keys_open.set(false);
+                }
+            }>
                 <div class="row">
                     <b class="grow">"Keys"</b>
+                    <label class="row faint"><input type="checkbox" prop:checked=has_letters() on:change=move |event| set_letters(event_target_checked(&event))/>"Single letters do something"</label>
                     <button class="btn s quiet" aria-label="Close" autofocus=true on:click=move |_| shared.keys_open.set(false)>
                         {icon(Icon::Close, false)}
                     </button>

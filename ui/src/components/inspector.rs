@@ -3,12 +3,12 @@
 use api::{AttributeText, LinkText, Problem, SpanDetail};
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
-use model::TraceId;
+use model::{SpanId, TraceId};
 
 use super::icon::{Icon, icon};
 use super::states::{ErrorBox, LoadingBar, Skeleton, behind};
 use super::waterfall::Stage;
-use crate::app::shared;
+use crate::app::{shared, there};
 use crate::asking::ask_newest_after;
 use crate::client;
 use crate::view::behind as sql;
@@ -22,10 +22,8 @@ const HOT_WAIT_NANOS: i64 = 1_000_000_000;
 /// Details of the selected row.
 #[component]
 pub(crate) fn Inspector(
-    /// The trace on the page.
+    /// What is on the page.
     stage: Stage,
-    /// Its id.
-    trace_id: TraceId,
     /// Its start, nanoseconds since 1970.
     trace_start: i64,
 ) -> impl IntoView {
@@ -36,9 +34,12 @@ pub(crate) fn Inspector(
         40,
         move || {
             let Some(Row::Span(index)) = stage.selected.get() else { return None };
-            stage.model.with_value(|model| model.tree.spans.span_id.get(index).copied())
+            stage.model.with_value(|model| {
+                let span = model.tree.spans.span_id.get(index).filter(|_| !model.tree.is_crossing(index))?;
+                Some((model.trace(index)?, *span))
+            })
         },
-        move |span_id| async move { client::span(trace_id, span_id).await },
+        move |(trace, span)| async move { client::span(trace, span).await },
         move |answer| detail.set(Some(answer)),
     );
     let loading = asking.loading;
@@ -48,6 +49,9 @@ pub(crate) fn Inspector(
             {move || match stage.selected.get() {
                 None => view! { <p class="hint faint">"Select a span to see everything it carries."</p> }.into_any(),
                 Some(Row::Fold(first)) => view! { <FoldSummary stage first/> }.into_any(),
+                Some(Row::Span(index)) if stage.model.with_value(|model| model.tree.is_crossing(index)) => {
+                    view! { <BetweenTraces stage index/> }.into_any()
+                }
                 Some(Row::Span(_)) => match detail.get() {
                     None => view! { <Skeleton rows=10/> }.into_any(),
                     Some(Err(problem)) => view! { <ErrorBox problem retry=asking.retry()/> }.into_any(),
@@ -108,6 +112,43 @@ fn FoldSummary(stage: Stage, first: usize) -> impl IntoView {
     }
 }
 
+/// A message between two traces: how long it waited, who sent it, who had it, how that is known.
+#[component]
+fn BetweenTraces(stage: Stage, index: usize) -> impl IntoView {
+    let search = use_location().search;
+    let crossing = stage.model.with_value(|model| model.crossings.get(&index).cloned()).unwrap_or_default();
+    let hot = crossing.is_again || i64::try_from(crossing.waited).is_ok_and(|waited| waited >= HOT_WAIT_NANOS);
+    let evidence = match crossing.joined_by.as_str() {
+        "link" => "A span link joins the two traces.",
+        "both" => "A span link and the parent join the two traces.",
+        "parent" => "The parent joins the two traces.",
+        "message_id" => "The two traces are joined by the id of the message: inferred, not told.",
+        _ => "The two traces are joined.",
+    };
+    let end = |title: &'static str, end: Option<(TraceId, SpanId)>| {
+        let row = match end {
+            None => view! { <span class="faint">"not received"</span> }.into_any(),
+            Some((trace, span)) => {
+                let link = move || format!("/t/{trace}/{span}{}", url::carry("", &search.get()));
+                view! { <a class="acc mono" href=link>{span.to_hex()}</a> }.into_any()
+            }
+        };
+        view! { <dt>{title}</dt> <dd>{row}</dd> }
+    };
+    view! {
+        <section>
+            <div class="row top"><span class="svc broker mono">{crossing.queue}</span></div>
+            <h2>"A message between two traces"</h2>
+            <div class="facts"><div><span>"Waited"</span><b class:hot=hot>{format::duration(crossing.waited)}</b></div></div>
+            <p class="why dim">{crossing.about}</p>
+        </section>
+        <section>
+            <dl class="kv">{end("Sent by span", crossing.sender)} {end("Received by", crossing.receiver)}</dl>
+            <p class="note faint">{evidence}</p>
+        </section>
+    }
+}
+
 #[component]
 fn Detail(span: SpanDetail, trace_start: i64, as_json: RwSignal<bool>, loading: RwSignal<bool>) -> impl IntoView {
     let shared = shared();
@@ -160,7 +201,7 @@ fn Detail(span: SpanDetail, trace_start: i64, as_json: RwSignal<bool>, loading: 
                     </div>
                 </div>
                 {
-                    let attributes = span.attributes.clone();
+                    let (attributes, service) = (span.attributes.clone(), span.service.clone());
                     move || {
                         if as_json.get() {
                             let text = all_json.clone();
@@ -173,14 +214,14 @@ fn Detail(span: SpanDetail, trace_start: i64, as_json: RwSignal<bool>, loading: 
                         } else {
                             attributes::grouped(&attributes)
                                 .into_iter()
-                                .map(|group| view! { <div class="g">{group.name}</div> <Pairs attributes=group.attributes is_resource=false/> })
+                                .map(|group| view! { <div class="g">{group.name}</div> <Pairs attributes=group.attributes service=service.clone() is_resource=false/> })
                                 .collect_view()
                                 .into_any()
                         }
                     }
                 }
                 <div class="g">"resource"</div>
-                <Pairs attributes=resource is_resource=true/>
+                <Pairs attributes=resource service=span.service.clone() is_resource=true/>
             </section>
             {(n_moments > 0).then(|| view! { <Moments span=span.clone() trace_start/> })}
         </div>
@@ -248,9 +289,9 @@ fn links(title: &'static str, links: &[LinkText], shared: crate::app::Shared) ->
     view! { <section class="links-box"><div class="h">{count}</div>{rows.collect_view()}</section> }.into_any()
 }
 
-/// Keys and values; a value can be copied, or taken into a filter.
+/// Keys and values; a value can be copied, taken into a filter, or be one group of many. Without `service` they are no span's own.
 #[component]
-fn Pairs(attributes: Vec<(String, AttributeText)>, is_resource: bool) -> impl IntoView {
+fn Pairs(attributes: Vec<(String, AttributeText)>, service: String, is_resource: bool) -> impl IntoView {
     let shared = shared();
     let search = use_location().search;
     let filter_link = move |key: &str, operator: &str, value: &str| {
@@ -276,12 +317,17 @@ fn Pairs(attributes: Vec<(String, AttributeText)>, is_resource: bool) -> impl In
                 <a class="btn s" href=filter_link(&key, "!=", &value) title="Traces without this value">"≠ not"</a>
             }
         });
+        let group = (is_simple && !service.is_empty()).then(|| {
+            let sql = sql::group_by(&service, &key, is_resource);
+            let link = there(format!("/sql{}", url::query_string([("sql", sql.as_str())])));
+            view! { <a class="btn s" href=link title="Spans of this service by the values of this attribute">"Group by"</a> }
+        });
         view! {
             <dt title=key.clone()>{shown}</dt>
             <dd class:wrap=move || wrapped.get() title=value_type>
                 <span class="val" on:click=move |_| wrapped.update(|wrapped| *wrapped = !*wrapped)>{text}</span>
                 <span class="acts">
-                    {actions}
+                    {actions} {group}
                     <button class="btn s" on:click=move |_| shared.copy(copied.clone(), "Value")>"Copy"</button>
                 </span>
             </dd>
@@ -316,7 +362,7 @@ fn Moments(span: SpanDetail, trace_start: i64) -> impl IntoView {
         if pairs.is_empty() {
             view! { <div class="moment">{head}</div> }.into_any()
         } else {
-            view! { <details open=bad><summary class="moment">{head}</summary><Pairs attributes=pairs is_resource=true/></details> }.into_any()
+            view! { <details open=bad><summary class="moment">{head}</summary><Pairs attributes=pairs service=String::new() is_resource=true/></details> }.into_any()
         }
     };
     view! {

@@ -1,7 +1,34 @@
-//! Single-letter keys: ignored while typing and with Ctrl, Alt or Meta held.
+//! Single-letter keys: ignored while typing and with Ctrl, Alt or Meta held. The reader may switch them off: who speaks to the computer,
+//! or types by accident, needs that (WCAG 2.1.4). Arrows, Enter and Escape stay.
+
+use std::cell::Cell;
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
+
+use crate::app::{remember, remembered};
+
+const LETTERS_KEY: &str = "hodoscope.letters";
+
+thread_local! {
+    /// Single letters do something; `None` until this browser was asked what it remembers.
+    static LETTERS: Cell<Option<bool>> = const { Cell::new(None) };
+}
+
+/// True when single letters do something.
+pub(crate) fn has_letters() -> bool {
+    LETTERS.get().unwrap_or_else(|| {
+        let on = remembered(LETTERS_KEY).as_deref() != Some("off");
+        LETTERS.set(Some(on));
+        on
+    })
+}
+
+/// Switches single letters on or off, in this browser.
+pub(crate) fn set_letters(on: bool) {
+    LETTERS.set(Some(on));
+    remember(LETTERS_KEY, if on { "on" } else { "off" });
+}
 
 /// Calls `handler` with each plain key pressed outside inputs; true means it was taken. Ends with the component.
 pub(crate) fn on_key(handler: impl Fn(&web_sys::KeyboardEvent, &str) -> bool + 'static) {
@@ -9,7 +36,11 @@ pub(crate) fn on_key(handler: impl Fn(&web_sys::KeyboardEvent, &str) -> bool + '
         if event.ctrl_key() || event.alt_key() || event.meta_key() || event.default_prevented() || is_typing(&event) {
             return;
         }
-        if handler(&event, &event.key()) {
+        let key = event.key();
+        if key.chars().count() == 1 && key != " " && !has_letters() {
+            return;
+        }
+        if handler(&event, &key) {
             event.prevent_default();
         }
     });

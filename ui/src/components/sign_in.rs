@@ -7,10 +7,12 @@ use leptos::task::spawn_local;
 
 use super::icon::{Icon, icon};
 use crate::app::shared;
-use crate::client::session;
+use crate::client::session::{self, Next};
 
 /// Milliseconds after which the field may take the focus: it must be drawn first.
 const FOCUS_MS: u64 = 30;
+/// The kind of problem that the server does not see.
+const NOT_KEPT: &str = "cookie-not-kept";
 
 /// Asks for a key. The page behind it stays as it is, and what it asked for is asked again.
 #[component]
@@ -45,16 +47,17 @@ pub(crate) fn SignIn(
             asking.set(false);
             match answer {
                 // 400: nobody has to sign in here any more.
-                Err(found) if found.status != 400 => problem.set(Some(found)),
-                _ => {
-                    let tenant =
-                        |answer: &Option<SessionAnswer>| answer.as_ref().and_then(|answer| answer.tenant.clone());
-                    let before = known.with_untracked(tenant);
-                    // What stands on the page is of somebody else.
-                    if before.is_some() && before != tenant(&now) {
-                        let _ = window().location().reload();
-                        return;
-                    }
+                Err(found) if found.status != 400 => return problem.set(Some(found)),
+                _ => {}
+            }
+            match known.with_untracked(|before| session::next(before.as_ref(), now.as_ref())) {
+                Next::NotKept => {
+                    problem.set(Some(Problem { kind: NOT_KEPT.to_owned(), ..Problem::default() }));
+                }
+                Next::Reload => {
+                    let _ = window().location().reload();
+                }
+                Next::GoOn => {
                     known.set(now);
                     session::resume();
                 }
@@ -64,6 +67,7 @@ pub(crate) fn SignIn(
     let said = move || {
         problem.get().map(|problem| {
             let what = match problem.status {
+                _ if problem.kind == NOT_KEPT => "The key is right, but the browser did not keep the cookie that stands for it. Allow cookies for this address, and open it by the same scheme as the server believes: a cookie of https is not kept over plain http.".to_owned(),
                 401 => "The server does not know this key. Is it complete, and not revoked?".to_owned(),
                 403 => "This key may only send telemetry. Reading needs a key with the scope read or admin.".to_owned(),
                 429 => "Too many wrong keys came from this address. Wait a minute, then try again.".to_owned(),

@@ -1,4 +1,4 @@
-//! Small lines over time: one series without axes, and a plot of several with them.
+//! Small lines over time: one series without axes, and a plot of several with them; bars of what has no order in time.
 
 use leptos::prelude::*;
 
@@ -16,6 +16,37 @@ pub(crate) fn spark(values: &[Option<f64>], width: f64, height: f64, tone: &'sta
             <path class="line" d=line/>
         </svg>
     }
+}
+
+/// One bar for each name, in the given order, from the least (or nothing) to its value.
+pub(crate) fn bar_plot(
+    bars: &[(String, String, f64)],
+    number: fn(f64) -> String,
+    width: f64,
+    summary: String,
+) -> impl IntoView + use<> {
+    const ROW: f64 = 22.0;
+    const LEFT: f64 = 232.0;
+    let room = (width - LEFT - 90.0).max(60.0);
+    let (least, most) =
+        bars.iter().fold((0.0_f64, 0.0_f64), |(least, most), (.., value)| (least.min(*value), most.max(*value)));
+    let place = |value: f64| LEFT + (value - least) / (most - least).max(1e-9) * room;
+    let rows: Vec<_> = bars
+        .iter()
+        .enumerate()
+        .map(|(at, (name, class, value))| {
+            let y = 8.0 + at as f64 * ROW;
+            let (from, to) = (place(value.min(0.0)), place(value.max(0.0)));
+            let cut: String = if name.chars().count() > 32 { name.chars().take(31).chain(['…']).collect() } else { name.clone() };
+            view! {
+                <text class="name" x=LEFT - 10.0 y=format!("{:.1}", y + 12.0) text-anchor="end">{cut}<title>{name.clone()}</title></text>
+                <rect class=format!("bar {class}") x=format!("{from:.1}") y=format!("{:.1}", y + 3.0) width=format!("{:.1}", (to - from).max(1.5)) height="11" rx="2"/>
+                <text x=format!("{:.1}", to + 8.0) y=format!("{:.1}", y + 12.0)>{number(*value)}</text>
+            }
+        })
+        .collect();
+    let height = 16.0 + bars.len() as f64 * ROW;
+    view! { <svg class="plot" width=format!("{width:.0}") height=format!("{height:.0}") role="img" aria-label=summary>{rows}</svg> }
 }
 
 /// Up to eight series with labels at the right, durations or numbers at the left, moments or positions below.

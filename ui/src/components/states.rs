@@ -73,8 +73,13 @@ pub(crate) fn ErrorBox(
 
 /// The way to the SQL behind numbers, over the range of the page.
 pub(crate) fn behind(sql: &str) -> impl IntoView + use<> {
+    behind_as(sql, "SQL", "What these numbers add up, as SQL")
+}
+
+/// [`behind`] where one statement is not all.
+pub(crate) fn behind_as(sql: &str, name: &'static str, title: &'static str) -> impl IntoView + use<> {
     let link = format!("/sql{}", url::query_string([("sql", sql)]));
-    view! { <a class="acc n behind" href=there(link) title="What these numbers add up, as SQL">"SQL"</a> }
+    view! { <a class="acc n behind" href=there(link) title=title>{name}</a> }
 }
 
 /// Nothing to show: why, and the next step as children.

@@ -4,6 +4,7 @@
 //! |--------------|---------------------------------------------------------------------|
 //! | `pool.rs`    | about 60 row nodes, written again as rows scroll into view          |
 //! | `minimap.rs` | the whole trace in true scale; drag to zoom                         |
+//! | `stage.rs`   | nothing: the trace on the page, and what its parts share            |
 //! | `marks.rs`   | the strip at the right: matches, errors, what part is on screen     |
 //!
 //! The spans stay in their columns ([`Model`]); a change bumps a counter and the next animation frame
@@ -12,233 +13,30 @@
 mod marks;
 mod minimap;
 mod pool;
+mod stage;
 
-use api::Timeline;
 use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use wasm_bindgen::prelude::Closure;
 
 pub(crate) use self::minimap::sharp_context;
+pub(crate) use self::stage::{Model, Only, Stage};
 
 use self::marks::Marks;
 use self::minimap::MiniMap;
 use self::pool::{Pool, Screen};
 use super::keys::{is_control, on_key};
-use crate::app::{Shared, shared};
-use crate::view::find;
+use crate::app::shared;
 use crate::view::span_tree::{Row, SpanTree};
-use crate::view::timeline::{Window, ticks};
+use crate::view::timeline::ticks;
 
 /// Height of a row in pixels.
 const ROW_HEIGHT: f64 = 22.0;
-/// Width of the column of names in pixels; `--names-w` in the style says the same.
+/// Width of the column of names in pixels, where the style (`--names-w`, which knows how wide the window is) does not say it.
 const NAMES_WIDTH: f64 = 392.0;
 /// Width of the strip of marks in pixels.
 const MARKS_WIDTH: f64 = 10.0;
-
-/// A trace on the page.
-#[derive(Debug)]
-pub(crate) struct Model {
-    /// Spans and which of them are rows.
-    pub(crate) tree: SpanTree,
-    /// Services by index.
-    pub(crate) services: Vec<String>,
-    /// Class names of each service's colour.
-    pub(crate) classes: Vec<String>,
-    /// Colour slot of each service.
-    slots: Vec<u8>,
-    /// Names, badges, details by index.
-    pub(crate) texts: Vec<String>,
-    /// Length of the trace.
-    pub(crate) duration_nanos: u64,
-    /// Spans that match the find text, ascending.
-    pub(crate) found: Vec<u32>,
-    /// The same, by span.
-    is_found: Vec<bool>,
-}
-
-impl Model {
-    /// Takes an answer; gives its services their colours.
-    pub(crate) fn new(timeline: Timeline, shared: Shared) -> Self {
-        shared.see_services(timeline.services.iter().map(String::as_str));
-        let tree = SpanTree::new(timeline.spans);
-        Self {
-            classes: timeline.services.iter().map(|service| shared.color_class(service)).collect(),
-            slots: timeline.services.iter().map(|service| shared.color_slot(service)).collect(),
-            is_found: vec![false; tree.len()],
-            tree,
-            services: timeline.services,
-            texts: timeline.texts,
-            duration_nanos: timeline.duration_nanos,
-            found: Vec::new(),
-        }
-    }
-
-    /// A text by index; empty when there is none.
-    pub(crate) fn text(&self, index: u32) -> &str {
-        self.texts.get(index as usize).map_or("", String::as_str)
-    }
-
-    /// The service of a span.
-    pub(crate) fn service(&self, span: usize) -> &str {
-        self.services.get(self.tree.spans.service[span] as usize).map_or("", String::as_str)
-    }
-
-    /// Replaces the matches.
-    pub(crate) fn set_found(&mut self, found: Vec<u32>) {
-        self.is_found.fill(false);
-        for index in &found {
-            if let Some(is_found) = self.is_found.get_mut(*index as usize) {
-                *is_found = true;
-            }
-        }
-        self.found = found;
-    }
-}
-
-/// What the parts of the page share about the trace on it. Copied freely: it holds handles.
-#[derive(Clone, Copy)]
-pub(crate) struct Stage {
-    /// The trace.
-    pub(crate) model: StoredValue<Model, LocalStorage>,
-    /// Bumped when rows opened or shut.
-    pub(crate) rows: RwSignal<u32>,
-    /// The selected row.
-    pub(crate) selected: RwSignal<Option<Row>>,
-    /// The part of the time on screen.
-    pub(crate) window: RwSignal<Window>,
-    /// The find text.
-    pub(crate) find: RwSignal<String>,
-    /// Bumped when the matches changed.
-    pub(crate) matches: RwSignal<u32>,
-    /// A row to bring into view, and whether to its middle.
-    pub(crate) wanted: RwSignal<Option<(Row, bool)>>,
-    /// The inspector is shown.
-    pub(crate) inspector: RwSignal<bool>,
-    /// Levels shown; 0 for all, `None` once rows were opened or shut one by one.
-    level: RwSignal<Option<u32>>,
-}
-
-impl Stage {
-    /// For a trace that has just arrived.
-    pub(crate) fn new(model: Model) -> Self {
-        let window = Window::whole(model.duration_nanos);
-        Self {
-            model: StoredValue::new_local(model),
-            rows: RwSignal::new(0),
-            selected: RwSignal::new(None),
-            window: RwSignal::new(window),
-            find: RwSignal::new(String::new()),
-            matches: RwSignal::new(0),
-            wanted: RwSignal::new(None),
-            inspector: RwSignal::new(true),
-            level: RwSignal::new(Some(0)),
-        }
-    }
-
-    /// Selects a row and brings it into view.
-    pub(crate) fn select(self, row: Row) {
-        self.selected.set(Some(row));
-        self.wanted.set(Some((row, false)));
-    }
-
-    /// Opens what hides a span, selects it and brings it into the middle.
-    pub(crate) fn show_span(self, index: usize) {
-        if self.change(|tree| tree.reveal(index)) {
-            self.rows.update(|count| *count += 1);
-        }
-        self.selected.set(Some(Row::Span(index)));
-        self.wanted.set(Some((Row::Span(index), true)));
-    }
-
-    /// Opens or shuts a row.
-    pub(crate) fn set_open(self, row: Row, open: bool) -> bool {
-        let changed = self.change(|tree| tree.set_open(row, open));
-        if changed {
-            self.level.set(None);
-            self.rows.update(|count| *count += 1);
-        }
-        changed
-    }
-
-    /// Shows this many levels, or all.
-    pub(crate) fn open_to(self, levels: Option<u32>) {
-        self.change(|tree| {
-            tree.open_to(levels);
-            true
-        });
-        self.level.set(Some(levels.unwrap_or(0)));
-        self.rows.update(|count| *count += 1);
-        // A selected row that is hidden now gives its place to the row that hides it.
-        if let Some(row) = self.selected.get_untracked() {
-            let stays =
-                self.model.with_value(|model| model.tree.position(row.index()).and_then(|at| model.tree.row(at)));
-            if let Some(stays) = stays {
-                self.select(stays);
-            }
-        }
-    }
-
-    /// Goes to the next (or previous) match, opening what hides it.
-    pub(crate) fn step_match(self, forward: bool) {
-        let current = self.selected.get_untracked().map(Row::index);
-        if let Some(index) = self.model.with_value(|model| find::step(&model.found, current, forward)) {
-            self.show_span(index);
-        }
-    }
-
-    /// Goes to the next span with an error.
-    pub(crate) fn step_error(self) {
-        let current = self.selected.get_untracked().map(Row::index);
-        let next = self.model.with_value(|model| {
-            let errors: Vec<u32> =
-                (0..model.tree.len()).filter(|index| model.tree.is_error(*index)).map(|index| index as u32).collect();
-            find::step(&errors, current, true)
-        });
-        if let Some(index) = next {
-            self.show_span(index);
-        }
-    }
-
-    /// Zooms to the selected row with some air around it.
-    pub(crate) fn zoom_to_selected(self) {
-        if let Some(row) = self.selected.get_untracked() {
-            let window = self.model.with_value(|model| {
-                let (start, end) = model.tree.extent(row);
-                let air = ((end - start) as f64 * 0.1).max(50.0);
-                Window::part(start as f64 - air, end as f64 + air * 2.0, model.duration_nanos)
-            });
-            self.window.set(window);
-        }
-    }
-
-    /// Zooms around a place (0 to 1) of the time on screen.
-    pub(crate) fn zoom(self, place: f64, factor: f64) {
-        let duration = self.duration_nanos();
-        self.window.update(|window| *window = window.zoomed(place, factor, duration));
-    }
-
-    /// Moves the time on screen by a part of its length.
-    pub(crate) fn pan(self, by: f64) {
-        let duration = self.duration_nanos();
-        self.window.update(|window| *window = window.panned(by, duration));
-    }
-
-    /// Shows the whole time.
-    pub(crate) fn zoom_out(self) {
-        self.window.set(Window::whole(self.duration_nanos()));
-    }
-
-    /// Length of the trace.
-    pub(crate) fn duration_nanos(self) -> u64 {
-        self.model.with_value(|model| model.duration_nanos)
-    }
-
-    fn change(self, change: impl FnOnce(&mut SpanTree) -> bool) -> bool {
-        self.model.try_update_value(|model| change(&mut model.tree)).unwrap_or(false)
-    }
-}
 
 /// Minimap, ruler, rows and marks of one trace.
 #[component]
@@ -250,6 +48,7 @@ pub(crate) fn Waterfall(
     let list = NodeRef::<html::Div>::new();
     let host = NodeRef::<html::Div>::new();
     let track_width = RwSignal::new(0.0);
+    let names_width = StoredValue::new(NAMES_WIDTH);
     let list_height = RwSignal::new(0.0);
     let scroll_top = RwSignal::new(0.0);
     let pool = StoredValue::new_local(None::<Pool>);
@@ -273,6 +72,7 @@ pub(crate) fn Waterfall(
             window: stage.window.get_untracked(),
             selected: stage.selected.get_untracked(),
             needle: stage.find.get_untracked(),
+            track: stage.track.get_untracked(),
         };
         pool.update_value(|pool| {
             if let Some(pool) = pool {
@@ -300,7 +100,8 @@ pub(crate) fn Waterfall(
         let measured = list.clone();
         let measure = move || {
             list_height.set(f64::from(measured.client_height()));
-            track_width.set((f64::from(measured.client_width()) - NAMES_WIDTH).max(0.0));
+            names_width.set_value(width_of_names(&measured));
+            track_width.set((f64::from(measured.client_width()) - names_width.get_value()).max(0.0));
         };
         measure();
         let on_resize = Closure::<dyn FnMut()>::new(measure);
@@ -322,6 +123,8 @@ pub(crate) fn Waterfall(
         stage.window.track();
         stage.matches.track();
         stage.find.track();
+        stage.track.track();
+        stage.path.track();
         track_width.track();
         list_height.track();
         pool.update_value(|pool| {
@@ -376,7 +179,7 @@ pub(crate) fn Waterfall(
             && let Some(list) = list.get_untracked()
         {
             event.prevent_default();
-            let x = f64::from(event.client_x()) - list.get_bounding_client_rect().left() - NAMES_WIDTH;
+            let x = f64::from(event.client_x()) - list.get_bounding_client_rect().left() - names_width.get_value();
             let place = (x / track_width.get_untracked().max(1.0)).clamp(0.0, 1.0);
             stage.zoom(place, (event.delta_y() / 300.0).exp());
         }
@@ -408,9 +211,24 @@ pub(crate) fn Waterfall(
         <MiniMap stage shared/>
         <div class="wax">
             <div>
-                <span>"Span"</span>
+                <select aria-label="Rows shown" prop:value=move || stage.only.get().name() on:change=move |event| {
+                    stage.show_only(Only::named(&event_target_value(&event)), stage.root.get_untracked());
+                }>
+                    {move || {
+                        let has_path = stage.path.get() > 0;
+                        Only::ALL.into_iter().filter(|(only, ..)| has_path || *only != Only::Path).map(|(only, name, title)| {
+                            view! { <option value=name selected=move || stage.only.get() == only>{title}</option> }
+                        }).collect_view()
+                    }}
+                </select>
+                {move || stage.root.get().map(|_| view! {
+                    <button class="btn s" title="Back to all rows (R)" on:click=move |_| {
+                        stage.show_only(stage.only.get_untracked(), None);
+                        stage.zoom_out();
+                    }>"Subtree ×"</button>
+                })}
                 <span class="grow"></span>
-                <span>"Open to level"</span>
+                <span>"Level"</span>
                 <span class="seg">{level(Some(1), "1")}{level(Some(2), "2")}{level(Some(3), "3")}{level(None, "All")}</span>
             </div>
             <div class="ticks" aria-hidden="true">{ruler}</div>
@@ -418,6 +236,7 @@ pub(crate) fn Waterfall(
         <div class="wfw">
             <div
                 class="wf"
+                class:dim=move || stage.only.get() == Only::Dim && stage.find.with(|text| !text.trim().is_empty())
                 node_ref=list
                 role="treegrid"
                 aria-label="Spans"
@@ -436,6 +255,13 @@ pub(crate) fn Waterfall(
             <Marks stage shared list scroll_top list_height/>
         </div>
     }
+}
+
+/// What the style says.
+fn width_of_names(list: &web_sys::Element) -> f64 {
+    let style = window().get_computed_style(list).ok().flatten();
+    let text = style.and_then(|style| style.get_property_value("--names-w").ok()).unwrap_or_default();
+    text.trim().trim_end_matches("px").parse().unwrap_or(NAMES_WIDTH)
 }
 
 /// Keys of the waterfall.
@@ -484,6 +310,17 @@ fn use_keys(stage: Stage, list_height: RwSignal<f64>) {
             "e" => stage.step_error(),
             "z" => stage.zoom_to_selected(),
             "o" => stage.zoom_out(),
+            "c" => stage.track.update(|on| *on = !*on),
+            "r" => match row {
+                Some(Row::Span(index)) if stage.root.get_untracked() != Some(index) => {
+                    stage.show_only(stage.only.get_untracked(), Some(index));
+                }
+                _ if stage.root.get_untracked().is_some() => {
+                    stage.show_only(stage.only.get_untracked(), None);
+                    stage.zoom_out();
+                }
+                _ => return false,
+            },
             "0" => stage.open_to(None),
             "Enter" if !is_control(event) => stage.inspector.set(true),
             "." => stage.inspector.update(|shown| *shown = !*shown),

@@ -32,14 +32,14 @@ use self::history::History;
 use self::list::List;
 use self::silences::Silences;
 use crate::app::{cross, now_nanos, shared, there};
-use crate::asking::ask_newest;
+use crate::asking::{ask_newest, by_the_clock};
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::keys::{is_control, on_key};
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
 use crate::view::alerts::day::{Day, known_from};
 use crate::view::alerts::matchers::{matchers_of, matchers_text};
-use crate::view::alerts::{Row, State, examples, rows};
+use crate::view::alerts::{Row, State, examples, firing, rows};
 use crate::view::{clock, format, url};
 
 /// How often states are asked again.
@@ -155,7 +155,7 @@ pub(crate) fn AlertsPage() -> impl IntoView {
         move |(round, found)| {
             let has_alerts = found.is_ok();
             if let Ok(found) = &found {
-                shared.see_alerts(&found.alerts);
+                shared.see_firing(firing(&found.alerts));
             }
             known.set(Some(found));
             // What failed is asked again at once, not only when its turn comes.
@@ -169,9 +169,7 @@ pub(crate) fn AlertsPage() -> impl IntoView {
     );
     // Looking again by the clock shows no bar.
     let loading = Signal::derive(move || asking.loading.get() && known.with(Option::is_none));
-    if let Ok(timer) = set_interval_with_handle(move || reload.update(|round| *round = round.wrapping_add(1)), EVERY) {
-        on_cleanup(move || timer.clear());
-    }
+    by_the_clock(EVERY, move || reload.update(|round| *round = round.wrapping_add(1)));
     let all = Memo::new(move |_| {
         known.with(|known| match known {
             Some(Ok(known)) => rows(&known.rules.rules, &known.alerts.alerts),

@@ -12,7 +12,8 @@ use crate::app::{Shared, shared, there};
 use crate::asking::ask_newest;
 use crate::client;
 use crate::components::keys::on_key;
-use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
+use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton, behind};
+use crate::view::behind as sql;
 use crate::view::journey::facts::{Family, label};
 use crate::view::{clock, format, names, url};
 
@@ -73,7 +74,17 @@ pub(crate) fn ComparePage() -> impl IntoView {
     }
 }
 
-fn side(title: &'static str, side: &CompareSide, carried: &str) -> impl IntoView + use<> {
+/// The SQL behind a side: its calls and messages, or the journeys of which the usual is the median. `other` is the side that the usual
+/// belongs to.
+fn sql_of(side: &CompareSide, other: &CompareSide) -> Option<String> {
+    let start = |side: &CompareSide| side.start_unix_nano.parse::<i64>().ok();
+    match side.id {
+        Some(id) => Some(sql::hops_of(&id.to_hex(), start(side)?, side.settled_nanos.unwrap_or_default())),
+        None => Some(sql::usual_journeys(&side.entry, &side.name, start(other)?)),
+    }
+}
+
+fn side(title: &'static str, side: &CompareSide, other: &CompareSide, carried: &str) -> impl IntoView + use<> {
     let duration = |nanos: Option<i64>| {
         nanos.map_or_else(|| "not known".to_owned(), |nanos| format::duration(nanos.max(0) as u64))
     };
@@ -85,7 +96,7 @@ fn side(title: &'static str, side: &CompareSide, carried: &str) -> impl IntoView
     let basis = side.basis.clone().or(start).unwrap_or_default();
     view! {
         <section class="card">
-            <h2 class="h">{title}</h2>
+            <div class="row"><h2 class="h">{title}</h2><span class="grow"></span> {sql_of(side, other).map(|sql| behind(&sql))}</div>
             <div class="big ell">{name}</div>
             <p class="faint">{basis}</p>
             <dl class="kv">
@@ -123,7 +134,7 @@ fn sides(answer: CompareAnswer, shared: Shared) -> impl IntoView {
     let differs = !answer.attributes.is_empty();
     view! {
         <div class="page compare">
-            <div class="cards">{side("A", &answer.a, &carried)} {side("B", &answer.b, &carried)}</div>
+            <div class="cards">{side("A", &answer.a, &answer.b, &carried)} {side("B", &answer.b, &answer.a, &carried)}</div>
             <div class="notes">
                 {only("Only in A", &answer.findings_only_a)}
                 {only("Only in B", &answer.findings_only_b)}

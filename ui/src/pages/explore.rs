@@ -10,6 +10,7 @@
 //! | `differs.rs` | what differs between the selection and the rest    |
 //! | `live.rs`    | listens to new hits                                |
 //! | `rows.rs`    | the table                                          |
+//! | `views.rs`   | the same question as SQL, and views that are kept  |
 //! | `nothing.rs` | an empty list: why, and how to send the first span |
 
 mod differs;
@@ -18,6 +19,7 @@ mod heatmap;
 mod live;
 mod nothing;
 mod rows;
+mod views;
 
 use std::sync::Arc;
 
@@ -32,11 +34,12 @@ use self::facets::{Facets, Figures, toggled};
 use self::heatmap::Heatmap;
 use self::live::News;
 use self::rows::Rows;
+use self::views::{Language, Views};
 use crate::app::cross;
 use crate::app::shared;
-use crate::asking::{Turns, ask_newest};
+use crate::asking::{Turns, ask_newest, by_the_clock};
 use crate::client;
-use crate::components::keys::{is_control, on_key};
+use crate::components::keys::{focus_element, is_control, on_key};
 use crate::components::states::{ErrorBox, LoadingBar};
 use crate::components::token_bar::TokenBar;
 use crate::view::format;
@@ -206,16 +209,11 @@ pub(crate) fn ExplorePage() -> impl IntoView {
         }
     });
     // A live picture moves on: every ten seconds while the view is live.
-    if let Ok(timer) = set_interval_with_handle(
-        move || {
-            if state.try_with_untracked(|state| state.live) == Some(true) && drag_free() {
-                picture.again();
-            }
-        },
-        std::time::Duration::from_secs(10),
-    ) {
-        on_cleanup(move || timer.clear());
-    }
+    by_the_clock(std::time::Duration::from_secs(10), move || {
+        if state.try_with_untracked(|state| state.live) == Some(true) && drag_free() {
+            picture.again();
+        }
+    });
     let more = move || {
         if !loading.get_untracked()
             && let Some(cursor) = found.with_untracked(|found| found.next_cursor.clone())
@@ -267,6 +265,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
             }
             "r" => reload.update(|count| *count += 1),
             "l" => go.run(toggled(state)),
+            "d" if state.with_untracked(|state| state.brush.is_some()) => focus_element("differs"),
             "x" => {
                 let id =
                     selected.get_untracked().and_then(|at| found.with_untracked(|found| found.items.get(at).map(id)));
@@ -301,7 +300,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     });
     let has_brush = move || state.with(|state| state.brush.is_some());
     view! {
-        <div class="q"><TokenBar filter services=names change=set_filter/></div>
+        <div class="q"><TokenBar filter services=names change=set_filter/> <Language state/> <Views state/></div>
         <div class="ex" class:three=has_brush>
             <Facets state facets every go/>
             <div class="col">
@@ -331,7 +330,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
                     <LoadingBar active=loading/>
                     {move || {
                         let Some(problem) = found.with(|found| found.problem.clone()) else {
-                            return view! { <Rows found stale state selected marked open reload set_filter go/> }.into_any();
+                            return view! { <Rows found stale state selected marked open reload set_filter go answer/> }.into_any();
                         };
                         let query = state.get_untracked().filter;
                         let retry = Callback::new(move |()| reload.update(|count| *count += 1));
@@ -351,6 +350,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
                     <span><kbd>"Enter"</kbd> "open"</span>
                     <span><kbd>"X"</kbd> "mark two to compare"</span>
                     <span><kbd>"B"</kbd> "select in the picture"</span>
+                    <span><kbd>"D"</kbd> "what differs"</span>
                     <span><kbd>"L"</kbd> "live"</span>
                     <span><kbd>"?"</kbd> "all keys"</span>
                     <span class="grow"></span>
@@ -363,7 +363,8 @@ pub(crate) fn ExplorePage() -> impl IntoView {
                             _ => view! { <button class="btn s" on:click=move |_| compare(&marked)>"Compare the two " <kbd>"C"</kbd></button> }.into_any(),
                         }
                     }}
-                    {move || news.with(|news| news.is_broken).then(|| view! { <span class="hot">"the stream of new hits broke off; trying again"</span> })}
+                    {move || news.with(|news| news.refusal.clone()).map(|refusal| view! { <span class="hot ell" title=refusal.detail.clone()>{format!("no live hits: {}", refusal.title)}</span> })}
+                    {move || news.with(|news| news.is_broken && news.refusal.is_none()).then(|| view! { <span class="hot">"the stream of new hits broke off; trying again"</span> })}
                     {move || found.with(|found| foot(found).map(|foot| view! { <span>{foot}</span> }))}
                 </div>
             </div>

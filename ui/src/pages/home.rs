@@ -1,32 +1,35 @@
-//! Home: services by how much they changed, hops that got slower, the slowest journeys now.
+//! Home: what fires, services by how much they changed, hops that got slower, the slowest journeys now.
 //!
 //! URL: `sort` (`change`, `rate`, `errors`, `slowest`), `view=table` (cards as a table). Keys: `1` to `9` open a card.
 
 use std::collections::HashMap;
 
-use api::{MapAnswer, Problem, SearchItem, ServiceAnswer, ServiceItem, StatusAnswer};
+use api::{MapAnswer, Problem, SearchItem, ServiceAnswer, ServiceItem, SqlRequest, StatusAnswer};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
+use serde_json::Value as Json;
 
 use crate::app::{Shared, now_nanos, shared, there};
-use crate::asking::{Turns, ask_newest};
-use crate::client;
+use crate::asking::{Turns, ask_newest, by_the_clock};
+use crate::client::{self, Fires};
 use crate::components::keys::on_key;
 use crate::components::onboarding::{Onboarding, is_without_spans};
-use crate::components::shape_strip::journey_strip;
+use crate::components::shape_strip::{journey_shape, pieces_of};
 use crate::components::spark::spark;
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton, behind};
 use crate::view::behind as sql;
 use crate::view::journey::facts::{Family, label};
 use crate::view::map::{slow_nanos, slower};
-use crate::view::shape::common_scale;
+use crate::view::shape::{Pieces, common_scale};
 use crate::view::url::{self, ExploreState, RangeText, Sort};
 use crate::view::{clock, format, names};
 
 /// Cards shown; further services stand in the Services page.
 const CARDS_MAX: usize = 12;
+/// Rules that fire, a line each.
+const FIRING_MAX: usize = 4;
 /// Rows of the two lists.
 const ROWS: usize = 7;
 /// What is compared with: the same hours a day earlier.
@@ -122,17 +125,26 @@ pub(crate) fn HomePage() -> impl IntoView {
             }
         },
     );
-    // Until the first span: look every two seconds.
-    if let Ok(timer) = set_interval_with_handle(
-        move || {
-            if status.try_with_untracked(|status| status.as_ref().is_some_and(is_without_spans)) == Some(true) {
-                reload.update(|count| *count += 1);
-            }
+    let n_journeys = RwSignal::new(None::<u64>);
+    ask_newest(
+        asked,
+        |range| async move {
+            let moment = |text: String| Some(Json::String(text));
+            let (from, to) = (moment(range.from), moment(range.to));
+            client::sql(&SqlRequest { sql: sql::count_journeys(), from, to, ..SqlRequest::default() }).await
         },
-        std::time::Duration::from_secs(2),
-    ) {
-        on_cleanup(move || timer.clear());
-    }
+        move |answer| n_journeys.set(answer.ok().and_then(|answer| number(answer.rows.first()?.first()?))),
+    );
+    let ways = pieces_of(
+        move || slowest.with(|slowest| slowest.as_ref().and_then(|found| found.clone().ok()).unwrap_or_default()),
+        move || n_journeys.get(),
+    );
+    // Until the first span: look every two seconds.
+    by_the_clock(std::time::Duration::from_secs(2), move || {
+        if status.try_with_untracked(|status| status.as_ref().is_some_and(is_without_spans)) == Some(true) {
+            reload.update(|count| *count += 1);
+        }
+    });
     let cards = Memo::new(move |_| {
         let services = services.read();
         let Some(Ok((now, before))) = &*services else { return Vec::new() };
@@ -265,7 +277,7 @@ pub(crate) fn HomePage() -> impl IntoView {
                 }}
                 <div class="home-lists">
                     <section aria-label="Hops that got slower">
-                        <div class="home-head"><h2>"Hops that got slower"</h2> <span class="faint">"against yesterday, else slowest"</span> <span class="grow"></span> <a class="acc" href=move || format!("/map{}", url::shared(&search.get()))>"Map"</a></div>
+                        <div class="home-head"><h2>"Hops that got slower"</h2> <span class="faint">"against yesterday, else slowest"</span> <span class="grow"></span> {behind(&sql::edges())} <a class="acc" href=move || format!("/map{}", url::shared(&search.get()))>"Map"</a></div>
                         {move || match &*map.read() {
                             None => view! { <Skeleton rows=7/> }.into_any(),
                             Some(Err(problem)) => view! { <ErrorBox problem=problem.clone() retry/> }.into_any(),
@@ -273,11 +285,11 @@ pub(crate) fn HomePage() -> impl IntoView {
                         }}
                     </section>
                     <section aria-label="Slowest journeys now">
-                        <div class="home-head"><h2>"Slowest journeys"</h2> <span class="grow"></span> <a class="acc" href=move || ExploreState { sort: Sort::Slowest, range: range.get(), ..ExploreState::default() }.link()>"Explore"</a></div>
+                        <div class="home-head"><h2>"Slowest journeys"</h2> <span class="grow"></span> {behind(&sql::slowest_journeys())} <a class="acc" href=move || ExploreState { sort: Sort::Slowest, range: range.get(), ..ExploreState::default() }.link()>"Explore"</a></div>
                         {move || match &*slowest.read() {
                             None => view! { <Skeleton rows=7/> }.into_any(),
                             Some(Err(problem)) => view! { <ErrorBox problem=problem.clone() retry/> }.into_any(),
-                            Some(Ok(items)) => journeys(items, &search.get_untracked(), shared).into_any(),
+                            Some(Ok(items)) => journeys(items, &search.get_untracked(), shared, ways).into_any(),
                         }}
                     </section>
                 </div>
@@ -302,6 +314,8 @@ pub(crate) fn HomePage() -> impl IntoView {
     view! {
         <div class="page home">
             <LoadingBar active=loading/>
+            // What fires stands above everything; the rail asks for it twice a minute.
+            {move || shared.firing.with(|firing| fires(firing, &search.get()))}
             {body}
         </div>
         <div class="status">
@@ -312,6 +326,55 @@ pub(crate) fn HomePage() -> impl IntoView {
             <span>{foot}</span>
         </div>
     }
+}
+
+/// One line for each rule that fires: what, how bad, since when.
+fn fires(alerts: &[Fires], search: &str) -> Option<impl IntoView + use<>> {
+    let mut rules: Vec<(&str, Vec<&Fires>)> = Vec::new();
+    for alert in alerts {
+        let name = alert.labels.get("alertname").map_or("", String::as_str);
+        match rules.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, alerts)) => alerts.push(alert),
+            None => rules.push((name, vec![alert])),
+        }
+    }
+    let more = rules.len().saturating_sub(FIRING_MAX);
+    let now = now_nanos();
+    let rows: Vec<_> = rules
+        .iter()
+        .take(FIRING_MAX)
+        .map(|(name, alerts)| {
+            let first = alerts[0];
+            let said = ["summary", "description"].into_iter().find_map(|key| first.annotations.get(key));
+            let said = said.cloned().unwrap_or_else(|| format!("value {}", format::number(first.value)));
+            let since = alerts.iter().filter_map(|alert| alert.fired_unix_nano.as_ref()?.parse::<i64>().ok()).min();
+            let since = since.map(|since| format!("for {}", format::duration(now.saturating_sub(since).max(0).unsigned_abs())));
+            let others = (alerts.len() > 1).then(|| format!("and {} more", alerts.len() - 1));
+            let link = format!("/alerts/{}{}", url::encode(name).replace('+', "%20"), url::shared(search));
+            view! {
+                <li>
+                    <span class="bad" aria-hidden="true">"▲"</span> <b>{(*name).to_owned()}</b>
+                    <span class="dim ell" title=said.clone()>{said.clone()}</span>
+                    <span class="faint n">{others}</span> <span class="faint n">{since}</span>
+                    <span class="grow"></span> <a class="acc" href=link aria-label=format!("Open the alert {name}")>"Open"</a>
+                </li>
+            }
+        })
+        .collect();
+    let all = format!("/alerts{}", url::with_parameters(&url::shared(search), &[("state", Some("firing"))]));
+    (!rules.is_empty()).then(|| {
+        view! {
+            <ul class="firing" aria-label="Firing alerts">
+                {rows}
+                {(more > 0).then(|| view! { <li><a class="acc" href=all>{format!("{} more fire", format::counted(more as u64, "rule"))}</a></li> })}
+            </ul>
+        }
+    })
+}
+
+/// A count in an answer: integers of 64 bits travel as text.
+fn number(value: &Json) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 fn parameter(search: &str, name: &str) -> Option<String> {
@@ -331,16 +394,6 @@ fn earlier(range: &RangeText) -> Option<RangeText> {
 /// Address of a service's page.
 pub(crate) fn service_link(name: &str, search: &str) -> String {
     format!("/services/{}{}", url::encode(name).replace('+', "%20"), url::shared(search))
-}
-
-/// Requests per second of a service, as text.
-pub(crate) fn per_second(requests: u64, seconds: f64) -> String {
-    let rate = requests as f64 / seconds;
-    match rate {
-        rate if rate >= 10.0 => format!("{}/s", format::short_count(rate.round() as u64)),
-        rate if rate >= 0.1 => format!("{rate:.1}/s"),
-        rate => format!("{:.1}/min", rate * 60.0),
-    }
 }
 
 fn one(
@@ -388,7 +441,7 @@ fn one(
             <a href=service_link(&card.now.name, search)>
                 <span class="row"><b class=format!("svc {}", shared.color_class(&card.now.name))><span class="ell">{card.now.name.clone()}</span></b><span class="grow"></span>{(at < 9).then(|| view! { <kbd>{at + 1}</kbd> })}</span>
                 <span class="figures">
-                    <span><i>"Rate"</i><b>{per_second(card.now.requests, seconds)}</b></span>
+                    <span><i>"Rate"</i><b>{format::rate(card.now.requests as f64 / seconds * 60.0)}</b></span>
                     <span><i>"Errors"</i><b class:bad=bad>{format::percent(card.now.errors, card.now.requests)}</b></span>
                     <span><i>"p95"</i><b>{p95}</b>{change}</span>
                     <span><i>"p95 wait in"</i>{match wait { Some(wait) => view! { <b class:hot=hot>{wait}</b> }.into_any(), None => view! { <b class="faint">{if card.has_waits { "no queue" } else { "…" }}</b> }.into_any() }}</span>
@@ -421,7 +474,7 @@ fn table(cards: &[Card], seconds: f64, search: &str, shared: Shared) -> impl Int
         view! {
             <tr>
                 <td><a href=service_link(&card.now.name, search)><span class=format!("svc {}", shared.color_class(&card.now.name))>{card.now.name.clone()}</span></a></td>
-                <td class="num">{per_second(card.now.requests, seconds)}</td>
+                <td class="num">{format::rate(card.now.requests as f64 / seconds * 60.0)}</td>
                 <td class="num" class:bad=bad>{format::percent(card.now.errors, card.now.requests)}</td>
                 <td class="num semi">{duration(card.now.p95_nanos)}</td>
                 <td class="num dim">{duration(card.before.as_ref().and_then(|before| before.p95_nanos))}</td>
@@ -491,7 +544,7 @@ fn hops(map: &MapAnswer, shared: Shared) -> impl IntoView + use<> {
     }
 }
 
-fn journeys(items: &[SearchItem], search: &str, shared: Shared) -> impl IntoView + use<> {
+fn journeys(items: &[SearchItem], search: &str, shared: Shared, ways: RwSignal<Pieces>) -> impl IntoView + use<> {
     let all: Vec<_> = items
         .iter()
         .filter_map(|item| if let SearchItem::Journey(item) = item { Some(item.clone()) } else { None })
@@ -506,7 +559,7 @@ fn journeys(items: &[SearchItem], search: &str, shared: Shared) -> impl IntoView
             view! {
                 <tr>
                     <td class="what"><a href=link><span class=format!("svc {}", shared.color_class(&item.service))>{item.service.clone()}</span><span class="name">{item.name.clone()}</span></a></td>
-                    <td>{journey_strip(shared, &item, scale)}</td>
+                    <td>{journey_shape(shared, &item, scale, ways)}</td>
                     <td class="num semi">{format::duration(item.settled_nanos)}</td>
                     <td class="num dim">{format::duration(item.response_nanos)}</td>
                 </tr>

@@ -3,15 +3,19 @@
 //! URL: `/map`, `view` (`matrix`, `table`), `kinds`, `measure`, `sel` (a node, or `source>target`), `focus=1`
 //! (only the selection's neighbours), `vs=0` (not compared with the range before).
 //!
-//! | file         | draws                                              |
-//! |--------------|----------------------------------------------------|
-//! | `graph.rs`   | cards, pipes and the lines between them            |
-//! | `lists.rs`   | the table of edges, and the matrix                 |
-//! | `details.rs` | what stands beside: the selection in figures       |
+//! | file            | draws                                              |
+//! |-----------------|----------------------------------------------------|
+//! | `graph.rs`      | cards, pipes and the lines between them            |
+//! | `lists.rs`      | the table of edges, and the matrix                 |
+//! | `details.rs`    | what stands beside: the selection in figures       |
+//! | `over_time.rs`  | the selected edge over time                        |
+//! | `partitions.rs` | how long messages wait in each partition           |
 
 mod details;
 mod graph;
 mod lists;
+mod over_time;
+mod partitions;
 
 use std::sync::Arc;
 
@@ -23,6 +27,8 @@ use leptos_router::hooks::{use_location, use_navigate};
 use self::details::details;
 use self::graph::Graph;
 use self::lists::{matrix, table};
+use self::over_time::OverTime;
+use self::partitions::Partitions;
 use crate::app::{Shared, now_nanos, shared, there};
 use crate::asking::ask_newest;
 use crate::client;
@@ -204,6 +210,9 @@ fn whole(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback<State>, sh
             )
         }
     };
+    // The selection alone: another measure or view asks nothing again.
+    let selected = Memo::new(move |_| state.with(|state| state.selected.clone()));
+    let asked = (OverTime::new(&answer, selected), Partitions::new(&answer, selected));
     let (main, side) = (Arc::clone(&answer), answer);
     view! {
         <div class="split">
@@ -224,7 +233,7 @@ fn whole(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback<State>, sh
             </div>
             <aside class="insp" aria-label="Map details">
                 <div class="scroll" tabindex="0">
-                    {move || details(&side, &state.get(), change, state, shared)}
+                    {move || details(&side, &state.get(), asked, change, state, shared)}
                 </div>
             </aside>
         </div>

@@ -24,7 +24,7 @@ use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::keys::{focus_element, focus_field, on_key};
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
-use crate::view::metric::{Asked, PLOTS_MAX, plots, with_plots};
+use crate::view::metric::{Asked, PLOTS_MAX, place_after, plots, with_plots};
 use crate::view::url::{self, RangeText};
 
 /// Metrics listed at once.
@@ -86,12 +86,13 @@ impl Board {
         self.go.run((all, at, false));
     }
 
-    /// Takes a plot away; the last one stays.
+    /// Takes a plot away; the last one stays, and the list goes on changing the plot that it changed.
     fn remove(self, plot: usize) {
         let mut all = self.plots.get_untracked();
         if all.len() > 1 && plot < all.len() {
             all.remove(plot);
-            self.go.run((all, plot.saturating_sub(1), false));
+            let at = place_after(self.at.get_untracked(), plot, all.len());
+            self.go.run((all, at, false));
         }
     }
 }

@@ -1,4 +1,7 @@
-//! One service: rate, errors and durations over time, what it is asked to do, who it talks to, its versions.
+//! One service: rate, errors and durations over time, what it is asked to do, who it talks to, its versions; beside
+//! them, each asked for by itself (`service/beside.rs`), its running copies and alerts about it.
+
+mod beside;
 
 use std::sync::Arc;
 
@@ -6,7 +9,8 @@ use api::{Problem, ServiceAnswer, ServiceDependency};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_params_map};
 
-use super::home::{per_second, steps};
+use self::beside::{Alerts, Instances};
+use super::home::steps;
 use crate::app::{Shared, shared, there};
 use crate::asking::ask_newest;
 use crate::client;
@@ -61,17 +65,18 @@ pub(crate) fn ServicePage() -> impl IntoView {
 fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoView + use<> {
     let nanos = |text: &str| text.parse::<i64>().unwrap_or_default();
     let seconds = ((nanos(&answer.to_unix_nano) - nanos(&answer.from_unix_nano)) as f64 / 1e9).max(1.0);
+    let per_minute = |requests: u64| format::rate(requests as f64 / seconds * 60.0);
     let total = &answer.total;
     let bad = total.errors > 0 && total.errors.saturating_mul(100) >= total.requests;
     let duration = |nanos: Option<u64>| nanos.map_or_else(|| "–".to_owned(), format::duration);
     let filter = condition::write("service", "=", &answer.name);
-    let view = ExploreState { filter, range, ..ExploreState::default() };
+    let view = ExploreState { filter, range: range.clone(), ..ExploreState::default() };
     let slowest = ExploreState { sort: Sort::Slowest, ..view.clone() }.link();
     let failed =
         ExploreState { filter: condition::with(&view.filter, "status=error"), unit: Unit::Traces, ..view.clone() }
             .link();
     let charts = [
-        ("Rate", per_second(total.requests, seconds), steps(answer, |point| Some(point.requests as f64)), ""),
+        ("Rate", per_minute(total.requests), steps(answer, |point| Some(point.requests as f64)), ""),
         ("Errors", format::percent(total.errors, total.requests), steps(answer, |point| Some(point.errors as f64)), if bad { "bad" } else { "" }),
         ("p95", duration(total.p95_nanos), steps(answer, |point| point.p95_nanos.map(|nanos| nanos as f64)), ""),
     ]
@@ -90,7 +95,7 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
             <tr>
                 <td class="what"><a href=link.link()><span class="name">{operation.name.clone()}</span></a></td>
                 <td class="dim">{operation.kind.clone()}</td>
-                <td class="num">{per_second(operation.requests, seconds)}</td>
+                <td class="num">{per_minute(operation.requests)}</td>
                 <td class="num" class:bad=bad>{format::percent(operation.errors, operation.requests)}</td>
                 <td class="num dim">{duration(operation.p50_nanos)}</td>
                 <td class="num semi">{duration(operation.p95_nanos)}</td>
@@ -146,6 +151,8 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
             </table>
             {unversioned.then(|| view! { <p class="hint faint">"The service does not say its version: set the resource attribute service.version (OTEL_RESOURCE_ATTRIBUTES=service.version=1.2.3)."</p> })}
         </section>
+        <Instances name=answer.name.clone() range/>
+        <Alerts name=answer.name.clone()/>
     }
 }
 
@@ -178,7 +185,7 @@ fn neighbours(
                 <tr>
                     <td>{shown}</td>
                     <td><span class="proto" class:async=is_async>{names::badge(&neighbour.protocol, &neighbour.system)}</span></td>
-                    <td class="num">{crate::view::map::rate(figures.per_minute)}</td>
+                    <td class="num">{format::rate(figures.per_minute)}</td>
                     <td class="num" class:bad=bad>{format::percent(figures.errors, figures.calls)}</td>
                     <td class="num semi">{slow}</td>
                     <td class="num dim">{wait}</td>

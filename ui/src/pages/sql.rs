@@ -28,7 +28,7 @@ use crate::asking::Turns;
 use crate::client;
 use crate::components::download::download;
 use crate::components::states::{ErrorBox, LoadingBar};
-use crate::view::alerts::draft::{Column, draft};
+use crate::view::alerts::draft::{Column, RANGE_MINUTES, draft};
 use crate::view::format;
 use crate::view::url::{self, RangeText};
 
@@ -172,9 +172,9 @@ pub(crate) fn SqlPage() -> impl IntoView {
                 .collect();
             let at = columns.iter().rposition(|column| column.is_number)?;
             let values = found.rows.iter().filter_map(|row| row.get(at).and_then(answer::number));
-            Some(draft(&sql, &columns, values.reduce(f64::max)))
+            Some(draft(&sql, &columns, values.reduce(f64::max), RANGE_MINUTES))
         });
-        let rule = rule.unwrap_or_else(|| draft(&sql, &[], None));
+        let rule = rule.unwrap_or_else(|| draft(&sql, &[], None, RANGE_MINUTES));
         let link = format!("/alerts{}", url::query_string([("show", "new"), ("sql", rule.as_str())]));
         go_alert(&url::carry(&link, &search.get_untracked()), NavigateOptions::default());
     };

@@ -9,6 +9,7 @@ use leptos::task::spawn_local;
 use leptos_router::hooks::use_location;
 use serde_json::Value as Json;
 
+use crate::asking::by_the_clock;
 use crate::client;
 use crate::components::states::{ErrorBox, Skeleton};
 use crate::view::url::{self, RangeText};
@@ -30,9 +31,7 @@ pub(crate) fn SystemPage() -> impl IntoView {
     let found = RwSignal::new(None::<Result<StatusAnswer, Problem>>);
     let look = move || spawn_local(async move { found.try_set(Some(client::status().await)).map_or((), drop) });
     look();
-    if let Ok(timer) = set_interval_with_handle(look, std::time::Duration::from_millis(PERIOD_MS.into())) {
-        on_cleanup(move || timer.clear());
-    }
+    by_the_clock(std::time::Duration::from_millis(PERIOD_MS.into()), look);
     let search = use_location().search;
     let asked = RwSignal::new([const { None::<Result<SqlAnswer, Problem>> }; 3]);
     Effect::new(move |_| {

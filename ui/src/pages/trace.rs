@@ -1,14 +1,22 @@
-//! One trace: header, find box, waterfall, inspector.
+//! One trace, and with it the other traces of its journey as one list: header, find box, waterfall, inspector.
 //!
-//! URL: `/t/:trace[/:span]`, `find` (text looked for), `x` (part of the time, `start-end` in nanoseconds).
+//! URL: `/t/:trace[/:span]`, `find` (text looked for), `x` (part of the time, `start-end` in nanoseconds), `only` (rows that are shown),
+//! `root` (span whose subtree is shown alone), `shut` (spans whose children are hidden), `cp=0` (no critical path), `alone=1` (without the
+//! other traces), `cut` (traces whose join the reader does not believe).
+//!
+//! The trace comes first and is drawn at once. When a message may lead out of it, its journey is asked for, then the other traces; the list
+//! is drawn again with all of them. `head.rs` draws the header.
 
-use api::{Problem, Timeline};
+mod head;
+
+use api::{PathSegment, Problem, Timeline, span_flag};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate, use_params_map};
 use model::{SpanId, TraceId};
 
+use self::head::Head;
 use crate::app::{Shared, shared, there};
 use crate::asking::{Turns, ask_newest};
 use crate::client;
@@ -17,28 +25,103 @@ use crate::components::inspector::Inspector;
 use crate::components::journey::tabs::tabs;
 use crate::components::keys::{focus_field, on_key};
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
-use crate::components::waterfall::{Model, Stage, Waterfall};
+use crate::components::waterfall::{Model, Only, Stage, Waterfall};
 use crate::view::span_tree::Row;
+use crate::view::stitched::{self, Stitched};
 use crate::view::timeline::Window;
-use crate::view::{clock, find, format, url};
+use crate::view::{find, format, url};
 
 /// Pause in typing after which the server is asked too, in milliseconds.
 const TYPING_PAUSE_MS: u32 = 250;
 
-/// OTLP's number of the kind server.
-const SERVER: u8 = 2;
+/// Spans of all traces that are shown as one list at most.
+const STITCHED_MAX: u64 = 20_000;
+/// Traces of it.
+const TRACES_MAX: usize = 16;
+/// Spans of a trace whose critical path is asked for though no message leads out of it.
+const PATH_MAX: u64 = 2_000;
 
-/// Loads the trace of the URL and shows it.
+/// What is on the page.
+#[derive(Clone)]
+struct Shown {
+    stitched: Stitched,
+    /// The critical path of the journey; empty when it was not asked for.
+    path: Vec<PathSegment>,
+    /// Why other traces of the journey are not here.
+    note: Option<String>,
+}
+
+/// What the reader selected and looked for.
+#[derive(Clone, Copy)]
+struct Done {
+    selected: RwSignal<Option<(TraceId, SpanId)>>,
+    find: RwSignal<Option<String>>,
+}
+
+impl Done {
+    fn forget(self) {
+        self.selected.set(None);
+        self.find.set(None);
+    }
+
+    /// Does it again in a list that was drawn anew, and keeps what is done there.
+    fn restore(self, stage: Stage) {
+        if let Some(text) = self.find.get_untracked() {
+            stage.find.set(text);
+        }
+        let index = self
+            .selected
+            .get_untracked()
+            .and_then(|(trace, span)| stage.model.with_value(|model| model.find(trace, span)));
+        if let Some(index) = index {
+            stage.show_span(index);
+        }
+        Effect::new(move |first: Option<()>| {
+            let (selected, text) = (stage.selected.get(), stage.find.get());
+            if first.is_none() {
+                return;
+            }
+            let place = selected.filter(|row| matches!(row, Row::Span(_))).and_then(|row| {
+                stage
+                    .model
+                    .with_value(|model| Some((model.trace(row.index())?, *model.tree.spans.span_id.get(row.index())?)))
+            });
+            self.selected.set(place);
+            self.find.set(Some(text));
+        });
+    }
+}
+
+/// Loads the trace of the URL and shows it; then the other traces of its journey.
 #[component]
 pub(crate) fn TracePage() -> impl IntoView {
     let shared = shared();
     let params = use_params_map();
+    let search = use_location().search;
     let asked = Memo::new(move |_| params.with(|params| params.get("trace").unwrap_or_default()));
-    let found = RwSignal::new_local(None::<Result<Timeline, Problem>>);
+    let cut = Memo::new(move |_| parameter(&search.get(), "cut").unwrap_or_default());
+    let alone = Memo::new(move |_| parameter(&search.get(), "alone").as_deref() == Some("1"));
+    let found = RwSignal::new_local(None::<Result<Shown, Problem>>);
+    // Nothing more will come: the address means what is on the page.
+    let settled = RwSignal::new(false);
+    // The critical path of one trace alone, once it is known.
+    let path = RwSignal::new(Vec::new());
+    // What the reader did before the other traces came stays done.
+    let done = Done { selected: RwSignal::new(None), find: RwSignal::new(None) };
+    // Traces on the page, and those cut off.
+    let here = StoredValue::new((Vec::<TraceId>::new(), String::new()));
+    let turns = Turns::new();
     let asking = ask_newest(
-        move || Some(asked.get()),
-        |text| async move {
-            match TraceId::from_hex(&text) {
+        move || {
+            let (text, alone, cut) = (asked.get(), alone.get(), cut.get());
+            // A step to another trace of the same list needs nothing from the server.
+            let is_here = here.with_value(|(traces, cuts)| {
+                traces.len() > 1 && *cuts == cut && TraceId::from_hex(&text).is_some_and(|id| traces.contains(&id))
+            });
+            (!is_here || alone).then_some((text, alone, cut))
+        },
+        |(text, alone, cut)| async move {
+            let answer = match TraceId::from_hex(&text) {
                 Some(trace_id) => client::timeline(trace_id).await,
                 None => Err(Problem {
                     kind: "not-an-id".to_owned(),
@@ -47,23 +130,102 @@ pub(crate) fn TracePage() -> impl IntoView {
                     status: 404,
                     position: None,
                 }),
-            }
+            };
+            (answer, alone, cut)
         },
-        move |answer| found.set(Some(answer)),
+        move |(answer, alone, cut)| {
+            let turn = turns.next();
+            here.set_value((Vec::new(), cut.clone()));
+            path.set(Vec::new());
+            done.forget();
+            let more = answer.as_ref().ok().filter(|timeline| !alone && asks_more(timeline)).cloned();
+            settled.set(more.is_none());
+            found.set(Some(answer.map(|timeline| Shown {
+                stitched: Stitched::alone(timeline),
+                path: Vec::new(),
+                note: None,
+            })));
+            let Some(timeline) = more else { return };
+            spawn_local(async move {
+                let whole = stitch(timeline, &cut).await;
+                if !turn.is_newest() {
+                    return;
+                }
+                match whole {
+                    Some(shown) if shown.stitched.traces.len() > 1 || shown.note.is_some() => {
+                        here.set_value((shown.stitched.traces.clone(), cut));
+                        settled.set(true);
+                        found.set(Some(Ok(shown)));
+                    }
+                    Some(shown) => {
+                        path.set(shown.path);
+                        settled.set(true);
+                    }
+                    None => settled.set(true),
+                }
+            });
+        },
     );
     let retry = asking.retry();
     view! {
         <LoadingBar active=asking.loading/>
         {move || match found.get() {
             None => view! { <Skeleton rows=24/> }.into_any(),
-            Some(Ok(timeline)) if timeline.spans.span_id.is_empty() => view! { <Absent text=asked.get_untracked() retry/> }.into_any(),
-            Some(Ok(timeline)) => trace(timeline, shared).into_any(),
+            Some(Ok(shown)) if shown.stitched.timeline.spans.span_id.is_empty() => view! { <Absent text=asked.get_untracked() retry/> }.into_any(),
+            Some(Ok(shown)) => trace(shown, settled, path, done, alone, shared).into_any(),
             Some(Err(problem)) if problem.status == 404 && problem.kind != "not-an-id" => {
                 view! { <Absent text=asked.get_untracked() retry/> }.into_any()
             }
             Some(Err(problem)) => view! { <ErrorBox problem retry/> }.into_any(),
         }}
     }
+}
+
+/// True when a message may lead out of the trace or into it, or its journey is a small one.
+fn asks_more(timeline: &Timeline) -> bool {
+    let spans = &timeline.spans;
+    let is_messaging = spans.kind.iter().any(|kind| matches!(kind, 4 | 5))
+        || spans.flags.iter().any(|flags| flags & (span_flag::LINKS | span_flag::ORPHAN) != 0);
+    timeline.spans_total <= if is_messaging { STITCHED_MAX } else { PATH_MAX }
+}
+
+/// The other traces of the journey of a trace. `None` when its journey cannot be told.
+async fn stitch(timeline: Timeline, cut: &str) -> Option<Shown> {
+    let asked = timeline.trace_id;
+    let way = client::way(asked, cut).await.ok()?;
+    let path = way.paths.settled;
+    let (n_traces, n_spans) = (way.members.len(), way.members.iter().map(|member| member.spans).sum::<u64>());
+    if n_traces > TRACES_MAX || n_spans > STITCHED_MAX {
+        let note = format!(
+            "Its journey has {} with {}: too many for one list, so that this one stands alone",
+            format::counted(n_traces as u64, "trace"),
+            format::counted(n_spans, "span")
+        );
+        return Some(Shown { stitched: Stitched::alone(timeline), path, note: Some(note) });
+    }
+    let (mut own, mut parts, mut missing) = (Some(timeline), Vec::new(), 0_u64);
+    for member in &way.members {
+        if member.trace_id == asked {
+            parts.extend(own.take());
+        } else {
+            match client::timeline(member.trace_id).await {
+                Ok(part) => parts.push(part),
+                Err(_) => missing += 1,
+            }
+        }
+    }
+    parts.extend(own);
+    let note = (missing > 0)
+        .then(|| format!("{} of its journey could not be read", format::counted(missing, "further trace")));
+    let stitched = match <[Timeline; 1]>::try_from(parts) {
+        Ok([alone]) => Stitched::alone(alone),
+        Err(parts) => Stitched::new(asked, parts, &way.hops),
+    };
+    Some(Shown { stitched, path, note })
+}
+
+fn parameter(search: &str, name: &str) -> Option<String> {
+    url::pairs(search).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
 }
 
 /// The id is not here: how long data is kept, and where to look instead.
@@ -90,12 +252,39 @@ pub(crate) fn Absent(text: String, retry: Callback<()>) -> impl IntoView {
     }
 }
 
-fn trace(timeline: Timeline, shared: Shared) -> impl IntoView {
-    let trace_id = timeline.trace_id;
-    let start: i64 = timeline.start_unix_nano.parse().unwrap_or_default();
-    let head = Head::new(&timeline, start);
-    let stage = Stage::new(Model::new(timeline, shared));
-    follow_url(stage, trace_id);
+fn trace(
+    shown: Shown,
+    settled: RwSignal<bool>,
+    late: RwSignal<Vec<PathSegment>>,
+    done: Done,
+    alone: Memo<bool>,
+    shared: Shared,
+) -> impl IntoView {
+    let Shown { stitched, path, note } = shown;
+    let trace_id = stitched.timeline.trace_id;
+    let start: i64 = stitched.timeline.start_unix_nano.parse().unwrap_or_default();
+    let mut head = Head::new(&stitched, start);
+    head.notes.extend(note);
+    let stage = Stage::new(Model::new(stitched, shared));
+    let know_path = move |segments: &[PathSegment]| {
+        let path = stage
+            .model
+            .with_value(|model| stitched::path(start, &model.tree.spans, |index| model.trace(index), segments));
+        if !path.is_empty() {
+            stage.set_path(path);
+        }
+    };
+    know_path(&path);
+    Effect::new(move |_| late.with(|segments| know_path(segments)));
+    let n_traces = stage.model.with_value(|model| model.traces.len());
+    // Who asked for a trace in the middle of a journey sees it first.
+    let first =
+        stage.model.with_value(|model| (0..model.tree.len()).find(|index| model.trace(*index) == Some(trace_id)));
+    if let Some(first) = first.filter(|first| *first > 0) {
+        stage.wanted.set(Some((Row::Span(first), true)));
+    }
+    follow_url(stage, trace_id, settled);
+    done.restore(stage);
     on_key(move |_, key| {
         if key != "y" {
             return false;
@@ -105,16 +294,29 @@ fn trace(timeline: Timeline, shared: Shared) -> impl IntoView {
     });
     let foot = move || {
         stage.rows.track();
-        let (rows, spans) = stage.model.with_value(|model| (model.tree.n_rows(), model.tree.len()));
-        format!("{}, {} open", format::counted(spans as u64, "span"), format::counted(rows as u64, "row"))
+        let (rows, spans) =
+            stage.model.with_value(|model| (model.tree.n_rows(), model.tree.len() - model.crossings.len()));
+        let traces =
+            if n_traces > 1 { format!(" in {}", format::counted(n_traces as u64, "trace")) } else { String::new() };
+        format!("{}{traces}, {} open", format::counted(spans as u64, "span"), format::counted(rows as u64, "row"))
     };
     let n_spans = head.n_spans;
+    let search = use_location().search;
     view! {
         {head.view(shared, trace_id)}
         <div class="tabs">
             {tabs(|| "waterfall", trace_id, move || trace_id, n_spans)}
             <span class="grow"></span>
-            <FindBox stage trace_id/>
+            <FindBox stage/>
+            <Show when=move || stage.path.with(|path| *path != 0)>
+                <button class="btn s" aria-pressed=move || stage.track.get().to_string() class:on=move || stage.track.get() title="What held up the last effect (C)" on:click=move |_| stage.track.update(|on| *on = !*on)>
+                    {icon(Icon::Track, false)} "Critical path"
+                </button>
+            </Show>
+            {(n_traces > 1 || alone.get_untracked()).then(|| {
+                let link = move || format!("/t/{trace_id}{}", url::with_parameters(&search.get(), &[("alone", (!alone.get()).then_some("1")), ("x", None), ("root", None), ("shut", None)]));
+                view! { <a class="btn s" class:on=move || alone.get() href=link title="Without the other traces of its journey">{move || if alone.get() { "Whole journey" } else { "This trace only" }}</a> }
+            })}
             <button class="btn s" aria-pressed=move || stage.inspector.get().to_string() class:on=move || stage.inspector.get() on:click=move |_| stage.inspector.update(|shown| *shown = !*shown)>
                 "Details"
             </button>
@@ -129,39 +331,56 @@ fn trace(timeline: Timeline, shared: Shared) -> impl IntoView {
                     <span><kbd>"N"</kbd><kbd>"P"</kbd> "match"</span>
                     <span><kbd>"E"</kbd> "next error"</span>
                     <span><kbd>"Z"</kbd> "zoom to span"</span>
+                    <span><kbd>"R"</kbd> "as root"</span>
                     <span><kbd>"Y"</kbd> "copy link"</span>
                     <span class="grow"></span>
                     <span>{foot}</span>
                 </div>
             </div>
-            <Show when=move || stage.inspector.get()><Inspector stage trace_id trace_start=start/></Show>
+            <Show when=move || stage.inspector.get()><Inspector stage trace_start=start/></Show>
         </div>
     }
 }
 
-/// Keeps selection, find text and part of the time in step with the URL, both ways.
-fn follow_url(stage: Stage, trace_id: TraceId) {
+/// Keeps selection, find text, rows and part of the time in step with the URL, both ways. Until all traces are there (`settled`) only
+/// the selection and the find text are: moments and rows of the address are those of the whole.
+fn follow_url(stage: Stage, trace_id: TraceId, settled: RwSignal<bool>) {
     let location = use_location();
     let params = use_params_map();
     let navigate = use_navigate();
     let duration = stage.duration_nanos();
-    let parameter = |name: &str| {
-        url::pairs(&location.search.get_untracked()).into_iter().find(|(key, _)| key == name).map(|(_, value)| value)
-    };
-    if let Some(window) = parameter("x").and_then(|text| Window::read(&text, duration)) {
-        stage.window.set(window);
-    }
-    if let Some(text) = parameter("find") {
+    let asked = location.search.get_untracked();
+    if let Some(text) = parameter(&asked, "find") {
         stage.find.set(text);
     }
+    let restored = RwSignal::new(false);
+    Effect::new(move |_| {
+        if !settled.get() || restored.get_untracked() {
+            return;
+        }
+        restored.set(true);
+        if let Some(text) = parameter(&asked, "shut") {
+            stage.shut_like(&text);
+        }
+        let only = parameter(&asked, "only").map(|name| Only::named(&name)).unwrap_or_default();
+        let root = parameter(&asked, "root").and_then(|id| SpanId::from_hex(&id));
+        let root = root.and_then(|id| stage.model.with_value(|model| model.tree.find_id(id)));
+        if only != Only::All || root.is_some() {
+            stage.show_only(only, root);
+        }
+        if parameter(&asked, "cp").as_deref() == Some("0") {
+            stage.track.set(false);
+        }
+        if let Some(window) = parameter(&asked, "x").and_then(|text| Window::read(&text, duration)) {
+            stage.window.set(window);
+        }
+    });
     // URL to page: a link, back and forward.
     Effect::new(move |_| {
         let (trace, span) = params.with(|params| (params.get("trace"), params.get("span")));
-        if trace.as_deref().and_then(TraceId::from_hex) != Some(trace_id) {
-            return;
-        }
+        let Some(trace) = trace.as_deref().and_then(TraceId::from_hex) else { return };
         let Some(span_id) = span.as_deref().and_then(SpanId::from_hex) else { return };
-        let index = stage.model.with_value(|model| model.tree.find_id(span_id));
+        let index = stage.model.with_value(|model| model.find(trace, span_id));
         if let Some(index) = index
             && stage.selected.get_untracked() != Some(Row::Span(index))
         {
@@ -174,6 +393,9 @@ fn follow_url(stage: Stage, trace_id: TraceId) {
         let selected = stage.selected.get();
         let text = stage.find.get();
         let window = stage.window.get().text(duration);
+        stage.rows.track();
+        let (only, root, track) = (stage.only.get(), stage.root.get(), stage.track.get());
+        let is_whole = restored.get();
         if first.is_none() {
             return;
         }
@@ -184,17 +406,34 @@ fn follow_url(stage: Stage, trace_id: TraceId) {
             if !turn.is_newest() {
                 return;
             }
-            let span = match selected {
-                Some(Row::Span(index)) => stage.model.with_value(|model| model.tree.spans.span_id.get(index).copied()),
-                _ => None,
-            };
+            let place = stage.model.with_value(|model| {
+                // A crossing has no address of its own.
+                let index = selected.map(Row::index).filter(|_| matches!(selected, Some(Row::Span(_))))?;
+                if model.tree.is_crossing(index) {
+                    return None;
+                }
+                Some((model.trace(index)?, model.tree.spans.span_id.get(index).copied()?))
+            });
+            let (shut, root) = stage.model.with_value(|model| {
+                (model.tree.shut_text(), root.and_then(|root| model.tree.spans.span_id.get(root)).map(|id| id.to_hex()))
+            });
             let Some((path, search)) = window_location() else { return };
-            if !path.starts_with(&format!("/t/{trace_id}")) {
+            if !path.starts_with("/t/") {
                 return;
             }
             let text = Some(text.trim()).filter(|text| !text.is_empty());
-            let query = url::with_parameters(&search, &[("x", window.as_deref()), ("find", text)]);
-            let place = span.map_or_else(|| format!("/t/{trace_id}"), |span| format!("/t/{trace_id}/{span}"));
+            let mut changes = vec![("find", text)];
+            if is_whole {
+                changes.extend([
+                    ("x", window.as_deref()),
+                    ("only", Some(only.name()).filter(|name| !name.is_empty())),
+                    ("root", root.as_deref()),
+                    ("shut", shut.as_deref()),
+                    ("cp", (!track).then_some("0")),
+                ]);
+            }
+            let query = url::with_parameters(&search, &changes);
+            let place = place.map_or_else(|| format!("/t/{trace_id}"), |(trace, span)| format!("/t/{trace}/{span}"));
             let link = format!("{place}{query}");
             if link != format!("{path}{search}") {
                 navigate(&link, NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() });
@@ -224,7 +463,7 @@ pub(crate) fn copy_link(shared: Shared) {
 
 /// Looks for a text: at once in what is on the page, after a pause in everything the server knows.
 #[component]
-fn FindBox(stage: Stage, trace_id: TraceId) -> impl IntoView {
+fn FindBox(stage: Stage) -> impl IntoView {
     let asking = Turns::new();
     let incomplete = RwSignal::new(false);
     Effect::new(move |_| {
@@ -232,32 +471,38 @@ fn FindBox(stage: Stage, trace_id: TraceId) -> impl IntoView {
         let turn = asking.next();
         let local = stage.model.with_value(|model| find::matches(&model.tree, &model.services, &model.texts, &text));
         stage.model.update_value(|model| model.set_found(local.clone()));
-        stage.matches.update(|count| *count += 1);
+        stage.found();
         incomplete.set(false);
         if text.trim().is_empty() {
             return;
         }
+        let traces = stage.model.with_value(|model| model.traces.clone());
         spawn_local(async move {
             gloo_timers::future::TimeoutFuture::new(TYPING_PAUSE_MS).await;
             if !turn.is_newest() {
                 return;
             }
-            let answer = client::find(trace_id, text.trim()).await;
-            if !turn.is_newest() {
-                return;
-            }
-            // Without the server's part the count would look complete and not be.
-            match answer {
-                Ok(answer) => {
-                    incomplete.set(answer.incomplete);
-                    stage.model.update_value(|model| {
-                        let found = find::merged(&model.tree, local, &answer.span_ids);
-                        model.set_found(found);
-                    });
+            let (mut ids, mut is_whole) = (Vec::new(), true);
+            for trace in traces {
+                let answer = client::find(trace, text.trim()).await;
+                if !turn.is_newest() {
+                    return;
                 }
-                Err(_) => incomplete.set(true),
+                // Without the server's part the count would look complete and not be.
+                match answer {
+                    Ok(answer) => {
+                        is_whole &= !answer.incomplete;
+                        ids.extend(answer.span_ids);
+                    }
+                    Err(_) => is_whole = false,
+                }
             }
-            stage.matches.update(|count| *count += 1);
+            incomplete.set(!is_whole);
+            stage.model.update_value(|model| {
+                let found = find::merged(&model.tree, local, &ids);
+                model.set_found(found);
+            });
+            stage.found();
         });
     });
     let count = move || {
@@ -318,88 +563,5 @@ fn FindBox(stage: Stage, trace_id: TraceId) -> impl IntoView {
             <button aria-label="Previous match" on:click=move |_| stage.step_match(false)>{icon(Icon::Up, true)}</button>
             <button aria-label="Next match" on:click=move |_| stage.step_match(true)>{icon(Icon::Down, true)}</button>
         </div>
-    }
-}
-
-/// What the header says.
-struct Head {
-    name: String,
-    badge: String,
-    detail: String,
-    root_failed: bool,
-    total: u64,
-    root: Option<u64>,
-    root_is_server: bool,
-    n_spans: u64,
-    n_services: u64,
-    n_errors: u64,
-    started: String,
-    notes: Vec<String>,
-}
-
-impl Head {
-    fn new(timeline: &Timeline, start: i64) -> Self {
-        let spans = &timeline.spans;
-        let text = |column: &[u32]| {
-            column.first().and_then(|index| timeline.texts.get(*index as usize)).cloned().unwrap_or_default()
-        };
-        let is_error = |flags: &&u8| **flags & api::span_flag::ERROR != 0;
-        let mut notes = timeline.warnings.clone();
-        if timeline.incomplete {
-            notes.push(timeline.incomplete_reason.clone().unwrap_or_else(|| {
-                format!(
-                    "Showing {} of {} spans",
-                    format::count(spans.span_id.len() as u64),
-                    format::count(timeline.spans_total)
-                )
-            }));
-        }
-        Self {
-            name: text(&spans.name),
-            badge: text(&spans.badge),
-            detail: text(&spans.detail),
-            root_failed: spans.flags.first().is_some_and(|flags| is_error(&flags)),
-            total: timeline.duration_nanos,
-            root: spans.duration_nanos.first().copied(),
-            root_is_server: spans.kind.first() == Some(&SERVER),
-            n_spans: timeline.spans_total.max(spans.span_id.len() as u64),
-            n_services: timeline.services.len() as u64,
-            n_errors: spans.flags.iter().filter(is_error).count() as u64,
-            started: clock::day_and_time(start),
-            notes,
-        }
-    }
-
-    fn view(self, shared: Shared, trace_id: TraceId) -> impl IntoView {
-        let id = trace_id.to_hex();
-        let copied = id.clone();
-        let took = if self.root_is_server { "caller answered in" } else { "the first span took" };
-        let differs = self.root.filter(|root| *root != self.total);
-        view! {
-            <div class="thead">
-                <h1>
-                    {(!self.badge.is_empty()).then(|| view! { <span class="proto">{self.badge.clone()}</span> })}
-                    <span class="ell" title=self.name.clone()>{self.name.clone()}</span>
-                    {self.root_failed.then(|| view! { <span class="chip bad">"error"</span> })}
-                    {(!self.detail.is_empty()).then(|| view! { <span class="chip" class:good=!self.root_failed class:bad=self.root_failed>{self.detail.clone()}</span> })}
-                </h1>
-                <div class="stitch">
-                    <button class="t" title=format!("Copy the trace id {id}") on:click=move |_| shared.copy(copied.clone(), "Trace id")>
-                        <b>"Trace"</b><span class="mono dim">{format::short_id(&id)}</span><span class="faint">{format::counted(self.n_spans, "span")}</span>
-                        {icon(Icon::Copy, true)}
-                    </button>
-                </div>
-                <p class="verdict">
-                    <b>{format::duration(self.total)}</b>
-                    {if differs.is_some() { "to the last effect" } else { "from start to end" }}
-                    {differs.map(|root| view! { <span class="faint">"·"</span> <span>{took} " " <b>{format::duration(root)}</b></span> })}
-                    {self.notes.into_iter().map(|note| view! { <span class="chip hot" title=note.clone()><span class="ell">{note.clone()}</span></span> }).collect_view()}
-                    <span class="grow"></span>
-                    <span class="faint">{format::counted(self.n_services, "service")}</span>
-                    {(self.n_errors > 0).then(|| view! { <span class="bad">{format::counted(self.n_errors, "error")}</span> })}
-                    <span class="faint">{self.started}</span>
-                </p>
-            </div>
-        }
     }
 }

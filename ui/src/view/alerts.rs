@@ -12,7 +12,23 @@ pub(crate) mod matchers;
 
 use std::collections::{BTreeMap, HashMap};
 
-use api::{AlertAnswer, AlertRuleAnswer, AlertTransition};
+use api::{AlertAnswer, AlertRuleAnswer, AlertTransition, AlertsAnswer};
+
+use crate::client::Fires;
+
+/// What fires and is told, in the order of the answer.
+pub(crate) fn firing(answer: &AlertsAnswer) -> Vec<Fires> {
+    let told = answer.alerts.iter().filter(|alert| alert.state == "firing" && !alert.silenced);
+    told.map(|alert| Fires {
+        labels: alert.labels.clone(),
+        annotations: alert.annotations.clone(),
+        state: alert.state.clone(),
+        value: alert.value,
+        fired_unix_nano: alert.fired_unix_nano.clone(),
+        silenced: alert.silenced,
+    })
+    .collect()
+}
 
 /// How a rule stands, the most urgent first: what it finds, and whether it can look at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -200,7 +216,12 @@ pub(crate) fn examples(annotations: &BTreeMap<String, String>) -> Vec<String> {
 
 /// The filter of Explore that an alert's labels ask for: its service, as far as labels name one.
 pub(crate) fn filter_of(labels: &BTreeMap<String, String>) -> String {
-    let service = ["service", "service_name", "dst", "src"].iter().find_map(|name| {
+    service_of(labels).map(|name| crate::view::condition::write("service", "=", name)).unwrap_or_default()
+}
+
+/// The service that labels name.
+pub(crate) fn service_of(labels: &BTreeMap<String, String>) -> Option<&str> {
+    ["service", "service_name", "dst", "src"].iter().find_map(|name| {
         let value = labels.get(*name)?;
         let kind = value.split_once(':');
         match kind {
@@ -208,8 +229,7 @@ pub(crate) fn filter_of(labels: &BTreeMap<String, String>) -> String {
             Some(("queue" | "db" | "external" | "cache", _)) => None,
             _ => Some(value.as_str()),
         }
-    });
-    service.map(|name| crate::view::condition::write("service", "=", name)).unwrap_or_default()
+    })
 }
 
 #[cfg(test)]

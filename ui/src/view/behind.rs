@@ -1,9 +1,15 @@
 //! The SQL behind the numbers of pages: statements over the range of the page that list or add up what a number rests on.
 //!
-//! Sums per minute that a page shows are within a minute of what these find: they look at single calls and deliveries.
+//! What is said about edges and nodes of the service map is read where the map reads it, in the sums per minute: counts add up to
+//! what the page shows; percentiles of minutes do not, so that the lowest and the highest of them stand on both sides of it.
+//!
+//! What Explore counts is said in `behind/hits.rs`.
+//!
+//! A number whose rows cannot be said exactly in SQL has no statement: `None`, and the page shows no link.
 
-use super::condition::{Condition, conditions};
-use super::url::Unit;
+pub(crate) mod hits;
+
+use super::clock::rfc3339;
 
 /// A text as SQL writes it.
 fn quoted(text: &str) -> String {
@@ -41,47 +47,152 @@ pub(crate) fn versions(service: &str) -> String {
     )
 }
 
-/// Calls into a service, or out of it.
+/// Spans of a service by the values of an attribute.
+pub(crate) fn group_by(service: &str, key: &str, is_resource: bool) -> String {
+    let value = format!("{}({})", if is_resource { "resource_attr" } else { "attr" }, quoted(key));
+    format!(
+        "-- By one attribute\nSELECT {value} AS value, {REQUESTS}\nFROM spans\nWHERE start_time >= $from AND start_time < $to AND service_name = {}\nGROUP BY 1\nORDER BY spans DESC\nLIMIT 100",
+        quoted(service)
+    )
+}
+
+/// Requests of one service by running copy.
+pub(crate) fn instances(service: &str) -> String {
+    format!(
+        "-- Requests by instance\nSELECT coalesce(service_instance_id, host_name) AS instance, max(host_name) AS host, max(service_version) AS version, max(start_time) AS last_span, {REQUESTS}\nFROM spans\nWHERE start_time >= $from AND start_time < $to AND service_name = {} AND coalesce(service_instance_id, host_name) IS NOT NULL\nGROUP BY 1\nORDER BY requests DESC, last_span DESC\nLIMIT 50",
+        quoted(service)
+    )
+}
+
+/// What an edge adds up over the range.
+const EDGES: &str = "sum(count) AS calls, sum(errors) AS errors,\n       min(p95) / 1e6 AS p95_ms_best_minute, max(p95) / 1e6 AS p95_ms_worst_minute,\n       min(lag_p95) / 1e6 AS wait_p95_ms_best_minute, max(lag_p95) / 1e6 AS wait_p95_ms_worst_minute";
+/// Whole minutes, as the map counts them: the first one is all of the minute in which the range begins.
+const MINUTES: &str = "time >= time_bucket('1m', $from) AND time < $to";
+
+/// Calls, messages and deliveries into a service, or out of it.
 pub(crate) fn neighbours(service: &str, is_into: bool) -> String {
     let (own, other) = if is_into { ("dst", "src") } else { ("src", "dst") };
     let node = quoted(&format!("service:{service}"));
     format!(
-        "-- Calls {}\nSELECT {other}, protocol, {CALLS}\nFROM calls\nWHERE {RANGE} AND {own} = {node}\nGROUP BY 1, 2\nORDER BY calls DESC",
+        "-- What goes {}\nSELECT {other}, protocol, system, {EDGES}\nFROM edge_minutes\nWHERE {MINUTES} AND {own} = {node}\nGROUP BY 1, 2, 3\nORDER BY calls DESC",
         if is_into { "into it" } else { "out of it" }
     )
 }
 
-/// What an edge of the service map adds up: calls, messages sent to a queue, or deliveries out of it.
-pub(crate) fn edge(source: &str, target: &str) -> String {
-    let is_queue = |node: &str| node.starts_with("queue:");
-    let (table, part, figures, from, to) = match (is_queue(source), is_queue(target)) {
-        (true, _) => ("hops", "coalesce(grp, '') AS consumers", WAITS, "queue", "dst"),
-        (false, true) => ("hops", "op", WAITS, "src", "coalesce(sent_queue, queue)"),
-        (false, false) => ("calls", "op", CALLS, "src", "dst"),
+/// What an edge of the service map adds up, minute by minute: calls, messages sent to a queue, messages that went from one queue
+/// into another, or deliveries out of one.
+pub(crate) fn edge(source: &str, target: &str, protocol: &str, system: &str) -> String {
+    let (wait, calls) = match (source.starts_with("queue:"), target.starts_with("queue:")) {
+        (true, true) => ("", "messages"),
+        (true, false) => (", lag_p50 / 1e6 AS wait_p50_ms, lag_p95 / 1e6 AS wait_p95_ms", "deliveries"),
+        (false, true) => ("", "messages"),
+        (false, false) => ("", "calls"),
     };
     format!(
-        "-- One edge of the map\nSELECT time_bucket('1m', time) AS minute, {part}, {figures}\nFROM {table}\nWHERE {RANGE} AND {from} = {} AND {to} = {}\nGROUP BY 1, 2\nORDER BY 1",
+        "-- One edge of the map\nSELECT time, op, count AS {calls}, errors, p50 / 1e6 AS p50_ms, p95 / 1e6 AS p95_ms{wait}\nFROM edge_minutes\nWHERE {MINUTES} AND src = {} AND dst = {} AND protocol = {} AND system = {}\nORDER BY time, op",
         quoted(source),
-        quoted(target)
+        quoted(target),
+        quoted(protocol),
+        quoted(system)
     )
 }
 
-/// What a node of the service map adds up.
-pub(crate) fn node(node: &str) -> String {
-    match node.strip_prefix("service:") {
-        Some(service) => operations(service),
-        None if node.starts_with("queue:") => format!(
-            "-- Deliveries out of a queue\nSELECT dst, coalesce(grp, '') AS consumers, {WAITS}\nFROM hops\nWHERE {RANGE} AND queue = {}\nGROUP BY 1, 2\nORDER BY deliveries DESC",
-            quoted(node)
-        ),
-        None => format!(
-            "-- Calls to it\nSELECT src, op, {CALLS}\nFROM calls\nWHERE {RANGE} AND dst = {}\nGROUP BY 1, 2\nORDER BY calls DESC",
-            quoted(node)
-        ),
-    }
+/// An edge of the service map over time, in steps of so many minutes: moment, how many, failed, the worst p95 of a minute and
+/// operation, the same of the wait.
+pub(crate) fn edge_over_time(edge: &api::MapEdge, step_minutes: i64) -> String {
+    format!(
+        "-- One edge of the map over time\nSELECT time_bucket('{step_minutes}m', time) AS moment, sum(count) AS n, sum(errors) AS errors, max(p95) AS p95, max(lag_p95) AS wait_p95\nFROM edge_minutes\nWHERE {MINUTES} AND src = {} AND dst = {} AND protocol = {} AND system = {}\nGROUP BY 1\nORDER BY 1",
+        quoted(&edge.source),
+        quoted(&edge.target),
+        quoted(&edge.protocol),
+        quoted(&edge.system)
+    )
 }
 
-/// Hops like one: calls of one operation, or deliveries to one group, of the last day.
+/// How long messages of a queue waited, by partition: consumer, partition, how many, failed, p95 and newest wait. The partition stands on
+/// the span of the consumer, or of who sent it. With `consumer`, a node, of that one only.
+pub(crate) fn partitions(queue: &str, consumer: Option<&str>) -> String {
+    let one = consumer.map_or_else(String::new, |consumer| format!(" AND h.dst = {}", quoted(consumer)));
+    // Messages may have been sent before the range, and handled after it.
+    let near = "start_time BETWEEN $from - INTERVAL '1 hour' AND $to";
+    let partition = "coalesce(c.messaging_partition, p.messaging_partition)";
+    format!(
+        "-- Wait by partition\nSELECT h.dst AS consumer, {partition} AS part, count(*) AS deliveries,\n       sum(CASE WHEN h.error THEN 1 ELSE 0 END) AS errors, approx_percentile_cont(h.lag, 0.95) AS p95, last_value(h.lag ORDER BY h.time) AS newest\nFROM hops AS h\nLEFT JOIN spans AS c ON c.trace_id = h.trace AND c.span_id = h.consumer_span AND c.messaging_partition IS NOT NULL AND c.{near}\nLEFT JOIN spans AS p ON p.trace_id = h.send_trace AND p.span_id = h.send_span AND p.messaging_partition IS NOT NULL AND p.{near}\nWHERE h.time >= $from AND h.time < $to AND h.queue = {}{one} AND {partition} IS NOT NULL\nGROUP BY 1, 2\nORDER BY p95 DESC",
+        quoted(queue)
+    )
+}
+
+/// What a node of the service map adds up: all that goes into it.
+pub(crate) fn node(node: &str) -> String {
+    format!(
+        "-- What goes into it\nSELECT src, protocol, system, op, {EDGES}\nFROM edge_minutes\nWHERE {MINUTES} AND dst = {}\nGROUP BY 1, 2, 3, 4\nORDER BY calls DESC",
+        quoted(node)
+    )
+}
+
+/// Every edge of the service map, the slowest minute first.
+pub(crate) fn edges() -> String {
+    format!(
+        "-- Edges of the map\nSELECT src, dst, protocol, system, {EDGES}\nFROM edge_minutes\nWHERE {MINUTES}\nGROUP BY 1, 2, 3, 4\nORDER BY greatest(coalesce(p95_ms_worst_minute, 0), coalesce(wait_p95_ms_worst_minute, 0)) DESC"
+    )
+}
+
+/// How many journeys began in the range.
+pub(crate) fn count_journeys() -> String {
+    format!("SELECT count(*) AS journeys\nFROM journeys\nWHERE {RANGE}")
+}
+
+/// The journeys that took longest.
+pub(crate) fn slowest_journeys() -> String {
+    format!(
+        "-- Slowest journeys\nSELECT time, service, name, settled / 1e6 AS settled_ms, response / 1e6 AS response_ms, wait / 1e6 AS wait_ms, error, worst_finding, hex(journey) AS journey\nFROM journeys\nWHERE {RANGE}\nORDER BY settled DESC\nLIMIT 50"
+    )
+}
+
+/// Around a journey: rows of its own begin within an hour of it, by whichever clock they were timed.
+const AROUND_NANOS: i64 = 3_600_000_000_000;
+const MINUTE_NANOS: i64 = 60_000_000_000;
+/// What is usual is looked for in the day before.
+const DAY_NANOS: i64 = 24 * AROUND_NANOS;
+
+/// Rows that begin in a range of nanoseconds since 1970.
+fn between(from: i64, to: i64) -> String {
+    format!("time >= {} AND time < {}", quoted(&rfc3339(from)), quoted(&rfc3339(to)))
+}
+
+/// Calls and messages of a journey that began at `start` (nanoseconds since 1970) and took so long.
+pub(crate) fn hops_of(journey: &str, start: i64, nanos: i64) -> String {
+    let rows = format!(
+        "WHERE journey = {} AND {}",
+        quoted(journey),
+        between(start.saturating_sub(AROUND_NANOS), start.saturating_add(nanos).saturating_add(AROUND_NANOS))
+    );
+    format!(
+        "-- Calls and messages of one journey\nSELECT 'call' AS what, time, src, dst, op, dur / 1e6 AS ms, NULL AS wait_ms, error\nFROM calls\n{rows}\nUNION ALL\nSELECT 'message', time, src, dst, queue, (finished - received) / 1e6, lag / 1e6, error\nFROM hops\n{rows}\nORDER BY time"
+    )
+}
+
+/// The way of each of these journeys to its last effect, in pieces that began between two moments.
+pub(crate) fn pieces_of(journeys: &[&str], from: i64, to: i64) -> String {
+    let ids = journeys.iter().map(|id| quoted(id)).collect::<Vec<_>>().join(", ");
+    format!(
+        "-- Where the time of these journeys went\nSELECT hex(journey) AS journey, kind, node, start, \"end\"\nFROM segments\nWHERE path = 'settled' AND {}\n  AND journey IN ({ids})\nORDER BY journey, start",
+        between(from, to)
+    )
+}
+
+/// The journeys of which what is usual for one is the median: those of the same entry and name in the day before it. `start` is when
+/// it began, in nanoseconds since 1970.
+pub(crate) fn usual_journeys(entry: &str, name: &str, start: i64) -> String {
+    format!(
+        "-- What is usual: the day before it\nSELECT count(*) AS journeys, approx_percentile_cont(settled, 0.5) / 1e6 AS settled_ms,\n       approx_percentile_cont(response, 0.5) / 1e6 AS response_ms, approx_percentile_cont(wait, 0.5) / 1e6 AS wait_ms\nFROM journeys\nWHERE {}\n  AND service = {} AND name = {}",
+        between(start.saturating_sub(DAY_NANOS), start),
+        quoted(entry.strip_prefix("service:").unwrap_or(entry)),
+        quoted(name)
+    )
+}
+
+/// Hops like one: calls of one operation, or deliveries to one group, of the day before it. What is usual is the median of the same day.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Like {
     /// Who, as a node.
@@ -94,12 +205,16 @@ pub(crate) struct Like {
     pub(crate) group: String,
     /// What was asked for.
     pub(crate) op: String,
+    /// When the journey began, in nanoseconds since 1970.
+    pub(crate) before: i64,
 }
 
 impl Like {
     /// Table, column of nanoseconds, and the rows.
     fn parts(&self) -> (&'static str, &'static str, String) {
-        let day = "time >= now() - INTERVAL '24 hours'";
+        // The minute in which it began holds the hop itself.
+        let end = self.before.div_euclid(MINUTE_NANOS).saturating_mul(MINUTE_NANOS);
+        let day = between(self.before.saturating_sub(DAY_NANOS), end);
         match &self.queue {
             Some(queue) => (
                 "hops",
@@ -129,7 +244,7 @@ impl Like {
         let (table, _, rows) = self.parts();
         let (what, figures) = if table == "hops" { ("Waits", WAITS) } else { ("Calls", CALLS) };
         format!(
-            "-- {what} like this one, a day\nSELECT time_bucket('1h', time) AS hour, {figures}\nFROM {table}\nWHERE {rows}\nGROUP BY 1\nORDER BY 1"
+            "-- {what} like this one, the day before it\nSELECT time_bucket('1h', time) AS hour, {figures}\nFROM {table}\nWHERE {rows}\nGROUP BY 1\nORDER BY 1"
         )
     }
 
@@ -155,151 +270,12 @@ pub(crate) fn spans(trace: &str) -> String {
     )
 }
 
-/// The hits of Explore per minute, with the filter in SQL; `None` when a condition is none of those that are written here.
-pub(crate) fn hits(unit: Unit, filter: &str) -> Option<String> {
-    let parts = conditions(filter);
-    let one = if unit == Unit::Journeys { of_journey } else { of_span };
-    let mut wanted = String::new();
-    for part in &parts {
-        wanted.push_str("\n  AND ");
-        wanted.push_str(&one(part)?);
-    }
-    Some(match unit {
-        Unit::Journeys => format!(
-            "-- Journeys\nSELECT time_bucket('1m', time) AS minute, count(*) AS journeys,\n       sum(CASE WHEN errors > 0 THEN 1 ELSE 0 END) AS with_errors,\n       approx_percentile_cont(settled, 0.5) / 1e6 AS p50_ms,\n       approx_percentile_cont(settled, 0.95) / 1e6 AS p95_ms\nFROM journeys\nWHERE {RANGE}{wanted}\nGROUP BY 1\nORDER BY 1"
-        ),
-        Unit::Traces | Unit::Spans => {
-            let counted = if unit == Unit::Traces { "count(DISTINCT trace_id) AS traces" } else { "count(*) AS spans" };
-            format!(
-                "-- Hits\nSELECT time_bucket('1m', start_time) AS minute, {counted},\n       sum(CASE WHEN status_code = 2 THEN 1 ELSE 0 END) AS failed_spans,\n       approx_percentile_cont(duration_nanos, 0.5) / 1e6 AS p50_ms,\n       approx_percentile_cont(duration_nanos, 0.95) / 1e6 AS p95_ms\nFROM spans\nWHERE start_time >= $from AND start_time < $to{wanted}\nGROUP BY 1\nORDER BY 1"
-            )
-        }
-    })
-}
-
-/// A comparison of a text; a value that may be a pattern is left to the filter. What is missing is not equal.
-fn compared(column: &str, condition: &Condition) -> Option<String> {
-    let value = quoted(&condition.value);
-    match condition.operator.as_str() {
-        _ if condition.value == "*" && !condition.text.ends_with('"') => None,
-        "=" => Some(format!("{column} = {value}")),
-        "!=" => Some(format!("coalesce({column}, '') <> {value}")),
-        "~" if !condition.value.contains(['%', '_', '\\']) => {
-            Some(format!("{column} ILIKE {}", quoted(&format!("%{}%", condition.value))))
-        }
-        _ => None,
-    }
-}
-
-/// A time with one unit, in nanoseconds.
-fn nanos(text: &str) -> Option<u64> {
-    let at = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
-    let (number, unit) = text.split_at(at);
-    let scale = match unit {
-        "ns" => 1.0,
-        "us" | "µs" => 1e3,
-        "ms" => 1e6,
-        "s" => 1e9,
-        "m" => 60e9,
-        "h" => 3_600e9,
-        "d" => 86_400e9,
-        "w" => 7.0 * 86_400e9,
-        _ => return None,
-    };
-    Some((number.parse::<f64>().ok()? * scale).round() as u64)
-}
-
-/// A comparison of a column of nanoseconds.
-fn timed(column: &str, condition: &Condition) -> Option<String> {
-    let operator =
-        Some(condition.operator.as_str()).filter(|operator| [">", ">=", "<", "<=", "="].contains(operator))?;
-    Some(format!("{column} {operator} {}", nanos(&condition.value)?))
-}
-
-/// One of a few words that are numbers in SQL.
-fn numbered(column: &str, words: &[&str], condition: &Condition) -> Option<String> {
-    let at = words.iter().position(|word| *word == condition.value)?;
-    match condition.operator.as_str() {
-        "=" => Some(format!("{column} = {at}")),
-        "!=" => Some(format!("{column} <> {at}")),
-        _ => None,
-    }
-}
-
-fn of_span(condition: &Condition) -> Option<String> {
-    match condition.key.as_str() {
-        _ if condition.operator.is_empty() => None,
-        "service" => compared("service_name", condition),
-        "name" => compared("name", condition),
-        "status_message" => compared("status_message", condition),
-        "exception" => compared("exception_type", condition),
-        "duration" => timed("duration_nanos", condition),
-        "status" => numbered("status_code", &["unset", "ok", "error"], condition),
-        "kind" => numbered("kind", &["unspecified", "internal", "server", "client", "producer", "consumer"], condition),
-        key if key.contains(':') || key.contains('"') => None,
-        key => match (key.strip_prefix("span."), key.strip_prefix("resource.")) {
-            (Some(key), _) => compared(&format!("attr({})", quoted(key)), condition),
-            (_, Some(key)) => compared(&format!("resource_attr({})", quoted(key)), condition),
-            _ if ["event.", "link.", "scope.", "point."].iter().any(|place| key.starts_with(place))
-                || !key.contains('.') =>
-            {
-                None
-            }
-            _ => {
-                let key = quoted(key);
-                compared(&format!("coalesce(attr({key}), resource_attr({key}))"), condition)
-            }
-        },
-    }
-}
-
-fn of_journey(condition: &Condition) -> Option<String> {
-    match condition.key.strip_prefix("journey:")? {
-        "name" => compared("name", condition),
-        "service" => compared("service", condition),
-        "protocol" => compared("protocol", condition),
-        "duration" => timed("settled", condition),
-        "answer" => timed("response", condition),
-        "wait" => timed("wait", condition),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use api::AttributePlace;
 
-    /// A filter becomes SQL where both mean the same, and nothing where they would not.
-    #[test]
-    fn hits_keep_their_filter() {
-        let wanted = |unit: Unit, filter: &str| {
-            let sql = hits(unit, filter)?;
-            Some(sql.split_once("< $to")?.1.split_once("\nGROUP")?.0.replace("\n  AND ", " & "))
-        };
-        let spans = |filter: &str| wanted(Unit::Spans, filter);
-        assert_eq!(spans("").as_deref(), Some(""));
-        assert_eq!(spans("service=order status=error").as_deref(), Some(" & service_name = 'order' & status_code = 2"));
-        assert_eq!(
-            spans("duration>=100ms kind!=client").as_deref(),
-            Some(" & duration_nanos >= 100000000 & kind <> 3")
-        );
-        assert_eq!(spans("name~\"it's\"").as_deref(), Some(" & name ILIKE '%it''s%'"));
-        assert_eq!(
-            spans("http.route=/a").as_deref(),
-            Some(" & coalesce(attr('http.route'), resource_attr('http.route')) = '/a'")
-        );
-        for other in
-            ["a or b", "word", "service=~x.*", "service=*", "event.a=1", "journey:name=x", "duration>soon", "status~e"]
-        {
-            assert_eq!(spans(other), None, "{other}");
-        }
-        let journeys = |filter: &str| wanted(Unit::Journeys, filter);
-        assert_eq!(
-            journeys("journey:name=\"a b\" journey:wait>1s").as_deref(),
-            Some(" & name = 'a b' & wait > 1000000000")
-        );
-        assert_eq!(journeys("service=order"), None, "a span's condition is another question");
-    }
+    use super::super::url::Unit;
+    use super::*;
 
     /// Names are text, whatever stands in them.
     #[test]
@@ -308,9 +284,15 @@ mod tests {
         for sql in [
             operations(name),
             versions(name),
+            instances(name),
+            group_by(name, name, true),
             neighbours(name, true),
-            edge(name, "queue:a"),
+            edge(name, "queue:a", name, name),
             node(name),
+            partitions(name, Some(name)),
+            hops_of(name, 0, 1),
+            usual_journeys(name, name, 0),
+            hits::facet(Unit::Spans, "", AttributePlace::Span, name).unwrap_or_default(),
             Like { queue: Some(name.to_owned()), to: name.to_owned(), group: name.to_owned(), ..Like::default() }
                 .by_hour(),
             Like { from: name.to_owned(), to: name.to_owned(), op: name.to_owned(), ..Like::default() }.spread(),
@@ -320,14 +302,29 @@ mod tests {
         }
     }
 
-    /// An edge with a queue is about waits, one without about calls.
+    /// The histogram of a hop is of the day that its usual is the median of.
     #[test]
-    fn edges_are_read_where_they_stand() {
-        assert!(
-            edge("queue:kafka/a", "service:b").contains("FROM hops")
-                && edge("queue:kafka/a", "service:b").contains("queue = 'queue:kafka/a' AND dst = 'service:b'")
-        );
-        assert!(edge("service:a", "queue:kafka/a").contains("src = 'service:a'"));
-        assert!(edge("service:a", "service:b").contains("FROM calls"));
+    fn hops_like_one_are_of_the_day_before_it() {
+        let before = super::super::clock::parse("2026-11-21T10:00:30.5Z", 0).expect("a moment");
+        let sql = Like { before, op: "GET /a".to_owned(), ..Like::default() }.spread();
+        assert!(sql.contains("time >= '2026-11-20T10:00:30.500Z' AND time < '2026-11-21T10:00:00.000Z'"), "{sql}");
+    }
+
+    /// Edges and nodes are read where the map reads them: sends, routes and deliveries are edges like calls.
+    #[test]
+    fn edges_are_read_where_the_map_reads_them() {
+        for (source, target, counted) in [
+            ("queue:kafka/a", "service:b", "AS deliveries"),
+            ("service:a", "queue:kafka/a", "AS messages"),
+            ("queue:sns/a", "queue:sqs/b", "AS messages"),
+            ("service:a", "service:b", "AS calls"),
+        ] {
+            let sql = edge(source, target, "p", "s");
+            assert!(sql.contains("FROM edge_minutes") && sql.contains(counted), "{sql}");
+            assert!(sql.contains(&format!("src = '{source}' AND dst = '{target}' AND protocol = 'p'")), "{sql}");
+        }
+        assert!(node("queue:kafka/a").contains("dst = 'queue:kafka/a'"));
+        assert!(neighbours("a", true).contains("SELECT src") && neighbours("a", true).contains("dst = 'service:a'"));
+        assert!(neighbours("a", false).contains("SELECT dst") && neighbours("a", false).contains("src = 'service:a'"));
     }
 }

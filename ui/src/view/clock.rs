@@ -54,6 +54,17 @@ pub(crate) fn day_and_time(nanos: i64) -> String {
     format!("{day} {} {}", MONTHS[month as usize - 1], time_of_day(nanos))
 }
 
+/// The ends of an axis: `14:41` and `15:41`; with their days when they are of more than one.
+pub(crate) fn ends(from: i64, to: i64) -> [String; 2] {
+    let day = |nanos: i64| nanos.div_euclid(86_400 * SECOND);
+    let is_one_day = day(from) == day(to.saturating_sub(1).max(from));
+    [from, to].map(|nanos| {
+        let text = if is_one_day { time_of_day(nanos) } else { day_and_time(nanos) };
+        // Without seconds.
+        text.rsplit_once(':').map_or(text.clone(), |(minutes, _)| minutes.to_owned())
+    })
+}
+
 /// `2026-11-20T14:41:07.229Z`, to the millisecond.
 pub(crate) fn rfc3339(nanos: i64) -> String {
     let (year, month, day) = civil(nanos.div_euclid(86_400 * SECOND));
@@ -148,11 +159,23 @@ fn calendar(text: &str) -> Option<i64> {
     }
 }
 
+/// `30m` as the presets write it: `30 min`. What has several units stays.
+fn spelled(length: &str) -> String {
+    let at = length.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(length.len());
+    let (number, unit) = length.split_at(at);
+    match unit {
+        _ if number.is_empty() => length.to_owned(),
+        "m" => format!("{number} min"),
+        "s" | "h" | "d" => format!("{number} {unit}"),
+        _ => length.to_owned(),
+    }
+}
+
 /// What the time button says: the name of the range, and the hours it means now.
 pub(crate) fn range_label(from: &str, to: &str, now: i64) -> (String, String) {
     let name = match PRESETS.iter().find(|(preset, _)| *preset == from) {
         Some((_, label)) if to == "now" => format!("Last {label}"),
-        _ if to == "now" && from.starts_with("now-") => format!("Last {}", &from[4..]),
+        _ if to == "now" && from.starts_with("now-") => format!("Last {}", spelled(&from[4..])),
         _ => "From – to".to_owned(),
     };
     let (Some(start), Some(end)) = (parse(from, now), parse(to, now)) else {
@@ -220,6 +243,10 @@ mod tests {
     fn the_button_names_range_and_hours() {
         let label = |from, to| range_label(from, to, NOW);
         assert_eq!(label("now-1h", "now"), ("Last 1 h".into(), "13:41 – 14:41 UTC".into()));
+        assert_eq!(
+            ["now-30m", "now-2d", "now-1h30m"].map(|from| label(from, "now").0),
+            ["Last 30 min", "Last 2 d", "Last 1h30m"]
+        );
         assert_eq!(label("now-24h", "now").1, "19 Nov 14:41 – 20 Nov 14:41 UTC");
         assert_eq!(label("2026-11-20T10:00:00Z", "2026-11-20T11:00:00Z").0, "From – to");
         assert_eq!(label("2026-01-02T10:00:00Z", "2026-01-02T11:00:00Z").1, "2 Jan 10:00 – 11:00 UTC");
@@ -241,5 +268,13 @@ mod tests {
             let _ = parse(&text, NOW);
             let _ = range_label(&text, "now", NOW);
         }
+    }
+
+    #[test]
+    fn an_axis_names_its_days() {
+        let at = |text: &str| parse(text, 0).expect("a moment");
+        assert_eq!(ends(at("2026-11-20T14:41:07Z"), at("2026-11-20T15:41:07Z")), ["14:41", "15:41"]);
+        assert_eq!(ends(at("2026-11-20T00:00:00Z"), at("2026-11-21T00:00:00Z")), ["00:00", "00:00"]);
+        assert_eq!(ends(at("2026-11-20T23:50:00Z"), at("2026-11-21T00:10:00Z")), ["20 Nov 23:50", "21 Nov 00:10"]);
     }
 }

@@ -120,6 +120,25 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
     format!("{text}{GAP}%")
 }
 
+/// How often: `168 /s`, `3.2 /min`, `1.2 /h`, `0.4 /d`. Only what never came is zero.
+pub(crate) fn rate(per_minute: f64) -> String {
+    // Less than this of a unit would be rounded to "0.0": the next longer one tells more.
+    const LEAST: f64 = 0.095;
+    let (value, unit) = match per_minute {
+        often if often >= 60.0 => (often / 60.0, "s"),
+        some if some >= LEAST || some <= 0.0 => (some, "min"),
+        rare if rare * 60.0 >= LEAST => (rare * 60.0, "h"),
+        seldom if seldom * 1_440.0 >= LEAST => (seldom * 1_440.0, "d"),
+        _ => return format!("< 0.1{GAP}/d"),
+    };
+    let text = match value {
+        many if many >= 10_000.0 => short_count(many.round() as u64),
+        many if many >= 100.0 => format!("{many:.0}"),
+        few => format!("{few:.1}").trim_end_matches(".0").to_owned(),
+    };
+    format!("{text}{GAP}/{unit}")
+}
+
 /// `3.2 MiB`.
 pub(crate) fn bytes(number: u64) -> String {
     const STEPS: [(u64, &str); 4] = [(1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
@@ -176,6 +195,20 @@ mod tests {
         check(999_600, "1 ms");
         check(999_400, "999 µs");
         check(999_999_999, "1 s");
+    }
+
+    /// What is rare is told by a longer time: "0" would say that there was nothing.
+    #[test]
+    fn only_nothing_is_a_rate_of_zero() {
+        let rates =
+            [12_345.0, 6e7, 5.0, 0.5, 0.02, 0.001, 0.000_1, 0.000_01, 0.0].map(|rare| rate(rare).replace(GAP, " "));
+        let wanted = ["206 /s", "1 M /s", "5 /min", "0.5 /min", "1.2 /h", "1.4 /d", "0.1 /d", "< 0.1 /d", "0 /min"];
+        assert_eq!(rates, wanted);
+        // Wherever one unit gives way to the next: never a zero.
+        for power in 0..120 {
+            let text = rate(1e5 * 0.8_f64.powi(power));
+            assert!(!text.starts_with("0 ") && !text.starts_with("0\u{a0}") && !text.starts_with("0.0"), "{text}");
+        }
     }
 
     #[test]

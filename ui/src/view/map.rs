@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use api::{MapAnswer, MapEdge, MapFigures, MapNode};
 
-use super::format;
+use super::format::{self, rate};
 use super::journey::facts::Family;
 
 /// Nodes drawn at most; the table holds all.
@@ -363,13 +363,6 @@ fn rows(layers: &[usize], links: &[(usize, usize)]) -> Vec<Vec<usize>> {
     rows
 }
 
-/// `168 /s`, `3.2 /min`.
-pub(crate) fn rate(per_minute: f64) -> String {
-    let (value, unit) = if per_minute >= 60.0 { (per_minute / 60.0, "s") } else { (per_minute, "min") };
-    let text = if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.1}") };
-    format!("{}\u{a0}/{unit}", text.trim_end_matches(".0"))
-}
-
 /// Share of failures.
 pub(crate) fn errors(figures: &MapFigures) -> String {
     format::percent(figures.errors, figures.calls)
@@ -394,6 +387,8 @@ pub(crate) fn slower(edge: &MapEdge) -> Option<f64> {
 /// What stands on an edge.
 pub(crate) fn edge_label(edge: &MapEdge, measure: Measure) -> String {
     match measure {
+        // A message that changes its queue takes no time that anybody measured.
+        Measure::P95 if edge.protocol == "route" => rate(edge.now.per_minute),
         Measure::P95 => {
             let word = if edge.source.starts_with("queue:") { "waits" } else { "p95" };
             slow_nanos(edge, &edge.now).map_or_else(
@@ -409,7 +404,12 @@ pub(crate) fn edge_label(edge: &MapEdge, measure: Measure) -> String {
 /// The second line of a node.
 pub(crate) fn node_line(node: &MapNode) -> (String, String, String) {
     let p95 = node.now.p95_nanos.map_or_else(String::new, |nanos| format::duration(nanos.max(0) as u64));
-    (rate(node.now.per_minute), errors(&node.now), p95)
+    // A card has room for two digits.
+    let failed = match node.now.errors.saturating_mul(100) / node.now.calls.max(1) {
+        share @ 10.. => format!("{share}\u{202f}%"),
+        _ => errors(&node.now),
+    };
+    (rate(node.now.per_minute), failed, p95)
 }
 
 #[cfg(test)]
@@ -493,7 +493,6 @@ mod tests {
         let edge = &answer("a > b").edges[0];
         assert_eq!(edge_label(edge, Measure::P95).replace('\u{a0}', " "), "p95 3 ms");
         assert_eq!(edge_label(edge, Measure::Rate).replace('\u{a0}', " "), "5 /min");
-        assert_eq!(rate(12_345.0).replace('\u{a0}', " "), "206 /s");
     }
 
     proptest::proptest! {

@@ -6,6 +6,8 @@ use super::{format, url};
 
 /// Plots at once.
 pub(crate) const PLOTS_MAX: usize = 4;
+/// The function that counts by time and value, all series together.
+const HEATMAP: &str = "heatmap";
 /// Parameters of a plot: `m`, `kind` ... of the first, `m2`, `kind2` ... of the second.
 const KEYS: [&str; 6] = ["m", "kind", "unit", "q", "by", "fn"];
 
@@ -34,6 +36,22 @@ impl Asked {
         let texts = [("q", &self.filter), ("by", &self.by), ("function", &self.function)];
         all.extend(texts.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (key, text.as_str())));
         all
+    }
+
+    /// Shows another function. A heatmap puts all series together: it has no lines by something.
+    pub(crate) fn show(&mut self, function: String) {
+        if function == HEATMAP {
+            self.by.clear();
+        }
+        self.function = function;
+    }
+
+    /// Draws a line for each value of a field. A heatmap has no lines: then the usual function is shown.
+    pub(crate) fn group(&mut self, by: String) {
+        if !by.is_empty() && self.function == HEATMAP {
+            self.function.clear();
+        }
+        self.by = by;
     }
 
     /// True for a metric of a list.
@@ -70,6 +88,13 @@ pub(crate) fn plots(search: &str) -> Vec<Asked> {
     all.retain(|asked| !asked.name.is_empty());
     all.insert(0, first);
     all
+}
+
+/// Where a plot stands once another one, or itself, is taken away and `n_left` are left: the next one takes the place of one that is
+/// gone, else the last.
+pub(crate) fn place_after(at: usize, removed: usize, n_left: usize) -> usize {
+    let at = if removed < at { at - 1 } else { at };
+    at.min(n_left.saturating_sub(1))
 }
 
 /// The query string with these plots.
@@ -180,6 +205,32 @@ mod tests {
         assert!(latency.is("latency", "gauge", "") && !latency.is("latency", "gauge", "s"));
         // What is taken away leaves nothing of itself.
         assert_eq!(with_plots(&search, &[other]), "?from=now-6h&find=lat&m=latency&unit=s&kind=histogram");
+    }
+
+    /// The server refuses a heatmap by something: choosing one takes the other away.
+    #[test]
+    fn a_heatmap_has_no_lines() {
+        let mut asked = Asked { by: "service".into(), filter: "a=b".into(), ..Asked::default() };
+        asked.show("heatmap".into());
+        assert_eq!(asked.question(), [("q", "a=b"), ("function", "heatmap")]);
+        asked.group("*".into());
+        assert_eq!(asked.question(), [("q", "a=b"), ("by", "*")]);
+        asked.show("rate".into());
+        assert_eq!(asked.question(), [("q", "a=b"), ("by", "*"), ("function", "rate")]);
+        asked.show("heatmap".into());
+        asked.group(String::new());
+        assert_eq!(asked.function, "heatmap", "nothing to group by changes nothing");
+    }
+
+    /// Of the plots a, b, c and d the list changes one; another one goes.
+    #[test]
+    fn the_list_keeps_its_plot() {
+        let all = ["a", "b", "c", "d"];
+        for (at, removed, then) in [(2, 0, "c"), (0, 3, "a"), (1, 2, "b"), (3, 3, "c"), (0, 0, "b"), (3, 1, "d")] {
+            let mut left = all.to_vec();
+            left.remove(removed);
+            assert_eq!(left[place_after(at, removed, left.len())], then, "{at} {removed}");
+        }
     }
 
     #[test]

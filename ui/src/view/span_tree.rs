@@ -11,10 +11,14 @@
 
 use api::{TimelineSpans, span_flag};
 
+use super::stitched::CROSSING;
+
 /// Similar siblings needed for a fold.
 pub(crate) const FOLD_MIN: usize = 5;
 /// Marks a row that stands for a whole fold.
 const FOLD_BIT: u32 = 1 << 31;
+/// Shut spans that an address tells.
+const SHUT_MAX: usize = 60;
 /// Span is in no fold.
 const NO_FOLD: u32 = u32::MAX;
 
@@ -53,6 +57,10 @@ pub(crate) struct SpanTree {
     errors_before: Vec<u32>,
     /// Folds (by first span) whose members are shown.
     fold_open: Vec<bool>,
+    /// Spans that may be rows, ancestors of each among them; `None` for all.
+    kept: Option<Vec<bool>>,
+    /// Only this span and what is below it.
+    root: Option<usize>,
     /// Visible rows, top to bottom: span index, or that with [`FOLD_BIT`].
     rows: Vec<u32>,
 }
@@ -107,6 +115,8 @@ impl SpanTree {
         let mut tree = Self {
             shut: vec![false; n_spans],
             fold_open: vec![false; n_spans],
+            kept: None,
+            root: None,
             rows: Vec::with_capacity(n_spans),
             spans,
             subtree_end,
@@ -264,18 +274,82 @@ impl SpanTree {
         after.checked_sub(1)
     }
 
-    /// The span with this id.
+    /// The span with this id; never a crossing, which has the id of the span it leads to.
     pub(crate) fn find_id(&self, id: model::SpanId) -> Option<usize> {
-        self.spans.span_id.iter().position(|span_id| *span_id == id)
+        (0..self.len()).find(|index| self.spans.span_id[*index] == id && !self.is_crossing(*index))
+    }
+
+    /// A message between two traces instead of a span.
+    pub(crate) fn is_crossing(&self, index: usize) -> bool {
+        self.spans.kind[index] == CROSSING
+    }
+
+    /// Shows only rows that are wanted, each below its parents, and only those at or below `root`.
+    pub(crate) fn keep(&mut self, wanted: Option<&dyn Fn(usize) -> bool>, root: Option<usize>) {
+        self.root = root.filter(|root| *root < self.len());
+        self.kept = wanted.map(|wanted| {
+            let mut kept = vec![false; self.len()];
+            // Children stand after their parents: one pass from the end marks those above, too.
+            for index in (0..self.len()).rev() {
+                kept[index] |= wanted(index);
+                if let Some(parent) = self.parent(index).filter(|_| kept[index]) {
+                    kept[parent] = true;
+                }
+            }
+            kept
+        });
+        self.lay_out();
+    }
+
+    /// True when the span can be no row, whatever is opened.
+    pub(crate) fn is_left_out(&self, index: usize) -> bool {
+        let outside = self.root.is_some_and(|root| index < root || index >= self.subtree_end[root] as usize);
+        outside || self.kept.as_ref().is_some_and(|kept| !kept[index])
+    }
+
+    /// Spans whose children are hidden, as text: distances from one to the next in base 36, points between. `None` when none is, or more
+    /// than an address should hold.
+    pub(crate) fn shut_text(&self) -> Option<String> {
+        let mut last = 0;
+        let mut parts = Vec::new();
+        for index in (0..self.len()).filter(|index| self.shut[*index] && self.has_children(*index)) {
+            if parts.len() == SHUT_MAX {
+                return None;
+            }
+            parts.push(base36(index - last));
+            last = index;
+        }
+        (!parts.is_empty()).then(|| parts.join("."))
+    }
+
+    /// Opens all but the spans that [`Self::shut_text`] told; what cannot be read shuts nothing.
+    pub(crate) fn shut_like(&mut self, text: &str) {
+        self.shut.fill(false);
+        let mut at = 0_usize;
+        for part in text.split('.').take(SHUT_MAX) {
+            let Ok(step) = usize::from_str_radix(part, 36) else { break };
+            at = at.saturating_add(step);
+            match self.shut.get_mut(at) {
+                Some(shut) => *shut = true,
+                None => break,
+            }
+        }
+        self.lay_out();
     }
 
     /// Writes the visible rows again. Cost: one pass over the visible spans.
     fn lay_out(&mut self) {
         self.rows.clear();
-        let mut index = 0;
-        while index < self.len() {
+        let (mut index, end) = self.root.map_or((0, self.len()), |root| (root, self.subtree_end[root] as usize));
+        while index < end {
             let fold_size = self.fold_size[index] as usize;
-            if fold_size > 0 {
+            if let Some(kept) = &self.kept {
+                // Who is kept has all above it kept, so that a whole subtree goes at once. Those left are told one by one.
+                if kept[index] {
+                    self.rows.push(index as u32);
+                }
+                index = if kept[index] && !self.shut[index] { index + 1 } else { self.subtree_end[index] as usize };
+            } else if fold_size > 0 {
                 self.rows.push(index as u32 | FOLD_BIT);
                 if self.fold_open[index] {
                     self.rows.extend(index as u32..(index + fold_size) as u32);
@@ -285,6 +359,17 @@ impl SpanTree {
                 self.rows.push(index as u32);
                 index = if self.shut[index] { self.subtree_end[index] as usize } else { index + 1 };
             }
+        }
+    }
+}
+
+fn base36(mut number: usize) -> String {
+    let mut digits = Vec::new();
+    loop {
+        digits.push(char::from_digit((number % 36) as u32, 36).unwrap_or('0'));
+        number /= 36;
+        if number == 0 {
+            return digits.into_iter().rev().collect();
         }
     }
 }
@@ -426,6 +511,30 @@ POST /orders
         let position = tree.position(7).expect("is there");
         assert_eq!(tree.row(position), Some(Row::Span(7)));
         assert_eq!(tree.position(10), Some(tree.n_rows() - 1));
+    }
+
+    /// Rows that are not wanted go, those above wanted ones stay; a part of the tree stands alone; an address restores what is shut.
+    #[test]
+    fn only_wanted_rows_stay() {
+        let (mut tree, texts) = draw(SHOP);
+        let failed = tree.clone();
+        tree.keep(Some(&|index| failed.is_error(index)), None);
+        assert_eq!(show(&tree, &texts), "POST /orders\n  reserve\n    update\n");
+        assert!(tree.is_left_out(1) && !tree.is_left_out(0));
+        tree.keep(None, Some(2));
+        assert_eq!(show(&tree, &texts), "  reserve\n    select\n    update x 5\n    commit\n");
+        assert!(tree.is_left_out(10) && !tree.is_left_out(4));
+        tree.keep(None, None);
+        assert_eq!(tree.shut_text(), None);
+        tree.set_open(Row::Span(2), false);
+        let text = tree.shut_text().expect("one is shut");
+        let (mut other, _) = draw(SHOP);
+        other.shut_like(&text);
+        assert_eq!(show(&other, &texts), show(&tree, &texts));
+        for nonsense in ["", "-1", "zzzzzzzzzzzzzzzzzzzz", "9999", "1.x"] {
+            other.shut_like(nonsense);
+        }
+        assert_eq!(base36(0) + &base36(35) + &base36(36), "0z10");
     }
 
     /// Columns that do not fit together draw what they can.

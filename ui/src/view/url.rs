@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// First parts of the addresses that each program shows; the empty one of Home is `desk`'s, all others belong to `trail`.
 /// `index.html` says the same to `boot.js`, which chooses before wasm is there.
-const PROGRAMS: [(&str, &str); 2] = [("desk", "explore map services"), ("watch", "metrics sql alerts system")];
+const PROGRAMS: [(&str, &str); 2] = [("desk", "explore map services"), ("watch", "metrics sql alerts system compare")];
 
 /// The program that shows a path: `desk`, `watch` or `trail`.
 pub(crate) fn program(path: &str) -> &'static str {

@@ -143,9 +143,11 @@ fn selected(tour: Tour, shared: Shared, scene: Arc<Scene>, at: usize, open_span:
         queue: row.queue.map(node),
         group: row.group.clone(),
         op: row.op.clone(),
+        before: tour.answer().start_unix_nano.parse().unwrap_or_default(),
     };
     let sql = like.by_hour();
-    let spread = spread_of(&like, row);
+    // A row of several calls took as long as all of them together: among single calls it would stand in a wrong place.
+    let spread = row.is_single().then(|| spread_of(&like, row));
     let skew: Vec<i64> = row.spans.iter().map(|span| facts.spans[*span].shift).collect();
     if skew.iter().any(|shift| *shift != skew[0]) {
         let most = skew.iter().copied().max_by_key(|shift| shift.abs()).unwrap_or_default();
@@ -239,7 +241,7 @@ fn spread_of(like: &sql::Like, row: &Hop) -> impl IntoView + use<> {
         };
         let (count, ends) = (format::counted(spread.total, if is_wait { "wait" } else { "call" }), spread.ends);
         let summary = format!(
-            "{count} like this one in 24 hours, from {} to {}; this one took {}",
+            "{count} like this one in the 24 hours before it, from {} to {}; this one took {}",
             format::duration(ends.0 as u64),
             format::duration(ends.1 as u64),
             format::duration(took as u64)
@@ -250,7 +252,7 @@ fn spread_of(like: &sql::Like, row: &Hop) -> impl IntoView + use<> {
                     <path class="usual" d=path(0, spread.hot)/><path class="slow" d=path(spread.hot, spread.bars.len())/>
                     <path class="here" d=format!("M{:.1},2V42", (spread.place * 300.0).clamp(1.0, 299.0))/>
                 </svg>
-                <div class="row faint"><span>{if spread.has_shorter { "≤ " } else { "" }}{format::duration(ends.0 as u64)}</span><span class="grow"></span><span>{count}" in 24 h"</span><span class="grow"></span><span>{format::duration(ends.1 as u64)}</span></div>
+                <div class="row faint"><span>{if spread.has_shorter { "≤ " } else { "" }}{format::duration(ends.0 as u64)}</span><span class="grow"></span><span>{count}" in the 24 h before"</span><span class="grow"></span><span>{format::duration(ends.1 as u64)}</span></div>
             </div>
         })
     }

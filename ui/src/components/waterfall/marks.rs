@@ -28,12 +28,19 @@ pub(super) fn Marks(
         stage.rows.track();
         stage.model.with_value(|model| model.tree.n_rows()) as f64 * ROW_HEIGHT
     };
-    let thumb = move || {
+    // It moves with each frame of a scroll: one node, moved without a layout.
+    let length = Memo::new(move |_| {
         let (full, height) = (full(), list_height.get());
-        (full > height).then(|| {
-            let length = (height / full * height).max(24.0);
-            let top = scroll_top.get() / (full - height).max(1.0) * (height - length);
-            view! { <b style:top=format!("{top:.1}px") style:height=format!("{length:.1}px")></b> }
+        (full > height).then(|| (height / full * height).max(24.0))
+    });
+    let thumb = move || {
+        length.get().map(|length| {
+            let top = move || {
+                let height = list_height.get();
+                let top = scroll_top.get() / (full() - height).max(1.0) * (height - length);
+                format!("translateY({top:.1}px)")
+            };
+            view! { <b style:transform=top style:height=format!("{length:.1}px")></b> }
         })
     };
     let scroll = move |event: web_sys::PointerEvent| {

@@ -15,6 +15,7 @@ use web_sys::{Element, HtmlElement, Text};
 
 use super::{Model, ROW_HEIGHT};
 use crate::view::span_tree::Row;
+use crate::view::stitched::CROSSING;
 use crate::view::timeline::{LabelSide, Window, fold_label, label_side};
 use crate::view::{find, format};
 
@@ -22,6 +23,8 @@ use crate::view::{find, format};
 const SPARE: usize = 12;
 /// Levels drawn as indentation; deeper rows stand under each other.
 const LEVELS_DRAWN_MAX: u32 = 16;
+/// Pieces of the critical path drawn in one row.
+const PIECES_MAX: usize = 24;
 /// Width of a level in pixels.
 const LEVEL_WIDTH: u32 = 14;
 
@@ -40,6 +43,8 @@ pub(super) struct Screen {
     pub(super) selected: Option<Row>,
     /// Text to mark in names.
     pub(super) needle: String,
+    /// The critical path is drawn.
+    pub(super) track: bool,
 }
 
 /// The nodes.
@@ -65,6 +70,7 @@ struct Slot {
     side: Element,
     badge: Element,
     bar: HtmlElement,
+    path: HtmlElement,
     label: HtmlElement,
     kept: Kept,
 }
@@ -88,6 +94,8 @@ enum What {
     BarClass,
     BarLeft,
     BarWidth,
+    PathClass,
+    Path,
     LabelClass,
     LabelLeft,
     LabelRight,
@@ -126,6 +134,8 @@ impl Kept {
 impl Pool {
     /// An empty pool inside `host`.
     pub(super) fn new(host: Element) -> Self {
+        // Where another list stood before, its rows are still there.
+        host.set_text_content(None);
         Self { host, slots: Vec::new() }
     }
 
@@ -181,6 +191,7 @@ impl Slot {
         let (chip, side, badge) =
             (element("span", "chip")?, element("span", "sn ell grow")?, element("span", "proto")?);
         let bar = element("i", "bar")?.dyn_into::<HtmlElement>().ok()?;
+        let path = element("i", "cp gone")?.dyn_into::<HtmlElement>().ok()?;
         let label = element("span", "du")?.dyn_into::<HtmlElement>().ok()?;
         for part in [names.as_ref(), track.as_ref()] as [&Element; 2] {
             part.set_attribute("role", "gridcell").ok()?;
@@ -193,6 +204,7 @@ impl Slot {
             names.append_child(part).ok()?;
         }
         track.append_child(&bar).ok()?;
+        track.append_child(&path).ok()?;
         track.append_child(&label).ok()?;
         row.append_child(&names).ok()?;
         row.append_child(&track).ok()?;
@@ -209,6 +221,7 @@ impl Slot {
             side,
             badge,
             bar,
+            path,
             label,
             kept: Kept::default(),
         })
@@ -249,7 +262,8 @@ impl Slot {
         let (start, end) = tree.extent(row);
 
         let color = model.classes.get(spans.service[index] as usize).map_or("", String::as_str);
-        let flags = [(is_found, " m"), (is_selected, " sel"), (n_errors > 0, " err")];
+        let crossing = model.crossings.get(&index);
+        let flags = [(is_found, " m"), (is_selected, " sel"), (n_errors > 0, " err"), (crossing.is_some(), " cross")];
         let mut class = format!("wr {color}");
         flags.iter().filter(|(on, _)| *on).for_each(|(_, name)| class.push_str(name));
         self.class(What::Class, &self.row, &class);
@@ -285,6 +299,7 @@ impl Slot {
         self.text(What::Side, &self.side, &side_text(model, row, service));
         let badge = model.text(spans.badge[index]);
         let badge_class = match (badge.is_empty(), spans.kind[index]) {
+            (_, CROSSING) => "proto",
             (true, _) => "proto gone",
             // Producer and consumer: the message waits somewhere in between.
             (false, 4 | 5) => "proto async",
@@ -298,6 +313,8 @@ impl Slot {
         let off = right < 0.0 || left > 1.0;
         let bar = match (off, is_parent, n_errors > 0) {
             (true, ..) => "bar gone",
+            _ if crossing.is_some_and(|crossing| crossing.is_again) => "bar hatch bad",
+            _ if crossing.is_some() => "bar hatch",
             (_, true, true) => "bar par e",
             (_, true, false) => "bar par",
             (_, false, true) => "bar e",
@@ -306,7 +323,11 @@ impl Slot {
         self.class(What::BarClass, &self.bar, bar);
         self.style(What::BarLeft, &self.bar, "left", &format!("{:.3}%", shown_left * 100.0));
         self.style(What::BarWidth, &self.bar, "width", &format!("{:.3}%", (shown_right - shown_left) * 100.0));
+        self.write_path(screen, model.path.get(&index).filter(|_| screen.track && matches!(row, Row::Span(_))));
         let label = match row {
+            Row::Span(_) if crossing.is_some() => {
+                format!("waited {}", format::duration(crossing.map_or(0, |crossing| crossing.waited)))
+            }
             Row::Span(_) => format::duration(end - start),
             Row::Fold(first) => fold_label(tree.fold_durations(first).0, tree.fold_size(first)),
         };
@@ -338,6 +359,27 @@ impl Slot {
             name,
             service,
         );
+    }
+
+    /// The critical path as a line below the bar: a gradient for each of its pieces.
+    fn write_path(&self, screen: &Screen, pieces: Option<&Vec<(u64, u64)>>) {
+        let Some(pieces) = pieces else {
+            self.class(What::PathClass, &self.path, "cp gone");
+            return;
+        };
+        let mut text = String::new();
+        for (from, to) in pieces.iter().take(PIECES_MAX) {
+            let place = |nanos: u64| screen.window.place(nanos as f64).clamp(-0.01, 1.01) * 100.0;
+            // A piece is never too short to be seen.
+            let (left, right) = (place(*from), place(*to).max(place(*from) + 0.15));
+            let comma = if text.is_empty() { "" } else { "," };
+            let _ = write!(
+                text,
+                "{comma}linear-gradient(90deg,transparent {left:.3}%,var(--accent) {left:.3}% {right:.3}%,transparent {right:.3}%)"
+            );
+        }
+        self.class(What::PathClass, &self.path, "cp");
+        self.style(What::Path, &self.path, "background-image", &text);
     }
 
     fn write_name(&self, name: &str, needle: &str, is_found: bool) {
@@ -386,6 +428,8 @@ impl Slot {
             (Row::Span(_), _) => ", error".to_owned(),
             (Row::Fold(_), count) => format!(", {}", format::counted(count as u64, "error")),
         };
+        // A crossing has no service.
+        let service = if service.is_empty() { "between two traces" } else { service };
         let mut text = format!("{name}, {service}, {label}{failed}");
         set(What::Meaning, "aria-label", &text);
         text.clear();
@@ -400,6 +444,9 @@ impl Slot {
 fn side_text(model: &Model, row: Row, service: &str) -> String {
     let (tree, index) = (&model.tree, row.index());
     let detail = model.text(tree.spans.detail[index]);
+    if tree.is_crossing(index) {
+        return detail.to_owned();
+    }
     let enters = tree.parent(index).is_none_or(|parent| tree.spans.service[parent] != tree.spans.service[index]);
     let mut parts: Vec<&str> = Vec::with_capacity(3);
     if enters || detail.is_empty() {

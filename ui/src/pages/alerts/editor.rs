@@ -11,7 +11,7 @@ use crate::asking::Turns;
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::states::{ErrorBox, LoadingBar, Skeleton};
-use crate::view::alerts::draft::{BLANK, draft, id_of};
+use crate::view::alerts::draft::{BLANK, RANGE_MINUTES, draft, id_of};
 use crate::view::alerts::examples;
 use crate::view::{clock, format, url};
 
@@ -32,7 +32,7 @@ pub(super) fn Editor(desk: Desk, rule: Option<AlertRuleAnswer>) -> impl IntoView
     let first = match (&rule, from_query) {
         (Some(rule), _) => rule.text.clone().unwrap_or_default(),
         (None, Some(sql)) if sql.starts_with("alert:") => sql,
-        (None, Some(sql)) => draft(&sql, &[], None),
+        (None, Some(sql)) => draft(&sql, &[], None, RANGE_MINUTES),
         (None, None) => BLANK.to_owned(),
     };
     let origin = rule.as_ref().filter(|rule| rule.file != "api").map(|rule| match rule.file.as_str() {

@@ -3,12 +3,14 @@
 use api::{DiffersAnswer, DiffersAttribute, DiffersRequest, DiffersValue, Problem};
 use leptos::prelude::*;
 
-use crate::app::now_nanos;
+use crate::app::{now_nanos, there};
 use crate::asking::ask_newest_after;
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::states::{ErrorBox, LoadingBar, Skeleton};
-use crate::view::url::{Brush, ExploreState, RangeText, Unit};
+use crate::view::alerts::draft::{draft, range_minutes};
+use crate::view::behind::hits as sql;
+use crate::view::url::{self, Brush, ExploreState, RangeText, Unit};
 use crate::view::{clock, condition, format};
 
 /// The panel beside the list; only there with a selection.
@@ -68,7 +70,7 @@ pub(super) fn Differs(state: Memo<ExploreState>, go: Callback<ExploreState>) -> 
                     _ => None,
                 }}
             </section>
-            <div class="scroll" class:old=loading tabindex="0">
+            <div class="scroll" id="differs" class:old=loading tabindex="0" role="region" aria-label="Attributes that differ">
                 {move || match found.get() {
                     None => view! { <Skeleton rows=8/> }.into_any(),
                     Some(Err(problem)) => {
@@ -80,7 +82,20 @@ pub(super) fn Differs(state: Memo<ExploreState>, go: Callback<ExploreState>) -> 
             </div>
             <section class="acts">
                 <button class="btn s primary" on:click=keep>"Keep selected only"</button>
-                <button class="btn s" on:click=close>"Drop the selection"</button>
+                {move || {
+                    let now = state.get();
+                    let filter = excluded(&now)?;
+                    Some(view! { <button class="btn s" title="Everything but hits that take so long" on:click=move |_| go.run(ExploreState { filter: filter.clone(), brush: None, ..state.get_untracked() })>"Exclude"</button> })
+                }}
+                {move || {
+                    let state = state.get();
+                    let brush = state.brush?;
+                    let sql = sql::alert_on(state.unit, state.plot, &state.filter, brush.least, brush.most)?;
+                    // Looking back less far than they take, it would never find one.
+                    let rule = draft(&sql, &[], None, range_minutes(brush.least, brush.most)?);
+                    let link = format!("/alerts{}", url::query_string([("show", "new"), ("sql", rule.as_str())]));
+                    Some(view! { <a class="btn s" href=there(link) title="A rule that fires while there are such">"Alert on this"</a> })
+                }}
             </section>
         </aside>
     }
@@ -101,6 +116,18 @@ fn kept(state: ExploreState, brush: &Brush) -> ExploreState {
         to: clock::rfc3339(brush.to.min(now_nanos().max(brush.from + 1))),
     };
     ExploreState { filter, range, brush: None, live: false, ..state }
+}
+
+/// The filter without hits that take as long as the selected ones; `None` when they lie between others, which no conditions say.
+fn excluded(state: &ExploreState) -> Option<String> {
+    let (brush, field) = (state.brush?, state.plot.field(state.unit));
+    let condition = match (brush.least, brush.most) {
+        (0, u64::MAX) => return None,
+        (least, u64::MAX) => format!("{field}<{least}ns"),
+        (0, most) => format!("{field}>={most}ns"),
+        _ => return None,
+    };
+    Some(condition::with(&condition::without(&state.filter, |other| other.key == field), &condition))
 }
 
 fn ranked(answer: &DiffersAnswer, state: Memo<ExploreState>, go: Callback<ExploreState>) -> impl IntoView + use<> {

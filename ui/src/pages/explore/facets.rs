@@ -8,8 +8,8 @@ use leptos::prelude::*;
 use super::live::News;
 use crate::app::{Shared, shared};
 use crate::components::icon::{Icon, icon};
-use crate::components::states::behind;
-use crate::view::behind as sql;
+use crate::components::states::{behind, behind_as};
+use crate::view::behind::hits as sql;
 use crate::view::url::{ExploreState, Plot, Sort, Unit};
 use crate::view::{condition, format};
 
@@ -84,6 +84,7 @@ fn one(
     let is_open = opened.with(|opened| opened.contains(&key));
     let (count, many, distinct) = (facet.values.len(), facet.many, facet.distinct);
     let title = facet.key.clone();
+    let sql = state.with(|state| sql::facet(unit, &state.filter, facet.place, &facet.key));
     let rows = facet.values.into_iter().take(if is_open { count } else { FIRST }).map(move |value| {
         let color = if is_service { format!("svc {}", shared.color_class(&value.value)) } else { String::new() };
         line(value, &color, is_queue, most, state, go)
@@ -98,7 +99,7 @@ fn one(
     };
     view! {
         <section class="fc">
-            <h3 title=title><span class="ell">{heading}</span></h3>
+            <h3 title=title><span class="ell">{heading}</span> <span class="grow"></span> {sql.map(|sql| behind(&sql))}</h3>
             <ul>{rows.collect_view()}</ul>
             {many.then(|| view! { <p class="faint n">{format!("{} values and more: too many to list", format::count(distinct))}</p> })}
             {(count > FIRST).then(|| view! { <button class="more" on:click=toggle>{if is_open { "fewer".to_owned() } else { format!("{} more", count - FIRST) }}</button> })}
@@ -172,8 +173,8 @@ pub(super) fn Figures(
         let nanos = |text: &str| text.parse::<i64>().unwrap_or_default();
         let seconds = (nanos(&answer.to_unix_nano).saturating_sub(nanos(&answer.from_unix_nano)) as f64 / 1e9).max(1.0);
         let per_second = match news.with(|news| news.figures.as_ref().map(|figures| figures.hits_per_second)) {
-            Some(now) => format!("{now:.1} /s now"),
-            None => format!("{} /s", rate(answer.count as f64 / seconds)),
+            Some(now) => format!("{} now", format::rate(now * 60.0)),
+            None => format::rate(answer.count as f64 / seconds * 60.0),
         };
         let is_bad = answer.errors > 0 && answer.errors.saturating_mul(100) >= answer.count;
         let one = |name: &'static str, value: Option<u64>| {
@@ -183,7 +184,8 @@ pub(super) fn Figures(
             <div><span>{noun}</span><b>{format::count(answer.count)}</b><em>{per_second}</em></div>
             <div><span>"Errors"</span><b class:bad=is_bad>{format::percent(answer.errors, answer.count)}</b><em></em></div>
             {one("p50", answer.p50_nanos)} {one("p95", answer.p95_nanos)} {one("p99", answer.p99_nanos)}
-            {sql::hits(unit, &state.with(|state| state.filter.clone())).map(|sql| behind(&sql))}
+            {state.with(|state| sql::hits(state.unit, state.plot, &state.filter)).map(|sql| behind(&sql))}
+            {state.with(|state| sql::picture(state.unit, state.plot, &state.filter)).map(|sql| behind_as(&sql, "by minute", "The picture below, by minute and duration, as SQL"))}
         })
     };
     let unit = move |unit: Unit, name: &'static str| {
@@ -225,8 +227,4 @@ pub(super) fn Figures(
 pub(super) fn toggled(state: Memo<ExploreState>) -> ExploreState {
     let now = state.get_untracked();
     ExploreState { live: !now.live, ..now }
-}
-
-fn rate(per_second: f64) -> String {
-    if per_second >= 10.0 { format::short_count(per_second.round() as u64) } else { format!("{per_second:.1}") }
 }

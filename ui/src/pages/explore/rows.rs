@@ -1,15 +1,17 @@
 //! The table: one row a journey, a trace or a span.
 
-use api::SearchItem;
+use std::sync::Arc;
+
+use api::{HistogramAnswer, SearchItem};
 use leptos::prelude::*;
 
 use super::nothing::Nothing;
 use super::{Found, link};
 use crate::app::{Shared, now_nanos, shared};
-use crate::components::shape_strip::{journey_strip, shape_strip};
+use crate::components::shape_strip::{journey_shape, pieces_of, shape_strip};
 use crate::components::states::Skeleton;
 use crate::components::token_bar::leave_fields;
-use crate::view::shape::common_scale;
+use crate::view::shape::{Pieces, common_scale};
 use crate::view::url::{self, ExploreState, RangeText, Sort, Unit};
 use crate::view::{clock, format};
 
@@ -25,8 +27,13 @@ pub(super) fn Rows(
     reload: RwSignal<u32>,
     set_filter: Callback<String>,
     go: Callback<ExploreState>,
+    answer: RwSignal<Option<Arc<HistogramAnswer>>>,
 ) -> impl IntoView {
     let shared = shared();
+    let ways = pieces_of(
+        move || found.with(|found| found.items.clone()),
+        move || answer.with(|answer| answer.as_ref().map(|answer| answer.count)),
+    );
     let face = Memo::new(move |_| {
         found.with(|found| match (&found.state, found.items.first()) {
             (None, _) => Face::First,
@@ -78,7 +85,7 @@ pub(super) fn Rows(
                             <tr>
                                 {head(Sort::Newest, "when", "Started")}
                                 <th>"Journey"</th>
-                                <th class="shape" title="To scale: time to the answer, time waited in brokers, time to the last effect">"Shape"</th>
+                                <th class="shape" title="To scale: the entry until its answer; below it other services that it waited for; below them, hatched, waits in brokers and between attempts">"Shape"</th>
                                 {head(Sort::Slowest, "num", "To last effect")}
                                 <th class="num">"To answer"</th>
                                 <th class="num">"Broker wait"</th>
@@ -130,7 +137,7 @@ pub(super) fn Rows(
                                 }
                             }
                         >
-                            {cells(shared, item, scale, dated, &state.get_untracked())}
+                            {cells(shared, item, scale, dated, &state.get_untracked(), ways)}
                         </tr> }}
                     </For>
                 </tbody>
@@ -163,7 +170,14 @@ fn range_is_long(range: &RangeText) -> bool {
     }
 }
 
-fn cells(shared: Shared, item: SearchItem, scale: u64, dated: bool, state: &ExploreState) -> impl IntoView + use<> {
+fn cells(
+    shared: Shared,
+    item: SearchItem,
+    scale: u64,
+    dated: bool,
+    state: &ExploreState,
+    ways: RwSignal<Pieces>,
+) -> impl IntoView + use<> {
     let when = |text: &str| {
         let nanos = text.parse().unwrap_or_default();
         if dated { clock::day_and_time(nanos) } else { clock::time_of_day(nanos) }
@@ -194,7 +208,7 @@ fn cells(shared: Shared, item: SearchItem, scale: u64, dated: bool, state: &Expl
                         {(!finding.is_empty()).then(|| view! { <span class=class>{finding}</span> })}
                     </a>
                 </td>
-                <td title=format!("{}; {}", item.services.join(", "), item.queues.join(", "))>{journey_strip(shared, &item, scale)}</td>
+                <td title=format!("{}; {}", item.services.join(", "), item.queues.join(", "))>{journey_shape(shared, &item, scale, ways)}</td>
                 <td class="num semi">{format::duration(item.settled_nanos)}</td>
                 <td class="num dim">{format::duration(item.response_nanos)}</td>
                 <td class="num" class:hot=waits class:semi=waits class:dim=!waits>{if item.hops == 0 { "–".to_owned() } else { format::duration(item.wait_nanos) }}</td>
@@ -243,7 +257,9 @@ fn cells(shared: Shared, item: SearchItem, scale: u64, dated: bool, state: &Expl
                         {(!item.badge.is_empty()).then(|| view! { <span class="proto">{item.badge.clone()}</span> })}
                     </a>
                 </td>
-                <td><span class=format!("svc {}", shared.color_class(&item.service))>{item.service.clone()}</span></td>
+                <td class="of" title=item.service.clone()>
+                    <span class=format!("svc {}", shared.color_class(&item.service))>{item.service.clone()}</span>
+                </td>
                 <td class="dim">{item.kind.clone()}</td>
                 <td class="num semi">{format::duration(item.duration_nanos)}</td>
                 <td class="result" class:bad=failed>{item.status.clone()}</td>

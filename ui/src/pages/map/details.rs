@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use api::{MapAnswer, MapFigures};
+use api::{MapAnswer, MapEdge, MapFigures};
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
 
+use super::over_time::OverTime;
+use super::partitions::Partitions;
 use super::{State, class_of, edge_key, is_slow};
 use crate::app::Shared;
 use crate::components::states::behind;
 use crate::view::behind as sql;
+use crate::view::format::rate;
 use crate::view::journey::facts::{Family, label};
-use crate::view::map::{errors, is_bad, rate, shown_edges, slow_nanos, slower};
+use crate::view::map::{errors, is_bad, shown_edges, slow_nanos, slower};
 use crate::view::url::{self, ExploreState, RangeText};
 use crate::view::{condition, format, names};
 
@@ -35,10 +38,12 @@ fn figures(now: &MapFigures, before: Option<&MapFigures>, is_delivery: bool) -> 
     lines
 }
 
-/// The selection, or how to select; below it the slowest edges.
+/// The selection, or how to select; below it the slowest edges. What is asked for by itself is handed in: it must not be asked for again
+/// because another part of the view changed.
 pub(super) fn details(
     answer: &Arc<MapAnswer>,
     now: &State,
+    (over_time, partitions): (OverTime, Partitions),
     change: Callback<State>,
     state: Memo<State>,
     shared: Shared,
@@ -72,12 +77,11 @@ pub(super) fn details(
     let slowest = edge.and_then(|edge| edge.slowest_journey).map(|id| format!("/j/{id}{carried}"));
     let failed = edge.and_then(|edge| edge.failed_journey).map(|id| format!("/j/{id}{carried}"));
     let sql = match (edge, node) {
-        (Some(edge), _) => Some(sql::edge(&edge.source, &edge.target)),
+        (Some(edge), _) => Some(sql::edge(&edge.source, &edge.target, &edge.protocol, &edge.system)),
         (None, Some(node)) => Some(sql::node(&node.node)),
         (None, None) => None,
     };
-    let mut worst: Vec<&api::MapEdge> =
-        shown_edges(answer, now.kinds).into_iter().map(|at| &answer.edges[at]).collect();
+    let mut worst: Vec<&MapEdge> = shown_edges(answer, now.kinds).into_iter().map(|at| &answer.edges[at]).collect();
     worst.sort_by_key(|edge| std::cmp::Reverse(slow_nanos(edge, &edge.now)));
     let rows = worst.into_iter().take(14).map(|edge| {
         let key = edge_key(edge);
@@ -99,6 +103,8 @@ pub(super) fn details(
         <section class="sel">
             {head}
             <dl class="kv fig">{lines.into_iter().map(|(name, value, before)| view! { <dt>{name}</dt> <dd><b>{value}</b> " " <span class="faint">{before}</span></dd> }).collect_view()}</dl>
+            {over_time.view(answer)}
+            {partitions.view(answer, shared)}
             <div class="row acts-row">
                 {slowest.map(|link| view! { <a class="btn s primary" href=link>"Slowest journey"</a> })}
                 {failed.map(|link| view! { <a class="btn s" href=link>"One that failed"</a> })}
@@ -108,7 +114,7 @@ pub(super) fn details(
             </div>
         </section>
         <section>
-            <h2 class="h top">"Edges, slowest first"</h2>
+            <div class="row top"><h2 class="h">"Edges, slowest first"</h2><span class="grow"></span> {behind(&sql::edges())}</div>
             {rows.collect_view()}
         </section>
     }

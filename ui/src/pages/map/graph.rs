@@ -11,9 +11,10 @@ use super::{State, class_of, edge_key, is_slow};
 use crate::app::{Shared, shared};
 use crate::components::draw::{self, Shape};
 use crate::components::keys::is_control;
+use crate::view::format::{self, rate};
 use crate::view::journey::facts::{Family, label};
-use crate::view::map::{Card, Chart, Measure, NODES_MAX, Wire, edge_label, errors, is_bad, node_line, rate};
-use crate::view::{format, names};
+use crate::view::map::{Card, Chart, Measure, NODES_MAX, Wire, edge_label, errors, is_bad, node_line};
+use crate::view::names;
 
 /// Draws what the URL asks for; a click or `Enter` selects.
 #[component]

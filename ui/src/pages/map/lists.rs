@@ -7,9 +7,9 @@ use leptos::prelude::*;
 
 use super::{State, class_of, edge_key, is_slow};
 use crate::app::Shared;
-use crate::view::format;
+use crate::view::format::{self, rate};
 use crate::view::journey::facts::label;
-use crate::view::map::{NODES_MAX, edge_label, errors, is_bad, rate, shown_edges, slower};
+use crate::view::map::{NODES_MAX, edge_label, errors, is_bad, shown_edges, slower};
 use crate::view::names;
 
 /// An edge a row, the busiest first.

@@ -142,8 +142,8 @@ pub(super) fn Plot(
                         fields.push((now.by.clone(), now.by.clone()));
                     }
                     view! {
-                        {select("show", functions, function, move |value| change(&|asked| asked.function.clone_from(&value)))}
-                        {select("group by", fields, now.by, move |value| change(&|asked| asked.by.clone_from(&value)))}
+                        {select("show", functions, function, move |value| change(&|asked| asked.show(value.clone())))}
+                        {select("group by", fields, now.by, move |value| change(&|asked| asked.group(value.clone())))}
                     }
                 }}
                 <label class="pick grow"><span class="faint">"filter"</span><input id=name_of("metric-filter", at) class="mono" type="text" spellcheck="false" placeholder="service=order resource.host.name=a*"

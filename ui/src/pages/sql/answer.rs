@@ -5,12 +5,14 @@ use leptos::prelude::*;
 use serde_json::Value as Json;
 
 use crate::app::Shared;
-use crate::components::spark::line_plot;
+use crate::components::spark::{bar_plot, line_plot};
 use crate::view::format;
 use crate::view::plot::Series;
 
 /// Lines of a plot; further values of the splitting column are left out, and said.
 const LINES_MAX: usize = 8;
+/// Bars of a plot; further rows stand in the table.
+const BARS_MAX: usize = 24;
 /// Size of a plot in pixels.
 const WIDTH: f64 = 1_060.0;
 const HEIGHT: f64 = 190.0;
@@ -74,6 +76,28 @@ pub(super) fn plot(
     let Some(y) = y else {
         return view! { {tools} <p class="hint faint">"A plot needs a column of numbers: add count(*) or an average to the statement."</p> }.into_any();
     };
+    // Names stand in no order on which a line could go from one to the next.
+    if !is_time(&x) && !numeric.contains(&x) {
+        let is_service = found.columns[x].name.contains("service");
+        let all = found.rows.iter().filter_map(|row| {
+            let (name, value) = (text(row.get(x)?), number(row.get(y)?)?);
+            let class = if is_service { shared.color_class(&name) } else { "c1".to_owned() };
+            let part = by.filter(|by| *by != x).and_then(|by| row.get(by)).map(text);
+            Some((part.map_or_else(|| name.clone(), |part| format!("{name} · {part}")), class, value))
+        });
+        // Rows without a number have no bar; only those beyond the last one are left out.
+        let mut bars: Vec<(String, String, f64)> = all.collect();
+        let left_out = bars.len().saturating_sub(BARS_MAX) as u64;
+        bars.truncate(BARS_MAX);
+        let summary = format!(
+            "{} by {}, {}; the table below holds the same",
+            found.columns[y].name,
+            found.columns[x].name,
+            format::counted(bars.len() as u64, "bar")
+        );
+        let note = (left_out > 0).then(|| view! { <p class="faint hint-line">{format!("The first {BARS_MAX} rows; {left_out} more stand in the table.")}</p> });
+        return view! { {tools} {bar_plot(&bars, plain, WIDTH, summary)} {note} }.into_any();
+    }
     let mut places: Vec<String> = Vec::new();
     let mut lines: Vec<(String, Vec<(usize, f64)>)> = Vec::new();
     for row in &found.rows {

@@ -75,7 +75,6 @@ impl Saved {
     /// Keeps a statement, then goes on with its name: that of `open`, or another one; see [`kept::name`]. What is kept is asked for
     /// first, so that what others have saved since is not lost.
     pub(super) fn keep(self, shared: Shared, sql: String, open: Option<String>, then: impl FnOnce(String) + 'static) {
-        let turn = self.turns.next();
         spawn_local(async move {
             let known = match client::queries().await {
                 Ok(answer) => answer.queries,
@@ -86,8 +85,9 @@ impl Saved {
                 Ok(kept) => {
                     shared.say(format!("Saved as {}", kept.title));
                     let id = kept.id.clone();
-                    // Before its address is gone to: what stands there under this name may be older.
-                    if turn.is_newest() {
+                    // Before its address is gone to: what stands there under this name may be older. Only what is kept makes older
+                    // answers old: the list is not left without one when it could not be kept.
+                    if self.turns.overtake() {
                         self.all.set(Some(Ok(kept::with(known, kept))));
                         then(id);
                     }

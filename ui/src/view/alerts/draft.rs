@@ -14,9 +14,23 @@ pub(crate) struct Column<'a> {
     pub(crate) is_text: bool,
 }
 
+/// How long a rule looks back unless it must look further, in minutes.
+pub(crate) const RANGE_MINUTES: u64 = 5;
+/// How long one may look back.
+const RANGE_MINUTES_MAX: u64 = 31 * 1_440;
+const MINUTE_NANOS: u64 = 60_000_000_000;
+
+/// How many minutes a rule must look back to see what took from `least` to `most` nanoseconds (`u64::MAX`: any longer time).
+/// A row stands at the moment it began and comes once it has ended: what took ten minutes is never among the last five.
+/// `None` when no rule may look back so far.
+pub(crate) fn range_minutes(least: u64, most: u64) -> Option<u64> {
+    let longest = if most == u64::MAX { least } else { most.max(least) };
+    Some(longest.div_ceil(MINUTE_NANOS) + RANGE_MINUTES).filter(|minutes| *minutes <= RANGE_MINUTES_MAX)
+}
+
 /// A rule from a statement and its answer: the last number is the value, texts are labels, and it fires above `limit`,
-/// what the value is at most now. A statement that already has a column `value` stays as it is.
-pub(crate) fn draft(sql: &str, columns: &[Column<'_>], limit: Option<f64>) -> String {
+/// what the value is at most now. A statement that already has a column `value` stays as it is. It looks back `minutes`.
+pub(crate) fn draft(sql: &str, columns: &[Column<'_>], limit: Option<f64>, minutes: u64) -> String {
     let sql = sql.trim().trim_end_matches(';');
     let indented = |text: &str, by: &str| text.lines().map(|line| format!("{by}{line}\n")).collect::<String>();
     let value = columns.iter().rfind(|column| column.is_number);
@@ -37,7 +51,7 @@ pub(crate) fn draft(sql: &str, columns: &[Column<'_>], limit: Option<f64>) -> St
         _ => indented(sql, "  "),
     };
     format!(
-        "alert: FromQuery\ninterval: 1m\nsql: |\n{body}range: 5m\nfor: 2m\nlabels:\n  severity: warning\nannotations:\n  summary: 'the value is {{{{ $value }}}}'\n"
+        "alert: FromQuery\ninterval: 1m\nsql: |\n{body}range: {minutes}m\nfor: 2m\nlabels:\n  severity: warning\nannotations:\n  summary: 'the value is {{{{ $value }}}}'\n"
     )
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use api::{AlertAnswer, AlertHistoryAnswer, AlertRuleAnswer, AlertTransition};
+use api::{AlertAnswer, AlertHistoryAnswer, AlertRuleAnswer, AlertTransition, AlertsAnswer};
 
 use super::day::{Cell, Day};
-use super::draft::{Column, draft, id_of};
+use super::draft::{Column, RANGE_MINUTES, draft, id_of, range_minutes};
 use super::matchers::{matchers_text, read_matchers};
 use super::*;
 
@@ -140,10 +140,10 @@ fn a_statement_becomes_a_rule() {
         Column { name: "service_name", is_number: false, is_text: true },
         Column { name: "Slowest ms", is_number: true, is_text: false },
     ];
-    let rule = draft("SELECT 1;", &columns, Some(7.5));
+    let rule = draft("SELECT 1;", &columns, Some(7.5), RANGE_MINUTES);
     assert!(rule.contains("  SELECT service_name, \"Slowest ms\" AS value\n  FROM (\n    SELECT 1\n  )\n  WHERE \"Slowest ms\" > 7.5\n"), "{rule}");
-    let as_is = draft("SELECT 1 AS value", &[Column { name: "value", is_number: true, is_text: false }], None);
-    assert!(as_is.contains("sql: |\n  SELECT 1 AS value\nrange"), "{as_is}");
+    let as_is = draft("SELECT 1 AS value", &[Column { name: "value", is_number: true, is_text: false }], None, 65);
+    assert!(as_is.contains("sql: |\n  SELECT 1 AS value\nrange: 65m\n"), "{as_is}");
     assert_eq!(id_of(&rule).as_deref(), Some("FromQuery"));
     assert_eq!(id_of("alert: 'a b/ü'").as_deref(), Some("a-b--"));
 }
@@ -151,5 +151,27 @@ fn a_statement_becomes_a_rule() {
 #[test]
 fn labels_lead_to_their_service() {
     assert_eq!(filter_of(&labels("dst=service:order")), "service=order");
+    assert_eq!((service_of(&labels("service_name=a")), service_of(&labels("alertname=x"))), (Some("a"), None));
     assert_eq!(filter_of(&labels("dst=queue:kafka/x")), "");
+}
+
+/// A rule on long hits looks back to where they began; one that cannot is not offered.
+#[test]
+fn rules_look_back_to_where_long_hits_began() {
+    const HOUR: u64 = 3_600_000_000_000;
+    assert_eq!(range_minutes(0, u64::MAX), Some(RANGE_MINUTES));
+    assert_eq!(range_minutes(2_000_000, 900_000_000), Some(RANGE_MINUTES + 1));
+    assert_eq!(range_minutes(HOUR, u64::MAX), Some(65), "at least an hour");
+    assert_eq!(range_minutes(0, 2 * HOUR), Some(125), "up to two hours");
+    assert_eq!(range_minutes(31 * 24 * HOUR, u64::MAX), None);
+    assert_eq!(range_minutes(u64::MAX - 1, u64::MAX), None);
+}
+
+/// What the rail counts and Home lists: what fires and is told.
+#[test]
+fn what_is_silenced_or_pending_does_not_fire() {
+    let silenced = AlertAnswer { silenced: true, ..alert("alertname=b", "firing", 0, Some(1)) };
+    let alerts = vec![alert("alertname=a", "firing", 0, Some(1)), silenced, alert("alertname=c", "pending", 0, None)];
+    let told = firing(&AlertsAnswer { alerts, ..AlertsAnswer::default() });
+    assert_eq!(told.iter().map(|alert| alert.labels["alertname"].as_str()).collect::<Vec<_>>(), ["a"]);
 }

@@ -76,6 +76,12 @@ impl Hop {
         self.queue.is_some()
     }
 
+    /// True when what it took is the time of one call or one wait, as the server counts them: not of several calls or attempts
+    /// together.
+    pub(crate) const fn is_single(&self) -> bool {
+        self.times == 1 && (self.is_async() || self.tries == 1)
+    }
+
     /// How many times its usual it took.
     pub(crate) fn factor(&self) -> Option<f64> {
         self.usual.filter(|usual| *usual > 0.0).map(|usual| self.took / usual)

@@ -1,0 +1,457 @@
+//! Several traces of one journey as one list of spans: each root with its subtree, in the order in which they began; where a message led
+//! from one trace into another, a row of its own stands before the root it led to.
+//!
+//! ```text
+//! POST /orders            ======                  trace A
+//!   publish orders             =
+//! Kafka orders, waited 3 s      ///////////       a crossing
+//! process orders                           ===    trace B
+//! ```
+//!
+//! Times are the senders' own: a crossing lasts from the end of the span that sent to the start of the one that received.
+
+use std::collections::HashMap;
+
+use api::{JourneyHop, PathSegment, Timeline, TimelineSpans};
+use model::{SpanId, TraceId};
+
+use super::journey::facts::label;
+use super::{format, names};
+
+/// Kind of a row that is no span but a message between two traces; OTLP's own kinds end at 5.
+pub(crate) const CROSSING: u8 = 200;
+/// No service: a crossing has none.
+const NOBODY: u32 = u32::MAX;
+
+/// Traces as one list.
+#[derive(Clone, Debug)]
+pub(crate) struct Stitched {
+    /// Spans and crossings in columns; its id is that of the trace that was asked for.
+    pub(crate) timeline: Timeline,
+    /// The traces; empty ones, too.
+    pub(crate) traces: Vec<TraceId>,
+    /// Position in `traces` of each row.
+    pub(crate) trace_of: Vec<u8>,
+    /// What a crossing tells, by its position in the columns.
+    pub(crate) crossings: HashMap<usize, Crossing>,
+}
+
+/// A message on its way from one trace into another.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Crossing {
+    /// The queue.
+    pub(crate) queue: String,
+    /// Product and consumer group, attempt.
+    pub(crate) about: String,
+    /// How long it waited, by the clocks as the journey corrects them.
+    pub(crate) waited: u64,
+    /// A delivery failed before this one.
+    pub(crate) is_again: bool,
+    /// Messages beyond the first that came to the same span.
+    pub(crate) others: usize,
+    /// Why the traces belong together.
+    pub(crate) joined_by: String,
+    /// Span and trace that sent it.
+    pub(crate) sender: Option<(TraceId, SpanId)>,
+    /// Those that received it.
+    pub(crate) receiver: Option<(TraceId, SpanId)>,
+}
+
+impl Stitched {
+    /// One trace.
+    pub(crate) fn alone(timeline: Timeline) -> Self {
+        let traces = vec![timeline.trace_id];
+        Self { trace_of: vec![0; timeline.spans.span_id.len()], crossings: HashMap::new(), traces, timeline }
+    }
+
+    /// All of `parts`, which are traces of one journey; at most 256. `asked` is the one that was asked for.
+    ///
+    /// A part that is cut short makes the whole incomplete. Cost: one pass over the spans, and a sort of roots.
+    pub(crate) fn new(asked: TraceId, parts: Vec<Timeline>, hops: &[JourneyHop]) -> Self {
+        let nanos = |text: &str| text.parse::<i64>().unwrap_or_default();
+        let starts: Vec<i64> = parts.iter().map(|part| nanos(&part.start_unix_nano)).collect();
+        let start = starts.iter().copied().min().unwrap_or_default();
+        let ends = parts.iter().zip(&starts).map(|(part, start)| start.saturating_add_unsigned(part.duration_nanos));
+        let end = ends.max().unwrap_or(start);
+        let mut places: HashMap<(TraceId, SpanId), (usize, usize)> = HashMap::new();
+        let mut roots: Vec<Root> = Vec::new();
+        for (part, timeline) in parts.iter().enumerate() {
+            for (index, id) in timeline.spans.span_id.iter().enumerate() {
+                places.entry((timeline.trace_id, *id)).or_insert((part, index));
+                match (timeline.spans.parent.get(index), roots.last_mut()) {
+                    (Some(0..), Some(root)) if root.part == part => root.end = index + 1,
+                    _ => {
+                        let offset = timeline.spans.start_nanos.get(index).copied().unwrap_or_default();
+                        let begins = starts[part].saturating_add_unsigned(offset);
+                        roots.push(Root { part, first: index, end: index + 1, begins });
+                    }
+                }
+            }
+        }
+        roots.sort_by_key(|root| root.begins);
+        let mut all = Self {
+            timeline: Timeline {
+                trace_id: asked,
+                start_unix_nano: start.to_string(),
+                duration_nanos: end.saturating_sub(start).unsigned_abs(),
+                services: Vec::new(),
+                texts: vec![String::new()],
+                spans: TimelineSpans::default(),
+                spans_total: parts.iter().map(|part| part.spans_total).sum(),
+                warnings: parts.iter().flat_map(|part| part.warnings.iter().cloned()).collect(),
+                incomplete: parts.iter().any(|part| part.incomplete),
+                incomplete_reason: parts.iter().find_map(|part| part.incomplete_reason.clone()),
+            },
+            traces: parts.iter().map(|part| part.trace_id).collect(),
+            trace_of: Vec::new(),
+            crossings: HashMap::new(),
+        };
+        let mut into: HashMap<(usize, usize), Vec<&JourneyHop>> = HashMap::new();
+        for hop in hops.iter().filter(|hop| hop.send_trace_id != hop.consumer_trace_id || hop.prev_span_id.is_some()) {
+            if let Some(place) = places.get(&(hop.consumer_trace_id, hop.consumer_span_id)) {
+                into.entry(*place).or_default().push(hop);
+            }
+        }
+        let mut words = Words::default();
+        for root in &roots {
+            let messages = (root.first..root.end).find_map(|index| into.get(&(root.part, index)));
+            if let Some(messages) = messages {
+                all.add_crossing(messages, &parts, &places, &starts, root.part, &mut words);
+            }
+            all.add(&parts[root.part], root, starts[root.part].saturating_sub(start).unsigned_abs(), &mut words);
+        }
+        all
+    }
+
+    fn add(&mut self, part: &Timeline, root: &Root, offset: u64, words: &mut Words) {
+        let spans = &part.spans;
+        let base = self.timeline.spans.span_id.len();
+        let text = |column: &[u32], index: usize| {
+            let at = column.get(index).copied().unwrap_or_default();
+            part.texts.get(at as usize).map_or("", String::as_str)
+        };
+        for index in root.first..root.end {
+            let parent = spans.parent.get(index).copied().unwrap_or(-1);
+            let service = spans.service.get(index).and_then(|at| part.services.get(*at as usize));
+            let to = &mut self.timeline.spans;
+            to.span_id.push(spans.span_id[index]);
+            to.parent.push(if parent < 0 { -1 } else { parent - root.first as i32 + base as i32 });
+            to.depth.push(spans.depth.get(index).copied().unwrap_or_default());
+            to.start_nanos.push(spans.start_nanos.get(index).copied().unwrap_or_default().saturating_add(offset));
+            to.duration_nanos.push(spans.duration_nanos.get(index).copied().unwrap_or_default());
+            to.service.push(match service {
+                Some(service) => Words::place(&mut words.services, &mut self.timeline.services, service),
+                None => NOBODY,
+            });
+            for (column, from) in
+                [(&mut to.name, &spans.name), (&mut to.badge, &spans.badge), (&mut to.detail, &spans.detail)]
+            {
+                column.push(Words::place(&mut words.texts, &mut self.timeline.texts, text(from, index)));
+            }
+            to.kind.push(spans.kind.get(index).copied().unwrap_or_default());
+            to.flags.push(spans.flags.get(index).copied().unwrap_or_default());
+            self.trace_of.push(root.part as u8);
+        }
+    }
+
+    /// A row for the first of some messages to one span.
+    fn add_crossing(
+        &mut self,
+        messages: &[&JourneyHop],
+        parts: &[Timeline],
+        places: &HashMap<(TraceId, SpanId), (usize, usize)>,
+        starts: &[i64],
+        part: usize,
+        words: &mut Words,
+    ) {
+        let Some(hop) = messages.first() else { return };
+        let sender = hop.send_span_id.map(|span| (hop.send_trace_id, span));
+        let receiver = (hop.consumer_trace_id, hop.consumer_span_id);
+        // After a failed delivery it waits from there.
+        let left = hop
+            .prev_span_id
+            .map(|span| (hop.consumer_trace_id, span))
+            .filter(|left| places.contains_key(left))
+            .or(sender);
+        let at = |(part, index): (usize, usize), ended: bool| {
+            let spans = &parts[part].spans;
+            let start = spans.start_nanos.get(index).copied().unwrap_or_default();
+            let took = if ended { spans.duration_nanos.get(index).copied().unwrap_or_default() } else { 0 };
+            starts[part].saturating_add_unsigned(start).saturating_add_unsigned(took)
+        };
+        let received = places.get(&receiver).map_or(0, |place| at(*place, false));
+        let sent = left.and_then(|left| places.get(&left)).map_or(received, |place| at(*place, true)).min(received);
+        let base: i64 = self.timeline.start_unix_nano.parse().unwrap_or_default();
+        let group = hop.group.as_deref().filter(|group| !group.is_empty());
+        let mut about = names::spelled(&hop.system);
+        if let Some(group) = group {
+            about.push_str(&format!(", group {group}"));
+        }
+        if hop.attempt > 1 {
+            about.push_str(&format!(", delivery {} of {}", hop.attempt, hop.attempts));
+        }
+        let others = messages.len() - 1;
+        if others > 0 {
+            about.push_str(&format!(", and {}", format::counted(others as u64, "more message")));
+        }
+        let crossing = Crossing {
+            queue: label(&hop.queue).to_owned(),
+            about,
+            waited: hop.lag_nanos.max(0).unsigned_abs(),
+            is_again: hop.attempt > 1,
+            others,
+            joined_by: hop.joined_by.clone(),
+            sender,
+            receiver: Some(receiver),
+        };
+        let letter = u8::try_from(part).ok().filter(|at| *at < 26);
+        let badge = letter.map_or_else(|| "next trace".to_owned(), |at| format!("trace {}", char::from(b'A' + at)));
+        let to = &mut self.timeline.spans;
+        self.crossings.insert(to.span_id.len(), crossing.clone());
+        to.span_id.push(hop.consumer_span_id);
+        to.parent.push(-1);
+        to.depth.push(0);
+        to.start_nanos.push(sent.saturating_sub(base).max(0).unsigned_abs());
+        to.duration_nanos.push(received.saturating_sub(sent).max(0).unsigned_abs());
+        to.service.push(NOBODY);
+        for (column, text) in
+            [(&mut to.name, &crossing.queue), (&mut to.badge, &badge), (&mut to.detail, &crossing.about)]
+        {
+            column.push(Words::place(&mut words.texts, &mut self.timeline.texts, text));
+        }
+        to.kind.push(CROSSING);
+        to.flags.push(0);
+        self.trace_of.push(part as u8);
+    }
+}
+
+/// Where the critical path runs: pieces of each row, in nanoseconds after `start` (since 1970). `segments` are of the journey; what is of
+/// no row here is left out. `trace` tells the trace of a row.
+pub(crate) fn path(
+    start: i64,
+    spans: &TimelineSpans,
+    trace: impl Fn(usize) -> Option<TraceId>,
+    segments: &[PathSegment],
+) -> HashMap<usize, Vec<(u64, u64)>> {
+    let mut rows: HashMap<(TraceId, SpanId, bool), usize> = HashMap::new();
+    for (index, (id, kind)) in spans.span_id.iter().zip(&spans.kind).enumerate() {
+        if let Some(trace) = trace(index) {
+            rows.entry((trace, *id, *kind == CROSSING)).or_insert(index);
+        }
+    }
+    let mut all: HashMap<usize, Vec<(u64, u64)>> = HashMap::new();
+    for piece in segments {
+        let offset = |text: &str| text.parse::<i64>().unwrap_or_default().saturating_sub(start).max(0).unsigned_abs();
+        let (from, to) = (offset(&piece.start_unix_nano), offset(&piece.end_unix_nano));
+        let is_wait = matches!(piece.kind.as_str(), "queue" | "backoff");
+        let row = rows.get(&(piece.trace_id, piece.span_id, is_wait));
+        if let Some(row) = row.filter(|_| from < to) {
+            all.entry(*row).or_default().push((from, to));
+        }
+    }
+    all
+}
+
+/// A root with its subtree: a range of one part.
+struct Root {
+    part: usize,
+    first: usize,
+    end: usize,
+    begins: i64,
+}
+
+/// Which texts and services are there already.
+#[derive(Default)]
+struct Words {
+    texts: HashMap<String, u32>,
+    services: HashMap<String, u32>,
+}
+
+impl Words {
+    fn place(known: &mut HashMap<String, u32>, all: &mut Vec<String>, text: &str) -> u32 {
+        if let Some(at) = known.get(text) {
+            return *at;
+        }
+        let at = all.iter().take(1).position(|first| first == text).unwrap_or_else(|| {
+            all.push(text.to_owned());
+            all.len() - 1
+        });
+        known.insert(text.to_owned(), at as u32);
+        at as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(number: u8) -> TraceId {
+        TraceId::from_bytes(&[number; 16]).expect("not zero")
+    }
+
+    fn span(number: u8) -> SpanId {
+        SpanId::from_bytes(&[number; 8]).expect("not zero")
+    }
+
+    /// A trace that begins at a second, of spans `number, depth, start, duration`; all of one service.
+    fn part(number: u8, second: i64, rows: &[(u8, u32, u64, u64)]) -> Timeline {
+        let mut spans = TimelineSpans::default();
+        let mut path: Vec<i32> = Vec::new();
+        for (at, (id, depth, start, duration)) in rows.iter().enumerate() {
+            path.truncate(*depth as usize);
+            spans.span_id.push(span(*id));
+            spans.parent.push(path.last().copied().unwrap_or(-1));
+            path.push(at as i32);
+            spans.depth.push(*depth);
+            spans.start_nanos.push(*start);
+            spans.duration_nanos.push(*duration);
+            spans.service.push(0);
+            spans.name.push(1);
+            spans.badge.push(0);
+            spans.detail.push(0);
+            spans.kind.push(1);
+            spans.flags.push(0);
+        }
+        let end = rows.iter().map(|(.., start, duration)| start + duration).max().unwrap_or_default();
+        Timeline {
+            trace_id: trace(number),
+            start_unix_nano: (second * 1_000_000_000).to_string(),
+            duration_nanos: end,
+            services: vec![format!("service {number}")],
+            texts: vec![String::new(), format!("work {number}")],
+            spans,
+            spans_total: rows.len() as u64,
+            warnings: Vec::new(),
+            incomplete: false,
+            incomplete_reason: None,
+        }
+    }
+
+    fn hop(from: (u8, u8), to: (u8, u8)) -> JourneyHop {
+        JourneyHop {
+            send_trace_id: trace(from.0),
+            send_span_id: Some(span(from.1)),
+            consumer_trace_id: trace(to.0),
+            consumer_span_id: span(to.1),
+            source: None,
+            target: "service:b".to_owned(),
+            queue: "queue:kafka/orders".to_owned(),
+            sent_to: None,
+            system: "kafka".to_owned(),
+            group: Some("mail".to_owned()),
+            message: String::new(),
+            joined_by: "link".to_owned(),
+            sent_unix_nano: None,
+            received_unix_nano: String::new(),
+            finished_unix_nano: String::new(),
+            lag_nanos: 7,
+            overlap: false,
+            broker_wait_nanos: None,
+            attempt: 1,
+            attempts: 1,
+            prev_span_id: None,
+            error: false,
+            producer_ver: None,
+        }
+    }
+
+    /// One line a row: depth as indentation, name, start and duration.
+    fn show(all: &Stitched) -> String {
+        let spans = &all.timeline.spans;
+        (0..spans.span_id.len())
+            .map(|at| {
+                let name = &all.timeline.texts[spans.name[at] as usize];
+                format!(
+                    "{}{name} {}+{}\n",
+                    "  ".repeat(spans.depth[at] as usize),
+                    spans.start_nanos[at],
+                    spans.duration_nanos[at]
+                )
+            })
+            .collect()
+    }
+
+    /// Trace 1 sends from its second span; trace 2 receives a second later in its root; its clock is right.
+    #[test]
+    fn a_crossing_stands_between_two_traces() {
+        let sender = part(1, 10, &[(1, 0, 0, 900), (2, 1, 100, 200)]);
+        let receiver = part(2, 11, &[(3, 0, 0, 50), (4, 1, 10, 20)]);
+        let all = Stitched::new(trace(2), vec![sender, receiver], &[hop((1, 2), (2, 3))]);
+        assert_eq!(
+            show(&all),
+            "work 1 0+900\n  work 1 100+200\norders 300+999999700\nwork 2 1000000000+50\n  work 2 1000000010+20\n"
+        );
+        assert_eq!(all.timeline.duration_nanos, 1_000_000_050);
+        assert_eq!(all.timeline.spans.parent, [-1, 0, -1, -1, 3]);
+        assert_eq!(all.trace_of, [0, 0, 1, 1, 1]);
+        assert_eq!(all.timeline.services, ["service 1", "service 2"]);
+        let crossing = &all.crossings[&2];
+        assert_eq!((crossing.about.as_str(), crossing.waited), ("Kafka, group mail", 7));
+        assert_eq!(crossing.sender, Some((trace(1), span(2))));
+    }
+
+    /// Clocks that disagree, a sender that was never received, several messages for one span: a row each time, and none of them breaks.
+    #[test]
+    fn odd_messages_are_rows_too() {
+        let early = part(2, 9, &[(3, 0, 0, 50)]);
+        let all = Stitched::new(trace(1), vec![part(1, 10, &[(1, 0, 0, 900)]), early], &[hop((1, 1), (2, 3))]);
+        assert_eq!(show(&all), "orders 0+0\nwork 2 0+50\nwork 1 1000000000+900\n");
+        let lost = JourneyHop { send_span_id: None, ..hop((9, 9), (2, 3)) };
+        let parts = || vec![part(1, 10, &[(1, 0, 0, 900)]), part(2, 11, &[(3, 0, 5, 50)])];
+        let all = Stitched::new(trace(1), parts(), &[lost.clone(), lost]);
+        assert_eq!(show(&all), "work 1 0+900\norders 1000000005+0\nwork 2 1000000005+50\n");
+        assert!(all.crossings[&1].about.ends_with("and 1 more message"), "{:?}", all.crossings);
+        // A message inside a trace stays inside it.
+        let inside = Stitched::new(trace(1), parts(), &[hop((1, 1), (1, 1))]);
+        assert!(inside.crossings.is_empty());
+        assert!(Stitched::new(trace(1), Vec::new(), &[]).timeline.spans.span_id.is_empty());
+    }
+
+    /// Pieces of the path go to their rows: waits to the crossing, work to the span.
+    #[test]
+    fn the_path_runs_over_crossings() {
+        let sender = part(1, 10, &[(1, 0, 0, 900)]);
+        let all = Stitched::new(trace(1), vec![sender, part(2, 11, &[(3, 0, 0, 50)])], &[hop((1, 1), (2, 3))]);
+        let piece = |kind: &str, from: i64, to: i64| PathSegment {
+            trace_id: trace(2),
+            span_id: span(3),
+            node: String::new(),
+            kind: kind.to_owned(),
+            start_unix_nano: (10_000_000_000 + from).to_string(),
+            end_unix_nano: (10_000_000_000 + to).to_string(),
+        };
+        let trace = |index: usize| all.traces.get(usize::from(all.trace_of[index])).copied();
+        let pieces = [piece("queue", 900, 1_000), piece("self", 1_000, 1_050), piece("self", 7, 7)];
+        let path = path(10_000_000_000, &all.timeline.spans, trace, &pieces);
+        assert_eq!(path, HashMap::from([(1, vec![(900, 1_000)]), (2, vec![(1_000, 1_050)])]));
+    }
+
+    proptest::proptest! {
+        /// Whatever is stitched: every span is there once, parents stand before their children, in their own trace.
+        #[test]
+        fn nothing_is_lost(parts in proptest::collection::vec((0i64..5, proptest::collection::vec((0u32..3, 0u64..9), 1..6)), 0..5), hops in proptest::collection::vec((1u8..6, 1u8..6, 1u8..6, 1u8..6), 0..6)) {
+            let mut n = 0;
+            let parts: Vec<Timeline> = parts.iter().enumerate().map(|(number, (second, rows))| {
+                let mut deepest = 0;
+                let rows: Vec<_> = rows.iter().enumerate().map(|(at, (depth, start))| {
+                    let depth = if at == 0 { 0 } else { (*depth).min(deepest + 1) };
+                    deepest = depth;
+                    n += 1;
+                    (at as u8 + 1, depth, *start, 3)
+                }).collect();
+                part(number as u8 + 1, *second, &rows)
+            }).collect();
+            let hops: Vec<_> = hops.iter().map(|(a, b, c, d)| hop((*a, *b), (*c, *d))).collect();
+            let all = Stitched::new(trace(1), parts, &hops);
+            let spans = &all.timeline.spans;
+            proptest::prop_assert_eq!(spans.kind.iter().filter(|kind| **kind != CROSSING).count(), n);
+            for (at, parent) in spans.parent.iter().enumerate() {
+                proptest::prop_assert!(*parent < at as i32);
+                if *parent >= 0 {
+                    proptest::prop_assert_eq!(all.trace_of[at], all.trace_of[*parent as usize]);
+                    proptest::prop_assert!(spans.kind[*parent as usize] != CROSSING);
+                }
+            }
+        }
+    }
+}
