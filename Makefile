@@ -48,13 +48,16 @@ test: tools ## the whole gate: format, lints, docs, page, every test
 	$(call stage,test set-up,{ tests/setup.sh || [ -z "$$HODOSCOPE_REQUIRE_ALL" ]; })
 	$(call stage,tests,cargo test --workspace --locked)
 
-test-long: tools ## the long forms of the fault tests: an hour or more; HODOSCOPE_SEEDS (from HODOSCOPE_FIRST_SEED on), HODOSCOPE_KILL_CYCLES set how much
+test-long: tools ## the long forms of the fault tests: hours; HODOSCOPE_SEEDS (from HODOSCOPE_FIRST_SEED on), HODOSCOPE_SECONDS_MAX, HODOSCOPE_KILL_CYCLES, HODOSCOPE_SOAK_S set how much
 	$(call stage,test set-up,{ HODOSCOPE_LONG=1 tests/setup.sh || [ -z "$$HODOSCOPE_REQUIRE_ALL" ]; })
 	$(call stage,real senders and readers,HODOSCOPE_LONG=1 timeout 1h cargo test --workspace --locked --test tests -- sdks:: senders:: openapi:: hostile:: --nocapture --test-threads 1)
-	$(call stage,simulated power cuts,HODOSCOPE_LONG=1 HODOSCOPE_SEEDS=$${HODOSCOPE_SEEDS:-10000} timeout 4h cargo test --workspace --locked --lib -- f02_ f04_ f05_ --nocapture)
+	$(call stage,simulated power cuts,HODOSCOPE_LONG=1 HODOSCOPE_SEEDS=$${HODOSCOPE_SEEDS:-10000} HODOSCOPE_SECONDS_MAX=$${HODOSCOPE_SECONDS_MAX:-14400} timeout 5h cargo test --workspace --locked --lib -- f02_ f03_ f04_ f05_ --nocapture)
 	$(call stage,damaged requests,HODOSCOPE_REQUESTS=$${HODOSCOPE_REQUESTS:-20000} timeout 2h cargo test --workspace --locked --lib -- damaged_requests)
 	$(call stage,kills and faults,HODOSCOPE_LONG=1 HODOSCOPE_KILL_CYCLES=$${HODOSCOPE_KILL_CYCLES:-200} timeout 4h cargo test --workspace --locked --test tests -- crash:: faults:: bad_start:: --nocapture --test-threads 1)
-	$(call stage,memory under bombs,HODOSCOPE_LONG=1 timeout 1h cargo test --workspace --locked --test tests -- bombs:: --ignored --nocapture)
+	$(call stage,memory under bombs,timeout 1h cargo test --workspace --locked --test tests -- bombs:: --ignored --nocapture)
+	$(call stage,a release build,cargo build --release --locked --workspace --bin hodoscope)
+	$(call stage,memory under 64 clients with 64 MiB,HODOSCOPE_LONG=1 HODOSCOPE_TEST_BINARY="$(BINARY)" timeout 1h cargo test --workspace --locked --test tests -- bombs:: --ignored --nocapture)
+	$(call stage,a soak,HODOSCOPE_SOAK_S=$${HODOSCOPE_SOAK_S:-1800} HODOSCOPE_TEST_BINARY="$(BINARY)" timeout 25h cargo test --workspace --locked --test tests -- soak:: --nocapture)
 
 fuzz: tools ## look for inputs that break something: a minute for each target (HODOSCOPE_FUZZ_SECONDS, HODOSCOPE_FUZZ_TARGETS)
 	@tests/fuzz/run.sh $(HODOSCOPE_FUZZ_TARGETS)

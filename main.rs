@@ -3,6 +3,7 @@
 mod config;
 mod figures;
 mod keys_command;
+mod memory;
 mod page;
 mod rules_command;
 mod storage_command;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use config::Config;
 use config::command_line::{Command, CommandLine, Demo, Settings};
 
-/// Gives memory back after a burst, which the system's allocator does not.
+/// Gives memory back after a burst, which the system's allocator does not: `memory.rs`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -34,7 +35,10 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     start_log();
     let done = match CommandLine::parse().command() {
-        Command::Serve(settings) => load(&settings).and_then(|config| block_on(serve(config))),
+        Command::Serve(settings) => {
+            memory::give_back_soon();
+            load(&settings).and_then(|config| block_on(serve(config)))
+        }
         Command::Demo(told) => block_on(demo(told)),
         Command::Config(settings) => load(&settings).and_then(|config| say(&config.to_toml())),
         Command::Keys(told) => load(&told.settings).and_then(|config| {
@@ -80,7 +84,8 @@ async fn serve(config: Config) -> Outcome {
     let storage = Storage::open(config.storage.clone(), Arc::<SystemClock>::clone(&clock)).await?;
     let engine = Engine::new(config.query.clone(), storage.reader(), Arc::<SystemClock>::clone(&clock))?;
     let digest = engine.start_digest(storage.reader(), storage.derived_writer())?;
-    let collector = Collector::new(config.collector.clone(), retention, storage.appender(), clock)?;
+    let mut collector = Collector::new(config.collector.clone(), retention, storage.appender(), clock)?;
+    let own_traces = collector.start_own_traces();
 
     let (access, ingest) = (Access::load(&config.door)?, Needs::All(Scope::Ingest));
     let grpc = door::open(&config.door, Listener::OtlpGrpc, collector.grpc_routes(), &access, ingest).await?;
@@ -93,8 +98,8 @@ async fn serve(config: Config) -> Outcome {
     let status = Arc::clone(&sources.status);
     let alerts = engine.start_alerts(storage.reader(), storage.derived_writer(), storage.documents(), status)?;
     sources.alerts = alerts.alerting();
-    let routes = query::http::router(&engine, sources).merge(door::session_routes(&config.door, &access));
-    let routes = routes.fallback(page::serve);
+    let routes = query::http::router(&engine, sources).merge(door::session_routes(&access));
+    let routes = collector.traced(routes.fallback(page::serve));
     let routes = routes.layer(from_fn(page::or_own_metrics)).layer(map_response(page::guard));
     let needs = Needs::ByRoute(query::http::scope);
     let desk = door::open(&config.door, Listener::Http, routes, &access, needs).await?;
@@ -120,6 +125,7 @@ async fn serve(config: Config) -> Outcome {
     tokio::join!(grpc.close(), http.close());
     digest.close().await;
     alerts.close().await;
+    own_traces.close().await;
     let closed = storage.close().await;
     desk.close().await;
     if let Some(why) = ended {

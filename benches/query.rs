@@ -152,6 +152,7 @@ async fn main() {
     }
     println!("resident memory {:.0} MiB at most", server.usage().peak_rss_mib);
     under_attack(&server, &asked, &requests, first_serial).await;
+    given_up(&asked).await;
     server.stop();
 }
 
@@ -195,6 +196,7 @@ async fn under_attack(server: &Server, asked: &Asked, requests: &Arc<[EncodedReq
         run.ack_ms.sort_by(f64::total_cmp);
         plan.first_serial = run.serials.iter().max().map_or(plan.first_serial, |last| (last / 8 + 1) * 8);
         let usage = server.usage();
+        let status = asked.get("/api/status").await.unwrap_or_default();
         let _ = stop.send(true);
         let (mut answered, mut refused) = (0, 0);
         for attacker in attackers {
@@ -210,8 +212,11 @@ async fn under_attack(server: &Server, asked: &Asked, requests: &Arc<[EncodedReq
         );
         if is_attacked {
             println!(
-                "hostile statements: {answered} answered, {refused} refused or cut; at most {:.0} MiB",
-                usage.peak_rss_mib
+                "hostile statements: {answered} answered, {refused} refused or cut; at most {:.0} MiB (budget {:.0}: 512 and \
+                 query.memory_bytes_max); sorts, joins and groups held {:.0} MiB of them at the end",
+                usage.peak_rss_mib,
+                512.0 + mib(&status["limits"]["query_memory_bytes"]),
+                mib(&status["queries"]["memory_bytes"])
             );
         }
     }
@@ -223,6 +228,34 @@ async fn under_attack(server: &Server, asked: &Asked, requests: &Arc<[EncodedReq
         begin.elapsed().as_secs_f64() * 1e3,
         if still.is_ok() { "answered" } else { "refused" }
     );
+}
+
+fn mib(bytes: &Json) -> f64 {
+    bytes.as_f64().unwrap_or_default() / f64::from(1 << 20)
+}
+
+/// How long after their reader has gone statements still work: each is left alone after a second. Goal: 500 ms.
+async fn given_up(asked: &Asked) {
+    let mut times = Vec::new();
+    for sql in HOSTILE {
+        if tokio::time::timeout(Duration::from_secs(1), asked.sql(sql)).await.is_ok() {
+            continue;
+        }
+        let begin = Instant::now();
+        loop {
+            let status = asked.get("/api/status").await.expect("the collector lives");
+            let is_idle = ["running", "waiting", "memory_bytes"].iter().all(|what| status["queries"][*what] == 0);
+            if is_idle || begin.elapsed() > Duration::from_secs(60) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let ms = begin.elapsed().as_secs_f64() * 1e3;
+        println!("given up after {ms:>6.0} ms: {sql}");
+        times.push(ms);
+    }
+    let slowest = times.iter().copied().fold(0.0, f64::max);
+    println!("{} hostile statements were given up, the slowest after {slowest:.0} ms (goal 500)", times.len());
 }
 
 #[derive(Clone)]
@@ -324,7 +357,10 @@ fn duckdb(data: &Path) -> Option<Json> {
         println!("DuckDB is not installed (tests/setup.sh): no comparison");
         return None;
     }
-    let log = walk(data, "spans")?;
+    let Some(log) = walk(data, "spans") else {
+        println!("no Delta log of spans below {}: no comparison", data.display());
+        return None;
+    };
     let shared: serde_json::Map<String, Json> = SHARED
         .iter()
         .map(|(what, sql)| {
@@ -334,7 +370,7 @@ fn duckdb(data: &Path) -> Option<Json> {
             )
         })
         .collect();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/duckdb.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/time_duckdb.py");
     let mut child =
         Command::new(python).arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python starts");
     let asked = json!({ "table": log, "queries": shared }).to_string();
@@ -344,7 +380,8 @@ fn duckdb(data: &Path) -> Option<Json> {
         println!("DuckDB failed ({}): no comparison", output.status);
         return None;
     }
-    serde_json::from_slice(&output.stdout).ok()
+    let times = serde_json::from_slice(&output.stdout);
+    times.inspect_err(|error| println!("DuckDB's times cannot be read ({error}): no comparison")).ok()
 }
 
 /// The folder of a table: the one with this name that has a Delta log.

@@ -121,9 +121,9 @@ async fn kills_lose_no_state() {
     assert_eq!(state(&server, "Errors").await, None);
 }
 
-/// A target that is down, over a kill too: everything is told as soon as it is up, in order.
+/// F27: a target that is down, over a kill too: everything is told as soon as it is up, in order.
 #[tokio::test]
-async fn dead_targets_hear_everything_later() {
+async fn f27_dead_targets_hear_everything_later() {
     let (folder, hook) = (tempfile::tempdir().expect("a folder"), Hook::default());
     let url = hook.open().await;
     hook.set_down(true);
@@ -146,9 +146,45 @@ async fn dead_targets_hear_everything_later() {
     .await;
 }
 
-/// An alert that comes and goes while its target is down, over a kill: every transition arrives afterwards, in its order.
+/// F27: targets that never answer, or never stop answering, hold up neither evaluations nor other targets; what they are still to be told
+/// stays within its bound.
 #[tokio::test]
-async fn every_transition_arrives_when_the_target_is_back() {
+async fn f27_slow_and_hostile_targets_hold_nobody_up() {
+    let (folder, hook) = (tempfile::tempdir().expect("a folder"), Hook::default());
+    let silent = axum::Router::new().route("/hook", axum::routing::post(std::future::pending::<()>));
+    let endless = axum::routing::post(|| async {
+        let pieces = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(1 << 16)));
+        axum::body::Body::from_stream(pieces)
+    });
+    let mut targets = Vec::new();
+    for routes in [silent, axum::Router::new().route("/hook", endless)] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        targets.push(format!("http://{}/hook", listener.local_addr().expect("an address")));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+    }
+    targets.push(hook.open().await);
+    let server = collector(folder.path(), ERRORS, &[], &targets).start();
+    fail_once(&server).await;
+    wait_state(&server, "Errors", Some("firing")).await;
+    wait_state(&server, "Errors", None).await;
+    wait_for("the third to hear both", PATIENCE, || async { (hook.statuses("Errors").len() >= 2).then_some(()) }).await;
+    assert_eq!(hook.statuses("Errors"), ["firing", "resolved"]);
+    // The one that never answers is given up after five seconds and tried again.
+    wait_for("the attempt to be given up", PATIENCE, || async {
+        let targets = get(&server, "/api/alerts").await["targets"].clone();
+        (targets[0]["failures"].as_u64() > Some(0)).then_some(())
+    })
+    .await;
+    let told = get(&server, "/api/alerts").await["targets"].clone();
+    assert!(
+        told.as_array().is_some_and(|all| all.iter().all(|target| target["waiting"].as_u64() < Some(100))),
+        "{told}"
+    );
+}
+
+/// F27: an alert that comes and goes while its target is down, over a kill: every transition arrives afterwards, in its order.
+#[tokio::test]
+async fn f27_every_transition_arrives_when_the_target_is_back() {
     const ROUNDS: usize = 3;
     let (folder, hook) = (tempfile::tempdir().expect("a folder"), Hook::default());
     let url = hook.open().await;
@@ -358,15 +394,16 @@ async fn evaluations_keep_their_moments_over_restarts() {
     };
     let (mut moments, mut servers): (Vec<i64>, Vec<Stopped>) = (Vec::new(), Vec::new());
     let mut running = Some(server);
-    for _ in 0..2 {
+    for process in 1..=2 {
         let server = running.take().expect("one runs");
         let begun = Instant::now();
-        while begun.elapsed() < Duration::from_secs(10) {
+        while moments.len() < 3 * process {
+            assert!(begun.elapsed() < PATIENCE, "process {process} evaluates too rarely: {moments:?}");
             if let Some(at) = last(&server).await
                 && !moments.contains(&at)
             {
-                let late = i64::try_from(fixtures::now_nanos()).expect("before 2262") - at;
-                assert!((0..1_500_000_000).contains(&late), "{late} ns late");
+                // How soon after its moment is a matter of what else the machine does; never before it.
+                assert!(fixtures::now_nanos() >= u64::try_from(at).expect("after 1970"), "{at} is still to come");
                 moments.push(at);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -374,6 +411,5 @@ async fn evaluations_keep_their_moments_over_restarts() {
         servers.push(server.kill());
         running = servers.pop().map(Stopped::start);
     }
-    assert!(moments.len() >= 5, "{moments:?}");
     assert!(moments.windows(2).all(|pair| (pair[1] - pair[0]) % 3_000_000_000 == 0), "{moments:?}");
 }

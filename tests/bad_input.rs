@@ -352,3 +352,37 @@ async fn items_are_refused_one_by_one() {
     assert_eq!(status["ingest"]["rejected"]["traces/invalid_span_id"], json!(6), "A15: counted: {status}");
     assert_well(&mut server).await;
 }
+
+/// S18: whatever strangers make up (methods, paths, types, codings, tenants, names of services), no label of our own metrics says it.
+#[tokio::test]
+async fn s18_labels_of_own_metrics_are_closed_sets() {
+    let mut server = Server::start();
+    let client = reqwest::Client::new();
+    for n in 0..3 {
+        let word = format!("made-up-{n}");
+        let methods =
+            ["GET", "POST", word.as_str()].map(|name| reqwest::Method::from_bytes(name.as_bytes()).expect("a token"));
+        for method in methods {
+            for url in [
+                format!("http://{}/v1/traces", server.otlp_http),
+                format!("http://{}/v1/{word}", server.otlp_http),
+                format!("http://{}/opentelemetry.proto.{word}/Export", server.otlp_grpc),
+                server.api(&format!("/api/{word}")),
+                server.api(&format!("/api/search?q=name={word}")),
+            ] {
+                let request = client.request(method.clone(), url).header("content-type", format!("application/{word}"));
+                let request = request.header("content-encoding", &word).header("x-scope-orgid", &word);
+                let request = request.header("user-agent", &word).body(word.clone());
+                let answer = request.send().await.expect("an answer");
+                assert!(answer.status().as_u16() != 500, "{}", answer.status());
+            }
+        }
+        let request = generate::request(&word, vec![generate::span(u128::from(n + 1_u32), 1, &word)]);
+        Client::new(&server).send_all(Transport::HttpProtobuf, &Request::Traces(request)).await;
+    }
+    let own = client.get(server.api("/metrics")).send().await.expect("an answer").text().await.expect("text");
+    assert!(own.lines().count() > 50, "{own}");
+    let told: Vec<&str> = own.lines().filter(|line| line.to_lowercase().contains("made-up")).collect();
+    assert!(told.is_empty(), "{told:?}");
+    assert_well(&mut server).await;
+}

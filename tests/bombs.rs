@@ -5,8 +5,9 @@
 //! each; the rest is for rows being made and for what the program is without load (60 MiB). The short form sends an eighth of the
 //! bytes and clients; `HODOSCOPE_LONG=1` is 64 clients with 64 MiB each, and wants a release build (`HODOSCOPE_TEST_BINARY`).
 //!
-//! **The budget is not held yet**, so the gate says `ignored`; `cargo test --test tests -- bombs:: --ignored --nocapture` prints where the memory
-//! goes. What decoding leaves behind stays in the heaps of the threads that decoded, longer than the next request waits.
+//! What is freed goes back to the system after 10 ms, which the executable sees to (`memory.rs`); with the second that its allocator takes by itself it
+//! was 763 MiB. A minute of load, and some more in the long form, so the gate leaves it out: `make test-long`, or `cargo test --test tests -- bombs::
+//! --ignored --nocapture`, which prints the peak of each kind.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -128,7 +129,7 @@ async fn send(server: &Server, path: &str, coding: Option<&'static str>, bodies:
 
 /// F12, F13, F15, F17, F18: whatever is sent, it is answered, the process lives within its budget, and a small client is served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "not reached yet: 874 MiB in a debug build, 614 MiB are allowed"]
+#[ignore = "a minute of load: make test-long runs it"]
 async fn f12_memory_stays_within_its_budget() {
     let (n_clients, bytes) = if is_long() { (64, 63 * MIB) } else { (8, 8 * MIB) };
     let mut server = Collector { config: SETTINGS.to_owned(), ..Collector::default() }.start();
@@ -143,7 +144,12 @@ async fn f12_memory_stays_within_its_budget() {
     let map: Vec<u8> = (0..bytes / 20)
         .flat_map(|key| field(1, &[field(1, key.to_string().as_bytes()), field(2, &text(b"v"))].concat()))
         .collect();
-    let kinds: [(&str, &str, Option<&'static str>, Vec<Bytes>); 9] = [
+    // Two bytes each, and 48 when they are decoded.
+    let nothing = filled(bytes, |n| match n {
+        0 => span(0, &attribute("nothing", &field(6, &[0x0a, 0].repeat(bytes / 2 - 200)))),
+        _ => vec![0; bytes],
+    });
+    let kinds: [(&str, &str, Option<&'static str>, Vec<Bytes>); 10] = [
         (
             "long texts",
             "/v1/traces",
@@ -153,6 +159,7 @@ async fn f12_memory_stays_within_its_budget() {
         ("small spans", "/v1/traces", None, many(filled(bytes, |n| span(n, &attribute("a", &text(b"b")))))),
         ("small spans, compressed", "/v1/traces", Some("gzip"), many(gzip([filled(bytes, |n| span(n, &[]))]))),
         ("gzip bombs", "/v1/traces", Some("gzip"), many(gzip(zeros()))),
+        ("entries of nothing, compressed", "/v1/traces", Some("gzip"), many(gzip([nothing]))),
         ("keys that never come again", "/v1/traces", None, many(filled(bytes, |n| span(n, &keys(n))))),
         (
             "a map of keys that never come again",

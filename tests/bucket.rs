@@ -1,4 +1,5 @@
-//! The data in a bucket: the real binary against a real S3 server, through a proxy that makes faults.
+//! The data in a bucket: the real binary against a real S3 server, and what must hold for other stores against theirs, through a
+//! proxy that makes faults.
 //!
 //! Nothing is kept locally: each start gets an empty folder and finds everything in the bucket. What was acknowledged is
 //! there once, whatever the network, the store or kill -9 did (F21); of two collectors on one prefix, one writes (F22).
@@ -12,15 +13,15 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::otlp::Client;
-use crate::harness::s3::{BUCKET, Fault, S3};
+use crate::harness::stores::{BUCKET, Fault, Kind, Store};
 use crate::harness::{Collector, Request, Server, Transport, generate, server, sql, wait_for};
 use crate::open_data;
 
 /// A collector on a prefix; flushes every second.
-fn collector(s3: &S3, prefix: &str) -> Collector {
+fn collector(store: &Store, prefix: &str) -> Collector {
     let mut collector = Collector::with_fast_flush();
-    collector.args = vec!["--data".to_owned(), format!("s3://{BUCKET}/{prefix}")];
-    collector.env = s3.environment();
+    collector.args = vec!["--data".to_owned(), store.url(prefix)];
+    collector.env = store.environment();
     collector
 }
 
@@ -106,7 +107,7 @@ async fn status(server: &Server) -> api::StatusAnswer {
 }
 
 async fn settled(server: &Server) {
-    wait_for("replay to end", Duration::from_secs(30), async || {
+    wait_for("replay to end", Duration::from_secs(120), async || {
         (!status(server).await.storage.replaying).then_some(())
     })
     .await;
@@ -116,7 +117,7 @@ async fn settled(server: &Server) {
 /// store's, plus the wait for the PUT under way.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f21_a_bucket_alone_keeps_what_was_acknowledged() {
-    let Some(s3) = S3::start().await else { return };
+    let Some(s3) = Store::start(Kind::S3).await else { return };
     let mut running = Some(collector(&s3, "prod/eu").start());
     let (mut ledger, mut millis) = (BTreeMap::new(), Vec::new());
     for cycle in 0..3_u64 {
@@ -178,7 +179,7 @@ async fn f21_a_bucket_alone_keeps_what_was_acknowledged() {
 }
 
 /// Queries read what they need: nothing of segments that statistics rule out, ranges of the others, footers once.
-async fn check_reads(server: &Server, s3: &S3) {
+async fn check_reads(server: &Server, s3: &Store) {
     // What the digest has to read after a start is not what is counted here.
     wait_for("a second without reads", Duration::from_secs(60), async || {
         s3.segment_reads();
@@ -213,7 +214,7 @@ async fn check_reads(server: &Server, s3: &S3) {
 /// With no distance between commits, an acknowledgement takes the PUT under way and its own.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d1_an_acknowledgement_takes_two_puts_at_most() {
-    let Some(s3) = S3::start().await else { return };
+    let Some(s3) = Store::start(Kind::S3).await else { return };
     let mut collector = collector(&s3, "fast");
     collector.config.push_str("bucket_commit_ms = 0\n");
     let server = collector.start();
@@ -238,7 +239,7 @@ async fn d1_an_acknowledgement_takes_two_puts_at_most() {
 /// Other readers open the tables in the bucket.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_readers_open_the_tables_in_a_bucket() {
-    let Some(s3) = S3::start().await else { return };
+    let Some(s3) = Store::start(Kind::S3).await else { return };
     // The whole bucket, without a prefix.
     let mut collector = collector(&s3, "");
     collector.config.push_str("bucket_commit_ms = 0\n");
@@ -268,7 +269,7 @@ async fn other_readers_open_the_tables_in_a_bucket() {
 /// F21: an hour of a bad store, in seconds. 0 lost, 0 twice, and the backlog drains.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f21_a_bad_store_loses_and_doubles_nothing() {
-    let Some(s3) = S3::start().await else { return };
+    let Some(s3) = Store::start(Kind::S3).await else { return };
     let mut server = collector(&s3, "bad").start();
     let stop = Arc::new(AtomicBool::new(false));
     let senders: Vec<_> = (0..3)
@@ -325,11 +326,88 @@ async fn f21_a_bad_store_loses_and_doubles_nothing() {
     println!("bad store: {n} requests acknowledged, {again} of them sent more than once, 0 lost, 0 twice");
 }
 
+/// Google's interface: objects are created by `x-goog-if-generation-match: 0`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f21_google_cloud_storage_keeps_what_was_acknowledged() {
+    let Some(store) = Store::start(Kind::Google).await else { return };
+    another_store_keeps_what_was_acknowledged(&store).await;
+}
+
+/// Azure's interface: objects are created by `If-None-Match: *`, in blocks when they are large, and removed in batches.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f21_azure_blob_storage_keeps_what_was_acknowledged() {
+    let Some(store) = Store::start(Kind::Azure).await else { return };
+    another_store_keeps_what_was_acknowledged(&store).await;
+}
+
+/// Sent through faults, acknowledged, killed, started from nothing local, taken over by a second collector: 0 lost, and
+/// nothing more often than it was sent.
+async fn another_store_keeps_what_was_acknowledged(store: &Store) {
+    let mut server = collector(store, "prod/eu").start();
+    assert!(store.refused_creations() > 0, "a start proves that what is there is not created again");
+    let mut ledger = BTreeMap::new();
+    for cycle in 0..2_u64 {
+        let stop = Arc::new(AtomicBool::new(false));
+        let senders: Vec<_> = (0..3)
+            .map(|sender| {
+                let first = (cycle * 3 + sender + 1) * 1_000_000;
+                tokio::spawn(send(Client::new(&server), first, Arc::clone(&stop)))
+            })
+            .collect();
+        let before = status(&server).await.storage.segment_rows;
+        wait_for("a flush", Duration::from_secs(120), async || {
+            (status(&server).await.storage.segment_rows > before).then_some(())
+        })
+        .await;
+        store.rule("PUT", Fault::AnswerLost, 7, u32::MAX);
+        store.rule("", Fault::Status(503, "ServerBusy"), 5, u32::MAX);
+        wait_for("some faults", Duration::from_secs(120), async || (store.faults() > 30).then_some(())).await;
+        let n_faults = store.heal();
+        println!("another store: {n_faults} faults");
+        // In the middle of things.
+        server.kill();
+        stop.store(true, Ordering::Relaxed);
+        for sender in senders {
+            ledger.extend(sender.await.expect("no sender failed").0);
+        }
+        server = collector(store, "prod/eu").start();
+        assert!(!server.data().exists(), "nothing is kept locally");
+        settled(&server).await;
+        check(&server, &ledger).await;
+    }
+    let acknowledged = ledger.values().filter(|sent| sent.is_acknowledged).count();
+    assert!(acknowledged > 20, "only {acknowledged} requests were acknowledged");
+
+    // Of two, one writes.
+    let newer = collector(store, "prod/eu").start();
+    settled(&newer).await;
+    let refused = Client::new(&server).send(Transport::HttpProtobuf, &spans(3, 10)).await;
+    refused.expect_err("it is no longer the writer");
+    wait_for("the older one to notice", Duration::from_secs(60), async || {
+        server.stderr().contains("another collector has taken over").then_some(())
+    })
+    .await;
+    check(&newer, &ledger).await;
+    let (ended, _) = newer.stop(Duration::from_secs(60));
+    assert_eq!(ended.code(), Some(0), "everything is in segments");
+    let last = collector(store, "prod/eu").start();
+    settled(&last).await;
+    check(&last, &ledger).await;
+    println!("another store: {acknowledged} requests acknowledged, 0 lost");
+
+    let mut missing = collector(store, "x");
+    missing.args[1] = store.url("x").replace(BUCKET, "nobody-made-this");
+    let at = tempfile::tempdir().expect("a folder");
+    let ended = tokio::task::spawn_blocking(move || missing.run_to_end(at.path(), Duration::from_secs(60)));
+    let said = ended.await.expect("it ends").stderr;
+    assert!(said.contains("no bucket `nobody-made-this`") && said.contains("--data"), "{said}");
+}
+
 /// F22: one of two collectors on a prefix is paused (SIGSTOP) while the other takes over. Woken up, it acknowledges
 /// nothing and commits nothing, and ends with a message.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f22_a_paused_writer_commits_nothing() {
-    let Some(s3) = S3::start().await else { return };
+    let Some(s3) = Store::start(Kind::S3).await else { return };
     let paused = collector(&s3, "two").start();
     let client = Client::new(&paused);
     client.send_all(Transport::Grpc, &spans(1, 10)).await;
@@ -373,7 +451,7 @@ fn signal(server: &Server, name: &str) {
 /// A start on a bucket that cannot work ends soon, names the cause and the setting, and touches nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_bucket_that_cannot_be_used_is_explained() {
-    let Some(s3) = S3::start().await else { return };
+    let Some(s3) = Store::start(Kind::S3).await else { return };
     let folder = tempfile::tempdir().expect("a folder");
     let refuse = async |collector: Collector| {
         let at = folder.path().to_owned();
@@ -422,7 +500,7 @@ async fn a_bucket_that_cannot_be_used_is_explained() {
 /// collector left; the one thing that would end a collector wants to be asked for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn people_look_into_a_bucket() {
-    let Some(s3) = S3::start().await else { return };
+    let Some(s3) = Store::start(Kind::S3).await else { return };
     let run = |words: &[&str]| {
         let Collector { args, env, .. } = collector(&s3, "looked/at");
         let mut command = Command::new(server::binary());

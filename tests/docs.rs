@@ -263,6 +263,41 @@ fn api_page_lists_every_route() {
     assert_eq!(told, served, "docs/api.md and query/src/http/routes.rs differ");
 }
 
+/// Every page below `docs/` that a file of ours refers to is there. (STYLE.md and the specification name pages of others.)
+#[test]
+fn pages_that_are_referred_to_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (mut folders, mut lost, mut n_found) = (vec![root.to_owned()], Vec::new(), 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("readable").map(|entry| entry.expect("readable")) {
+            let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            let is_ours =
+                !name.starts_with('.') && !["target", "node_modules", "dist", "corpus", "spec"].contains(&&*name);
+            if entry.file_type().expect("readable").is_dir() {
+                folders.extend(is_ours.then_some(path));
+                continue;
+            }
+            let is_text = [".rs", ".md", ".toml", ".sh", "Makefile"].iter().any(|end| name.ends_with(end));
+            if !is_text || name == "STYLE.md" {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("text");
+            for (at, _) in text.match_indices("docs/") {
+                let is_inside = text[..at].chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '/');
+                let told = text[at..].split(|c: char| !c.is_ascii_alphanumeric() && !"_./-".contains(c)).next();
+                let Some(page) = told.and_then(|told| told.split_once(".md")).filter(|_| !is_inside) else { continue };
+                n_found += 1;
+                let page = format!("{}.md", page.0);
+                if !root.join(&page).is_file() {
+                    lost.push(format!("{} refers to {page}", path.strip_prefix(root).expect("below").display()));
+                }
+            }
+        }
+    }
+    assert!(n_found > 50, "only {n_found} references are found");
+    assert!(lost.is_empty(), "{}", lost.join("\n"));
+}
+
 /// A kind of column in a reader's words.
 fn holds(kind: Kind) -> &'static str {
     match kind {

@@ -243,6 +243,53 @@ async fn f09_a_slow_disk_refuses_in_time_and_stays_healthy() {
     }
 }
 
+/// Bytes of the WAL as they are in files, synced or not.
+fn wal_bytes(server: &Server) -> u64 {
+    let files = std::fs::read_dir(server.data().join("_wal")).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+}
+
+/// A16: who goes away while its request is being written undoes nothing; a retry is stored beside it (V14).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a16_who_goes_away_undoes_nothing() {
+    // The first syncs belong to the start.
+    let Some(wrapper) = tampered("fdatasync", "delay_enter=1000000:when=3+1") else { return };
+    let server = Collector { wrapper, ..Collector::default() }.start();
+    let client = Client::new(&server);
+    let mut number = 0;
+    for transport in Transport::ALL {
+        let abandoned = loop {
+            number += 1;
+            let (before, asked) = (wal_bytes(&server), request(number));
+            let written = async {
+                while wal_bytes(&server) == before {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            };
+            tokio::select! {
+                () = written => break number,
+                // This machine was too busy to look in time.
+                _ = client.send(transport, &asked) => {}
+            }
+        };
+        let text = format!("SELECT count(*) FROM spans WHERE encode(trace_id, 'hex') = '{abandoned:032x}'");
+        let whole = i64::try_from(SPANS).expect("few");
+        for (what, n_times) in [("sent", 1), ("sent again", 2)] {
+            wait_for(what, Duration::from_secs(60), async || {
+                let n = sql::number(&server, &text).await;
+                assert!(n % whole == 0, "{transport:?}: {n} spans of {whole}");
+                (n == whole * n_times).then_some(())
+            })
+            .await;
+            if n_times == 1 {
+                let answer = client.send(transport, &request(abandoned)).await;
+                assert!(answer.is_ok(), "{transport:?}: {answer:?}");
+            }
+        }
+    }
+    drop(server.kill_wrapped());
+}
+
 /// D5: when no WAL file can be made for long, the process ends with 75, so that whoever watches it can act.
 #[tokio::test]
 async fn d5_a_disk_that_never_heals_ends_the_process_with_75() {

@@ -71,3 +71,37 @@ fn every_corpus_has_its_target() {
         assert!(TARGETS.iter().any(|target| target.name == folder), "{folder} has no target");
     }
 }
+
+/// A name that is no target is not a finding, and what a target's world leaves in the temporary folder goes with the run, whichever it is.
+#[test]
+fn the_script_tells_findings_from_mistakes_and_cleans_up() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (target, cache, temporary) =
+        (folder.path().join("target"), folder.path().join("cache"), folder.path().join("tmp"));
+    std::fs::create_dir(&temporary).expect("a folder");
+    // Instead of the compiler: a fuzzer that leaves something where it is told to put it, and ends as it is told.
+    let cargo = folder.path().join("cargo");
+    let script = "#!/bin/sh\nmkdir -p \"$CARGO_TARGET_DIR/release/examples\"\ncat >\"$CARGO_TARGET_DIR/release/examples/fuzz\" <<'END'\n\
+                  #!/bin/sh\nmkdir \"$TMPDIR/left\"\necho 'stat::number_of_executed_units: 7' >&2\nexit \"$ENDS_WITH\"\nEND\n\
+                  chmod +x \"$CARGO_TARGET_DIR/release/examples/fuzz\"\n";
+    std::fs::write(&cargo, script).expect("written");
+    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let run = |name: &str, mode: &str, ends_with: &str| {
+        let mut command = std::process::Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/run.sh"));
+        command.arg(name).env("HODOSCOPE_FUZZ_MODE", mode).env("ENDS_WITH", ends_with);
+        command.env("CARGO_TARGET_DIR", &target).env("HODOSCOPE_CACHE", &cache).env("TMPDIR", &temporary);
+        let output = command.env("HODOSCOPE_CARGO", &cargo).output().expect("it can be started");
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        (output.status.code(), said)
+    };
+    let (code, said) = run("nonsense", "fuzz", "0");
+    assert!(code == Some(2) && said.contains("no target nonsense") && !said.contains("FOUND"), "{code:?} {said}");
+    let (code, said) = run("wal", "fuzz", "0");
+    assert!(code == Some(0) && said.contains("wal: 7 executions"), "{code:?} {said}");
+    let (code, said) = run("wal", "fuzz", "77");
+    assert!(code == Some(1) && said.contains("FOUND") && said.contains("14 executions so far"), "{code:?} {said}");
+    run("wal", "minimize", "0");
+    let left = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("readable").path().join("left").exists();
+    assert!(!std::fs::read_dir(&temporary).expect("readable").any(left), "worlds are left behind");
+}

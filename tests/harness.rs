@@ -7,7 +7,7 @@
 //! | `json.rs`      | OTLP/JSON to messages and back, written for the tests alone               |
 //! | `canonical.rs` | requests in one canonical order, so that equal content is equal text      |
 //! | `raw.rs`       | gRPC with bytes that need not be a message                                |
-//! | `s3.rs`        | a real S3 server and a proxy before it that makes faults                  |
+//! | `stores.rs`    | servers of S3 and other stores, and a proxy before them that makes faults   |
 //! | `sql.rs`       | `POST /api/sql` and rows with typed reading                               |
 //! | `fixtures.rs`  | recorded requests, moved to just before now                               |
 //! | `generate.rs`  | made-up requests of any size                                              |
@@ -22,9 +22,9 @@ pub mod generate;
 pub mod json;
 pub mod otlp;
 pub mod raw;
-pub mod s3;
 pub mod server;
 pub mod sql;
+pub mod stores;
 pub mod tools;
 pub mod way;
 

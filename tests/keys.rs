@@ -238,6 +238,50 @@ async fn revoked_keys_are_refused() {
     }
 }
 
+/// S14: the log is JSON, line by line, whatever is asked; no secret of a head, of an address or of a payload is in it, not even at its most
+/// talkative.
+#[tokio::test]
+async fn s14_logs_hold_no_secrets() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (admin, ingest) = (key(folder.path(), "admin", "default"), key(folder.path(), "ingest", "default"));
+    let env = [("HODOSCOPE_LOG", "trace"), ("HODOSCOPE_LOG_FORMAT", "json")];
+    let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let server = Collector { env, ..collector(folder.path()) }.start();
+    let client = reqwest::Client::new();
+    let canary = |n: u32| format!("canary{n}canary");
+    let statement = serde_json::json!({ "sql": format!("SELECT '{}'", canary(1)) }).to_string();
+    for shown in [admin.as_str(), &canary(2)] {
+        for (method, address) in [
+            ("GET", server.api("/api/status")),
+            ("GET", server.api(&format!("/api/traces/{}?token={}", canary(3), canary(4)))),
+            ("POST", server.api("/api/sql")),
+            ("GET", server.api("/odd%0a%1b[31mline")),
+            ("POST", format!("http://{}/v1/traces", server.otlp_http)),
+        ] {
+            let request = client.request(method.parse().expect("a method"), address).bearer_auth(shown);
+            let request = request.header("cookie", format!("hodoscope={}", canary(5)));
+            let request = request.header("content-type", "application/json").body(statement.clone());
+            request.send().await.expect("an answer");
+        }
+    }
+    let secret = canary(6).repeat(100);
+    for body in [format!("{{\"resourceSpans\": [{{\"{secret}"), format!("{{\"resourceSpans\": \"{secret}\"}}"), secret]
+    {
+        let url = format!("http://{}/v1/traces", server.otlp_http);
+        let request = client.post(url).bearer_auth(&ingest).header("content-type", "application/json").body(body);
+        assert_eq!(request.send().await.expect("an answer").status().as_u16(), 400);
+    }
+    let said = server.stderr();
+    assert!(said.lines().count() > 3, "it is talkative: {said}");
+    for line in said.lines() {
+        assert!(serde_json::from_str::<Json>(line).is_ok_and(|line| line.is_object()), "no JSON: {line}");
+    }
+    for hidden in [&admin, &ingest, &canary(2), &canary(5), &canary(6).repeat(20)] {
+        let line = said.lines().find(|line| line.contains(hidden.as_str()));
+        assert!(line.is_none(), "{hidden} is in the log: {line:?}");
+    }
+}
+
 /// The demo sends with a key, and says what to do without one.
 #[tokio::test]
 async fn the_demo_takes_a_key() {

@@ -32,11 +32,15 @@
 //! | `open_data.rs`    | DuckDB, delta-rs and Polars find in the live tables what our SQL finds            |
 //! | `conformance.rs`  | the rules of the specification, one test per rule id                             |
 //! | `browser.rs`      | a person finds a trace and reads its waterfall in a browser                      |
+//! | `slow_peers.rs`   | who connects and hardly sends holds nobody up                                   |
 //! | `hostile.rs`      | a hundred payloads in every field and every view run nowhere                    |
 //! | `openapi.rs`      | long runs: schemathesis finds no server error and no answer that the document does not tell |
 //! | `fuzz.rs`         | what the fuzzer knows and ever found does no harm any more                      |
 //! | `demo.rs`         | the demo fills every page                                                       |
 //! | `docs.rs`         | generated pages are fresh                                                       |
+//! | `rules.rs`        | every rule of the specification is named by a test                               |
+//! | `own_traces.rs`   | the collector keeps traces of itself, and none of keeping them                   |
+//! | `soak.rs`         | nothing grows under a load that goes on                                         |
 //! | `architecture.rs` | the walls between the rooms stand                                               |
 //!
 //! `tests/setup.sh` installs what the live clients need. A test whose tools are missing prints a line and
@@ -76,11 +80,15 @@ mod metrics;
 mod open_data;
 mod openapi;
 mod over_many;
+mod own_traces;
 mod packaging;
 mod redaction;
+mod rules;
 mod sdks;
 mod search;
 mod senders;
+mod slow_peers;
+mod soak;
 mod sql;
 mod starter_rules;
 mod storage_command;

@@ -122,7 +122,7 @@ async fn a_slow_journey_stands_out_against_the_usual() {
 async fn bounds_are_told() {
     let server = Server::start();
     let client = Client::new(&server);
-    client.send_all(Transport::Grpc, &Request::Traces(big_trace(7, 20_300))).await;
+    client.send_all(Transport::Grpc, &Request::Traces(big_trace(7, 20_300, 60))).await;
     let answer: JourneyAnswer = get(&server, "/api/journeys/7").await;
     assert_eq!(answer.spans.len(), 20_000);
     let truncated = answer.truncated.expect("it is cut");

@@ -1,13 +1,13 @@
 #!/bin/sh
 # Installs what the tests talk to the collector with: OpenTelemetry SDKs for Python, Node, Go, Rust and Java, telemetrygen,
-# readers of Delta tables (DuckDB, delta-rs, Polars), an S3 server, a driver for Chromium; and, on Debian when root, the
+# readers of Delta tables (DuckDB, delta-rs, Polars), servers of S3 and of Azure Blob Storage, a driver for Chromium; and, on Debian when root, the
 # system's packages chromium, strace (faults of system calls) and prometheus-alertmanager (delivery of alerts). With
 # HODOSCOPE_LONG=1 also rotel, schemathesis and an OpenTelemetry Collector, which takes minutes to build.
 # Everything else goes to
 # ${HODOSCOPE_CACHE:-$HOME/.cache/hodoscope}/tests; nothing is written into the clone. Safe to run again: what
 # stands is left alone. A part that cannot be installed is named on stderr and the exit code is 1; the tests of
 # that part then say that they were skipped (or fail, with HODOSCOPE_REQUIRE_ALL=1). Parts that are only welcome (the SDKs of
-# Go, Rust and Java, telemetrygen) are named too, but needed only with HODOSCOPE_LONG=1.
+# Go, Rust and Java, telemetrygen, the server of Azure Blob Storage) are named too, but needed only with HODOSCOPE_LONG=1.
 #
 #   python/          virtual environment with tests/clients/python/requirements.txt
 #   open-data/       the same with tests/clients/open-data/requirements.txt
@@ -15,6 +15,7 @@
 #   rotel/           the same with tests/clients/rotel/requirements.txt
 #   schemathesis/    the same with tests/clients/schemathesis/requirements.txt
 #   node/            node_modules of tests/clients/node
+#   azure/           node_modules of tests/clients/azure
 #   go/              programs of tests/clients/go
 #   rust/            the program of tests/clients/rust
 #   java/            classes of tests/clients/java and the jars they need
@@ -42,8 +43,16 @@ is_debian_root() {
     [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null
 }
 
+# Runs a command for at most $1 seconds, and before a long run once more when it fails: registries may be slow.
+within() {
+    seconds=$1
+    shift
+    timeout "$seconds" "$@" || { [ -n "${HODOSCOPE_LONG:-}" ] && timeout "$seconds" "$@"; }
+}
+
 debian_install() {
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+    within 120 apt-get update -qq \
+        && within 600 env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 # $1 part: a virtual environment with tests/clients/$1/requirements.txt
@@ -75,13 +84,6 @@ node_modules() {
         || missing "npm could not install $2/package.json"
 }
 
-# Runs a command for at most $1 seconds, and before a long run once more when it fails: registries may be slow.
-within() {
-    seconds=$1
-    shift
-    timeout "$seconds" "$@" || { [ -n "${HODOSCOPE_LONG:-}" ] && timeout "$seconds" "$@"; }
-}
-
 # What a part is built from, as one file.
 sources() {
     find "$here/clients/$1" -type f | LC_ALL=C sort | xargs cat >"$cache/$1.sources"
@@ -103,12 +105,13 @@ go_part() {
         || missing "go could not build tests/clients/$part"
 }
 
-# Built apart from the collector: with other features, in a folder of its own that is thrown away.
+# Built apart from the collector: with other features, in a folder of its own. That is thrown away when the program is there; what an
+# attempt has compiled before its time was over is there for the next one.
 rust_part() {
     list=$(sources rust)
     stands rust "$list" && return
-    rm -rf "${cache:?}/rust"
     mkdir -p "$cache/rust"
+    rm -f "$cache/rust/installed-from"
     within 420 env -u RUSTFLAGS CARGO_TARGET_DIR="$cache/rust/target" \
         cargo build --quiet --locked --manifest-path "$here/clients/rust/Cargo.toml" \
         && mv "$cache/rust/target/debug/send" "$cache/rust/send" && rm -rf "$cache/rust/target" \
@@ -159,6 +162,7 @@ strace_tool
 alertmanager
 # The parts from here on are welcome, not needed: when a registry is slow the gate goes on without them. Long runs need them.
 welcome=yes
+node_modules azure "$here/clients/azure"
 go_part go ./send github.com/open-telemetry/opentelemetry-collector-contrib/cmd/telemetrygen
 rust_part
 java_part

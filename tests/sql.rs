@@ -264,9 +264,9 @@ fn escapes() -> BTreeSet<String> {
     all
 }
 
-/// Each attempt is refused with a message; afterwards the collector lives and its data is as it was.
+/// S7: each attempt is refused with a message; afterwards the collector lives and its data is as it was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_gets_out_of_the_sandbox() {
+async fn s7_nothing_gets_out_of_the_sandbox() {
     let mut server = Server::start();
     let sent = generate::request("shop", vec![generate::span(7, 1, "alpha")]);
     Client::new(&server).send_all(Transport::Grpc, &Request::Traces(sent)).await;
@@ -320,7 +320,7 @@ async fn given_back(server: &Server, what: &str, gone: Instant) {
 /// F20: work stops when its reader goes away, whatever it is doing, and leaves no temporary files: within 500 ms of a
 /// release build (`HODOSCOPE_TEST_BINARY`).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn work_stops_when_its_reader_goes_away() {
+async fn f20_work_stops_when_its_reader_goes_away() {
     let temporary = tempfile::tempdir().expect("a folder");
     let env = vec![("TMPDIR".to_owned(), temporary.path().display().to_string())];
     let config = "[query]\nmemory_bytes_max = 134217728\n".to_owned();
@@ -343,6 +343,11 @@ async fn work_stops_when_its_reader_goes_away() {
         (
             "cross join",
             format!("SELECT count(*) FROM generate_series(1, 30000) a, {many} b WHERE a.value * b.value % 7 = 3"),
+        ),
+        (
+            "a join without pairs",
+            "SELECT count(*) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b WHERE a.value + b.value < 0"
+                .to_owned(),
         ),
         ("rows", format!("SELECT value, value * 2 FROM {many}")),
     ] {
@@ -386,9 +391,9 @@ async fn work_stops_when_its_reader_goes_away() {
     assert!(spilled.is_empty(), "{spilled:?}");
 }
 
-/// Eight hostile queries at a time: spans are taken meanwhile, the next question is answered, the process lives.
+/// F19, S8: eight hostile queries at a time, each within memory, disk and time of its own: spans are taken meanwhile, the next question is answered, the process lives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn hostile_queries_do_not_stop_the_intake() {
+async fn f19_hostile_queries_do_not_stop_the_intake() {
     let config = "[query]\nseconds_max = 5\nmemory_bytes_max = 134217728\nspill_bytes_max = 67108864\n".to_owned();
     let mut server = Collector { config, ..Collector::default() }.start();
     let ask = |n: u64| {

@@ -11,6 +11,8 @@ use super::wire;
 
 /// Spans of one trace in the generated load: one in each of so many requests, of as many services.
 pub const SPANS_PER_TRACE: u64 = 8;
+/// Spans of one trace where traces lie within a request.
+pub const SPANS_PER_OWN_TRACE: usize = 3;
 /// Bytes in front of a message in gRPC: not compressed, and its length.
 const GRPC_HEAD_BYTES: usize = 5;
 
@@ -44,6 +46,10 @@ pub enum What {
     SpanId,
     /// Span id of the item at the same position in the request before.
     ParentId,
+    /// Trace id of the item at hand, where traces lie within a request.
+    OwnTraceId,
+    /// Span id of the item before, in the same request.
+    BeforeId,
     /// Random bytes.
     Random,
     /// Random hexadecimal digits, as text.
@@ -151,6 +157,8 @@ impl EncodedRequest {
             match patch.what {
                 What::TraceId => place.copy_from_slice(&trace_id(serial, patch.item as usize)),
                 What::SpanId => place.copy_from_slice(&span_id(serial, patch.item as usize)),
+                What::OwnTraceId => place.copy_from_slice(&own_trace_id(serial, patch.item as usize)),
+                What::BeforeId => place.copy_from_slice(&span_id(serial, (patch.item as usize).wrapping_sub(1))),
                 What::ParentId => place.copy_from_slice(&span_id(serial.wrapping_sub(1), patch.item as usize)),
                 What::Random => {
                     place
@@ -207,8 +215,16 @@ pub fn unframed(framed: &Bytes) -> Bytes {
 /// The trace id of the `item`-th span in the request with this serial. The requests with serials 8 n to 8 n + 7
 /// hold one span each of the same traces.
 pub fn trace_id(serial: u64, item: usize) -> [u8; 16] {
-    let trace = (serial / SPANS_PER_TRACE) << 16 | item as u64;
-    // Mixed, so that ids are spread like random ones.
+    spread((serial / SPANS_PER_TRACE) << 16 | item as u64)
+}
+
+/// The trace id of the `item`-th span in the request with this serial, where each [`SPANS_PER_OWN_TRACE`] neighbours are a trace.
+pub fn own_trace_id(serial: u64, item: usize) -> [u8; 16] {
+    spread(serial << 16 | (item / SPANS_PER_OWN_TRACE) as u64)
+}
+
+/// Mixed, so that ids are spread like random ones.
+fn spread(trace: u64) -> [u8; 16] {
     let mut id = [0; 16];
     id[..8].copy_from_slice(&mix(trace).to_be_bytes());
     id[8..].copy_from_slice(&mix(!trace).to_be_bytes());

@@ -3,10 +3,13 @@
 //! Before a byte of a body is read a tenant that has used up its bytes or items is asked to come back. What a request really was is
 //! known afterwards and then taken from the tenant's allowance, which may go below nothing: one request is never cut in two, the
 //! next one waits longer. So a tenant is over its rate by at most what it had under way at once, which `in_flight_bytes_max` bounds.
-//! What we could not keep for reasons of ours (busy, slow, broken) is given back: the tenant will send it again, and pays once.
+//! What we could not keep for reasons of ours (busy, slow, broken) is given back: the tenant will send it again, and pays once. What was
+//! given to storage and not answered for in time is most likely kept, and paid for; so is what nobody waits for any more.
 //!
 //! A series is active when a point of it came within the last hour, give or take half of one. Their numbers are kept in two sets that take
-//! turns; a request that would bring a tenant over its series is refused whole, and nothing of it is remembered.
+//! turns; a request that would bring a tenant over its series is refused whole, and nothing of it is remembered. Near the limit it is refused
+//! while it is decoded, before rows are made of it: who goes on sending what is refused should not keep a processor busy. As items it then pays
+//! for the points that were looked at.
 //!
 //! Memory: two sets of at most `tenant_series_max` numbers a tenant, nine to eighteen bytes each: 36 MB for a million. Tenants come from
 //! credentials, never from a request.
@@ -29,6 +32,8 @@ use crate::error::{Error, Result};
 const SERIES: &str = "series_id";
 /// How long a set of series is filled before the other one is emptied and takes its turn.
 const TURN: Duration = Duration::from_secs(30 * 60);
+/// A tenant is near its number of series when less than one in so many is left.
+const NEAR: u64 = 10;
 /// The longest hint when to come back, in seconds (A12).
 const RETRY_SECONDS_MAX: i64 = 5;
 
@@ -98,8 +103,9 @@ impl Admission {
     }
 
     /// A body of a tenant was not kept, and not because of the tenant.
-    pub(crate) fn give_back_bytes(&self, tenant: &TenantId, n_bytes: u64, now: Instant) {
+    pub(crate) fn give_back(&self, tenant: &TenantId, n_bytes: u64, n_items: u64, now: Instant) {
         self.change(tenant, Rate::Bytes, n_bytes as f64, now);
+        self.change(tenant, Rate::Items, n_items as f64, now);
     }
 
     /// A body of a tenant has come.
@@ -107,19 +113,14 @@ impl Admission {
         self.change(tenant, Rate::Bytes, -(n_bytes as f64), now);
     }
 
-    /// Items of a tenant have been kept, or refused for what they are.
+    /// Items of a tenant have been decoded.
     pub(crate) fn count_items(&self, tenant: &TenantId, n_items: u64, now: Instant) {
         self.change(tenant, Rate::Items, -(n_items as f64), now);
     }
 
     fn change(&self, tenant: &TenantId, rate: Rate, n: f64, now: Instant) {
-        let per_s = self.limits.per_s(rate);
-        if per_s > 0 {
-            let tenant = self.tenant(tenant, now);
-            let allowance = &mut locked(&tenant.rates)[rate as usize];
-            allowance.refill(per_s, self.limits.burst_s, now);
-            // Refilling is what keeps it at the burst; nobody is given more back than was taken.
-            allowance.left = (allowance.left + n).min((per_s * self.limits.burst_s) as f64);
+        if self.limits.per_s(rate) > 0 {
+            self.tenant(tenant, now).change(&self.limits, rate, n, now);
         }
     }
 
@@ -138,6 +139,29 @@ impl Admission {
         let mut series = locked(&tenant.series);
         series.take_turns(now);
         if series.add(numbers, limit) { Ok(()) } else { Err(Error::OverSeries { limit }) }
+    }
+
+    /// For a request of a tenant that is near its number of series: looks at them while they are decoded. `None` for all others, which pay
+    /// nothing for it.
+    pub(crate) fn series_gate(&self, tenant: &TenantId, now: Instant) -> Option<SeriesGate> {
+        let limit = self.limits.series_max;
+        if limit == 0 {
+            return None;
+        }
+        let tenant = self.tenant(tenant, now);
+        let mut series = locked(&tenant.series);
+        series.take_turns(now);
+        let n_active = series.len();
+        drop(series);
+        let is_near = n_active >= limit - limit / NEAR;
+        is_near.then(|| SeriesGate {
+            tenant,
+            limits: self.limits,
+            room: limit.saturating_sub(n_active),
+            new: Numbers::default(),
+            n_looked_at: 0,
+            is_shut: false,
+        })
     }
 
     /// Series that are active, of all tenants. Those of tenants that went quiet go away by this, too.
@@ -166,6 +190,19 @@ impl Admission {
         let tenant = Arc::new(Tenant { rates, series });
         tenants.insert(id.clone(), Arc::clone(&tenant));
         tenant
+    }
+}
+
+impl Tenant {
+    /// Adds to what a tenant may still send, or takes from it.
+    fn change(&self, limits: &Limits, rate: Rate, n: f64, now: Instant) {
+        let per_s = limits.per_s(rate);
+        if per_s > 0 {
+            let allowance = &mut locked(&self.rates)[rate as usize];
+            allowance.refill(per_s, limits.burst_s, now);
+            // Refilling is what keeps it at the burst; nobody is given more back than was taken.
+            allowance.left = (allowance.left + n).min((per_s * limits.burst_s) as f64);
+        }
     }
 }
 
@@ -218,6 +255,10 @@ impl Series {
         (self.now.len() + self.before.len()) as u64
     }
 
+    fn has(&self, number: i64) -> bool {
+        self.now.contains(&number) || self.before.contains(&number)
+    }
+
     fn take_turns(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.turned);
         if passed >= TURN {
@@ -249,6 +290,46 @@ impl Series {
             }
         }
         true
+    }
+}
+
+/// Ends a request early that has more new series than its tenant may still have: at the first one when there is no room at all. What it lets
+/// pass is not counted yet: [`Admission::count_series`] decides.
+#[derive(Debug)]
+pub(crate) struct SeriesGate {
+    tenant: Arc<Tenant>,
+    limits: Limits,
+    /// New series that there was room for.
+    room: u64,
+    /// New series of this request, `room` and one at most.
+    new: Numbers,
+    /// Points, up to the one that shut it.
+    n_looked_at: u64,
+    is_shut: bool,
+}
+
+impl SeriesGate {
+    /// True for a series that the tenant has, or may still have. False from the first one on that it may not.
+    pub(crate) fn passes(&mut self, number: i64) -> bool {
+        self.n_looked_at += u64::from(!self.is_shut);
+        if !self.is_shut && !self.new.contains(&number) && !locked(&self.tenant.series).has(number) {
+            self.new.insert(number);
+            self.is_shut = self.new.len() as u64 > self.room;
+        }
+        !self.is_shut
+    }
+
+    /// True when nothing of the request will be kept.
+    pub(crate) const fn is_shut(&self) -> bool {
+        self.is_shut
+    }
+
+    /// Why the request is refused, if it is. Then the tenant pays for the points that were looked at: nobody else knows how many.
+    pub(crate) fn refusal(self, now: Instant) -> Option<Error> {
+        if self.is_shut {
+            self.tenant.change(&self.limits, Rate::Items, -(self.n_looked_at as f64), now);
+        }
+        self.is_shut.then_some(Error::OverSeries { limit: self.limits.series_max })
     }
 }
 
@@ -317,9 +398,9 @@ mod tests {
         let (red, now) = (tenant("red"), Instant::now());
         admission.count_bytes(&red, 5_000, now);
         assert_eq!(retry(admission.admit(&red, now)), Some(5));
-        admission.give_back_bytes(&red, 5_000, now);
+        admission.give_back(&red, 5_000, 0, now);
         assert_eq!(retry(admission.admit(&red, now)), None);
-        admission.give_back_bytes(&red, 1_000_000, now);
+        admission.give_back(&red, 1_000_000, 0, now);
         admission.count_bytes(&red, 1_000, now);
         assert_eq!(retry(admission.admit(&red, now)), Some(1), "a burst and no more");
     }
@@ -332,6 +413,52 @@ mod tests {
         assert!(locked(&red.series).add(0..8, 10));
         assert_eq!(admission.active_series(now + TURN), 8);
         assert_eq!(admission.active_series(now + TURN * 2), 0);
+    }
+
+    /// F17: a tenant without room is refused at the first new series of a request, one with some room when that is used up; known series
+    /// pass; tenants far from the limit are not looked at.
+    #[test]
+    fn f17_refusals_come_early() {
+        let (admission, now) = (admission(|config| config.tenant_series_max = 100), Instant::now());
+        let (red, blue) = (tenant("red"), tenant("blue"));
+        let fill = |numbers: std::ops::Range<i64>| {
+            assert!(locked(&admission.tenant(&red, now).series).add(numbers, 100));
+        };
+        fill(0..89);
+        assert!(admission.series_gate(&red, now).is_none(), "there is room enough");
+        fill(0..98);
+        assert!(admission.series_gate(&blue, now).is_none(), "another tenant");
+        let mut gate = admission.series_gate(&red, now).expect("near");
+        assert!((0..98).chain(0..98).all(|known| gate.passes(known)));
+        assert!(gate.passes(98) && gate.passes(99) && gate.passes(98), "room for two");
+        assert!(!gate.is_shut());
+        assert!(!gate.passes(100) && !gate.passes(0), "shut from here on");
+        assert!(matches!(gate.refusal(now), Some(Error::OverSeries { limit: 100 })));
+        fill(98..100);
+        assert!(!admission.series_gate(&red, now).expect("full").passes(100));
+        assert!(admission.series_gate(&red, now + TURN * 2).is_none(), "all have gone away");
+    }
+
+    /// F17, S17: what is refused early is paid for as far as it was looked at; what passes is paid for by whoever counts it.
+    #[test]
+    fn s17_early_refusals_are_paid_for() {
+        let limited = admission(|config| {
+            (config.tenant_series_max, config.tenant_items_per_s, config.tenant_burst_s) = (10, 10, 10);
+        });
+        let (red, now) = (tenant("red"), Instant::now());
+        assert!(locked(&limited.tenant(&red, now).series).add(0..10, 10));
+        let send = |points: std::ops::Range<i64>| {
+            let mut gate = limited.series_gate(&red, now).expect("full");
+            points.for_each(|point| _ = gate.passes(point % 11));
+            gate.refusal(now).is_some()
+        };
+        assert!(!send(0..10), "known ones");
+        for _ in 0..9 {
+            assert!(send(0..500), "ten points are known, the eleventh shuts it");
+        }
+        assert_eq!(retry(limited.admit(&red, now)), None, "99 items of 100");
+        assert!(send(10..500));
+        assert_eq!(retry(limited.admit(&red, now)), Some(1));
     }
 
     /// F17: known series are always taken; a request with too many new ones adds none; series that stay away make room.

@@ -47,6 +47,16 @@ impl Reservation {
         self.bytes += bytes;
         Ok(())
     }
+
+    /// An empty one of the same budget.
+    pub(crate) fn another(&self) -> Self {
+        self.budget.reserve()
+    }
+
+    /// From now on holds what `other` held, too.
+    pub(crate) fn join(&mut self, mut other: Self) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
 }
 
 impl Drop for Reservation {
@@ -69,7 +79,11 @@ mod tests {
         assert!(matches!(second.grow(60), Err(Error::Busy { limit_bytes: 100 })));
         assert!(second.grow(40).is_ok());
         assert_eq!(metrics.snapshot().in_flight_bytes, 100);
-        drop((first, second));
+        let mut both = first.another();
+        both.join(first);
+        both.join(second);
+        assert_eq!(metrics.snapshot().in_flight_bytes, 100);
+        drop(both);
         assert_eq!(metrics.snapshot().in_flight_bytes, 0);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use model::TenantId;
 use serde::{Deserialize, Serialize};
 
 /// Settings of the collector.
@@ -11,8 +12,9 @@ pub struct Config {
     /// The largest request, in bytes, both as it comes and decompressed. Senders split batches that are
     /// refused, or lose them; a larger limit lets one request take more memory.
     pub request_bytes_max: u64,
-    /// Bytes of all requests being taken, as they come and decompressed. Above it, newcomers are asked to
-    /// come back. Decoded messages take about three times as much, at most one per processor at a time.
+    /// Bytes of all requests being taken, as they come and decompressed, until they are answered. Above it, newcomers are asked to
+    /// come back. Rows made of them take about three times as much: of requests above 2 MiB one is decoded at a time, and no single item
+    /// may become larger than this while it is decoded (than 16 MiB, if this is less).
     pub in_flight_bytes_max: u64,
     /// Bytes of bodies as they come that each tenant may send per second, over time; 0 for any number. What is over is answered 429
     /// (`RESOURCE_EXHAUSTED`) with the time to wait.
@@ -36,6 +38,11 @@ pub struct Config {
     pub metrics_path: String,
     /// Path of logs over HTTP.
     pub logs_path: String,
+    /// Requests to this collector, on all its ports, of which it keeps a trace of its own, at most so many each second; 0 for none.
+    /// More shows more of what it does, and each is a handful of spans.
+    pub own_traces_per_s: u64,
+    /// Whose data these traces are.
+    pub own_traces_tenant: String,
     /// What must not be kept.
     pub redaction: RedactionConfig,
 }
@@ -112,6 +119,8 @@ impl Default for Config {
             traces_path: "/v1/traces".to_owned(),
             metrics_path: "/v1/metrics".to_owned(),
             logs_path: "/v1/logs".to_owned(),
+            own_traces_per_s: 0,
+            own_traces_tenant: TenantId::default_tenant().to_string(),
             redaction: RedactionConfig::default(),
         }
     }
@@ -136,6 +145,10 @@ impl Config {
             return Err("collector.in_flight_bytes_max must be at least collector.request_bytes_max".to_owned());
         }
         self.redaction.validate()?;
+        if TenantId::new(&self.own_traces_tenant).is_none() {
+            let told = &self.own_traces_tenant;
+            return Err(format!("collector.own_traces_tenant must be 1 to 64 letters, digits, - or _, not {told:?}"));
+        }
         let paths =
             [("traces_path", &self.traces_path), ("metrics_path", &self.metrics_path), ("logs_path", &self.logs_path)];
         for (n, (name, path)) in paths.iter().enumerate() {

@@ -181,9 +181,21 @@ pub async fn run(config: DemoConfig, stop: CancellationToken, mut say: impl FnMu
     }
 }
 
-/// Which scenarios are sent at once, and how long before now each of them ended: every one at least once.
+/// Which scenarios are sent at once, and how long before now each of them ended: as often as they happen later, in turns, so that
+/// what is usual at the beginning is so afterwards; every one at least once.
 fn backlog(scenarios: &[Scenario]) -> Vec<(usize, Duration)> {
-    (0..BACKLOG_JOURNEYS).map(|n| (n as usize % scenarios.len(), BACKLOG_SPAN * n / BACKLOG_JOURNEYS)).collect()
+    let total: i64 = scenarios.iter().map(|scenario| i64::from(scenario.weight)).sum();
+    // Each turn all earn their weight, and the richest pays for all.
+    let mut earned = vec![0i64; scenarios.len()];
+    let mut next = || {
+        earned.iter_mut().zip(scenarios).for_each(|(earned, scenario)| *earned += i64::from(scenario.weight));
+        let richest = (0..earned.len()).rev().max_by_key(|index| earned[*index]).unwrap_or(0);
+        if let Some(earned) = earned.get_mut(richest) {
+            *earned -= total;
+        }
+        richest
+    };
+    (0..BACKLOG_JOURNEYS).map(|n| (next(), BACKLOG_SPAN * n / BACKLOG_JOURNEYS)).collect()
 }
 
 /// Sends spans, then the logs that belong to them.

@@ -26,7 +26,7 @@ pub enum Error {
     TooLarge {
         /// The limit in force.
         limit_bytes: u64,
-        /// `as sent` or `when decompressed`.
+        /// `as sent`, `when decompressed` or `in one item when decoded`.
         stage: &'static str,
     },
     /// The content type is missing or none of ours.

@@ -9,10 +9,10 @@ use storage::Batch;
 use crate::budget::Budget;
 use crate::config::RedactionConfig;
 use crate::error::Result;
-use crate::ingest::{Encoding, to_redacted_batches};
+use crate::ingest::{Bounds, Encoding, Making, to_batches_by};
 use crate::metrics::Metrics;
 use crate::outcome::{Outcome, Signal};
-use crate::receiver::compression::{Coding, with_plain};
+use crate::receiver::compression::{Coding, Plain};
 
 /// The plain bytes of a body whose `Content-Encoding` says `coding`.
 ///
@@ -22,9 +22,9 @@ pub fn plain(coding: &str, body: &[u8], limit_bytes: u64) -> Result<Vec<u8>> {
     static METRICS: OnceLock<Arc<Metrics>> = OnceLock::new();
     let coding = Coding::parse(Some(coding))?;
     let metrics = Arc::clone(METRICS.get_or_init(Arc::default));
-    let mut reservation = Budget::new(metrics, limit_bytes.saturating_mul(2)).reserve();
+    let reservation = Budget::new(metrics, limit_bytes.saturating_mul(2)).reserve();
     let body = Bytes::copy_from_slice(body);
-    with_plain(coding, &body, limit_bytes, &mut reservation, |plain| Ok(plain.to_vec()))
+    Plain::of(coding, &body, limit_bytes, &reservation).map(|plain| plain.as_bytes().to_vec())
 }
 
 /// As [`crate::to_batches`], with rules of redaction as the settings give them; `None` when these cannot work.
@@ -35,6 +35,6 @@ pub fn to_batches_redacted(
     body: &[u8],
     (now, oldest): (UnixNanos, UnixNanos),
 ) -> Option<Result<(Vec<Batch>, Outcome)>> {
-    let rules = rules.load().ok()?;
-    Some(to_redacted_batches(signal, encoding, body, (now, oldest), &rules))
+    let making = Making { now, oldest, redaction: rules.load().ok()?, bounds: Bounds::default() };
+    Some(to_batches_by(signal, encoding, body, making))
 }

@@ -1,37 +1,43 @@
 //! One request from its body to its answer: decompress, decode, sanitize, map, append.
 //!
-//! The centre is a plain function, [`to_batches`]. Around it stand the limits: bytes in flight, one decoding
-//! per processor, and a deadline for the answer.
+//! The centre is a plain function, [`to_batches`]. Around it stand the limits: bytes in flight, from the first byte of a body to its answer;
+//! one decoding per processor, and one of a large request (`decoders.rs`); what one item may become; and a deadline for the answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use model::{TenantId, UnixNanos};
 use storage::{Appender, Batch, Clock};
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, SeriesGate};
 use crate::budget::{Budget, Reservation};
 use crate::config::Config;
+use crate::decoders::{Decoders, Done, LARGE_BYTES_MIN};
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
 use crate::otlp;
 use crate::outcome::{Outcome, Signal};
-use crate::receiver::compression::{Coding, with_plain};
+use crate::own_traces::step;
+use crate::receiver::compression::{Coding, Plain};
 use crate::sanitize::Rules;
 use crate::sanitize::redaction::Redaction;
 use crate::sanitize::sizes::SPAN_BYTES_MAX;
 
 /// Plain bodies up to this size are decoded where they arrive: 1,000 spans, half a millisecond. Handing them to
-/// another thread and back costs more than that under load. Larger and compressed ones go to a blocking thread, so
+/// another thread and back costs more than that under load. Larger and compressed ones go to a thread of their own, so
 /// that no connection waits for another one's decoding.
 const INLINE_BYTES_MAX: usize = 512 << 10;
 /// Batches are appended together up to this size: one WAL record holds at most 64 MiB.
 const APPEND_BYTES_MAX: u64 = 32 << 20;
+
+/// What one item may take while it is decoded, at least: `in_flight_bytes_max`, or this if it is more. With less the 1,024 attributes, events and
+/// links that a span may have (V11) would be refused for what they are held in.
+const ITEM_BYTES_MIN: u64 = 16 << 20;
 
 /// How a message is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,7 +70,7 @@ pub(crate) struct Ingest {
     redaction: Arc<Redaction>,
     appender: Appender,
     clock: Arc<dyn Clock>,
-    decoders: Arc<Semaphore>,
+    pub(crate) decoders: Decoders,
     is_closing: AtomicBool,
 }
 
@@ -88,7 +94,7 @@ impl Ingest {
             retention,
             appender,
             clock,
-            decoders: Arc::new(Semaphore::new(n_decoders)),
+            decoders: Decoders::start(n_decoders).map_err(|error| format!("no threads for decoding: {error}"))?,
             is_closing: AtomicBool::new(false),
         })
     }
@@ -121,65 +127,192 @@ impl Ingest {
     pub(crate) async fn take(self: &Arc<Self>, request: Request) -> Result<Outcome> {
         let (signal, tenant, n_bytes) = (request.signal, request.tenant.clone(), request.body.len() as u64);
         self.metrics.count_wire_bytes(signal, n_bytes);
-        // At once, so that what is under way counts; items are known later, and count when they are kept.
+        // At once, so that what is under way counts, also when nobody waits for the answer any more. So do items, as soon as they are known.
         self.admission.count_bytes(&tenant, n_bytes, Instant::now());
+        let progress = Progress::default();
         let within = self.config.answer_within();
         let work = async {
-            let (batches, outcome) = self.decode(request).await?;
-            let n_items = outcome.accepted() + outcome.rejected_total();
+            let Decoded { batches, outcome, held: _held } = step(self, "decode", self.decode(request)).await?;
+            let n_known = outcome.accepted() + outcome.rejected_total();
+            self.admission.count_items(&tenant, n_known, Instant::now());
+            progress.n_items.store(n_known, Ordering::Relaxed);
             if outcome.is_all_rejected() {
-                self.admission.count_items(&tenant, n_items, Instant::now());
                 self.metrics.count_outcome(signal, &outcome);
                 return Err(Error::AllRejected { message: outcome.message(signal) });
             }
             self.admission.count_series(&tenant, &batches, Instant::now())?;
+            progress.is_handed_over.store(true, Ordering::Relaxed);
             for batches in together(batches) {
-                self.appender.append(&tenant, batches).await?;
+                step(self, "append", self.appender.append(&tenant, batches)).await?;
+                progress.is_partly_kept.store(true, Ordering::Relaxed);
             }
-            self.admission.count_items(&tenant, n_items, Instant::now());
             self.metrics.count_outcome(signal, &outcome);
             Ok(outcome)
         };
-        let slow = |_| Error::Slow { waited_ms: self.config.answer_within_ms };
-        let taken = tokio::time::timeout(within, work).await.unwrap_or_else(|late| Err(slow(late)));
-        if taken.as_ref().is_err_and(Error::is_ours) {
-            self.admission.give_back_bytes(&tenant, n_bytes, Instant::now());
+        let taken = tokio::time::timeout(within, work).await;
+        let taken = taken.unwrap_or(Err(Error::Slow { waited_ms: self.config.answer_within_ms }));
+        if taken.as_ref().is_err_and(|error| progress.is_given_back(error)) {
+            self.admission.give_back(&tenant, n_bytes, progress.n_items.into_inner(), Instant::now());
         }
         taken
     }
 
-    /// Decodes on this thread or a blocking one, whichever hurts less.
-    async fn decode(self: &Arc<Self>, request: Request) -> Result<(Vec<Batch>, Outcome)> {
+    /// The collector's clock.
+    pub(crate) fn now(&self) -> UnixNanos {
+        self.clock.now()
+    }
+
+    /// Rows of the collector's own telemetry, made like everybody's.
+    ///
+    /// # Errors
+    /// As [`to_batches`].
+    pub(crate) fn batches_of_own(&self, signal: Signal, encoding: Encoding, body: &[u8]) -> Result<Vec<Batch>> {
+        let (now, redaction) = (self.now(), Arc::clone(&self.redaction));
+        let making = Making { now, oldest: UnixNanos(i64::MIN), redaction, bounds: Bounds::default() };
+        to_batches_by(signal, encoding, body, making).map(|(batches, _)| batches)
+    }
+
+    /// Appends them; no request, so nothing is counted as one, and no trace is made of it.
+    ///
+    /// # Errors
+    /// What storage says.
+    pub(crate) async fn append_own(&self, tenant: &TenantId, batches: Vec<Batch>) -> storage::Result<()> {
+        self.appender.append(tenant, batches).await
+    }
+
+    /// Decodes on this thread or one of those for it, whichever hurts less.
+    async fn decode(self: &Arc<Self>, request: Request) -> Result<Decoded> {
         let now = self.clock.now();
         let oldest = now - i64::try_from(self.retention.as_nanos()).unwrap_or(i64::MAX);
+        let gate = match request.signal {
+            Signal::Metrics => self.admission.series_gate(&request.tenant, Instant::now()),
+            Signal::Traces | Signal::Logs => None,
+        };
+        let bounds = Bounds { item_bytes_max: self.config.in_flight_bytes_max.max(ITEM_BYTES_MIN), gate };
+        let making = Making { now, oldest, redaction: Arc::clone(&self.redaction), bounds };
         let limit_bytes = self.config.request_bytes_max;
-        let redaction = Arc::clone(&self.redaction);
-        if request.coding == Coding::Identity && request.body.len() <= INLINE_BYTES_MAX {
-            return decode_guarded(request, (now, oldest), limit_bytes, &redaction);
+        let n_bytes = request.body.len();
+        if request.coding == Coding::Identity && n_bytes <= INLINE_BYTES_MAX {
+            return decode_guarded(request, making, limit_bytes, None);
         }
-        // The turn ends with the work, not with the waiting for it: whoever waited too long leaves the work behind.
-        let turn = Arc::clone(&self.decoders).acquire_owned().await.map_err(|_| Error::Closing)?;
-        let decoding = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            decode_guarded(request, (now, oldest), limit_bytes, &redaction)
-        });
-        decoding.await.map_err(|_| Error::Bug)?
+        let (request, making) = if n_bytes < LARGE_BYTES_MIN {
+            let small = move || Done { made: decode_small(request, making, limit_bytes), is_worn: false };
+            match self.decoders.run(small).await? {
+                Ok(decoded) => return decoded,
+                Err(larger) => *larger,
+            }
+        } else {
+            (request, making)
+        };
+        let alone = self.decoders.enter_lane().await?;
+        // Whatever comes of it: it may have been inflated to the limit before it was refused.
+        let large = move || Done { made: decode_guarded(request, making, limit_bytes, Some(alone)), is_worn: true };
+        self.decoders.run(large).await?
     }
 }
 
-/// A10: a panic in decoding is the end of one request, not of the process.
+/// A decoded request, and what it holds until it is answered.
+#[derive(Debug)]
+struct Decoded {
+    batches: Vec<Batch>,
+    outcome: Outcome,
+    held: (Reservation, Option<OwnedSemaphorePermit>),
+}
+
+/// What rows are made by, besides the body.
+#[derive(Debug)]
+pub(crate) struct Making {
+    pub(crate) now: UnixNanos,
+    /// Rows before this moment are refused.
+    pub(crate) oldest: UnixNanos,
+    pub(crate) redaction: Arc<Redaction>,
+    pub(crate) bounds: Bounds,
+}
+
+/// Where decoding ends.
+#[derive(Debug)]
+pub(crate) struct Bounds {
+    /// Bytes that one item may take while it is decoded, lists and mended texts.
+    pub(crate) item_bytes_max: u64,
+    /// Ends a request with series that its tenant cannot have.
+    pub(crate) gate: Option<SeriesGate>,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { item_bytes_max: Config::default().in_flight_bytes_max, gate: None }
+    }
+}
+
+/// How far a request has come, for when it does not come to its end.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Items that the tenant has paid for.
+    n_items: AtomicU64,
+    /// Storage was asked to keep it.
+    is_handed_over: AtomicBool,
+    /// Storage has kept a part of it.
+    is_partly_kept: AtomicBool,
+}
+
+impl Progress {
+    /// True when a tenant gets back what a refused request took from its allowance: it is our doing, and nothing of it is kept. What storage was
+    /// given and has not answered for is most likely kept, whether we lost patience or storage did.
+    fn is_given_back(&self, error: &Error) -> bool {
+        let is_late = match error {
+            Error::Slow { .. } => true,
+            Error::Storage(storage::Error::Write { source, .. }) => source.kind() == std::io::ErrorKind::TimedOut,
+            _ => false,
+        };
+        let is_perhaps_kept = is_late && self.is_handed_over.load(Ordering::Relaxed);
+        error.is_ours() && !is_perhaps_kept && !self.is_partly_kept.load(Ordering::Relaxed)
+    }
+}
+
+/// Decodes a request that may be small; one that turns out to be large when it is decompressed comes back as it was.
+fn decode_small(request: Request, making: Making, limit_bytes: u64) -> Result<Result<Decoded>, Box<(Request, Making)>> {
+    let small_bytes_max = LARGE_BYTES_MIN as u64 - 1;
+    if limit_bytes <= small_bytes_max || request.coding == Coding::Identity {
+        return Ok(decode_guarded(request, making, limit_bytes, None));
+    }
+    let inflate = AssertUnwindSafe(|| Plain::of(request.coding, &request.body, small_bytes_max, &request.reservation));
+    match guarded(inflate) {
+        Err(Error::TooLarge { .. }) => Err(Box::new((request, making))),
+        Err(error) => Ok(Err(error)),
+        Ok(plain) => Ok(guarded(AssertUnwindSafe(|| decode_plain(request, plain, making, None)))),
+    }
+}
+
+/// Decompresses and decodes a request.
 fn decode_guarded(
     request: Request,
-    (now, oldest): (UnixNanos, UnixNanos),
+    making: Making,
     limit_bytes: u64,
-    redaction: &Arc<Redaction>,
-) -> Result<(Vec<Batch>, Outcome)> {
-    let work = AssertUnwindSafe(move || {
-        let Request { signal, encoding, coding, body, mut reservation, .. } = request;
-        with_plain(coding, &body, limit_bytes, &mut reservation, |plain| {
-            to_redacted_batches(signal, encoding, plain, (now, oldest), redaction)
-        })
-    });
+    alone: Option<OwnedSemaphorePermit>,
+) -> Result<Decoded> {
+    guarded(AssertUnwindSafe(|| {
+        let plain = Plain::of(request.coding, &request.body, limit_bytes, &request.reservation)?;
+        decode_plain(request, plain, making, alone)
+    }))
+}
+
+fn decode_plain(
+    request: Request,
+    plain: Plain,
+    making: Making,
+    alone: Option<OwnedSemaphorePermit>,
+) -> Result<Decoded> {
+    let Request { signal, encoding, body, mut reservation, .. } = request;
+    drop(body);
+    let (batches, outcome) = to_batches_by(signal, encoding, plain.as_bytes(), making)?;
+    reservation.join(plain.into_held());
+    // Storage bounds what waits for it, but for what is appended in several goes.
+    let is_whole = batches.iter().map(Batch::bytes).sum::<u64>() <= APPEND_BYTES_MAX;
+    Ok(Decoded { batches, outcome, held: (reservation, alone.filter(|_| !is_whole)) })
+}
+
+/// A10: a panic in decoding is the end of one request, not of the process.
+fn guarded<T>(work: AssertUnwindSafe<impl FnOnce() -> Result<T>>) -> Result<T> {
     catch_unwind(work).unwrap_or_else(|_| {
         tracing::error!("decoding a request panicked");
         Err(Error::Bug)
@@ -202,22 +335,23 @@ pub fn to_batches(
     now: UnixNanos,
     oldest: UnixNanos,
 ) -> Result<(Vec<Batch>, Outcome)> {
-    to_redacted_batches(signal, encoding, body, (now, oldest), Redaction::standard())
+    let redaction = Arc::clone(Redaction::standard());
+    to_batches_by(signal, encoding, body, Making { now, oldest, redaction, bounds: Bounds::default() })
 }
 
-/// The same, with the rules of the settings.
-pub(crate) fn to_redacted_batches(
+/// The same, with the rules of the settings and within bounds.
+pub(crate) fn to_batches_by(
     signal: Signal,
     encoding: Encoding,
     body: &[u8],
-    (now, oldest): (UnixNanos, UnixNanos),
-    redaction: &Arc<Redaction>,
+    making: Making,
 ) -> Result<(Vec<Batch>, Outcome)> {
+    let Making { now, oldest, redaction, bounds } = making;
     // Text that is not UTF-8 may grow to three times its size when it is mended.
     let is_small = body.len() <= SPAN_BYTES_MAX / 3;
     let rules = Rules { now, oldest, is_small };
     let mut outcome = Outcome::default();
-    let batches = otlp::batches(signal, encoding, body, &rules, redaction, &mut outcome)?;
+    let batches = otlp::batches(signal, encoding, body, &rules, &redaction, bounds, &mut outcome)?;
     Ok((batches, outcome))
 }
 
@@ -236,4 +370,37 @@ fn together(batches: Vec<Batch>) -> Vec<Vec<Batch>> {
         }
     }
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// S17: a tenant pays for what is kept, or most likely is, and for what is wrong with its requests.
+    #[test]
+    fn s17_what_storage_was_given_is_paid_for() {
+        let at = |is_handed_over: bool, is_partly_kept: bool| Progress {
+            n_items: AtomicU64::new(1),
+            is_handed_over: is_handed_over.into(),
+            is_partly_kept: is_partly_kept.into(),
+        };
+        let (decoding, appending, halfway) = (at(false, false), at(true, false), at(true, true));
+        let write = |kind: std::io::ErrorKind| {
+            Error::Storage(storage::Error::Write { path: "wal".into(), source: kind.into() })
+        };
+        let (slow, busy) = (Error::Slow { waited_ms: 5_000 }, Error::Busy { limit_bytes: 1 });
+        assert!(decoding.is_given_back(&slow), "it waited for its turn to be decoded");
+        assert!(!appending.is_given_back(&slow), "storage has it");
+        assert!(!appending.is_given_back(&write(std::io::ErrorKind::TimedOut)), "storage did not hear from the disk");
+        assert!(appending.is_given_back(&write(std::io::ErrorKind::StorageFull)), "the disk has not taken it");
+        assert!(decoding.is_given_back(&busy) && decoding.is_given_back(&Error::Bug));
+        let closed = Error::Storage(storage::Error::Closed);
+        assert!(appending.is_given_back(&closed), "storage says that it has not");
+        assert!(!decoding.is_given_back(&Error::OverSeries { limit: 1 }));
+        assert!(!decoding.is_given_back(&Error::undecodable("odd")));
+        // A part of it is kept: over the whole nothing is given back, whatever became of the rest.
+        for error in [slow, closed, write(std::io::ErrorKind::StorageFull), busy, Error::Bug] {
+            assert!(!halfway.is_given_back(&error), "{error}");
+        }
+    }
 }

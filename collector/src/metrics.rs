@@ -43,9 +43,13 @@ pub const IN_FLIGHT_BYTES: Family = Family {
     is_counter: false,
 };
 
+/// Own spans that were left out.
+pub const OWN_SPANS_DROPPED: Family =
+    counter("own_spans_dropped", "Spans of the collector's own traces that were not stored.");
+
 /// Every metric of the collector.
 pub const FAMILIES: &[&Family] =
-    &[&ACCEPTED, &REJECTED, &REPAIRED, &ODD_FORMS, &REQUESTS, &WIRE_BYTES, &IN_FLIGHT_BYTES];
+    &[&ACCEPTED, &REJECTED, &REPAIRED, &ODD_FORMS, &REQUESTS, &WIRE_BYTES, &IN_FLIGHT_BYTES, &OWN_SPANS_DROPPED];
 
 /// How a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,6 +155,7 @@ pub struct Metrics {
     requests: [[AtomicU64; Answer::ALL.len()]; Transport::ALL.len()],
     wire_bytes: [AtomicU64; Signal::ALL.len()],
     pub(crate) in_flight_bytes: AtomicU64,
+    pub(crate) own_spans_dropped: AtomicU64,
 }
 
 /// The counters at one moment. Members with a count of zero are left out, except in `accepted`.
@@ -170,6 +175,8 @@ pub struct Snapshot {
     pub wire_bytes: Vec<(Signal, u64)>,
     /// Bytes being taken.
     pub in_flight_bytes: u64,
+    /// Spans of own traces that were not stored.
+    pub own_spans_dropped: u64,
 }
 
 /// One value of a family.
@@ -214,7 +221,11 @@ impl Metrics {
     /// The counters at this moment.
     pub fn snapshot(&self) -> Snapshot {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        let mut snapshot = Snapshot { in_flight_bytes: read(&self.in_flight_bytes), ..Snapshot::default() };
+        let mut snapshot = Snapshot {
+            in_flight_bytes: read(&self.in_flight_bytes),
+            own_spans_dropped: read(&self.own_spans_dropped),
+            ..Snapshot::default()
+        };
         for signal in Signal::ALL {
             let row = signal as usize;
             snapshot.accepted.push((signal, read(&self.accepted[row])));
@@ -257,6 +268,7 @@ impl Snapshot {
         }));
         samples.extend(self.wire_bytes.iter().map(|(s, n)| sample(&WIRE_BYTES, &[("signal", s.as_str())], *n)));
         samples.push(sample(&IN_FLIGHT_BYTES, &[], self.in_flight_bytes));
+        samples.push(sample(&OWN_SPANS_DROPPED, &[], self.own_spans_dropped));
         samples
     }
 }

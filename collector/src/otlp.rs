@@ -54,9 +54,10 @@ pub(crate) mod wire;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use storage::Batch;
+use tokio::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::ingest::Encoding;
+use crate::ingest::{Bounds, Encoding};
 use crate::outcome::{Outcome, Signal};
 use crate::sanitize::Rules;
 use crate::sanitize::redaction::Redaction;
@@ -113,12 +114,15 @@ pub(crate) fn batches(
     body: &[u8],
     rules: &Rules,
     redaction: &Arc<Redaction>,
+    bounds: Bounds,
     outcome: &mut Outcome,
 ) -> Result<Vec<Batch>> {
     let mut bench = take_workbench();
     let Workbench { arena, keys, spans, logs, points } = &mut *bench;
     keys.redact_by(redaction);
-    let mut odd_forms = Outcome::default();
+    arena.bound(bounds.item_bytes_max);
+    points.gate = bounds.gate;
+    let (mut odd_forms, mut refusal) = (Outcome::default(), None);
     let request = Request { rules, outcome, batches: Vec::new(), failed: None };
     let batches = match signal {
         Signal::Traces => {
@@ -129,7 +133,9 @@ pub(crate) fn batches(
         Signal::Metrics => {
             let mut sink = RowSink::new(request, points, keys);
             decode::<message::Metrics>(encoding, body, &mut odd_forms, arena, &mut sink)?;
-            sink.finish::<message::Metrics>()
+            let batches = sink.finish::<message::Metrics>();
+            refusal = points.gate.take().and_then(|gate| gate.refusal(Instant::now()));
+            batches
         }
         Signal::Logs => {
             let mut sink = RowSink::new(request, logs, keys);
@@ -142,7 +148,7 @@ pub(crate) fn batches(
         bench.keys.trim();
         leave_workbench(bench);
     }
-    Ok(batches)
+    refusal.map_or(Ok(batches), Err)
 }
 
 fn decode<S: message::Signal>(
@@ -152,10 +158,17 @@ fn decode<S: message::Signal>(
     arena: &mut Arena,
     sink: &mut impl Sink<S>,
 ) -> Result<()> {
-    match encoding {
+    let read = match encoding {
         Encoding::Protobuf => wire::walk(body, arena, sink).map_err(Error::undecodable),
         Encoding::Json => json::read(body, odd_forms, arena, sink).map_err(Error::undecodable),
-    }
+    };
+    read.map_err(|error| {
+        if arena.was_full() {
+            Error::TooLarge { limit_bytes: arena.bytes_max(), stage: "in one item when decoded" }
+        } else {
+            error
+        }
+    })
 }
 
 /// What a sink makes of the request at hand.

@@ -6,8 +6,10 @@
 #![expect(clippy::needless_pass_by_value, reason = "a json!() written in place reads better without &")]
 
 mod answers;
+mod any;
 mod decoding;
 mod generate;
+mod large;
 mod read;
 mod redaction;
 mod replay;

@@ -19,7 +19,7 @@ pub struct Config {
     /// Bytes that running queries may write to temporary files. 0: never spill.
     pub spill_bytes_max: u64,
     /// Footers and page indexes of segments kept in memory, in bytes.
-    /// Larger: fewer reads before the first row; a segment of a million rows needs about 200 KiB.
+    /// Larger: fewer reads before the first row; those of a million spans take about 3 MiB.
     pub metadata_cache_bytes: u64,
     /// Rows of an answer; what is beyond is left out and the answer says so.
     pub rows_max: u64,

@@ -94,7 +94,11 @@ impl Engine {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(refuse)?;
             let builder = std::thread::Builder::new().name("digest".to_owned()).stack_size(STACK_BYTES);
             let ended = stop.clone();
-            thread = Some(builder.spawn(move || runtime.block_on(keep_running(task, ended))).map_err(refuse)?);
+            let work = move || {
+                storage::let_ingest_go_first();
+                runtime.block_on(keep_running(task, ended));
+            };
+            thread = Some(builder.spawn(work).map_err(refuse)?);
         }
         Ok(Digest { stop, thread, figures })
     }

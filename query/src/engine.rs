@@ -12,11 +12,14 @@
 //! It runs on the query threads under four limits: places (`concurrent_max`, others wait), memory of all
 //! queries together, time, and the size of its answer. When the caller goes away, the work stops.
 
+mod group_texts;
 pub(crate) mod growth;
+mod pauses;
 pub(crate) mod prepared;
 pub(crate) mod read_only;
 pub(crate) mod runtime;
 pub(crate) mod session;
+mod windows;
 
 use std::fmt;
 use std::future::Future;

@@ -8,6 +8,7 @@
 //! | `json.rs`         | `event_attr(text, 'key')`: look-up in OTLP/JSON text               |
 //! | `holds.rs`        | conditions on attribute lists, tried while a segment is decoded     |
 //! | `nested.rs`       | whether an event or link of a span passes a test                    |
+//! | `none_of.rs`      | whether a row belongs to none of some traces                        |
 //! | `hex.rs`          | `hex(binary)`                                                      |
 //! | `hex_literal.rs`  | `trace_id = '4bf9...'`: hex text compared with binary              |
 //! | `json_path.rs`    | `json_text(json, path)`, `json_number(json, path)`                  |
@@ -30,6 +31,7 @@ mod json;
 mod json_path;
 mod listed;
 pub(crate) mod nested;
+mod none_of;
 mod quantile;
 mod unary;
 mod words;
@@ -41,11 +43,13 @@ use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF};
 
 pub(crate) use attr::{
-    attribute_column, attribute_number, attribute_text, names_of, resource_number, resource_text, scope_number,
-    scope_text,
+    attribute_column, attribute_is, attribute_number, attribute_text, names_of, resource_number, resource_text,
+    scope_number, scope_text,
 };
 pub(crate) use holds::while_decoding;
-pub(crate) use json::attributes_of as json_attributes;
+pub(crate) use json::{any_may_hold, attributes_of as json_attributes};
+pub(crate) use listed::{leaves_shown_as, may_show, shown_text};
+pub(crate) use none_of::none_of;
 
 /// Every function of ours, those without a page in the documents included.
 pub(crate) fn all() -> Vec<Arc<ScalarUDF>> {

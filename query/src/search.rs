@@ -6,7 +6,8 @@
 //! | `compile.rs` | conditions to expressions: pure                                            |
 //! | `cursor.rs`  | where a page ended                                                         |
 //! | `spans.rs`   | pages of spans                                                             |
-//! | `traces.rs`  | pages of traces                                                            |
+//! | `traces.rs`  | pages of traces, the slowest first                                         |
+//! | `newest.rs`  | pages of traces, the newest first                                          |
 //! | `journeys.rs` | pages of journeys                                                         |
 //! | `summary.rs` | a trace in a list, from its spans in bounded memory                        |
 //! | `items.rs`   | what histogram, facets and "what differs" count                            |
@@ -25,6 +26,7 @@ pub(crate) mod filter;
 mod histogram;
 pub(crate) mod items;
 pub(crate) mod journeys;
+mod newest;
 pub(crate) mod spans;
 mod summary;
 mod tally;

@@ -5,6 +5,7 @@
 //! | `scan.rs`     | what every table has in common towards DataFusion                |
 //! | `provider.rs` | one table of a snapshot: segments and buffer in one scan         |
 //! | `readers.rs`  | readers of segments that know where pages begin                  |
+//! | `leaves.rs`   | readers that leave out row groups without a text that is wanted  |
 //! | `prune.rs`    | which segments a query can need: pure                            |
 //! | `pruned.rs`   | the view of traces, over the asked time range                    |
 //! | `by_id.rs`    | table functions of one id                                        |
@@ -20,6 +21,8 @@
 pub(crate) mod by_id;
 pub(crate) mod direct;
 mod edge_minutes;
+mod leaves;
+mod pages;
 mod provider;
 mod prune;
 mod pruned;

@@ -63,6 +63,9 @@ impl FormatFile {
 /// [`Error::InUse`] or [`Error::Open`] with what to do.
 pub(crate) fn open(disk: Arc<dyn Disk>, root: &Path) -> Result<Owned> {
     let refuse = |detail: String| Error::Open { path: root.to_owned(), detail };
+    // A relative path has no parent to sync: a power cut would take the name of the directory, with everything.
+    let absolute = std::path::absolute(root).map_err(|error| refuse(explain(&error)))?;
+    let root = absolute.as_path();
     match disk.metadata(root) {
         Ok(meta) if !meta.is_dir => return Err(refuse("it is a file; choose a directory with --data".to_owned())),
         Ok(_) => {}
@@ -106,19 +109,22 @@ pub(crate) fn look(disk: Arc<dyn Disk>, root: &Path) -> Result<Place> {
 /// The directory as a place, for someone who may write there or only looks.
 fn place(disk: Arc<dyn Disk>, root: &Path, writer: String, may_write: bool) -> Result<Place> {
     let refuse = |detail: String| Error::Open { path: root.to_owned(), detail };
-    let absolute = std::path::absolute(root).map_err(|error| refuse(explain(&error)))?;
-    let url = disk.url(&absolute).map_err(|error| refuse(explain(&error)))?;
-    let below = |root: &Path| Checked::new(Arc::new(DurableLocal::new(Arc::clone(&disk), root)), may_write);
-    let checked = below(&absolute);
+    // Table logs know the true path: everybody must come to the same names, as names are what is remembered in doubt.
+    let dir = std::path::absolute(root).and_then(|absolute| disk.resolve(&absolute));
+    let dir = dir.map_err(|error| refuse(explain(&error)))?;
+    let url = disk.url(&dir).map_err(|error| refuse(explain(&error)))?;
+    let files = DurableLocal::new(Arc::clone(&disk), &dir);
+    let checked = Checked::new(Arc::new(files.clone()), may_write);
+    let root_store = Checked::new(Arc::new(files.at(Path::new("/"))), may_write);
     Ok(Place {
         name: root.to_owned(),
         writer,
         store: Arc::new(checked.clone()),
         checked,
-        root_store: Arc::new(below(Path::new("/"))),
+        root_store: Arc::new(root_store),
         url,
-        wal: Arc::new(LocalWal::new(Arc::clone(&disk), &absolute)),
-        disk: Some((disk, absolute)),
+        wal: Arc::new(LocalWal::new(Arc::clone(&disk), &dir)),
+        disk: Some((disk, dir)),
         ownership: None,
     })
 }
@@ -221,5 +227,42 @@ pub(crate) fn explain(error: &io::Error) -> String {
             format!("part of the path is a file ({error}); choose another directory with --data")
         }
         _ => format!("{error}; choose another directory with --data"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::disk::simulated::SimulatedDisk;
+
+    /// F8: the default data directory is a relative path. Its own name is made durable with it: before, a power cut ahead of
+    /// the first flush took the directory, with everything that was acknowledged.
+    #[test]
+    fn f08_the_name_of_a_relative_directory_is_durable() {
+        let root = &crate::Config::default().data;
+        assert!(root.is_relative());
+        for seed in 0..40 {
+            let disk = SimulatedDisk::new(seed);
+            let made = open(Arc::new(disk.clone()), root).expect("it can be made").place;
+            let mut file = made.wal.create(1).expect("a WAL file");
+            file.append(&mut [io::IoSlice::new(b"acknowledged")]).expect("durable");
+            disk.crash();
+            let found = open(Arc::new(disk.restart()), root).expect("it can be opened").place;
+            assert_eq!(found.writer, made.writer, "seed {seed}: it was made anew");
+            assert_eq!(found.wal.list().expect("readable").len(), 1, "seed {seed}");
+        }
+    }
+
+    /// Table logs resolve links: whoever comes by one sees the names that whoever comes by the other has made.
+    #[test]
+    fn a_directory_behind_a_link_has_one_path() {
+        let folder = tempfile::TempDir::new().expect("a folder");
+        let real = std::fs::canonicalize(folder.path()).expect("it exists").join("real");
+        std::fs::create_dir(&real).expect("writable");
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&real, &link).expect("writable");
+        let place = open(Arc::new(disk::LocalDisk), &link).expect("it can be made").place;
+        assert_eq!(place.url.to_file_path().expect("a path"), real);
+        assert_eq!(place.disk.map(|(_, dir)| dir), Some(real));
     }
 }

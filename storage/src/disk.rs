@@ -37,7 +37,11 @@ pub(crate) trait Disk: Debug + Send + Sync + 'static {
     /// `NotFound` when nothing is.
     fn metadata(&self, path: &Path) -> io::Result<Metadata>;
     /// Everything in a directory, in no order.
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>>;
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        self.list_some(dir, &|_| true)
+    }
+    /// What `is_wanted` says of by its name; of everything else no more is found out than the name.
+    fn list_some(&self, dir: &Path, is_wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<Entry>>;
     /// Makes one directory.
     ///
     /// # Errors
@@ -56,7 +60,9 @@ pub(crate) trait Disk: Debug + Send + Sync + 'static {
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
     /// Bytes that can still be written; `None` when unknown.
     fn free_bytes(&self, dir: &Path) -> Option<u64>;
-    /// A directory that exists as URL, ending with a slash; for table logs.
+    /// The one path of a directory that exists, whatever links lead to it.
+    fn resolve(&self, dir: &Path) -> io::Result<PathBuf>;
+    /// A directory's one path as URL, ending with a slash; for table logs.
     fn url(&self, dir: &Path) -> io::Result<Url>;
     /// Takes the lock file for this process, making it when needed; `None` when another process has it.
     /// The lock goes with the value, or with the process.
@@ -129,13 +135,19 @@ pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Vec<u8>> {
 
 /// Makes a directory and its missing parents; durable when this returns. One that is there may have been made by somebody whose
 /// sync has failed, or is still to come: it is synced again.
+///
+/// # Errors
+/// `InvalidInput` for a relative path: the name of its first directory would stay in doubt.
 pub(crate) fn create_dir_durably(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    if !dir.is_absolute() {
+        let text = format!("{} is no absolute path", dir.display());
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
     let mut missing = Vec::new();
-    for dir in dir.ancestors().filter(|dir| !dir.as_os_str().is_empty()) {
+    for dir in dir.ancestors() {
         match disk.metadata(dir) {
             Ok(found) if found.is_dir => {
-                let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
-                match parent.map_or(Ok(()), |parent| disk.sync_dir(parent)) {
+                match dir.parent().map_or(Ok(()), |parent| disk.sync_dir(parent)) {
                     // A directory of somebody else's, above the data directory.
                     Err(error) if is_closed_to_us(&error) => {}
                     synced => synced?,
@@ -153,7 +165,7 @@ pub(crate) fn create_dir_durably(disk: &dyn Disk, dir: &Path) -> io::Result<()> 
             _ => {}
         }
         // Each new directory is an entry of its parent.
-        if let Some(parent) = dir.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        if let Some(parent) = dir.parent() {
             disk.sync_dir(parent)?;
         }
     }

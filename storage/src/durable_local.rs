@@ -6,14 +6,15 @@
 //!
 //! A sync of a directory can fail after the name was made, and then everybody sees a name that a power cut may take away. So a
 //! directory is taken as made only after its parent was synced by this process, and what lies in a directory whose sync
-//! failed is listed only after another one.
+//! failed, or is still to come, is listed only after another one. What a former process left in doubt, a start settles: that of table logs in
+//! [`crate::recovery`], that of erasures in [`crate::Storage::open`].
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use futures::stream::BoxStream;
@@ -43,17 +44,34 @@ pub(crate) struct DurableLocal {
     names: Arc<Names>,
 }
 
-/// What this process knows about the names it made.
+/// What this process knows about the names on its disk. One for all who write there: a name that one of them could not make
+/// durable is in doubt for all.
 #[derive(Debug, Default)]
 struct Names {
     /// Directories that a power cut leaves.
     durable: Mutex<HashSet<PathBuf>>,
-    /// Directories whose last sync failed: they may hold names that a power cut takes away.
-    doubtful: Mutex<HashSet<PathBuf>>,
+    doubts: Mutex<Doubts>,
 }
 
-fn lock(dirs: &Mutex<HashSet<PathBuf>>) -> std::sync::MutexGuard<'_, HashSet<PathBuf>> {
-    dirs.lock().unwrap_or_else(PoisonError::into_inner)
+/// Directories that may hold names which a power cut takes away.
+#[derive(Debug, Default)]
+struct Doubts {
+    dirs: HashMap<PathBuf, Doubt>,
+    /// Syncs of directories that failed so far.
+    n_failed: u64,
+}
+
+/// Why a directory is in doubt.
+#[derive(Debug, Default)]
+struct Doubt {
+    /// Names that are being made there; each can be seen before it is durable.
+    n_placing: usize,
+    /// The last failure, by its number: a sync that began before it settles nothing.
+    failed: Option<u64>,
+}
+
+fn lock<T>(known: &Mutex<T>) -> MutexGuard<'_, T> {
+    known.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Names {
@@ -73,37 +91,64 @@ impl Names {
         Ok(())
     }
 
-    /// Remembers the directory of a file when its name may have been made, and not durably.
-    fn noted<T>(&self, path: &FilePath, placed: io::Result<T>) -> io::Result<T> {
-        if let (Err(error), Some(dir)) = (&placed, path.parent())
-            && error.kind() != io::ErrorKind::AlreadyExists
-        {
-            lock(&self.doubtful).insert(dir.to_owned());
-        }
+    /// Gives a file its name by `place`, which ends with a sync of the directory. From before the name can be seen until that
+    /// sync has succeeded the directory is in doubt.
+    fn placing<T>(&self, path: &FilePath, place: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let Some(dir) = path.parent() else { return place() };
+        lock(&self.doubts).dirs.entry(dir.to_owned()).or_default().n_placing += 1;
+        let placed = place();
+        let mut doubts = lock(&self.doubts);
+        let has_failed = placed.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists);
+        doubts.n_failed += u64::from(has_failed);
+        let n_failed = doubts.n_failed;
+        doubts.change(dir, |doubt| {
+            doubt.n_placing = doubt.n_placing.saturating_sub(1);
+            doubt.failed = if has_failed { Some(n_failed) } else { doubt.failed };
+        });
         placed
     }
 
-    /// Makes what can be seen in a directory durable.
+    /// Makes what was seen in a directory durable.
     fn settle(&self, disk: &dyn Disk, dir: &FilePath) -> io::Result<()> {
-        if lock(&self.doubtful).contains(dir) {
-            match disk.sync_dir(dir) {
-                // It was moved away with everything.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                synced => synced?,
-            }
-            lock(&self.doubtful).remove(dir);
+        let Some(failed) = lock(&self.doubts).dirs.get(dir).map(|doubt| doubt.failed) else { return Ok(()) };
+        match disk.sync_dir(dir) {
+            // It was moved away with everything.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            synced => synced?,
         }
+        lock(&self.doubts).change(dir, |doubt| {
+            // One that failed meanwhile may have come too late for this sync.
+            doubt.failed = doubt.failed.filter(|last| Some(*last) != failed);
+        });
         Ok(())
     }
 
-    /// The directory's entries, all durable. One that does not exist has none.
-    fn list(&self, disk: &dyn Disk, dir: &FilePath) -> io::Result<Vec<crate::disk::Entry>> {
-        self.settle(disk, dir)?;
-        match disk.list(dir) {
+    /// The directory's entries that are wanted by their names, all durable. One that does not exist has none.
+    fn list(
+        &self,
+        disk: &dyn Disk,
+        dir: &FilePath,
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> io::Result<Vec<crate::disk::Entry>> {
+        let found = match disk.list_some(dir, is_wanted) {
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                Ok(Vec::new())
+                return Ok(Vec::new());
             }
-            listed => listed,
+            listed => listed?,
+        };
+        // Behind the listing: a name may come while one looks.
+        self.settle(disk, dir)?;
+        Ok(found)
+    }
+}
+
+impl Doubts {
+    /// Changes what is known about a directory, and forgets it when nothing is left to doubt.
+    fn change(&mut self, dir: &FilePath, change: impl FnOnce(&mut Doubt)) {
+        let Some(doubt) = self.dirs.get_mut(dir) else { return };
+        change(doubt);
+        if doubt.n_placing == 0 && doubt.failed.is_none() {
+            self.dirs.remove(dir);
         }
     }
 }
@@ -112,6 +157,11 @@ impl DurableLocal {
     /// Paths are relative to `root`, which must be absolute.
     pub(crate) fn new(disk: Arc<dyn Disk>, root: &FilePath) -> Self {
         Self { disk, root: root.to_owned(), names: Arc::default() }
+    }
+
+    /// The same disk with another root. What one of both knows about names, the other knows too.
+    pub(crate) fn at(&self, root: &FilePath) -> Self {
+        Self { root: root.to_owned(), ..self.clone() }
     }
 
     fn to_file(&self, location: &Path) -> PathBuf {
@@ -129,15 +179,23 @@ impl DurableLocal {
         working.await.unwrap_or_else(|source| Err(Error::JoinError { source }))
     }
 
-    /// Objects below a prefix, sorted.
-    async fn walk(&self, prefix: Option<Path>) -> Result<Vec<ObjectMeta>> {
+    /// Objects below a prefix, sorted; with `after` only those behind it, and names before it cost next to nothing: a commit
+    /// looks for the commits behind the last one, and there are thousands before that.
+    async fn walk(&self, prefix: Option<Path>, after: Option<Path>) -> Result<Vec<ObjectMeta>> {
         let prefix = prefix.unwrap_or_default();
         let (location, names) = (prefix.clone(), Arc::clone(&self.names));
         self.blocking(&location, move |disk, dir| {
             let mut found = Vec::new();
             let mut dirs = vec![(prefix, dir.to_owned())];
             while let Some((prefix, dir)) = dirs.pop() {
-                for entry in names.list(disk, &dir)? {
+                // Behind `after`, or a directory that may hold such.
+                let is_wanted = |name: &str| {
+                    let Some(after) = &after else { return true };
+                    let below =
+                        if prefix.as_ref().is_empty() { format!("{name}/") } else { format!("{prefix}/{name}/") };
+                    below.as_str() > after.as_ref() || after.as_ref().starts_with(&below)
+                };
+                for entry in names.list(disk, &dir, &is_wanted)? {
                     // Names that are no objects' names are none of ours.
                     let Ok(location) = Path::parse(format!("{prefix}/{}", entry.name)) else { continue };
                     if entry.metadata.is_dir {
@@ -147,10 +205,18 @@ impl DurableLocal {
                     }
                 }
             }
+            found.retain(|meta: &ObjectMeta| after.as_ref().is_none_or(|after| meta.location > *after));
             found.sort_by(|a, b| a.location.cmp(&b.location));
             Ok(found)
         })
         .await
+    }
+
+    fn listing(&self, prefix: Option<&Path>, after: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (store, prefix, after) = (self.clone(), prefix.cloned(), after.cloned());
+        let walking = async move { store.walk(prefix, after).await };
+        let found = walking.into_stream().map_ok(|found| futures::stream::iter(found.into_iter().map(Ok)));
+        found.try_flatten().boxed()
     }
 }
 
@@ -211,7 +277,7 @@ impl ObjectStore for DurableLocal {
         self.blocking(location, move |disk, path| {
             let parts: Vec<&[u8]> = payload.iter().map(AsRef::as_ref).collect();
             names.make_dir_of(disk, path)?;
-            names.noted(path, write_durably(disk, path, &parts, placing))
+            names.placing(path, || write_durably(disk, path, &parts, placing))
         })
         .await?;
         Ok(PutResult { e_tag: None, version: None })
@@ -298,10 +364,11 @@ impl ObjectStore for DurableLocal {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (store, prefix) = (self.clone(), prefix.cloned());
-        let walking = async move { store.walk(prefix).await };
-        let found = walking.into_stream().map_ok(|found| futures::stream::iter(found.into_iter().map(Ok)));
-        found.try_flatten().boxed()
+        self.listing(prefix, None)
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.listing(prefix, Some(offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -309,7 +376,7 @@ impl ObjectStore for DurableLocal {
         let (location, names) = (prefix.clone(), Arc::clone(&self.names));
         self.blocking(&location, move |disk, dir| {
             let mut result = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
-            for entry in names.list(disk, dir)? {
+            for entry in names.list(disk, dir, &|_| true)? {
                 let Ok(location) = Path::parse(format!("{prefix}/{}", entry.name)) else { continue };
                 if entry.metadata.is_dir {
                     result.common_prefixes.push(location);
@@ -335,8 +402,8 @@ impl ObjectStore for DurableLocal {
             // Objects never change, so that a second name is as good as a copy.
             let staged = staging_name(&to);
             disk.link(from, &staged)?;
-            let placed = place(disk, &staged, &to, placing).inspect_err(|_| drop(disk.remove(&staged)));
-            names.noted(&to, placed)
+            let placed = names.placing(&to, || place(disk, &staged, &to, placing));
+            placed.inspect_err(|_| drop(disk.remove(&staged)))
         })
         .await
     }
@@ -371,8 +438,8 @@ impl MultipartUpload for DurableUpload {
         let (staged, path) = (self.staged.clone(), self.path.clone());
         let completing = tokio::task::spawn_blocking(move || {
             let mut file = file.ok_or_else(|| explain(&path, io::Error::other("the upload has ended")))?;
-            let placed = file.sync().and_then(|()| place(&*disk, &staged, &path, Placing::Replace));
-            names.noted(&path, placed).map_err(|error| {
+            let placing = || names.placing(&path, || place(&*disk, &staged, &path, Placing::Replace));
+            file.sync().and_then(|()| placing()).map_err(|error| {
                 let _ = disk.remove(&staged);
                 explain(&path, error)
             })
@@ -404,8 +471,9 @@ impl Drop for DurableUpload {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::disk::simulated::{Call, SimulatedDisk};
+    use crate::disk::simulated::{Call, Moment, SimulatedDisk};
     use object_store::ObjectStoreExt;
+    use tokio::runtime::Handle;
 
     const OBJECT: &str = "tenants/shop/_erasures/a.json";
 
@@ -449,5 +517,83 @@ mod tests {
             assert_eq!(list().await.expect("the disk works again").len(), 1);
         })
         .await;
+    }
+
+    async fn list(store: &DurableLocal) -> Result<Vec<ObjectMeta>> {
+        store.list(Some(&Path::from("tenants"))).try_collect().await
+    }
+
+    /// F8: a listing settles a doubt, and at that very moment another name is made whose sync fails: its doubt is not settled
+    /// with the first one.
+    #[tokio::test]
+    async fn f08_a_doubt_that_comes_while_another_is_settled_stays() {
+        survives("_erasures", async |store, disk| {
+            let first = store.put(&Path::from("tenants/shop/_erasures/first.json"), "1".into()).await;
+            first.expect_err("the sync of its directory fails");
+            let (other, failing, runtime) = (store.clone(), disk.clone(), Handle::current());
+            disk.interleave(Moment::AfterSync, "_erasures", move || {
+                failing.refuse_calls(Call::SyncDir, "_erasures", 1);
+                let put = runtime.block_on(other.put(&Path::from(OBJECT), "a".into()));
+                put.expect_err("the sync of its directory fails");
+            });
+            list(store).await.expect("the disk works");
+            assert_eq!(list(store).await.expect("the disk works").len(), 2, "both are seen, so both stay");
+        })
+        .await;
+    }
+
+    /// F8: who lists a directory between the moment when a name is made and its sync sees it, and the sync fails then.
+    #[tokio::test]
+    async fn f08_a_name_that_is_seen_before_its_sync_stays() {
+        for seed in 0..40 {
+            let disk = SimulatedDisk::new(seed);
+            let store = DurableLocal::new(Arc::new(disk.clone()), FilePath::new("/data"));
+            store.put(&Path::from("tenants/shop/_erasures/first.json"), "1".into()).await.expect("the disk works");
+            let (other, failing, runtime) = (store.at(FilePath::new("/")), disk.clone(), Handle::current());
+            disk.interleave(Moment::BeforeSync, "_erasures", move || {
+                let listed = other.list(Some(&Path::from("data/tenants"))).try_collect::<Vec<_>>();
+                assert_eq!(runtime.block_on(listed).expect("the disk works").len(), 2);
+                failing.refuse_calls(Call::SyncDir, "_erasures", 1);
+            });
+            store.put(&Path::from(OBJECT), "a".into()).await.expect_err("the sync of its directory fails");
+            disk.crash();
+            let store = DurableLocal::new(Arc::new(disk.restart()), FilePath::new("/data"));
+            assert_eq!(list(&store).await.expect("the disk works").len(), 2, "seed {seed}");
+        }
+    }
+
+    /// What is behind a name is what a list of everything has behind it, wherever the name lies.
+    #[tokio::test]
+    async fn a_list_can_begin_behind_a_name() {
+        let store = DurableLocal::new(Arc::new(SimulatedDisk::new(1)), FilePath::new("/data"));
+        for name in ["a/1", "a/2", "a/2/x", "a.b/1", "a0/1", "b", "c/d/e/1", "c/d/e/2"] {
+            let _ = store.put(&Path::from(name), name.into()).await;
+        }
+        let names = |found: Vec<ObjectMeta>| found.into_iter().map(|meta| meta.location).collect::<Vec<_>>();
+        for prefix in [None, Some(Path::from("c/d")), Some(Path::from("a"))] {
+            let all = names(store.list(prefix.as_ref()).try_collect().await.expect("readable"));
+            assert!(!all.is_empty());
+            for offset in ["", "a", "a/1", "a/1/z", "a/2", "a0", "b", "c/d", "c/d/e/1", "c/d/e/15", "d"] {
+                let offset = Path::from(offset);
+                let found = store.list_with_offset(prefix.as_ref(), &offset).try_collect().await.expect("readable");
+                let expected: Vec<Path> = all.iter().filter(|path| **path > offset).cloned().collect();
+                assert_eq!(names(found), expected, "below {prefix:?} behind {offset}");
+            }
+        }
+    }
+
+    /// A directory in which everything went well is not synced again by those who look, and nothing is remembered of it.
+    #[tokio::test]
+    async fn nothing_is_left_of_a_doubt_that_was_settled() {
+        let disk = SimulatedDisk::new(1);
+        let store = DurableLocal::new(Arc::new(disk.clone()), FilePath::new("/data"));
+        disk.refuse_calls(Call::SyncDir, "_erasures", 1);
+        store.put(&Path::from(OBJECT), "a".into()).await.expect_err("the sync of its directory fails");
+        assert_eq!(lock(&store.names.doubts).dirs.len(), 1);
+        list(&store).await.expect("the disk works");
+        store.put(&Path::from("tenants/shop/_erasures/b.json"), "b".into()).await.expect("the disk works");
+        assert_eq!(lock(&store.names.doubts).dirs.len(), 0);
+        disk.refuse_calls(Call::SyncDir, "", u32::MAX);
+        assert_eq!(list(&store).await.expect("nothing is synced").len(), 2);
     }
 }

@@ -108,7 +108,7 @@ fn unreadable(error: &object_store::Error) -> Fault {
 #[derive(Debug, Default)]
 pub(crate) struct Search {
     /// The last segment that was read whole; the next search goes on behind it.
-    after: tokio::sync::Mutex<Option<Path>>,
+    pub after: tokio::sync::Mutex<Option<Path>>,
     /// Walks over segments that nobody suspects so far.
     pub n_walks: AtomicU64,
 }

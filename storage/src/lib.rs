@@ -35,6 +35,7 @@
 //! | `inspect.rs`   | looking into a place from outside, for people                            |
 //! | `recovery.rs`  | replay of old WAL files behind an open ingest                            |
 //! | `published.rs` | what readers see, swapped as one value                                   |
+//! | `background.rs` | threads that let ingest go first                                        |
 //! | `follow.rs`    | rows as they become visible, for the digest and live streams             |
 //! | `derived.rs`   | the write side of the digest                                             |
 //! | `snapshot.rs`  | table version and buffer pinned for one reader                           |
@@ -44,6 +45,7 @@
 //! | `metrics.rs`   | what is counted                                                          |
 //! | `fuzz.rs`      | ways in for fuzzing, and for nothing else                                |
 
+mod background;
 mod batch;
 mod bucket;
 mod buffer;
@@ -84,6 +86,7 @@ mod vacuum;
 mod wal;
 mod writer;
 
+pub use background::let_ingest_go_first;
 pub use batch::Batch;
 pub use clock::{Clock, SystemClock};
 pub use config::Config;
@@ -251,6 +254,8 @@ impl Storage {
         published.accepted_sequence.store(next_sequence - 1, Ordering::Release);
         // Also those whose rows are in the WAL only.
         for tenant in runtime.block_on(recovery::tenants(&published.place))? {
+            let marks = runtime.block_on(published.place.settle_names(&paths::erasures(&tenant)));
+            marks.map_err(|error| refuse(format!("the names of its erasures cannot be made durable: {error}")))?;
             let found = runtime.block_on(erasure::load(&*published.place.store, &tenant))?;
             published.change_erasures(&tenant, |list| list.extend(found));
         }
@@ -284,7 +289,10 @@ impl Storage {
         let mut threads = vec![
             spawn("storage-writer", move || run_writer(writer)),
             spawn("storage-flush", move || flusher.run()),
-            spawn("storage-upkeep", move || upkeep.run()),
+            spawn("storage-upkeep", move || {
+                let_ingest_go_first();
+                upkeep.run()
+            }),
         ];
         if has_old_files {
             let replay = Replay {

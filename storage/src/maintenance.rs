@@ -112,6 +112,7 @@ impl Maintenance {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("storage-upkeep-io")
+            .on_thread_start(crate::let_ingest_go_first)
             .enable_all()
             .build()?;
         let now = Instant::now();

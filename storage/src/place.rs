@@ -108,6 +108,21 @@ impl Place {
         disk.free_bytes(dir)
     }
 
+    /// Makes the names that can be seen in a directory durable: whoever made them may have ended before it synced them. Does
+    /// nothing where there is no disk, or no such directory.
+    ///
+    /// # Errors
+    /// What the disk said: what is seen there may go.
+    pub(crate) async fn settle_names(&self, dir: &Path) -> std::io::Result<()> {
+        let Some((disk, root)) = self.disk.clone() else { return Ok(()) };
+        let dir = root.join(dir.as_ref());
+        let syncing = tokio::task::spawn_blocking(move || match disk.sync_dir(&dir) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            synced => synced,
+        });
+        syncing.await.unwrap_or_else(|error| Err(std::io::Error::other(error)))
+    }
+
     /// Moves a table away, as it is, so that a new one can begin in its stead.
     ///
     /// # Errors

@@ -193,6 +193,10 @@ async fn settle_and_open(
         let detail = format!("its files cannot be compared with their copies, or not be restored from them: {error}");
         (Error::TableLog { table: table.name, detail }, Verdict::Unknown)
     };
+    if let Err(error) = place.settle_names(&paths::table_log(&path)).await {
+        let detail = format!("the names of its commits cannot be made durable: {error}");
+        return Err((Error::TableLog { table: table.name, detail }, Verdict::Unknown));
+    }
     let settled = place.checked.settle_log(&path).await.map_err(unknown)?;
     if settled.is_behind {
         let detail = "its newest commit was lost, and the copy of it is damaged".to_owned();

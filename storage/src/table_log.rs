@@ -21,6 +21,7 @@ use deltalake_core::protocol::{DeltaOperation, SaveMode};
 use deltalake_core::{DeltaTable, checkpoints};
 use futures::TryStreamExt;
 use model::{TenantId, UnixNanos};
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
 use crate::bucket::Ownership;
@@ -34,6 +35,9 @@ use crate::table::Table;
 
 /// Commits between two checkpoints; opening a table reads at most so many commits.
 const CHECKPOINT_COMMITS: i64 = 100;
+/// Commits that a log keeps for readers that follow it one by one, and for a day at most. At a hundred thousand spans a second
+/// there are fifty thousand a day, and every commit looks through the names of all.
+const KEPT_COMMITS: i64 = 2_000;
 /// Times a commit is tried again when another process was faster.
 const COMMIT_RETRIES: usize = 50;
 /// Times a process from which this one takes over may be faster.
@@ -72,6 +76,8 @@ pub(crate) struct TableLog {
     pub begun: UnixNanos,
     /// The state in memory may be behind the disk: a commit failed half-way.
     is_stale: bool,
+    /// Position of the last append that was begun, made or not.
+    attempted: u64,
     /// Asked before each commit, where another process can take over.
     ownership: Option<Arc<Ownership>>,
     /// Told what segments must be.
@@ -97,6 +103,7 @@ impl TableLog {
             covered: 0,
             begun: UnixNanos(i64::MAX),
             is_stale: false,
+            attempted: 0,
             ownership: place.ownership.clone(),
             checked: place.checked.clone(),
         };
@@ -168,8 +175,7 @@ impl TableLog {
         if self.is_stale {
             let known = self.covered;
             self.load().await?;
-            // An earlier attempt of ours would have moved it to `sequence`.
-            self.refuse_strange_commits(known, sequence)?;
+            self.refuse_strange_commits(known)?;
         }
         if self.covered >= sequence {
             return Ok(false);
@@ -190,6 +196,7 @@ impl TableLog {
             predicate: None,
         };
         self.is_stale = true;
+        self.attempted = sequence;
         let state = self.delta.snapshot().map_err(|error| log_error(table, &error))?;
         let commit = CommitBuilder::from(properties).with_actions(actions).build(
             Some(state as &dyn TableReference),
@@ -267,13 +274,11 @@ impl TableLog {
         })
     }
 
-    /// A position that neither we nor the log knew means that a process from which this one took over has committed
-    /// after all. Its rows are in our buffer too: a new start sorts them out.
-    fn refuse_strange_commits(&self, known: u64, sequence: u64) -> Result<()> {
-        let Some(ownership) = self.ownership.as_ref().filter(|_| self.covered != known && self.covered != sequence)
-        else {
-            return Ok(());
-        };
+    /// A position that neither the log nor an append of ours had means that a process from which this one took over has
+    /// committed after all. Its rows are in our buffer too: a new start sorts them out.
+    fn refuse_strange_commits(&self, known: u64) -> Result<()> {
+        let is_ours = self.covered == known || self.covered == self.attempted;
+        let Some(ownership) = self.ownership.as_ref().filter(|_| !is_ours) else { return Ok(()) };
         ownership.lose(format!("{} holds a commit of a former writer", self.table.name));
         ownership.check()
     }
@@ -296,7 +301,7 @@ impl TableLog {
         if self.is_stale {
             let known = self.covered;
             self.load().await?;
-            self.refuse_strange_commits(known, known)?;
+            self.refuse_strange_commits(known)?;
         }
         let gone: HashSet<&Path> = removed.iter().collect();
         let old: Vec<&Arc<SegmentMeta>> = self.segments.iter().filter(|segment| gone.contains(&segment.path)).collect();
@@ -353,15 +358,33 @@ impl TableLog {
         self.version > 0 && self.version % CHECKPOINT_COMMITS == 0
     }
 
-    /// Writes the whole state beside the commits, and forgets commits older than the log's retention.
+    /// Writes the whole state beside the commits, and forgets commits that are older than the log's retention or than
+    /// [`KEPT_COMMITS`] others.
     ///
     /// # Errors
     /// [`Error::TableLog`]; nothing depends on it.
     pub(crate) async fn checkpoint(&self) -> Result<()> {
+        self.checkpoint_keeping(KEPT_COMMITS).await
+    }
+
+    async fn checkpoint_keeping(&self, kept_commits: i64) -> Result<()> {
         let failed = |error: deltalake_core::DeltaTableError| log_error(self.table, &error);
         checkpoints::create_checkpoint(&self.delta, None).await.map_err(failed)?;
         checkpoints::cleanup_metadata(&self.delta, None).await.map_err(failed)?;
-        Ok(())
+        let Ok(oldest_kept) = u64::try_from(self.version - kept_commits) else { return Ok(()) };
+        let log_store = self.delta.log_store();
+        let commit = log_store.log_path().clone().join(format!("{oldest_kept:020}.json"));
+        match log_store.object_store(None).head(&commit).await {
+            Ok(found) => {
+                let made = found.last_modified.timestamp_millis();
+                let version = u64::try_from(self.version).unwrap_or_default();
+                checkpoints::cleanup_expired_logs_for(version, log_store.as_ref(), made, None).await.map_err(failed)?;
+                Ok(())
+            }
+            // Older than the log's retention.
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Says columns to the log that came with this release, so that other readers see them.

@@ -514,7 +514,7 @@ async fn a_follower_sees_rows_once() {
     appender.append(&tenant(), vec![spans(10..20), logs(2)]).await.expect("it is taken");
     appender.append(&tenant(), vec![logs(2)]).await.expect("it is taken");
     appender.append(&tenant(), vec![spans(20..30)]).await.expect("it is taken");
-    tokio::time::timeout(Duration::from_secs(5), follower.changed()).await.expect("something was published");
+    tokio::time::timeout(Duration::from_secs(60), follower.changed()).await.expect("something was published");
     let followed = follower.take();
     let mut ids: Vec<u64> = followed.rows.iter().flat_map(|(_, rows)| span_ids(&rows.records)).collect();
     ids.sort_unstable();

@@ -51,11 +51,11 @@ pub fn span(trace_id: u128, span_id: u64, name: &str) -> Span {
 }
 
 /// One trace of `n_spans` spans over 12 services, in one request: a tree in which every span has up to eight children
-/// and each hundredth span failed. Ended a minute ago.
-pub fn big_trace(trace_id: u128, n_spans: u64) -> ExportTraceServiceRequest {
+/// and each hundredth span failed. Ended `seconds_ago`.
+pub fn big_trace(trace_id: u128, n_spans: u64, seconds_ago: u64) -> ExportTraceServiceRequest {
     const SERVICES: u64 = 12;
     const LASTS_NANOS: u64 = 10_000_000_000;
-    let end = now_nanos() - 60_000_000_000;
+    let end = now_nanos() - seconds_ago * 1_000_000_000;
     let mut groups: Vec<Vec<Span>> = vec![Vec::new(); usize::try_from(SERVICES).expect("small")];
     for number in 0..n_spans {
         let offset = LASTS_NANOS / 2 * number / n_spans;

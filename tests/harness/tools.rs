@@ -17,8 +17,15 @@ pub fn cache() -> PathBuf {
 /// # Panics
 /// When it is not there and `HODOSCOPE_REQUIRE_ALL=1`.
 pub fn installed(what: &str, path: &str) -> Option<PathBuf> {
-    let path = cache().join(path);
-    if path.exists() { Some(path) } else { skip(what, "run tests/setup.sh") }
+    stands(&cache(), path).or_else(|| skip(what, "run tests/setup.sh"))
+}
+
+/// A file or folder of a part (the first name of its path) that was installed to its end: the list of versions is written last, so a
+/// part that was begun and given up is not taken for one that is there.
+fn stands(cache: &Path, path: &str) -> Option<PathBuf> {
+    let part = Path::new(path).components().next()?;
+    let path = cache.join(path);
+    (cache.join(part).join("installed-from").is_file() && path.exists()).then_some(path)
 }
 
 /// As [`installed`], for what the gate can do without: only long runs need it.
@@ -29,8 +36,7 @@ pub fn welcome(what: &str, path: &str) -> Option<PathBuf> {
     if std::env::var_os("HODOSCOPE_LONG").is_some() {
         return installed(what, path);
     }
-    let path = cache().join(path);
-    if path.exists() { Some(path) } else { cannot(what, "it is not installed: run tests/setup.sh") }
+    stands(&cache(), path).or_else(|| cannot(what, "it is not installed: run tests/setup.sh"))
 }
 
 /// A file of the clone.
@@ -59,4 +65,46 @@ pub fn skip<T>(what: &str, cure: &str) -> Option<T> {
 pub fn cannot<T>(what: &str, why: &str) -> Option<T> {
     println!("skipped: {what}: {why}");
     None
+}
+
+/// What the set-up began and gave up is not there: the tests that need it say so, and do not fail halfway.
+#[test]
+fn half_installed_parts_are_missing() {
+    let cache = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir_all(cache.path().join("java/classes")).expect("a folder");
+    assert_eq!(stands(cache.path(), "java/classes"), None);
+    std::fs::write(cache.path().join("java/installed-from"), "versions").expect("written");
+    assert!(stands(cache.path(), "java/classes").is_some());
+    assert_eq!(stands(cache.path(), "java/jars"), None);
+}
+
+/// A second try at the Rust SDK goes on from what the first one compiled, and one that fails leaves nothing that looks installed.
+#[test]
+fn a_set_up_goes_on_where_it_stopped() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let folder = tempfile::tempdir().expect("a folder");
+    let (tools, cache) = (folder.path().join("tools"), folder.path().join("cache"));
+    std::fs::create_dir(&tools).expect("a folder");
+    for name in
+        ["sh", "cat", "cmp", "cp", "dirname", "env", "find", "id", "mkdir", "mv", "rm", "sort", "timeout", "xargs"]
+    {
+        let found = ["/usr/bin", "/bin"].iter().map(|place| Path::new(place).join(name)).find(|path| path.exists());
+        let Some(found) = found else { return cannot(name, "it is not where Linux has it").unwrap_or_default() };
+        symlink(found, tools.join(name)).expect("linked");
+    }
+    // No other tool is there; this compiler is stopped at its first try and ends at its second.
+    let cargo = "#!/bin/sh\n[ -e \"$CARGO_TARGET_DIR/begun\" ] || { mkdir -p \"$CARGO_TARGET_DIR/debug\"; : >\"$CARGO_TARGET_DIR/begun\"; exit 1; }\n\
+                 : >\"$CARGO_TARGET_DIR/debug/send\"\n";
+    std::fs::write(tools.join("cargo"), cargo).expect("written");
+    std::fs::set_permissions(tools.join("cargo"), std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let set_up = || {
+        let mut command = Command::new(source("tests/setup.sh"));
+        command.env("PATH", &tools).env("HODOSCOPE_CACHE", &cache).env_remove("HODOSCOPE_LONG");
+        let output = command.output().expect("it can be started");
+        assert!(!output.status.success(), "python and others are missing");
+        stands(&cache.join("tests"), "rust/send")
+    };
+    assert_eq!(set_up(), None);
+    assert!(set_up().is_some(), "the second try begins where the first one stopped");
+    assert!(!cache.join("tests/rust/target").exists(), "what is not needed any more is gone");
 }

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cors::is_origin;
 use crate::jwks::Source;
+use crate::proxies::Proxies;
 
 /// A year.
 const SESSION_HOURS_MAX: u64 = 365 * 24;
@@ -38,11 +40,19 @@ pub struct Config {
     /// Requests with a wrong key that an address may make per minute before it hears 429 instead of 401; 0 for any number.
     /// Requests without a key are not counted, and holders of a valid key are never refused for it.
     pub failed_attempts_per_minute: u32,
+    /// Addresses or networks (`10.0.0.0/8`) of proxies in front that are believed what they say in `X-Forwarded-For`: whose wrong keys
+    /// are counted. Nobody else is.
+    pub trusted_proxies: Vec<String>,
     /// How long signing in with a browser lasts, in hours; a restart ends it, too.
     pub session_hours: u64,
     /// Host names, without port, that loopback is asked under beside `localhost` and its addresses, such as the name that a proxy
     /// on this machine passes on. Looked at while nobody needs a key: with keys every name is taken.
     pub hosts: Vec<String>,
+    /// Origins of pages that may send telemetry over OTLP/HTTP from browsers, such as `https://shop.example` or
+    /// `https://*.shop.example`; `*` for all, then without credentials. Empty: none.
+    pub cors_origins: Vec<String>,
+    /// How long browsers may remember that a page may send, in seconds.
+    pub cors_max_age_s: u64,
     /// Certificate chain of every port, PEM, read again when it changes; empty for no TLS.
     pub tls_cert: String,
     /// Private key of the certificate, PEM.
@@ -75,8 +85,11 @@ impl Default for Config {
             jwt_audience: String::new(),
             jwt_tenant_claim: String::new(),
             failed_attempts_per_minute: 60,
+            trusted_proxies: Vec::new(),
             session_hours: 12,
             hosts: Vec::new(),
+            cors_origins: Vec::new(),
+            cors_max_age_s: 7200,
             tls_cert: String::new(),
             tls_key: String::new(),
             tls_client_ca: String::new(),
@@ -141,6 +154,14 @@ impl Config {
             ("session_hours", self.session_hours),
         ];
         Source::parse(&self.jwt_keys)?;
+        if let Err(odd) = Proxies::parse(&self.trusted_proxies) {
+            return Err(format!("door.trusted_proxies lists addresses or networks such as 10.0.0.0/8, not {odd:?}"));
+        }
+        if let Some(odd) = self.cors_origins.iter().find(|listed| !is_origin(listed)) {
+            return Err(format!(
+                "door.cors_origins lists origins such as https://shop.example or https://*.shop.example, or *, not {odd:?}"
+            ));
+        }
         match positive.iter().find(|(_, value)| *value == 0) {
             Some((name, _)) => Err(format!("door.{name} must be greater than 0")),
             None if self.session_hours > SESSION_HOURS_MAX => {

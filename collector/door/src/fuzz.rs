@@ -2,6 +2,7 @@
 
 use axum::extract::Request;
 
+use crate::config::Listener;
 use crate::hosts::Hosts;
 use crate::identity;
 use crate::tokens::Tokens;
@@ -17,5 +18,8 @@ pub fn token(jwk_set: &[u8], token: &str, now_unix_s: u64) -> Result<bool, Strin
 
 /// What a request's head says: the key in it, and whether its host is one of this machine.
 pub fn head(request: &Request) -> (Option<String>, bool) {
-    (identity::key_of(request.headers()), Hosts(vec!["traces.example".to_owned()]).take(request))
+    (
+        identity::key_of(request.headers()),
+        Hosts::new(Listener::OtlpHttp, vec!["traces.example".to_owned()]).take(request),
+    )
 }

@@ -9,8 +9,9 @@
 //! | `Authorization: Basic`, password KEY | every door      | old tools                                                        |
 //! | a cookie (`sessions.rs`)            | the desk         | the page                                                         |
 //!
-//! `Authorization` counts before a cookie. Only what is shown and wrong counts as a failed attempt (S17): who shows nothing is told
-//! what to show, as often as it asks.
+//! `Authorization` counts before a cookie. Only what is shown and wrong counts as a failed attempt (S17), wherever it is shown: who shows
+//! nothing is told what to show, as often as it asks. What needs nothing is answered also to who shows something wrong, but for
+//! `/api/session`, which would go on telling whether a key is right.
 //!
 //! A browser sends a cookie or a password it knows along with whatever another site makes it ask. So what changes something and says it
 //! comes from another site is refused; with a cookie it must say that it comes from this one, and not look like a form (S11). Without keys on
@@ -35,8 +36,8 @@ use crate::error::{Error, Result};
 use crate::hosts::Hosts;
 use crate::keys::{Holder, KeyRing, hash_of, now_unix_s};
 use crate::refusal::{Refused, refuse};
-use crate::sessions::{Known, Proof, Sessions};
-use crate::tokens::Tokens;
+use crate::sessions::{self, Known, Proof, Sessions};
+use crate::tokens::{Tokens, Verified};
 
 /// What a request needs, by its method and path.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +75,7 @@ enum Shown {
     Cookie(Holder),
 }
 
-/// The address at the other end of a connection, in the extensions of its requests.
+/// The address a request comes from, in its extensions: the other end of the connection, or what a listed proxy says (`proxies.rs`).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
@@ -90,7 +91,8 @@ impl Access {
         };
         let tokens = Tokens::watch(config).map_err(Error::Keys)?;
         let attempts = Arc::new(Attempts::new(config.failed_attempts_per_minute));
-        Ok(Self { keys, tokens, attempts, sessions: Arc::new(Sessions::new(config.session_lasting())) })
+        let sessions = Arc::new(Sessions::new(config.session_lasting(), !config.tls_cert.is_empty()));
+        Ok(Self { keys, tokens, attempts, sessions })
     }
 
     /// True when requests need a key or a token.
@@ -109,17 +111,21 @@ impl Access {
             Some((self.keys.as_ref()?.holder(&hash)?, Proof::Key(hash)))
         };
         let by_token = || {
-            let (holder, until_unix_s) = self.tokens.as_ref()?.recognize(text)?;
-            Some((holder.clone(), Proof::Token { holder, until_unix_s }))
+            let verified = self.tokens.as_ref()?.recognize(text)?;
+            Some((verified.holder.clone(), Proof::Token(verified)))
         };
         by_key().or_else(by_token)
     }
 
-    /// Who has signed in with the browser that asks. A key that is gone by now opens nothing any more.
+    /// Who has signed in with the browser that asks. A key that is gone by now opens nothing any more, and neither does a token whose
+    /// signer's key is.
     fn signed_in(&self, headers: &HeaderMap) -> Option<Holder> {
         match self.sessions.shown(headers, Instant::now())? {
             Proof::Key(hash) => self.keys.as_ref()?.holder(&hash),
-            Proof::Token { holder, until_unix_s } => (now_unix_s() < until_unix_s).then_some(holder),
+            Proof::Token(Verified { holder, until_unix_s, signer, .. }) => {
+                let is_in_force = now_unix_s() < until_unix_s && self.tokens.as_ref()?.trusts(&signer);
+                is_in_force.then_some(holder)
+            }
         }
     }
 
@@ -155,10 +161,14 @@ impl Access {
                 let identity = Identity { is_admin: holder.may(Scope::Admin), tenant: holder.tenant.clone() };
                 Ok((identity, Known(Some(holder))))
             }
+            Shown::Wrong => {
+                let refused = self.count_wrong(request.extensions().get().copied(), Instant::now());
+                let is_harmless = refused == Refused::Unknown || request.uri().path() != sessions::PATH;
+                if wanted == Scope::Open && is_harmless { Ok(everybody(false)) } else { Err(refused) }
+            }
             _ if wanted == Scope::Open => Ok(everybody(false)),
             Shown::Key(_) | Shown::Cookie(_) => Err(Refused::Forbidden(wanted)),
             Shown::Nothing => Err(Refused::Unknown),
-            Shown::Wrong => Err(self.count_wrong(request.extensions().get().copied(), Instant::now())),
         }
     }
 }

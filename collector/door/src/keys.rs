@@ -166,10 +166,10 @@ fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
     a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
-pub(crate) fn sha256(text: &str) -> [u8; 32] {
+pub(crate) fn sha256(bytes: impl AsRef<[u8]>) -> [u8; 32] {
     let mut hash = [0; 32];
     // Both have 32 bytes.
-    hash.iter_mut().zip(digest(&SHA256, text.as_bytes()).as_ref()).for_each(|(to, from)| *to = *from);
+    hash.iter_mut().zip(digest(&SHA256, bytes.as_ref()).as_ref()).for_each(|(to, from)| *to = *from);
     hash
 }
 

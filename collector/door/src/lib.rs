@@ -9,8 +9,10 @@
 //! | `listen.rs`   | bind, accept, HTTP/1.1 and HTTP/2 on one socket, close in good order     |
 //! | `identity.rs` | who is asking, and may they: before a handler sees the request           |
 //! | `hosts.rs`    | names under which loopback answers                                       |
+//! | `cors.rs`     | pages of other origins that may send                                     |
 //! | `sessions.rs` | signing in with a browser                                                |
 //! | `attempts.rs` | how often an address may fail                                            |
+//! | `proxies.rs`  | whose word is taken for where a request comes from                       |
 //! | `pace.rs`     | how long a connection may keep us waiting                                |
 //! | `watch.rs`    | files that are read again when they change                               |
 //! | `keys.rs`     | API keys: made, kept as hashes, recognized                               |
@@ -21,11 +23,11 @@
 //! | `error.rs`    | why a door could not be opened, and what to do                           |
 //! | `fuzz.rs`     | ways in for fuzzing, and for nothing else                                |
 //!
-//! Without keys a door opens on loopback only, unless `allow_insecure` says that somebody else guards it. Not here yet:
-//! cross-origin answers.
+//! Without keys a door opens on loopback only, unless `allow_insecure` says that somebody else guards it.
 
 mod attempts;
 mod config;
+mod cors;
 mod error;
 #[doc(hidden)]
 pub mod fuzz;
@@ -35,6 +37,7 @@ mod jwks;
 mod keys;
 mod listen;
 mod pace;
+mod proxies;
 mod refusal;
 mod sessions;
 mod tls;

@@ -4,7 +4,7 @@
 //! connection; what the system refuses (no more files, aborted handshakes) is waited out: the accept loop
 //! only ends when the door closes.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +26,12 @@ use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::config::{Config, Listener};
+use crate::cors;
 use crate::error::{Error, Result};
 use crate::hosts::Hosts;
 use crate::identity::{Access, Needs, Peer, identified};
 use crate::pace::{Coming, Going, Pace, Paced, Patience, Verdict};
+use crate::proxies::Proxies;
 use crate::tls::{self, Tls};
 
 /// Streams a peer may have open on one HTTP/2 connection.
@@ -79,9 +81,10 @@ pub async fn open(config: &Config, listener: Listener, routes: Router, access: &
     let local_addr = socket.local_addr().map_err(bind_error)?;
 
     let checks_host = address.ip().is_loopback() && !access.is_guarded();
-    let hosts = checks_host.then(|| Hosts(config.hosts.clone()));
+    let hosts = checks_host.then(|| Hosts::new(listener, config.hosts.clone()));
     let routes =
         identified(routes, listener, access.clone(), needs, hosts).layer(CatchPanicLayer::custom(panic_answer));
+    let routes = cors::allowing(routes, config, listener);
     let stop = CancellationToken::new();
     let accepting = tokio::spawn(accept(socket, config.clone(), tls, routes, stop.clone()));
     Ok(Door { local_addr, setting, close_timeout: config.close_timeout(), stop, accepting })
@@ -122,6 +125,8 @@ async fn accept(
 ) -> JoinSet<()> {
     let permits = Arc::new(Semaphore::new(connections_max(config.connections_max)));
     let protocol = Arc::new(protocol(&config));
+    // The settings have been looked at: this cannot fail any more, and if it did nobody would be believed.
+    let proxies = Proxies::parse(&config.trusted_proxies).unwrap_or_default();
     let patience = Patience { first_head: config.first_byte_timeout(), idle: config.idle_timeout() };
     let mut connections = JoinSet::new();
     loop {
@@ -141,7 +146,8 @@ async fn accept(
             Ok((stream, peer)) => {
                 let (protocol, tls, routes, stop) = (Arc::clone(&protocol), tls.clone(), routes.clone(), stop.clone());
                 let pace = Pace::new(patience, Instant::now());
-                let newcomer = Newcomer { stream, peer: Peer(peer.ip()), pace, patience };
+                let peer = Origin { peer: peer.ip(), proxies: proxies.clone() };
+                let newcomer = Newcomer { stream, peer, pace, patience };
                 connections.spawn(async move {
                     newcomer.serve(&protocol, tls.as_deref(), routes, stop).await;
                     drop(permit);
@@ -156,10 +162,17 @@ async fn accept(
     connections
 }
 
+/// Where the requests of a connection come from.
+#[derive(Clone, Debug)]
+struct Origin {
+    peer: IpAddr,
+    proxies: Proxies,
+}
+
 /// A connection that was accepted just now.
 struct Newcomer {
     stream: TcpStream,
-    peer: Peer,
+    peer: Origin,
     pace: Arc<Pace>,
     patience: Patience,
 }
@@ -213,7 +226,7 @@ impl Newcomer {
 /// Answers requests until the connection ends, keeps us waiting too long, or the door closes.
 async fn talk<S>(
     socket: S,
-    peer: Peer,
+    peer: Origin,
     pace: Arc<Pace>,
     protocol: &Builder<TokioExecutor>,
     routes: Router,
@@ -226,7 +239,8 @@ async fn talk<S>(
         let open = paced.begin();
         let is_shared = request.version() == Version::HTTP_2;
         let mut request = request.map(|body| Body::new(Coming::new(body, Arc::clone(&paced), is_shared)));
-        request.extensions_mut().insert(peer);
+        let client = peer.proxies.client(peer.peer, request.headers());
+        request.extensions_mut().insert(Peer(client));
         let answer = routes.clone().oneshot(request);
         async move { answer.await.map(|answer| answer.map(|body| Going::new(body, open))) }
     });

@@ -9,11 +9,13 @@
 //! None of them is worth another attempt, and senders that follow OTLP make none. Who showed something wrong too often (S17) hears
 //! status 8 `RESOURCE_EXHAUSTED` or 429 instead; who names another machine (S11), status 7 or 403.
 //!
-//! What a page asks for by itself is not told that a password would do: the browser would ask for one over the page that signs in.
+//! Only who wants to see a page (`Accept: text/html`) is told that a password would do. What a page asks for by itself is not: the
+//! browser would ask for one over the page that signs in. `Sec-Fetch-Mode` says the same, but beyond loopback browsers leave it out
+//! without TLS.
 
 use axum::body::Body;
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, StatusCode};
 use model::Scope;
 
@@ -116,16 +118,20 @@ pub(crate) fn refuse(listener: Listener, headers: &HeaderMap, refused: Refused) 
     if refused == Refused::Unknown {
         let head = answer.headers_mut();
         head.append(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"hodoscope\""));
-        if listener == Listener::Http && !is_by_a_page(headers) {
+        if listener == Listener::Http && is_at_address_bar(headers) {
             head.append(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"hodoscope\", charset=\"UTF-8\""));
         }
     }
     answer
 }
 
-/// True when a page asks, not somebody at the address bar.
-fn is_by_a_page(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-mode").is_some_and(|mode| mode != "navigate")
+/// True when somebody at the address bar of a browser asks, not a page or a program.
+fn is_at_address_bar(headers: &HeaderMap) -> bool {
+    let wants_a_page = headers.get_all(ACCEPT).iter().any(|value| {
+        let types = value.to_str().unwrap_or_default().split(',');
+        types.filter_map(|one| one.split(';').next()).any(|essence| essence.trim().eq_ignore_ascii_case("text/html"))
+    });
+    wants_a_page && headers.get("sec-fetch-mode").is_none_or(|mode| mode == "navigate")
 }
 
 pub(crate) fn shaped(status: StatusCode, content_type: &'static str, body: Body) -> Response {
@@ -162,11 +168,7 @@ mod tests {
         assert_eq!(shape(Listener::OtlpGrpc, &none, unknown), (200, "application/grpc".to_owned(), 0));
         assert_eq!(shape(Listener::OtlpHttp, &none, unknown), (401, "application/x-protobuf".to_owned(), 1));
         assert_eq!(shape(Listener::OtlpHttp, &json, unknown), (401, "application/json".to_owned(), 1));
-        assert_eq!(shape(Listener::Http, &none, unknown), (401, "application/problem+json".to_owned(), 2));
-        let by_page =
-            |mode| [(HeaderName::from_static("sec-fetch-mode"), HeaderValue::from_static(mode))].into_iter().collect();
-        assert_eq!(shape(Listener::Http, &by_page("cors"), unknown).2, 1, "no password is asked for over the page");
-        assert_eq!(shape(Listener::Http, &by_page("navigate"), unknown).2, 2);
+        assert_eq!(shape(Listener::Http, &none, unknown), (401, "application/problem+json".to_owned(), 1));
         let lacking = Refused::Forbidden(Scope::Admin);
         assert_eq!(shape(Listener::Http, &none, lacking), (403, "application/problem+json".to_owned(), 0));
         assert_eq!(shape(Listener::Http, &none, Refused::TooOften), (429, "application/problem+json".to_owned(), 0));
@@ -175,5 +177,38 @@ mod tests {
             assert!(refused.detail().len() < 128, "one byte holds its length");
         }
         assert_eq!(rpc_status(16, "ab"), [0x08, 16, 0x12, 2, b'a', b'b']);
+    }
+
+    /// A password is asked for at the address bar and never over the page, also where browsers do not say who asks (no TLS, not
+    /// loopback).
+    #[test]
+    fn passwords_are_asked_for_at_the_address_bar() {
+        let chromium = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8";
+        let asks = |headers: &[(&'static str, &'static str)]| {
+            let headers = headers
+                .iter()
+                .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+                .collect();
+            refuse(Listener::Http, &headers, Refused::Unknown).headers().get_all(WWW_AUTHENTICATE).iter().count() == 2
+        };
+        for headers in [
+            &[("accept", chromium)][..],
+            &[("accept", "application/xml;q=0.1, TEXT/HTML;q=0.5")],
+            &[("accept", chromium), ("sec-fetch-mode", "navigate")],
+        ] {
+            assert!(asks(headers), "{headers:?}");
+        }
+        for headers in [
+            &[][..],
+            &[("accept", "*/*")],
+            &[("accept", "application/json")],
+            &[("accept", "text/event-stream")],
+            &[("accept", "text/plain")],
+            &[("accept", "application/json; x=text/html")],
+            &[("sec-fetch-mode", "navigate")],
+            &[("accept", chromium), ("sec-fetch-mode", "cors")],
+        ] {
+            assert!(!asks(headers), "{headers:?}");
+        }
     }
 }

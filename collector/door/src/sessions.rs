@@ -6,12 +6,13 @@
 //!
 //! The cookie holds 256 random bits and nothing of the key. What they stand for is kept here, in memory, under their SHA-256: so
 //! signing out ends a session wherever its cookie is, and a restart ends all. A session is founded on its key: when that is revoked or
-//! expires, the session ends with it.
+//! expires, the session ends with it. One that is founded on a token ends with the token, and when the key that signed the token is not
+//! among those of the signer (`door.jwt_keys`) any more.
 //!
 //! | bound                     | at                     | then                              |
 //! |---------------------------|------------------------|-----------------------------------|
 //! | how long a session lasts  | `door.session_hours`   | one signs in again                |
-//! | sessions of one key       | [`OF_ONE_KEY_MAX`]     | its oldest ends                   |
+//! | sessions of one key, or of one person by tokens | [`OF_ONE_MAX`] | the oldest of them ends |
 //! | sessions                  | [`SESSIONS_MAX`]       | the oldest of all ends            |
 //!
 //! When a cookie counts is decided in `identity.rs`.
@@ -34,14 +35,16 @@ use rand::RngCore as _;
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::config::{Config, Listener};
+use crate::config::Listener;
 use crate::identity::{Access, Peer};
 use crate::keys::{Holder, sha256};
 use crate::refusal::{Refused, refuse, shaped};
+use crate::tokens::Verified;
 
 /// Where one signs in and out.
-const PATH: &str = "/api/session";
-/// Name of the cookie. Under TLS it has the prefix that lets browsers take it from this host and over TLS only.
+pub(crate) const PATH: &str = "/api/session";
+/// Name of the cookie. Under TLS it has the prefix that lets browsers take it from this host and over TLS only, and no other name
+/// counts there.
 const COOKIE: &str = "hodoscope_session";
 const COOKIE_TLS: &str = "__Host-hodoscope_session";
 /// Random bytes of a session's id, and its letters.
@@ -49,8 +52,8 @@ const ID_BYTES: usize = 32;
 const ID_LETTERS: usize = 43;
 /// Sessions that are open at once.
 const SESSIONS_MAX: usize = 10_000;
-/// Of them, those of one key.
-const OF_ONE_KEY_MAX: usize = 64;
+/// Of them, those of one key, or of tokens of one person.
+const OF_ONE_MAX: usize = 64;
 /// Cookies of one request that are looked at.
 const COOKIES_MAX: usize = 4;
 /// Longest body of a request to sign in: the longest token and its JSON.
@@ -61,14 +64,26 @@ const BODY_BYTES_MAX: usize = 16 << 10;
 pub(crate) enum Proof {
     /// A key, by the hash that is kept of it: it is looked for at each request.
     Key([u8; 32]),
-    /// A token, which is not looked at again.
-    Token { holder: Holder, until_unix_s: u64 },
+    /// A token, by what it said. It is not kept: at each request its end is looked at, and whether the key that verified it still counts.
+    Token(Verified),
+}
+
+impl Proof {
+    /// True for the same key, and for tokens of the same person: a person gets a new token every few minutes.
+    fn is_of_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Key(one), Self::Key(other)) => one == other,
+            (Self::Token(one), Self::Token(other)) => one.subject == other.subject,
+            _ => false,
+        }
+    }
 }
 
 /// Everybody who has signed in.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     lasting: Duration,
+    has_tls: bool,
     open: Mutex<HashMap<[u8; 32], Session>>,
 }
 
@@ -79,8 +94,8 @@ struct Session {
 }
 
 impl Sessions {
-    pub(crate) fn new(lasting: Duration) -> Self {
-        Self { lasting, open: Mutex::default() }
+    pub(crate) fn new(lasting: Duration, has_tls: bool) -> Self {
+        Self { lasting, has_tls, open: Mutex::default() }
     }
 
     /// Begins a session and gives its id, which is not kept.
@@ -89,9 +104,9 @@ impl Sessions {
         rand::rng().fill_bytes(&mut id);
         let id = URL_SAFE_NO_PAD.encode(id);
         let mut open = self.open();
-        let n_of_key = open.values().filter(|session| session.proof == proof).count();
-        if n_of_key >= OF_ONE_KEY_MAX {
-            end_oldest(&mut open, |session| session.proof == proof);
+        let is_theirs = |session: &Session| session.proof.is_of_same(&proof);
+        if open.values().filter(|session| is_theirs(session)).count() >= OF_ONE_MAX {
+            end_oldest(&mut open, is_theirs);
         }
         if open.len() >= SESSIONS_MAX {
             open.retain(|_, session| now < session.until);
@@ -124,7 +139,18 @@ impl Sessions {
 
     /// What the first of a request's cookies is founded on that stands for a session.
     pub(crate) fn shown(&self, headers: &HeaderMap, now: Instant) -> Option<Proof> {
-        ids(headers).find_map(|id| self.proof(id, now))
+        self.ids(headers).find_map(|id| self.proof(id, now))
+    }
+
+    /// Ids in a request's cookies. With TLS the plain name does not count: anybody who can answer for this host without TLS, or owns a
+    /// name beside it, can plant a cookie of that name, and with it a session of their own. Without TLS both names count, because something in
+    /// front may have TLS.
+    fn ids<'h>(&self, headers: &'h HeaderMap) -> impl Iterator<Item = &'h str> + use<'h> {
+        let plain = if self.has_tls { COOKIE_TLS } else { COOKIE };
+        let lists = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
+        let ours = pairs.filter(move |(name, id)| [COOKIE_TLS, plain].contains(name) && id.len() == ID_LETTERS);
+        ours.map(|(_, id)| id).take(COOKIES_MAX)
     }
 }
 
@@ -136,14 +162,6 @@ fn end_oldest(open: &mut HashMap<[u8; 32], Session>, among: impl Fn(&Session) ->
     }
 }
 
-/// Ids in a request's cookies.
-fn ids(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let lists = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let pairs = lists.flat_map(|list| list.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    let ours = pairs.filter(|(name, id)| matches!(*name, COOKIE | COOKIE_TLS) && id.len() == ID_LETTERS);
-    ours.map(|(_, id)| id).take(COOKIES_MAX)
-}
-
 /// Who asks, as the guard before these routes has found out.
 #[derive(Clone, Debug)]
 pub(crate) struct Known(pub(crate) Option<Holder>);
@@ -151,7 +169,6 @@ pub(crate) struct Known(pub(crate) Option<Holder>);
 #[derive(Clone, Debug)]
 struct Desk {
     access: Access,
-    has_tls: bool,
 }
 
 /// What is shown to sign in. Not to be printed.
@@ -164,8 +181,8 @@ struct Asked {
 /// The routes below which a browser signs in and out, for the desk: `GET`, `POST` and `DELETE /api/session`.
 ///
 /// They are answered by the door because only the door knows keys. To be served behind [`crate::open`] with the same `access`.
-pub fn session_routes(config: &Config, access: &Access) -> Router {
-    let desk = Desk { access: access.clone(), has_tls: !config.tls_cert.is_empty() };
+pub fn session_routes(access: &Access) -> Router {
+    let desk = Desk { access: access.clone() };
     let methods = get(who).post(sign_in).delete(sign_out).fallback(wrong_method);
     Router::new().route(PATH, methods).with_state(desk)
 }
@@ -212,16 +229,16 @@ async fn sign_in(State(desk): State<Desk>, request: Request) -> Response {
     };
     // Whoever was signed in here before is not any more.
     let sessions = desk.access.sessions();
-    ids(&head.headers).for_each(|id| sessions.end(id));
+    sessions.ids(&head.headers).for_each(|id| sessions.end(id));
     let id = sessions.begin(proof, now);
     // Behind something else that ends TLS, the page's own origin says that there is TLS.
     let from_tls = head.headers.get(header::ORIGIN).is_some_and(|origin| origin.as_bytes().starts_with(b"https://"));
-    with_cookies([cookie(desk.has_tls || from_tls, &id, sessions.lasting.as_secs())])
+    with_cookies([cookie(sessions.has_tls || from_tls, &id, sessions.lasting.as_secs())])
 }
 
 async fn sign_out(State(desk): State<Desk>, headers: HeaderMap) -> Response {
     let sessions = desk.access.sessions();
-    ids(&headers).for_each(|id| sessions.end(id));
+    sessions.ids(&headers).for_each(|id| sessions.end(id));
     with_cookies([cookie(false, "", 0), cookie(true, "", 0)])
 }
 
@@ -276,7 +293,7 @@ mod tests {
     use super::*;
 
     fn sessions() -> Sessions {
-        Sessions::new(Duration::from_secs(3600))
+        Sessions::new(Duration::from_secs(3600), false)
     }
 
     fn showing(cookies: &[&str]) -> HeaderMap {
@@ -307,7 +324,7 @@ mod tests {
         let other = sessions.begin(Proof::Key([2; 32]), now);
         // Later than the other one, which is the oldest of all.
         let begin = |n: usize| sessions.begin(Proof::Key([1; 32]), at(n + 1));
-        let ids: Vec<String> = (0..=OF_ONE_KEY_MAX).map(begin).collect();
+        let ids: Vec<String> = (0..=OF_ONE_MAX).map(begin).collect();
         assert_eq!(sessions.proof(&ids[0], now), None, "the oldest of the key made room");
         assert!(sessions.proof(&ids[1], now).is_some() && sessions.proof(&other, now).is_some());
         let key = |n: usize| {
@@ -318,10 +335,26 @@ mod tests {
         for n in 0..SESSIONS_MAX {
             let mut open = sessions.open();
             let until = at(n + 1) + sessions.lasting;
-            open.insert(sha256(&n.to_string()), Session { proof: key(n), until });
+            open.insert(sha256(n.to_string()), Session { proof: key(n), until });
         }
         let newest = sessions.begin(key(0), at(SESSIONS_MAX));
         assert!(sessions.proof(&newest, now).is_some() && sessions.proof(&other, now).is_none());
+    }
+
+    /// Every sign-in of a person shows another token, with another end: they count together all the same.
+    #[test]
+    fn s11_sessions_of_one_person_are_bounded() {
+        let (sessions, now) = (sessions(), Instant::now());
+        let token = |person: u8, until_unix_s: u64| {
+            let holder = Holder::new(model::TenantId::default_tenant(), vec![Scope::Read]);
+            Proof::Token(Verified { holder, until_unix_s, signer: [1; 32], subject: [person; 32] })
+        };
+        let other = sessions.begin(token(2, 1), now);
+        let begin = |n: usize| sessions.begin(token(1, n as u64), now + Duration::from_millis(n as u64 + 1));
+        let ids: Vec<String> = (0..=OF_ONE_MAX).map(begin).collect();
+        assert_eq!(sessions.proof(&ids[0], now), None, "the person's oldest made room");
+        assert!(ids[1..].iter().all(|id| sessions.proof(id, now).is_some()));
+        assert!(sessions.proof(&other, now).is_some(), "somebody else's is older and stays");
     }
 
     /// Cookies of others may stand beside ours, in any header and order.
@@ -340,5 +373,18 @@ mod tests {
         for cookies in [&[][..], &[id.as_str()], &[&format!("other={id}")], &[&format!("{COOKIE}={id}x")]] {
             assert!(!found(cookies), "{cookies:?}");
         }
+    }
+
+    /// With TLS only the name counts that browsers take from this host over TLS: the other one may have been planted.
+    #[test]
+    fn s11_under_tls_the_plain_cookie_is_not_taken() {
+        let (sessions, now) = (Sessions::new(Duration::from_secs(3600), true), Instant::now());
+        let id = sessions.begin(Proof::Key([1; 32]), now);
+        let found = |cookie: &str| sessions.shown(&showing(&[cookie]), now).is_some();
+        assert!(found(&format!("{COOKIE_TLS}={id}")));
+        assert!(!found(&format!("{COOKIE}={id}")));
+        // Many planted ones do not hide the right one.
+        let planted = format!("{COOKIE}={}; ", "a".repeat(ID_LETTERS)).repeat(COOKIES_MAX);
+        assert!(found(&format!("{planted}{COOKIE_TLS}={id}")));
     }
 }

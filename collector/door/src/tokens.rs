@@ -10,6 +10,7 @@
 //! | `iss`                          | be `door.jwt_issuer`                                                        |
 //! | `aud`                          | be `door.jwt_audience`, or a list that holds it                             |
 //! | `scope`, or `scp`              | hold `ingest`, `read` or `admin`, as words or as a list; `hodoscope:read` is `read` |
+//! | `sub`                          | nothing; sign-ins of one person are told by it (`sessions.rs`)              |
 //! | what `door.jwt_tenant_claim` names | be a tenant's name; without the setting everybody is `default`          |
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use tokio::sync::Notify;
 
 use crate::config::Config;
 use crate::jwks::{Pauses, Source, keys};
-use crate::keys::{Holder, now_unix_s};
+use crate::keys::{Holder, now_unix_s, sha256};
 
 /// Longest token that is looked at.
 const TOKEN_BYTES_MAX: usize = 8 << 10;
@@ -58,9 +59,18 @@ pub(crate) struct Verifier {
     algorithm: Algorithm,
     /// RSA: modulus and exponent; otherwise the point.
     parts: [Vec<u8>; 2],
+    /// What is remembered of it by whoever relies on what it has verified: SHA-256 of algorithm and parts, whatever its id.
+    digest: [u8; 32],
 }
 
 impl Verifier {
+    fn new(id: Option<String>, algorithm: Algorithm, parts: [Vec<u8>; 2]) -> Self {
+        let [first, second] = &parts;
+        let length = (first.len() as u64).to_be_bytes();
+        let digest = sha256([algorithm.as_str().as_bytes(), &length, first, second].concat());
+        Self { id, algorithm, parts, digest }
+    }
+
     fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         let [first, second] = &self.parts;
         let outcome = match self.algorithm {
@@ -72,6 +82,18 @@ impl Verifier {
         };
         outcome.is_ok()
     }
+}
+
+/// What a verified token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verified {
+    pub(crate) holder: Holder,
+    /// From when on it is refused.
+    pub(crate) until_unix_s: u64,
+    /// Digest of the key that verified it.
+    pub(crate) signer: [u8; 32],
+    /// Whose it is: SHA-256 of the claim `sub`. Tokens without one are of one person per tenant.
+    pub(crate) subject: [u8; 32],
 }
 
 /// Whose tokens are taken, and for what.
@@ -115,9 +137,14 @@ impl Tokens {
         *before != **self.verifiers.load()
     }
 
-    /// Who holds the token, when it is one, and until when in unix seconds.
-    pub(crate) fn recognize(&self, token: &str) -> Option<(Holder, u64)> {
+    /// What the token says, when it is one.
+    pub(crate) fn recognize(&self, token: &str) -> Option<Verified> {
         self.verified(token, now_unix_s())
+    }
+
+    /// True while the key with this digest counts.
+    pub(crate) fn trusts(&self, signer: &[u8; 32]) -> bool {
+        self.verifiers.load().iter().any(|verifier| verifier.digest == *signer)
     }
 
     /// As the settings make them, with keys that do not change; for fuzzing.
@@ -134,7 +161,7 @@ impl Tokens {
         })
     }
 
-    pub(crate) fn verified(&self, token: &str, now_unix_s: u64) -> Option<(Holder, u64)> {
+    pub(crate) fn verified(&self, token: &str, now_unix_s: u64) -> Option<Verified> {
         if token.len() > TOKEN_BYTES_MAX {
             return None;
         }
@@ -154,7 +181,13 @@ impl Tokens {
         if !verifier.verifies(signed.as_bytes(), &signature) {
             return None;
         }
-        self.holder(&json(claims)?, now_unix_s)
+        let claims = json(claims)?;
+        let (holder, until_unix_s) = self.holder(&claims, now_unix_s)?;
+        let subject = match claims.get("sub").and_then(Json::as_str) {
+            Some(subject) => sha256(format!("sub {subject}")),
+            None => sha256(format!("tenant {}", holder.tenant)),
+        };
+        Some(Verified { holder, until_unix_s, signer: verifier.digest, subject })
     }
 
     /// What verified claims allow, and until when.
@@ -231,7 +264,7 @@ pub(crate) fn verifier(key: &Json) -> Option<Verifier> {
     };
     let is_meant = text("alg").is_none_or(|said| said == algorithm.as_str());
     let is_long = algorithm != Algorithm::Rs256 || parts[0].len() >= 256;
-    (is_meant && is_long).then(|| Verifier { id: text("kid").map(str::to_owned), algorithm, parts })
+    (is_meant && is_long).then(|| Verifier::new(text("kid").map(str::to_owned), algorithm, parts))
 }
 
 #[cfg(test)]
@@ -348,7 +381,8 @@ pub(crate) mod tests {
             json!({"alg": "EdDSA"}),
             json!({"alg": "ES256", "kid": "ec", "typ": "JWT"}),
         ] {
-            let (holder, until) = tokens.verified(&signer.token(&head, &claims(&json!({}))), NOW).expect("known");
+            let verified = tokens.verified(&signer.token(&head, &claims(&json!({}))), NOW).expect("known");
+            let (holder, until) = (verified.holder, verified.until_unix_s);
             assert_eq!(until, NOW + 60 + LEEWAY_S);
             assert_eq!(holder.tenant.as_str(), "shop");
             let may = [Scope::Ingest, Scope::Read, Scope::Admin].map(|scope| holder.may(scope));
@@ -362,9 +396,29 @@ pub(crate) mod tests {
             (json!({ "exp": NOW - 10 }), Scope::Read),
             (json!({ "nbf": NOW + 10 }), Scope::Read),
         ] {
-            let holder = tokens.verified(&signer.token(&head, &claims(&edit)), NOW);
-            assert!(holder.is_some_and(|(holder, _)| holder.may(scope)), "{edit}");
+            let verified = tokens.verified(&signer.token(&head, &claims(&edit)), NOW);
+            assert!(verified.is_some_and(|verified| verified.holder.may(scope)), "{edit}");
         }
+    }
+
+    /// Tokens of one person are known as such, whatever else they say; without `sub` all of a tenant are one.
+    #[test]
+    fn s2_tokens_say_whose_they_are() {
+        let signer = Signer::new();
+        let tokens = tokens(&signer);
+        let subject = |edit: Json| {
+            let token = signer.token(&json!({"alg": "EdDSA"}), &claims(&edit));
+            tokens.verified(&token, NOW).expect("known").subject
+        };
+        let ann = subject(json!({ "sub": "ann" }));
+        assert_eq!(ann, subject(json!({ "sub": "ann", "exp": NOW + 90, "scope": "admin" })));
+        let nobody = subject(json!({}));
+        assert_eq!(nobody, subject(json!({ "exp": NOW + 90 })));
+        for other in [subject(json!({ "sub": "bob" })), nobody, subject(json!({ "team": "red" }))] {
+            assert_ne!(ann, other);
+        }
+        assert_ne!(nobody, subject(json!({ "team": "red" })));
+        assert_ne!(nobody, subject(json!({ "sub": "shop" })));
     }
 
     /// S2: another algorithm than the key's, another signer, another issuer or audience, too early, too late, no scope, odd tenants.

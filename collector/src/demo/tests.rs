@@ -167,3 +167,18 @@ async fn settings_that_cannot_work_are_told() {
         assert!(error.to_string().contains("http://127.0.0.1:4317"), "{error}");
     }
 }
+
+/// What happens at first is what happens later: a page that compares with the past finds nothing unusual in it.
+#[test]
+fn the_past_tells_the_same_stories_as_often() {
+    let scenarios = scenarios::all().expect("the recorded journeys can be read");
+    let past = backlog(&scenarios);
+    let total: u32 = scenarios.iter().map(|scenario| scenario.weight).sum();
+    for (index, scenario) in scenarios.iter().enumerate() {
+        let wanted = f64::from(scenario.weight) / f64::from(total) * past.len() as f64;
+        let happened = past.iter().filter(|(picked, _)| *picked == index).count();
+        assert!(happened >= 1, "{} is not there", scenario.name);
+        assert!((happened as f64 - wanted).abs() < 1.5, "{}: {happened}, not about {wanted:.1}", scenario.name);
+    }
+    assert!(past.windows(2).all(|pair| pair[0].1 < pair[1].1), "spread over time, newest first");
+}

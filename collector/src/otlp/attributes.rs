@@ -10,6 +10,10 @@ use super::keys::Keys;
 use super::message::KeyValue;
 use super::promoted::Promoted;
 
+/// Shapes of rows that are remembered, and attributes of such a row: half a megabyte, whatever is sent.
+const SHAPES_MAX: usize = 1024;
+const SHAPE_ATTRIBUTES_MAX: usize = 64;
+
 /// Attributes of items: promoted columns, the list of the others, and how they interleave.
 #[derive(Debug)]
 pub(super) struct ItemAttributes {
@@ -21,7 +25,7 @@ pub(super) struct ItemAttributes {
     shape: Vec<u64>,
     /// The row before, and its code in `order`: rows of one shape have the same order.
     last: (Vec<u64>, i32),
-    /// Codes of all shapes of the batch.
+    /// Codes of shapes of the batch; those beyond [`SHAPES_MAX`] are worked out again each time.
     shapes: HashMap<Vec<u64>, i32>,
 }
 
@@ -90,7 +94,9 @@ impl ItemAttributes {
             }
             let order = &mut self.order;
             let code = self.order_writer.finish(|text| order.push(text.unwrap_or_default().as_bytes()));
-            self.shapes.insert(self.shape.clone(), code);
+            if self.shapes.len() < SHAPES_MAX && self.shape.len() <= SHAPE_ATTRIBUTES_MAX {
+                self.shapes.insert(self.shape.clone(), code);
+            }
             code
         };
         self.last.1 = code;

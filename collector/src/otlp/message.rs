@@ -22,33 +22,108 @@ pub(crate) type Text<'a> = &'a [u8];
 const ARENA_BYTES_MAX: usize = 1 << 20;
 
 /// Memory of the item at hand, and what the decoder had to mend in it.
-#[derive(Debug, Default)]
+///
+/// It is bounded, because lists grow faster than what they are read from (two bytes of a body can be an empty attribute of 40), and mended
+/// texts do, too (each byte that is not UTF-8 becomes three). Both ask for room first.
+#[derive(Debug)]
 pub(crate) struct Arena {
     bump: Bump,
+    bytes_max: u64,
+    was_full: Cell<bool>,
     has_mended: Cell<bool>,
 }
 
+/// There is no room for more of this item.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+impl Full {
+    /// What the decoders say; the answer says it in other words.
+    pub(crate) const REASON: &'static str = "an item takes too much memory when it is decoded";
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self { bump: Bump::new(), bytes_max: u64::MAX, was_full: Cell::new(false), has_mended: Cell::new(false) }
+    }
+}
+
 impl Arena {
+    /// From now on items may take so many bytes.
+    pub(crate) fn bound(&mut self, bytes_max: u64) {
+        self.bytes_max = bytes_max;
+        self.was_full.set(false);
+    }
+
+    /// Makes room in a list for one entry more: for twice as many, or at first for `n_first`.
+    ///
+    /// # Errors
+    /// [`Full`] when the item would take more than it may.
+    #[inline]
+    pub(crate) fn make_room<T>(&self, list: &mut List<'_, T>, n_first: usize) -> Result<(), Full> {
+        if list.len() < list.capacity() { Ok(()) } else { self.grow(list, n_first) }
+    }
+
+    fn grow<T>(&self, list: &mut List<'_, T>, n_first: usize) -> Result<(), Full> {
+        let n_more = list.len().max(n_first);
+        // The list moves, and where it stood is free only when the item is done.
+        self.need((list.len() + n_more).saturating_mul(size_of::<T>()))?;
+        list.reserve_exact(n_more);
+        Ok(())
+    }
+
+    /// # Errors
+    /// [`Full`] when the item would take more than it may with so many bytes more.
+    pub(crate) fn need(&self, n_bytes: usize) -> Result<(), Full> {
+        if self.bump.allocated_bytes().saturating_add(n_bytes) as u64 > self.bytes_max {
+            self.was_full.set(true);
+            return Err(Full);
+        }
+        Ok(())
+    }
+
+    /// Bytes that an item may take.
+    pub(crate) const fn bytes_max(&self) -> u64 {
+        self.bytes_max
+    }
+
+    /// True when an item was given up because of its size.
+    pub(crate) fn was_full(&self) -> bool {
+        self.was_full.get()
+    }
+
     /// An empty list.
     pub(crate) fn list<T>(&self) -> List<'_, T> {
         List::new_in(&self.bump)
     }
 
-    /// A copy of these bytes.
+    /// A copy of these bytes: never more than were read, so nobody asks for room for them.
     pub(crate) fn copy(&self, bytes: &[u8]) -> &[u8] {
         self.bump.alloc_slice_copy(bytes)
     }
 
-    /// A value of its own.
+    /// A value of its own, a few dozen bytes: whoever makes many of them asks [`Arena::need`] before.
     pub(crate) fn keep<T>(&self, value: T) -> &mut T {
         self.bump.alloc(value)
     }
 
     /// J13: these bytes with U+FFFD in place of what is not UTF-8; remembered until [`Arena::repairs`].
+    ///
+    /// # Errors
+    /// [`Full`] when there is no room for it.
     #[cold]
-    pub(crate) fn mend(&self, bytes: &[u8]) -> Text<'_> {
+    pub(crate) fn mend(&self, bytes: &[u8]) -> Result<Text<'_>, Full> {
+        const MARK: &[u8] = "\u{fffd}".as_bytes();
         self.has_mended.set(true);
-        self.copy(String::from_utf8_lossy(bytes).as_bytes())
+        let marks = |chunk: &std::str::Utf8Chunk<'_>| if chunk.invalid().is_empty() { &[][..] } else { MARK };
+        let n_bytes = bytes.utf8_chunks().map(|chunk| chunk.valid().len() + marks(&chunk).len()).sum();
+        self.need(n_bytes)?;
+        let mut text = List::with_capacity_in(n_bytes, &self.bump);
+        for chunk in bytes.utf8_chunks() {
+            text.extend_from_slice_copy(chunk.valid().as_bytes());
+            text.extend_from_slice_copy(marks(&chunk));
+        }
+        Ok(text.into_bump_slice())
     }
 
     /// What was mended since the last call.

@@ -14,6 +14,7 @@ use super::point_rows::{ExemplarRows, ExpHistogramRows, HistogramRows, NumberRow
 use super::series::{AttributesText, SeriesHash};
 use super::sink::{From, Rows};
 use super::{BATCH_ROWS_MAX, Request, text};
+use crate::admission::SeriesGate;
 use crate::outcome::Reason;
 use crate::sanitize::{self, Rules, points, times};
 
@@ -27,6 +28,8 @@ pub(crate) struct PointRows {
     exemplars: ExemplarRows,
     /// Attributes of the point at hand.
     attributes: AttributesText,
+    /// Ends the request at hand when its tenant cannot have its series.
+    pub(super) gate: Option<SeriesGate>,
 }
 
 impl Rows<Metrics> for PointRows {
@@ -138,7 +141,7 @@ impl PointRows {
         rules: &Rules,
         mut count: impl FnMut(Result<Repairs, Reason>),
     ) {
-        let Some(data) = metric.data.take() else { return };
+        let Some(data) = metric.data.take().filter(|_| !self.is_refused()) else { return };
         let (kind, temporality, is_monotonic) = match &data {
             Data::Gauge(_) => (MetricKind::Gauge, 0, false),
             Data::Sum(sum) => (MetricKind::Sum, sum.temporality, sum.is_monotonic),
@@ -188,6 +191,11 @@ impl PointRows {
         }
     }
 
+    /// True when nothing of the request will be kept.
+    fn is_refused(&self) -> bool {
+        self.gate.as_ref().is_some_and(SeriesGate::is_shut)
+    }
+
     /// Checks the moment, mends the attributes and names the series.
     fn head(
         &mut self,
@@ -197,13 +205,21 @@ impl PointRows {
         keys: &mut Keys,
         rules: &Rules,
     ) -> Result<PointHead, Reason> {
+        if self.is_refused() {
+            return Err(Reason::NoValue);
+        }
         let (time, repairs) = times::point(sent.time, rules)?;
         let mended = sanitize::attributes(&mut attributes, &mut 0, keys);
         self.attributes.write(&attributes);
+        let series_id = series.hash.point(&self.attributes);
+        // Then the request is refused as a whole, and nobody hears the reason given here.
+        if self.gate.as_mut().is_some_and(|gate| !gate.passes(series_id)) {
+            return Err(Reason::NoValue);
+        }
         Ok(PointHead {
             time,
             start_time: sent.start_time.cast_signed(),
-            series_id: series.hash.point(&self.attributes),
+            series_id,
             flags: i64::from(sent.flags),
             repairs: sent.repairs | repairs | mended | series.repairs,
         })

@@ -76,6 +76,8 @@ impl<'r, R> RowSink<'r, R> {
     {
         self.rows.fill_origin(&self.from.origin);
         self.rows.finish(&mut self.request);
+        // No row names a key by its number any more: of a request with millions of keys no more are remembered than a batch has.
+        self.keys.trim();
     }
 }
 

@@ -54,29 +54,52 @@ impl Coding {
     }
 }
 
-/// Gives the plain body to `read`.
-///
-/// # Errors
-/// [`Error::TooLarge`] at the limit, [`Error::Busy`] when too much is in flight, [`Error::Undecodable`] for a
-/// body that is not what its header says, is cut short, fails its checksum, or goes on after its end; else what
-/// `read` says.
-pub(crate) fn with_plain<T>(
-    coding: Coding,
-    body: &Bytes,
-    limit_bytes: u64,
-    reservation: &mut Reservation,
-    read: impl FnOnce(&[u8]) -> Result<T>,
-) -> Result<T> {
-    if coding == Coding::Identity {
-        return read(body);
+/// A plain body, and the bytes in flight that it took beyond those it came as.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    bytes: Bytes,
+    /// In place of `bytes` for what was compressed; goes back to the thread that drops it.
+    inflated: Vec<u8>,
+    held: Reservation,
+}
+
+impl Plain {
+    /// Decompresses a body; what comes out is reserved beside what `reservation` holds, step by step.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`] at the limit, [`Error::Busy`] when too much is in flight, [`Error::Undecodable`] for a
+    /// body that is not what its header says, is cut short, fails its checksum, or goes on after its end. Nothing stays reserved then.
+    pub(crate) fn of(coding: Coding, body: &Bytes, limit_bytes: u64, reservation: &Reservation) -> Result<Self> {
+        let mut plain = Self { bytes: Bytes::new(), inflated: Vec::new(), held: reservation.another() };
+        if coding == Coding::Identity {
+            plain.bytes = body.clone();
+        } else {
+            plain.inflated = PLAIN.take();
+            plain.inflated.clear();
+            decompress(coding, body, limit_bytes, &mut plain.held, &mut plain.inflated)?;
+        }
+        Ok(plain)
     }
-    let mut plain = PLAIN.take();
-    plain.clear();
-    let taken = decompress(coding, body, limit_bytes, reservation, &mut plain).and_then(|()| read(&plain));
-    if plain.capacity() <= KEPT_BYTES_MAX {
-        PLAIN.set(plain);
+
+    /// The bytes.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        if self.bytes.is_empty() { &self.inflated } else { &self.bytes }
     }
-    taken
+
+    /// What it took beyond those it came as; the bytes themselves are over.
+    pub(crate) fn into_held(mut self) -> Reservation {
+        let nothing = self.held.another();
+        std::mem::replace(&mut self.held, nothing)
+    }
+}
+
+impl Drop for Plain {
+    fn drop(&mut self) {
+        let inflated = std::mem::take(&mut self.inflated);
+        if (1..=KEPT_BYTES_MAX).contains(&inflated.capacity()) {
+            PLAIN.set(inflated);
+        }
+    }
 }
 
 fn decompress(

@@ -1,5 +1,6 @@
-//! A1-A15, A17: what is answered.
+//! A1-A15, A17: what is answered. (A16 wants a disk that takes its time: `tests/faults.rs` of the whole.)
 
+use futures::FutureExt as _;
 use serde_json::{Value as Json, json};
 use storage::table::{LOGS, NUMBER_POINTS, SPANS};
 
@@ -199,13 +200,25 @@ async fn a8_refused_bodies_hold_nothing() {
 /// S17: what storage did not take is not paid for: a tenant that tries again hears 503 again, not that it sent too much.
 #[tokio::test]
 async fn s17_what_storage_refused_is_not_paid_for() {
-    let mut world = World::with(Config { tenant_bytes_per_s: 1, tenant_burst_s: 1, ..Config::default() }).await;
+    let limits = Config { tenant_bytes_per_s: 1, tenant_items_per_s: 1, tenant_burst_s: 1, ..Config::default() };
+    let mut world = World::with(limits).await;
     let storage = std::mem::replace(&mut world.storage, World::new().await.storage);
     storage.close().await.expect("closes");
     for wire in [Wire::ALL, Wire::ALL].concat() {
         let answer = world.send(wire, Signal::Traces, &good(Signal::Traces)).await;
         assert_eq!(answer.http_status, 503, "{wire:?}: {}", answer.message);
     }
+}
+
+/// S17: who goes away before the answer pays for the items all the same: they may be stored.
+#[tokio::test]
+async fn s17_who_goes_away_pays_for_items() {
+    let world = World::with(Config { tenant_items_per_s: 1, tenant_burst_s: 1, ..Config::default() }).await;
+    let many = traces(&(0..50).map(|_| span(json!({}))).collect::<Vec<_>>());
+    // Goes as far as it can without waiting: until storage was asked.
+    let _ = world.send(Wire::Json, Signal::Traces, &many).now_or_never();
+    let answer = world.send(Wire::Json, Signal::Traces, &good(Signal::Traces)).await;
+    assert_eq!(answer.http_status, 429, "{}", answer.message);
 }
 
 /// A storage that does not take it (closed here) is "come back later", and nothing is counted as accepted.

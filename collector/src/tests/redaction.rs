@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use storage::Batch;
 
 use super::world::*;
-use crate::ingest::to_redacted_batches;
+use crate::ingest::{Bounds, Making, to_batches_by};
 use crate::sanitize::redaction::Redaction;
 use crate::{Encoding, Outcome, RedactionConfig, Signal};
 
@@ -38,7 +38,9 @@ fn all_text(batches: &[Batch]) -> String {
 fn redact(config: &RedactionConfig, signal: Signal, request: &Json) -> (String, Outcome) {
     let rules: Arc<Redaction> = config.load().expect("rules");
     let read = |encoding, body: &[u8]| {
-        to_redacted_batches(signal, encoding, body, (NOW, UnixNanos(0)), &rules).expect("readable")
+        let redaction = Arc::clone(&rules);
+        let making = Making { now: NOW, oldest: UnixNanos(0), redaction, bounds: Bounds::default() };
+        to_batches_by(signal, encoding, body, making).expect("readable")
     };
     let json = request.to_string();
     let (batches, outcome) = read(Encoding::Json, json.as_bytes());

@@ -7,8 +7,8 @@ use model::UnixNanos;
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use super::read;
 use super::world::*;
+use super::{any, read};
 use crate::{Encoding, Outcome, Signal, to_batches};
 
 fn fixtures(folder: &str) -> Vec<(PathBuf, Vec<u8>)> {
@@ -75,7 +75,7 @@ proptest! {
 
     /// Any span that needs no repair reads back as it was sent, over both encodings' rows.
     #[test]
-    fn spans_read_back(request in read::any_traces()) {
+    fn spans_read_back(request in any::any_traces()) {
         let (batches, outcome) = taken(Signal::Traces, &request);
         prop_assert_eq!(outcome.rejected_total(), 0);
         prop_assert_eq!(read::spans(&batches), read::sent_spans(&request));
@@ -83,7 +83,7 @@ proptest! {
 
     /// So does any log record.
     #[test]
-    fn logs_read_back(request in read::any_logs()) {
+    fn logs_read_back(request in any::any_logs()) {
         let (batches, outcome) = taken(Signal::Logs, &request);
         prop_assert_eq!(outcome.rejected_total(), 0);
         prop_assert_eq!(read::logs(&batches), read::sent_logs(&request));
@@ -102,7 +102,7 @@ proptest! {
     /// A valid request with a few wrong bytes is answered, and what is counted as kept stands in rows.
     #[test]
     fn damaged_requests_are_answered(
-        request in read::any_traces(),
+        request in any::any_traces(),
         damage in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>()), 1..6),
     ) {
         let mut bytes = request;

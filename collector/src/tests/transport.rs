@@ -227,6 +227,60 @@ async fn t10_size_limit_on_the_wire_and_decoded() {
     assert_eq!(world.collector.metrics().snapshot().in_flight_bytes, 0, "what was reserved is given back");
 }
 
+/// Two bytes of a list can be 48 in memory, one of a text three: an item that becomes too large is refused on every wire, like a request that is, and the
+/// collector goes on.
+#[tokio::test]
+async fn t10_what_an_item_becomes_is_bounded() {
+    let world = World::with(Config { in_flight_bytes_max: 16 << 20, ..Config::default() }).await;
+    let field = |number: u8, bytes: &[u8]| {
+        let mut out = vec![number << 3 | 2];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+        [&out, bytes].concat()
+    };
+    let nothing = |n: usize, number: u8| [number << 3 | 2, 0].repeat(n);
+    let attribute = |value: &[u8]| field(9, &field(2, value));
+    let in_span = |inside: &[u8]| field(1, &field(2, &field(2, inside)));
+    let of = |inside: &[u8]| in_span(&[&field(1, &[7; 16])[..], &field(2, &[7; 8]), inside].concat());
+    for (what, body) in [
+        ("a map", of(&attribute(&field(6, &nothing(1 << 20, 1))))),
+        ("a list", of(&attribute(&field(5, &nothing(1 << 20, 1))))),
+        ("attributes", of(&nothing(1 << 20, 9))),
+        ("events", of(&nothing(1 << 20, 11))),
+        ("links", of(&nothing(1 << 20, 13))),
+    ] {
+        for wire in [Wire::Grpc, Wire::Protobuf] {
+            let answer = world.send_protobuf(wire, Signal::Traces, body.clone()).await;
+            assert_eq!((answer.http_status, answer.code, answer.retry_seconds), (413, 8, None), "{what} {wire:?}");
+            assert!(answer.message.contains("in one item"), "{what}: {}", answer.message);
+        }
+    }
+    // Each byte that is not UTF-8 becomes three; a value that is a list, a map, a list takes room each time.
+    let text = |n: usize| attribute(&field(1, &vec![0xff; n]));
+    let turns = of(&attribute(&[5 << 3 | 2, 0, 6 << 3 | 2, 0].repeat(1 << 20)));
+    for (what, body) in [("a text to be mended", of(&text(6 << 20))), ("a value of two minds", turns)] {
+        let answer = world.send_protobuf(Wire::Protobuf, Signal::Traces, body).await;
+        assert_eq!((answer.http_status, answer.retry_seconds), (413, None), "{what}: {}", answer.message);
+    }
+    let mended = world.send_protobuf(Wire::Protobuf, Signal::Traces, of(&text(1 << 20))).await;
+    assert_eq!((mended.http_status, mended.message.contains("invalid_utf8")), (200, true), "{}", mended.message);
+    let points = field(1, &field(2, &field(2, &field(5, &nothing(1 << 20, 1)))));
+    let counts = field(10, &field(1, &field(8, &field(2, &[0; 4 << 20]))));
+    let counts = field(1, &field(2, &field(2, &counts)));
+    for (what, body) in [("points", points), ("packed counts", counts)] {
+        let answer = world.send_protobuf(Wire::Protobuf, Signal::Metrics, body).await;
+        assert_eq!((answer.http_status, answer.retry_seconds), (413, None), "{what}: {}", answer.message);
+    }
+    let json = format!(
+        r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"kvlistValue":{{"values":[{}{{}}]}}}}}}]}}]}}]}}"#,
+        "{},".repeat(1 << 20)
+    );
+    let reply = world.post(Signal::Logs, &[("content-type", "application/json")], json).await;
+    assert_eq!(reply.status, 413, "{reply:?}");
+    // Large, and still an item.
+    let large = of(&nothing(10_000, 9));
+    assert_eq!(world.send_protobuf(Wire::Protobuf, Signal::Traces, large).await.http_status, 200);
+}
+
 /// A frame that says it is over the limit is RESOURCE_EXHAUSTED, never OUT_OF_RANGE, which clients retry.
 #[tokio::test]
 async fn t11_long_frames_are_resource_exhausted() {

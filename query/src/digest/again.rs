@@ -113,6 +113,10 @@ impl Task {
             if more.is_empty() {
                 break (analysis, owners);
             }
+            if taken.len() > 1 && more.len() > bounds.spans_max {
+                // Cut: others may be missing.
+                return Ok(false);
+            }
             spans = analysis.graph.spans.into_iter().map(|known| known.span).collect();
             spans.extend(more.into_iter().map(|(span, _)| span));
             if taken.len() > 1 && spans.len() > 2 * bounds.spans_max {

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use model::{TenantId, TimeRange, UnixNanos};
+use model::{TenantId, TimeRange, TraceId, UnixNanos};
 
 use super::desk::Desk;
+use super::look::LooseEnd;
 use super::recent::LEADS_MAX;
 use super::run::Task;
+use super::stored::Stored;
 use crate::error::Result;
 
 /// Spans read before what has settled is looked at, while catching up: about 60 MB packed. Each segment is read once
@@ -38,6 +40,22 @@ fn windows(seconds: &BTreeMap<i64, usize>) -> Vec<TimeRange> {
     windows
 }
 
+/// What traces at rest wait for, each with the trace.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// Other ends of messages and status addresses.
+    pub(super) ends: Vec<(LooseEnd, TraceId)>,
+    /// Traces that they link to and that were never seen.
+    pub(super) awaited: Vec<(TraceId, TraceId)>,
+}
+
+/// What traces that were looked at since a moment wait for, up to a bound: half of it for each kind, so that none crowds out
+/// the other.
+pub(super) async fn waiting(stored: &Stored, since: i64, leads_max: usize) -> Result<Waiting> {
+    let half = leads_max / 2;
+    Ok(Waiting { ends: stored.loose_ends_since(since, half).await?, awaited: stored.awaited_since(since, half).await? })
+}
+
 impl Task {
     /// Reads what arrived since the newest batch, in windows, and looks at what has settled within them.
     pub(crate) async fn catch_up(&self, tenant: &TenantId) -> Result<Desk> {
@@ -51,12 +69,9 @@ impl Task {
         let counted = stored.looked_at_since(low).await?;
         counted.keys().for_each(|trace| desk.open.remember(*trace, now));
         let since = now.saturating_sub(AWAITED_NANOS_MAX);
-        for (cause, by) in stored.awaited_since(since, LEADS_MAX).await? {
-            desk.open.remember_awaited(cause, by);
-        }
-        for (end, by) in stored.loose_ends_since(since, LEADS_MAX).await? {
-            desk.open.remember_loose_end(&end, by);
-        }
+        let waiting = waiting(&stored, since, LEADS_MAX).await?;
+        waiting.ends.iter().for_each(|(end, by)| desk.open.remember_loose_end(end, *by));
+        waiting.awaited.iter().for_each(|(cause, by)| desk.open.remember_awaited(*cause, *by));
         let windows = windows(&stored.arrivals(low).await?);
         drop(stored);
         for window in windows {

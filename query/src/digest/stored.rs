@@ -23,7 +23,7 @@ use crate::analysis::span::Span;
 use crate::analysis::thresholds::Bounds;
 use crate::error::Result;
 use crate::rows::{Bytes, Ints, Texts};
-use crate::tables::direct::{self, Room};
+use crate::tables::direct::{self, Found, Room, Wanted};
 use crate::tables::scan::Scanned as _;
 use crate::tables::{Located, SnapshotTable, UTC};
 use crate::trace::{literal, plain};
@@ -110,7 +110,24 @@ impl Stored {
         columns: &[&'static str],
         room: Room,
     ) -> Result<Option<Vec<RecordBatch>>> {
-        direct::of_traces(&self.state, &self.snapshot, table, traces, columns, room).await
+        Ok(self.rows_within(table, traces, columns, room, TimeRange::ALL).await?.map(|found| found.batches))
+    }
+
+    /// As [`Self::rows_of`], and what it took; of segments with rows in a range of time, and of the whole buffer: rows outside of
+    /// the range may be among them.
+    ///
+    /// # Errors
+    /// What went wrong while reading.
+    pub(crate) async fn rows_within(
+        &self,
+        table: &'static Table,
+        traces: &BTreeSet<TraceId>,
+        columns: &[&'static str],
+        room: Room,
+        within: TimeRange,
+    ) -> Result<Option<Found>> {
+        let wanted = Wanted { table, traces, within };
+        direct::of_traces(&self.state, &self.snapshot, &wanted, columns, room).await
     }
 
     /// Located spans without a statement; `None` when one is the better way. See [`direct::located`].
@@ -123,7 +140,8 @@ impl Stored {
         columns: &[&'static str],
         room: Room,
     ) -> Result<Option<Vec<RecordBatch>>> {
-        direct::located(&self.state, &self.snapshot, located, columns, room).await
+        let found = direct::located(&self.state, &self.snapshot, located, columns, room).await?;
+        Ok(found.map(|found| found.batches))
     }
 
     /// Hands rows of some traces to `each` until it breaks. `trace_id` must be one of the columns.
@@ -276,6 +294,7 @@ impl Stored {
             if found.len() >= rows_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
+        found.truncate(rows_max);
         Ok(found)
     }
 
@@ -298,6 +317,7 @@ impl Stored {
             if found.len() >= rows_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })
         .await?;
+        found.truncate(rows_max);
         Ok(found)
     }
 

@@ -29,7 +29,8 @@ use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::physical_plan::ExecutionPlan;
 use model::UnixNanos;
 
-use super::session::{Session, with_pauses};
+use super::pauses::with_pauses;
+use super::session::Session;
 use crate::error::Result;
 use crate::tables::{PUBLIC, RAW, RawSchema, UTC, moment_type, with_sources};
 

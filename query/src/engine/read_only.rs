@@ -5,7 +5,7 @@
 //!    inside a recursive planner, so they are refused before anything is parsed;
 //! 2. the parsed statement: exactly one, and a query (or `EXPLAIN` of a query, without `ANALYZE`);
 //! 3. the logical plan: a list of nodes that may stand in it, subqueries included, and expressions that cannot make
-//!    values without bound (`growth.rs`). Functions that are not on a list of ours do not exist (`allowed.rs`).
+//!    values without bound (`growth.rs`) or look at all rows for each row (`windows.rs`). Functions that are not on a list of ours do not exist (`allowed.rs`).
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::execution::context::SQLOptions;
@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::{SetExpr, Statement as SqlStatement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use super::growth;
+use super::{growth, windows};
 use crate::error::{Error, Result};
 
 /// Longest statement, in bytes.
@@ -81,7 +81,11 @@ pub(crate) fn verify(plan: &LogicalPlan) -> Result<()> {
         );
         Ok(if refused { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
-    if refused { Err(not_a_query()) } else { growth::verify(plan) }
+    if refused {
+        return Err(not_a_query());
+    }
+    growth::verify(plan)?;
+    windows::verify(plan)
 }
 
 fn not_a_query() -> Error {

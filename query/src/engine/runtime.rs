@@ -1,4 +1,4 @@
-//! Threads of their own for query plans, so that ingest and health never wait behind a query.
+//! Threads of their own for query plans, so that ingest and health never wait behind a query; on a busy machine they go first.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -28,6 +28,7 @@ impl CpuRuntime {
         let runtime = Builder::new_multi_thread()
             .worker_threads(n_threads(threads))
             .thread_name("query")
+            .on_thread_start(storage::let_ingest_go_first)
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()

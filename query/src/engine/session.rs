@@ -17,9 +17,9 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::logical_expr::registry::FunctionRegistry;
-use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
-use datafusion::physical_plan::unnest::UnnestExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, execute_stream};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures::StreamExt;
@@ -28,6 +28,8 @@ use storage::Snapshot;
 use storage::table::Table;
 use tokio::task::JoinSet;
 
+use super::group_texts::GroupTexts;
+use super::pauses::with_pauses;
 use super::runtime::n_threads;
 use crate::config::Config;
 use crate::digest::on_demand::{Computed, Derived};
@@ -73,6 +75,7 @@ impl Shared {
             .with_config(session_config(&config))
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
+            .with_optimizer_rule(Arc::new(GroupTexts))
             .build();
         only_allowed(&mut state)?;
         for function in functions::all() {
@@ -379,7 +382,37 @@ impl Session {
     }
 }
 
+/// Segments smaller than this together are not worth two threads.
+const SPREAD_BYTES_MIN: usize = 256 << 10;
+
 impl Session {
+    /// A plan that only reads, filters and selects, with its segments in parts of about the same size, one for each thread: a
+    /// table of one large segment and some small ones keeps all of them busy. Other plans stay as they are.
+    ///
+    /// # Errors
+    /// When a plan cannot be put together again: a bug.
+    pub(crate) fn spread(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+        let is_simple = |node: &Arc<dyn ExecutionPlan>| {
+            node.downcast_ref::<DataSourceExec>().is_some()
+                || node.downcast_ref::<FilterExec>().is_some()
+                || node.downcast_ref::<ProjectionExec>().is_some()
+                || node.downcast_ref::<UnionExec>().is_some()
+        };
+        if plan.exists(|node| Ok(!is_simple(node)))? {
+            return Ok(plan);
+        }
+        let state = self.context.state();
+        let n_threads = state.config().target_partitions();
+        let mut options = state.config_options().as_ref().clone();
+        options.optimizer.repartition_file_min_size = SPREAD_BYTES_MIN;
+        let spread = |node: Arc<dyn ExecutionPlan>| {
+            let is_scan = node.downcast_ref::<DataSourceExec>().is_some();
+            let spread = if is_scan { node.repartitioned(n_threads, &options)? } else { None };
+            Ok(spread.map_or_else(|| Transformed::no(node), Transformed::yes))
+        };
+        Ok(plan.transform_up(spread)?.data)
+    }
+
     /// Hands the batches of every partition of a plan to `each`, partition by partition at the same time, each with a
     /// state of its own; gives the states in the order of the partitions. The work ends when the future is dropped.
     ///
@@ -396,6 +429,7 @@ impl Session {
         Start: Fn() -> T,
         Each: Fn(&mut T, RecordBatch) -> Result<ControlFlow<()>> + Clone + Send + 'static,
     {
+        let plan = self.spread(plan)?;
         let mut parts = JoinSet::new();
         for index in 0..plan.output_partitioning().partition_count() {
             let mut stream = plan.execute(index, self.context.task_ctx())?;
@@ -420,23 +454,6 @@ impl Session {
         states.sort_by_key(|(index, _)| *index);
         Ok((states.into_iter().map(|(_, state)| state).collect(), cost(&plan)))
     }
-}
-
-/// The plan with pauses in which it can be cancelled.
-///
-/// # Errors
-/// When a plan cannot be put together again: a bug.
-pub(crate) fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    // These make many batches of one without asking whether anybody still waits.
-    let pauses = |plan: Arc<dyn ExecutionPlan>| {
-        let is_busy = plan.downcast_ref::<NestedLoopJoinExec>().is_some()
-            || plan.downcast_ref::<CrossJoinExec>().is_some()
-            || plan.downcast_ref::<HashJoinExec>().is_some()
-            || plan.downcast_ref::<SortMergeJoinExec>().is_some()
-            || plan.downcast_ref::<UnnestExec>().is_some();
-        Ok(if is_busy { Transformed::yes(Arc::new(CooperativeExec::new(plan)) as _) } else { Transformed::no(plan) })
-    };
-    Ok(plan.transform_up(pauses)?.data)
 }
 
 /// Bytes of the rows in a batch; shared buffers count in proportion to the rows.

@@ -126,6 +126,18 @@ pub(crate) fn attribute_text(key: &str, table: &'static storage::table::Table) -
     of_table(Asked::Text, key, table)
 }
 
+/// Where an attribute of `table`'s rows is shown as a text: true, or null for everything else. `None` for one that may stand in a
+/// column of its own, and for tables without a typed list.
+pub(crate) fn attribute_is(key: &str, value: &str, table: &'static storage::table::Table) -> Option<Expr> {
+    let (_, holder) = table.column(Asked::Text.holder())?;
+    if attribute_column(key, table).is_some() || !matches!(holder.kind.arrow(), DataType::List(_)) {
+        return None;
+    }
+    let mut args = vec![ident(holder.name), lit(value)];
+    args.extend(names_of(key).into_iter().map(lit));
+    Some(Expr::ScalarFunction(ScalarFunction::new_udf(listed::is(), args)))
+}
+
 /// Number of an attribute of `table`'s rows; null when not sent or not a number.
 pub(crate) fn attribute_number(key: &str, table: &'static storage::table::Table) -> Result<Expr> {
     of_table(Asked::Number, key, table)

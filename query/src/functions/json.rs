@@ -80,10 +80,22 @@ impl JsonAttr {
     }
 }
 
+/// False when certainly no entry of the text has one of the keys.
+fn may_hold(text: &str, keys: &[String]) -> bool {
+    keys.iter().any(|key| key.contains(['"', '\\']) || !key.is_ascii() || text.contains(key.as_str()))
+}
+
+/// False when certainly none of these texts, each of them OTLP/JSON, has an entry with one of the keys.
+pub(crate) fn any_may_hold(texts: &ArrayRef, keys: &[String]) -> bool {
+    if let Some(dictionary) = texts.as_any_dictionary_opt() {
+        return any_may_hold(dictionary.values(), keys);
+    }
+    texts.as_string_opt::<i32>().is_none_or(|texts| texts.iter().flatten().any(|text| may_hold(text, keys)))
+}
+
 /// The value of the first entry with one of the keys.
 pub(super) fn find(text: &str, keys: &[String]) -> Option<AttributeValue> {
-    let may_hold = |key: &String| key.contains(['"', '\\']) || !key.is_ascii() || text.contains(key.as_str());
-    if !keys.iter().any(may_hold) {
+    if !may_hold(text, keys) {
         return None; // looking for the bytes is cheaper than parsing
     }
     attributes_of(text).into_iter().find(|entry| keys.contains(&entry.key)).map(|entry| entry.value)

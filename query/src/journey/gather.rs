@@ -19,6 +19,8 @@
 //! for all of a level. What is asked stands in `ask.rs`.
 
 mod ask;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -123,7 +125,10 @@ struct Gatherer<'a> {
     /// Spans that were looked up one by one.
     single: HashSet<(TraceId, SpanId)>,
     left_out: BTreeMap<CutReason, usize>,
+    /// Why something may be missing that more room would have let in.
     reasons: Vec<String>,
+    /// Why something may be missing, however few traces are gathered together.
+    unasked: Vec<String>,
     /// Message ids of one level that are looked up.
     messages_max: usize,
     /// Traces that link to a trace, of those that were asked about, each with the start of a span that does.
@@ -150,6 +155,7 @@ impl<'a> Gatherer<'a> {
             single: HashSet::new(),
             left_out: BTreeMap::new(),
             reasons: Vec::new(),
+            unasked: Vec::new(),
             messages_max: MESSAGES_MAX,
             linked_by: HashMap::new(),
         }
@@ -182,7 +188,8 @@ impl<'a> Gatherer<'a> {
 
     fn finish(self) -> Gathered {
         let cuts = self.left_out.into_iter().map(|(reason, left_out)| Cut { reason, left_out });
-        Gathered { spans: self.spans, cuts: cuts.collect(), reasons: self.reasons }
+        let reasons = self.reasons.into_iter().chain(self.unasked).collect();
+        Gathered { spans: self.spans, cuts: cuts.collect(), reasons }
     }
 
     fn leave_out(&mut self, reason: CutReason, n: usize) {
@@ -195,6 +202,12 @@ impl<'a> Gatherer<'a> {
         let text = text.into();
         if !self.reasons.contains(&text) {
             self.reasons.push(text);
+        }
+    }
+
+    fn unasked(&mut self, text: String) {
+        if !self.unasked.contains(&text) {
+            self.unasked.push(text);
         }
     }
 

@@ -11,7 +11,7 @@ use arrow::array::{Array, AsArray, ListArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::Expr;
-use datafusion::physical_plan::execute_stream_partitioned;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
 use datafusion::prelude::ident;
 use futures::StreamExt as _;
 use hashbrown::HashMap;
@@ -67,6 +67,33 @@ impl By {
     /// Times outside of the server and in the broker are told of edges only.
     const fn has_waits(self) -> bool {
         matches!(self, Self::Edge | Self::Operation)
+    }
+
+    /// A column of the rows at rest that sums of this kind take from. Histograms are nearly all of their bytes.
+    fn takes(self, column: &str) -> bool {
+        match column {
+            "networks" | "lags" | "src" | "system" => self.has_waits(),
+            "protocol" => self != Self::Target,
+            "op" => matches!(self, Self::Operation | Self::TargetOperation),
+            _ => true,
+        }
+    }
+}
+
+/// What of the sums is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Of {
+    /// Also when it was seen first and last, and which journeys were slowest and failed.
+    Everything,
+    /// Counts and histograms.
+    Figures,
+}
+
+impl Of {
+    fn takes(self, column: &str) -> bool {
+        let is_figure =
+            !matches!(column, "first_seen" | "last_seen" | "slowest" | "slowest_journey" | "failed" | "failed_journey");
+        self == Self::Everything || is_figure
     }
 }
 
@@ -269,13 +296,12 @@ pub(crate) async fn add_on_demand_by_span(
 /// # Errors
 /// What went wrong while reading.
 pub(super) async fn read(session: &Session, filter: Expr, by: By, span_nanos: i64) -> Result<BySpan> {
-    Ok(read_up_to(session, filter, by, span_nanos, usize::MAX).await?.unwrap_or_default())
+    let all = read_columns(session, filter, by, Of::Everything, span_nanos, usize::MAX).await?;
+    Ok(all.unwrap_or_default())
 }
 
-/// As [`read`], with at most `sums_max` sums in memory. `None` when there are more.
-///
-/// Threads count the sums that several of them meet once each. When that is too many, the rows are read again by one, so
-/// that the answer does not depend on how many there are.
+/// As [`read`], figures only (no moments, no journeys), and with at most `sums_max` sums in memory. `None` when there are more,
+/// however many threads there are.
 ///
 /// # Errors
 /// What went wrong while reading.
@@ -286,39 +312,38 @@ pub(crate) async fn read_up_to(
     span_nanos: i64,
     sums_max: usize,
 ) -> Result<Option<BySpan>> {
+    read_columns(session, filter, by, Of::Figures, span_nanos, sums_max).await
+}
+
+async fn read_columns(
+    session: &Session,
+    filter: Expr,
+    by: By,
+    of: Of,
+    span_nanos: i64,
+    sums_max: usize,
+) -> Result<Option<BySpan>> {
     if session.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
         return Ok(Some(BySpan::new()));
     }
-    let streams = streams(session, filter.clone()).await?;
-    let has_one = streams.len() <= 1;
-    if let Some(sums) = add_at_once(streams, by, span_nanos, sums_max).await? {
-        return Ok(Some(sums.finish()));
-    }
-    if has_one {
-        return Ok(None);
-    }
-    let mut adding = Adding::default();
-    for mut stream in self::streams(session, filter).await? {
-        while let Some(batch) = stream.next().await {
-            adding.add_rows(&batch?, by, span_nanos);
-            if adding.sums.len() > sums_max {
-                return Ok(None);
-            }
-        }
-    }
-    Ok(Some(adding.finish()))
+    let parts = session.spread(plan(session, filter, by, of).await?)?;
+    let streams = execute_stream_partitioned(parts, session.context.task_ctx())?;
+    Ok(add_up(streams, by, span_nanos, sums_max).await?.map(Adding::finish))
 }
 
-/// The rows at rest that `filter` picks, in parts.
-async fn streams(session: &Session, filter: Expr) -> Result<Vec<SendableRecordBatchStream>> {
-    let columns: Vec<Expr> = COLUMNS.iter().map(|name| ident(*name)).collect();
+/// Reads the rows at rest that `filter` picks.
+async fn plan(session: &Session, filter: Expr, by: By, of: Of) -> Result<Arc<dyn ExecutionPlan>> {
+    let is_wanted = |name: &&&str| by.takes(name) && of.takes(name);
+    let columns: Vec<Expr> = COLUMNS.iter().filter(is_wanted).map(|name| ident(*name)).collect();
     let frame = session.table(&EDGE_MINUTE_PARTS)?.filter(filter)?.select(columns)?;
-    let plan = session.plan(frame.logical_plan()).await?;
-    Ok(execute_stream_partitioned(plan, session.context.task_ctx())?)
+    session.plan(frame.logical_plan()).await
 }
 
-/// Adds each part on a thread of its own; `None` when they hold more than `sums_max` sums together.
-async fn add_at_once(
+/// Adds each part on a thread of its own; `None` when there are more than `sums_max` sums.
+///
+/// A sum that several threads meet counts once for each of them. When they hold more than `sums_max` together, all of them
+/// stop, and one goes on with what they found and with what they have not read yet: no row is decoded twice.
+async fn add_up(
     streams: Vec<SendableRecordBatchStream>,
     by: By,
     span_nanos: i64,
@@ -331,25 +356,28 @@ async fn add_at_once(
         let n_sums = Arc::clone(&n_sums);
         parts.spawn(async move {
             let mut adding = Adding::default();
-            while let Some(batch) = stream.next().await {
+            while n_sums.load(Ordering::Relaxed) <= sums_max {
+                let Some(batch) = stream.next().await else { return Ok((adding, None)) };
                 let before = adding.sums.len();
                 adding.add_rows(&batch?, by, span_nanos);
-                let n_more = adding.sums.len() - before;
-                if n_sums.fetch_add(n_more, Ordering::Relaxed).saturating_add(n_more) > sums_max {
-                    return Ok(None);
-                }
+                n_sums.fetch_add(adding.sums.len() - before, Ordering::Relaxed);
             }
-            Ok::<_, Error>(Some(adding))
+            Ok::<_, Error>((adding, Some(stream)))
         });
     }
-    let mut all = Adding::default();
+    let (mut all, mut unread) = (Adding::default(), Vec::new());
     while let Some(part) = parts.join_next().await {
-        match part.map_err(|error| Error::Internal(error.to_string()))?? {
-            Some(part) => all.merge(part),
-            None => return Ok(None),
+        let (part, stream) = part.map_err(|error| Error::Internal(error.to_string()))??;
+        all.merge(part);
+        unread.extend(stream);
+    }
+    for mut stream in unread {
+        while all.sums.len() <= sums_max {
+            let Some(batch) = stream.next().await else { break };
+            all.add_rows(&batch?, by, span_nanos);
         }
     }
-    Ok(Some(all))
+    Ok((all.sums.len() <= sums_max).then_some(all))
 }
 
 /// Sums by number of the span of time, and edge.
@@ -498,52 +526,4 @@ impl Lists {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::analysis::statistics::{Sketch, ZERO_BUCKET};
-    use crate::digest::columns::minute_parts;
-    use crate::digest::rollup::{Parts, SumKey};
-    use crate::testing::Fixture;
-    use datafusion::prelude::lit;
-
-    /// Two parts with the same seven sums each are seven sums, with two threads as with one.
-    #[tokio::test]
-    async fn the_bound_counts_each_sum_once() {
-        let mut parts = Parts::default();
-        for edge in 0..7 {
-            let text = |text: &str| text.to_owned();
-            let dst = format!("service:{edge}");
-            let (protocol, system, op) = (text("http"), text(""), text("GET /"));
-            let key = SumKey { minute: 29_000_000, src: text("client"), dst, protocol, system, op };
-            parts.add_sums(&key, &Sums { count: 2, ..Sums::default() });
-        }
-        let batch = |number| minute_parts(&parts, number).expect("rows").expect("some");
-        let snapshot = Arc::new(storage::Snapshot::of(vec![batch(1), batch(2)]));
-        let fixture = Fixture::new(Vec::new()).await;
-        let session = fixture.engine.session(snapshot).expect("a session");
-        assert_eq!(streams(&session, lit(true)).await.expect("streams").len(), 2, "both threads have some");
-        let read = async |sums_max| read_up_to(&session, lit(true), By::Edge, MINUTE, sums_max).await.expect("sums");
-        assert_eq!(read(6).await, None);
-        let sums = read(7).await.expect("they fit");
-        assert!(sums.len() == 7 && sums.values().all(|totals| totals.count == 4), "{sums:?}");
-    }
-
-    /// Whatever the order of the buckets, and whatever is taken away again, the percentiles are those of the rest.
-    #[test]
-    fn a_histogram_adds_and_takes_away() {
-        let mut histogram = Histogram::default();
-        for (bucket, count) in [(700, 3), (650, 1), (900, 2), (i64::from(ZERO_BUCKET), 4), (900, -2), (100, 1)] {
-            histogram.add_one(bucket, count);
-        }
-        let expected = Sketch::from_buckets([(ZERO_BUCKET, 4), (100, 1), (650, 1), (700, 3)]);
-        let percentiles = |histogram: &Histogram| [0.1, 0.5, 0.6, 0.9].map(|q| histogram.counts().percentile(q));
-        assert_eq!(percentiles(&histogram), [0.1, 0.5, 0.6, 0.9].map(|q| expected.percentile(q)));
-        assert_eq!(histogram.counts().count(), 9);
-        let mut sum = Histogram::default();
-        sum.add_one(2_000, 1);
-        sum.add(&histogram);
-        sum.add_one(2_000, -1);
-        assert_eq!(sum.counts(), histogram.counts());
-        assert_eq!(Histogram::default().counts().count(), 0);
-    }
-}
+mod tests;

@@ -15,8 +15,8 @@ use super::filter::{Condition, Field, Filter, Member, Op, Place, Value, number};
 use crate::error::{Error, Result};
 use crate::functions::nested::{Nested, Test, any_nested};
 use crate::functions::{
-    attribute_column, attribute_number, attribute_text, names_of, resource_number, resource_text, scope_number,
-    scope_text,
+    attribute_column, attribute_is, attribute_number, attribute_text, names_of, resource_number, resource_text,
+    scope_number, scope_text,
 };
 use crate::times::parse_duration;
 use crate::trace::literal;
@@ -263,6 +263,12 @@ fn attribute(key: &str, condition: &Condition, places: &[On], table: &'static Ta
             && !may_be_of_other_type(value)
         {
             return Ok(ident(column).eq(lit(value)));
+        }
+        if matches!(condition.op, Op::Eq | Op::NotEq)
+            && is_item
+            && let Some(is) = attribute_is(key, value, table)
+        {
+            return Ok(if condition.op == Op::Eq { is } else { is.is_not_true() });
         }
         text(whole()?, condition)
     };

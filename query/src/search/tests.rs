@@ -1,5 +1,7 @@
 //! Searches over real segments and buffer.
 
+mod pages;
+
 use std::collections::BTreeMap;
 
 use api::{SearchAnswer, SearchItem};
@@ -76,6 +78,28 @@ async fn attributes_are_compared_while_decoding() {
     assert!(!plan.contains("FilterExec"), "{plan}");
 }
 
+/// Of row groups in which a text stands nowhere, keys and other values are not read; also when the attribute may stand on the
+/// resource.
+#[tokio::test]
+async fn attributes_that_nobody_has_cost_one_leaf() {
+    let fixture = Fixture::new(vec![spans_batch(&slow_and_fast())]).await.flushed().await;
+    let bytes = async |q: &str| {
+        let params = BTreeMap::from([("q".to_owned(), q.to_owned()), ("unit".to_owned(), "spans".to_owned())]);
+        let question = Question::from_params(&params, NOW).expect("a question");
+        let page = |session: Session| async move { super::spans::page(&session, &question).await };
+        let page = fixture.engine.run(&tenant(), page).await.expect("a page");
+        (page.items.len(), page.cost.bytes_read)
+    };
+    // Footers are read once.
+    bytes("span.order.id=none").await;
+    for (equals, matches) in [("span.order.id=none", "span.order.id=~none"), ("order.id=none", "order.id=~none")] {
+        let (equals, matches) = (bytes(equals).await, bytes(matches).await);
+        assert_eq!((equals.0, matches.0), (0, 0));
+        assert!(0 < equals.1 && equals.1 < matches.1, "{equals:?}, {matches:?}");
+    }
+    assert_eq!(bytes("order.id=150").await.0, 1);
+}
+
 #[tokio::test]
 async fn conditions_choose() {
     let fixture = Fixture::mixed(&shop()).await;
@@ -127,76 +151,6 @@ async fn conditions_choose() {
         found.sort_unstable();
         expected.sort_unstable();
         assert_eq!(found, expected, "{q}");
-    }
-}
-
-#[tokio::test]
-async fn spans_stand_in_order_and_page_by_page() {
-    let fixture = Fixture::mixed(&shop()).await;
-    let newest = search(&fixture, "unit=spans").await;
-    assert_eq!(names(expect(&newest, "")), ["cron_100%", "GET /home", "charge", "GET /cart"]);
-    for sort in ["newest", "slowest"] {
-        let whole = search(&fixture, &format!("unit=spans&sort={sort}")).await.expect("an answer");
-        let (mut pages, mut cursor) = (Vec::new(), String::new());
-        loop {
-            let page =
-                search(&fixture, &format!("unit=spans&sort={sort}&limit=1&cursor={cursor}")).await.expect("a page");
-            pages.extend(page.items);
-            match page.next_cursor {
-                Some(next) => cursor = next,
-                None => break,
-            }
-        }
-        assert_eq!(pages, whole.items, "{sort}");
-    }
-}
-
-/// Every trace stands on exactly one page, in the order of one big page, also when traces overlap.
-#[tokio::test]
-async fn traces_stand_in_order_and_page_by_page() {
-    let mut spans = Vec::new();
-    for trace in 1..=40u64 {
-        // Later traces start later; every fifth has a span long after its start.
-        spans.push(span(trace, trace * 10, None, "root", trace as i64 * 10, 5 + (trace as i64 * 7) % 31));
-        spans.push(span(
-            trace,
-            trace * 10 + 1,
-            Some(trace * 10),
-            "late",
-            trace as i64 * 10 + if trace % 5 == 0 { 333 } else { 1 },
-            1,
-        ));
-    }
-    let fixture = Fixture::mixed(&spans).await;
-    let ids = |answer: &SearchAnswer| -> Vec<_> {
-        answer
-            .items
-            .iter()
-            .map(|item| match item {
-                SearchItem::Trace(item) => item.trace_id,
-                SearchItem::Span(item) => item.trace_id,
-                SearchItem::Journey(_) => panic!("nobody asked for journeys"),
-            })
-            .collect()
-    };
-    let whole = search(&fixture, "limit=200").await.expect("an answer");
-    assert_eq!(ids(&whole), (1..=40).rev().map(trace_id).collect::<Vec<_>>());
-    assert_eq!((whole.next_cursor, whole.incomplete), (None, false));
-    for sort in ["newest", "slowest"] {
-        let (mut seen, mut cursor) = (Vec::new(), String::new());
-        for _ in 0..100 {
-            let page = search(&fixture, &format!("sort={sort}&limit=7&cursor={cursor}")).await.expect("a page");
-            seen.extend(ids(&page));
-            match page.next_cursor {
-                Some(next) => cursor = next,
-                None => break,
-            }
-        }
-        if sort == "newest" {
-            assert_eq!(seen, (1..=40).rev().map(trace_id).collect::<Vec<_>>());
-        }
-        seen.sort();
-        assert_eq!(seen, (1..=40).map(trace_id).collect::<Vec<_>>(), "{sort}");
     }
 }
 

@@ -1,9 +1,6 @@
 //! Pages of traces, found through their matching spans.
 //!
-//! **Newest** is exact: traces stand by their earliest start. Matching spans are read from the newest on. When
-//! all that start after a moment `x` were read, a trace not found yet has its matching spans before `x` and
-//! therefore started before `x`: the found traces that started after `x` are final. A page ends with the moment
-//! from which the next one has to read again.
+//! **Newest** is exact: see `newest.rs`.
 //!
 //! **Slowest** stands by the longest matching span of each trace, because the duration of a whole trace is only
 //! known when all spans of the range were grouped. Inside a page, traces stand by their own duration.
@@ -18,15 +15,16 @@ use api::SearchItem;
 use arrow::array::RecordBatch;
 use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::Expr;
-use datafusion::prelude::{ident, lit};
+use datafusion::prelude::{DataFrame, ident, lit};
 use model::{TimeRange, TraceId, UnixNanos};
 use storage::table::SPANS;
 
 use super::summary::Summaries;
-use super::{Page, Question, Sort, moment};
+use super::{Page, Question, Sort, moment, newest};
 use crate::engine::session::{Cost, Session};
 use crate::error::Result;
 use crate::rows::{Bytes, Ints};
+use crate::tables::direct::Room;
 use crate::trace::literal;
 use crate::trace::row;
 
@@ -39,12 +37,14 @@ const ROUND_GROWTH: usize = 3;
 const ROUNDS_MAX: u32 = 7;
 /// Traces looked at for one page.
 const TRACES_MAX: usize = 2_000;
+/// What the spans of a page's traces may take to be read by their ids.
+const SUMMARY_ROOM: Room = Room { rows: 50_000, bytes: 32 << 20 };
 
 /// # Errors
 /// What went wrong while reading.
 pub(super) async fn page(session: &Session, question: &Question) -> Result<Page> {
     match question.sort {
-        Sort::Newest => newest(session, question).await,
+        Sort::Newest => newest::page(session, question).await,
         Sort::Slowest | Sort::Errors => slowest(session, question).await,
     }
 }
@@ -86,66 +86,10 @@ impl Found {
     }
 }
 
-/// Spans to read in a round: at 20 traces a page 100, 300, ... 72,900.
-fn round_spans(question: &Question, round: u32) -> usize {
-    (question.limit.max(20) * ROUND_SPANS).saturating_mul(ROUND_GROWTH.pow(round))
-}
-
-async fn newest(session: &Session, question: &Question) -> Result<Page> {
-    let (mut found, mut summaries, mut cost) = (Found::default(), Summaries::default(), Cost::default());
-    let mut upper = question.cursor.as_ref().map_or(question.scope.range.end.0, |cursor| cursor.resume);
-    let mut is_exhausted = false;
-    // Traces after the cursor, in the order of the list, and how many of them are final.
-    let (mut order, mut n_final): (Vec<(i64, TraceId)>, usize) = (Vec::new(), 0);
-    for round in 0..ROUNDS_MAX {
-        let n = round_spans(question, round);
-        let mut frame = question.matching(session)?.filter(ident("start_time").lt_eq(moment(upper)))?;
-        if !found.value_of.is_empty() {
-            frame = frame.filter(ident("trace_id").in_list(found.ids(), true))?;
-        }
-        let frame = frame
-            .select(vec![ident("trace_id"), ident("start_time")])?
-            .sort(vec![ident("start_time").sort(false, false), ident("trace_id").sort(true, false)])?
-            .limit(0, Some(n))?;
-        let collected = session.collect(frame, n as u64).await?;
-        cost += collected.cost;
-        let (fresh, n_rows, last) = found.take(&collected.batches, "start_time");
-        cost += summarize(session, question.scope.range, &fresh, &mut summaries).await?;
-        is_exhausted = n_rows < n;
-        upper = last.unwrap_or(upper);
-
-        let starts = found.value_of.keys().filter_map(|id| Some((summaries.get(*id)?.start, *id)));
-        let is_after = |(start, id): &(i64, TraceId)| {
-            question
-                .cursor
-                .as_ref()
-                .is_none_or(|cursor| *start < cursor.start || (*start == cursor.start && *id > cursor.trace_id))
-        };
-        order = starts.filter(is_after).collect();
-        order.sort_by_key(|(start, id)| (std::cmp::Reverse(*start), *id));
-        n_final = if is_exhausted { order.len() } else { order.iter().filter(|(start, _)| *start > upper).count() };
-        if is_exhausted || n_final > question.limit || found.is_full() {
-            break;
-        }
-    }
-    let cut = (n_final <= question.limit && !is_exhausted).then(|| {
-        format!(
-            "only the newest {} matching traces were looked at; narrow the time range or add conditions",
-            found.value_of.len()
-        )
-    });
-    // When the search was cut, traces that are not final are still better than nothing.
-    let n_shown = if cut.is_some() && n_final == 0 { order.len() } else { n_final }.min(question.limit);
-    let (shown, pending) = order.split_at(n_shown);
-    let has_more = !pending.is_empty() || !is_exhausted;
-    let next = shown.last().filter(|_| has_more).map(|(start, id)| {
-        let mut cursor = question.cursor_at(*start, *id);
-        let newest_pending = pending.iter().filter_map(|(_, id)| found.value_of.get(id)).copied().max();
-        cursor.resume = newest_pending.map_or(upper, |newest| newest.max(upper));
-        cursor
-    });
-    let items = items(&summaries, shown.iter().map(|(_, id)| *id));
-    Ok(Page { items, next, cost, cut })
+/// Spans to read in a round: at 20 traces a page 100, 300, ... 72,900, never more than an answer may have.
+fn round_spans(question: &Question, round: u32, rows_max: u64) -> usize {
+    let n = (question.limit.max(20) * ROUND_SPANS).saturating_mul(ROUND_GROWTH.pow(round));
+    n.min(usize::try_from(rows_max).unwrap_or(usize::MAX))
 }
 
 async fn slowest(session: &Session, question: &Question) -> Result<Page> {
@@ -154,7 +98,7 @@ async fn slowest(session: &Session, question: &Question) -> Result<Page> {
     let mut is_exhausted = false;
     let mut order: Vec<(i64, TraceId)> = Vec::new();
     for round in 0..ROUNDS_MAX {
-        let n = round_spans(question, round);
+        let n = round_spans(question, round, session.config.rows_max);
         let mut frame = question.matching(session)?.filter(ident("duration_nanos").lt_eq(lit(upper)))?;
         if !found.value_of.is_empty() {
             frame = frame.filter(ident("trace_id").in_list(found.ids(), true))?;
@@ -166,7 +110,8 @@ async fn slowest(session: &Session, question: &Question) -> Result<Page> {
         let collected = session.collect(frame, n as u64).await?;
         cost += collected.cost;
         let (fresh, n_rows, last) = found.take(&collected.batches, "duration_nanos");
-        is_exhausted = n_rows < n;
+        let is_cut = collected.cut.is_some();
+        is_exhausted = !is_cut && n_rows < n;
         upper = last.unwrap_or(upper);
         if let Some(cursor) = &question.cursor {
             let longest = longest_matching(session, question, &fresh).await?;
@@ -181,7 +126,7 @@ async fn slowest(session: &Session, question: &Question) -> Result<Page> {
         order.sort_by_key(|(duration, id)| (std::cmp::Reverse(*duration), *id));
         // Ties with the last span read may still be missing.
         let n_final = order.iter().filter(|(duration, _)| *duration > upper).count();
-        if is_exhausted || n_final > question.limit || found.is_full() {
+        if is_exhausted || n_final > question.limit || found.is_full() || is_cut && n_rows == 0 {
             break;
         }
     }
@@ -203,7 +148,7 @@ async fn slowest(session: &Session, question: &Question) -> Result<Page> {
     Ok(Page { items: items(&summaries, ids.into_iter()), next, cost, cut })
 }
 
-fn items(summaries: &Summaries, ids: impl Iterator<Item = TraceId>) -> Vec<SearchItem> {
+pub(super) fn items(summaries: &Summaries, ids: impl Iterator<Item = TraceId>) -> Vec<SearchItem> {
     ids.filter_map(|id| Some(SearchItem::Trace(summaries.get(id)?.item(id)))).collect()
 }
 
@@ -218,18 +163,52 @@ pub(crate) fn items_of_roots(batches: &[RecordBatch]) -> Vec<(i64, SearchItem)> 
     batches.iter().flat_map(row::read).filter_map(of_root).collect()
 }
 
-/// Sums up the spans of the traces, those around the range included.
-async fn summarize(session: &Session, range: TimeRange, ids: &[TraceId], summaries: &mut Summaries) -> Result<Cost> {
+/// The range in which spans of found traces are looked for.
+pub(super) fn around(range: TimeRange) -> TimeRange {
+    if range == TimeRange::ALL {
+        return range;
+    }
+    let moved = |moment: UnixNanos, nanos: i64| UnixNanos(moment.0.saturating_add(nanos));
+    TimeRange::new(moved(range.start, -AROUND_NANOS), moved(range.end, AROUND_NANOS))
+}
+
+/// All spans of some traces, those around the range included; nothing is read yet.
+pub(super) fn spans_around<'a>(
+    session: &Session,
+    range: TimeRange,
+    ids: impl Iterator<Item = &'a TraceId>,
+) -> Result<DataFrame> {
+    let mut frame = session.table(&SPANS)?;
+    if range != TimeRange::ALL {
+        let around = around(range);
+        frame = frame.filter(ident("start_time").gt_eq(moment(around.start.0)))?;
+        frame = frame.filter(ident("start_time").lt(moment(around.end.0)))?;
+    }
+    Ok(frame.filter(ident("trace_id").in_list(ids.map(|id| literal(id.as_bytes())).collect(), false))?)
+}
+
+/// Sums up the spans of the traces, those around the range included. Few are read by their ids, without a statement.
+pub(super) async fn summarize(
+    session: &Session,
+    range: TimeRange,
+    ids: &[TraceId],
+    summaries: &mut Summaries,
+) -> Result<Cost> {
     if ids.is_empty() {
         return Ok(Cost::default());
     }
-    let list = ids.iter().map(|id| literal(id.as_bytes())).collect();
-    let mut frame = session.table(&SPANS)?;
-    if range != TimeRange::ALL {
-        frame = frame.filter(ident("start_time").gt_eq(moment((range.start - AROUND_NANOS).0)))?;
-        frame = frame.filter(ident("start_time").lt(moment((range.end + AROUND_NANOS).0)))?;
+    let (columns, wanted): (Vec<&'static str>, _) = (row::column_names().collect(), ids.iter().copied().collect());
+    let stored = &session.derived.stored;
+    let asked = around(range);
+    if let Some(found) = stored.rows_within(&SPANS, &wanted, &columns, SUMMARY_ROOM, asked).await? {
+        for row in found.batches.iter().flat_map(row::read) {
+            if asked.contains(UnixNanos(row.start)) {
+                summaries.add(row);
+            }
+        }
+        return Ok(found.cost);
     }
-    let frame = frame.filter(ident("trace_id").in_list(list, false))?.select(row::columns())?;
+    let frame = spans_around(session, range, ids.iter())?.select(row::columns())?;
     let plan = session.plan(frame.logical_plan()).await?;
     session
         .fold(plan, |batch| {

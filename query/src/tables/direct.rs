@@ -10,6 +10,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{filter_record_batch, take_record_batch};
@@ -17,19 +18,20 @@ use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory as _};
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
-use futures::TryStreamExt as _;
-use model::TraceId;
+use futures::{Stream, TryStreamExt as _};
+use model::{TimeRange, TraceId};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
-use parquet::arrow::async_reader::{AsyncFileReader as _, ParquetRecordBatchStreamBuilder};
+use parquet::arrow::async_reader::AsyncFileReader as _;
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
-use storage::Snapshot;
 use storage::table::Table;
+use storage::{SegmentMeta, Snapshot};
 use tokio::task::JoinSet;
 
+use super::pages::Selected;
 use super::provider::{LOOK_UPS_MAX, Located, Part, TRACE_COLUMN, parts_of};
 use super::readers::IndexedReader;
-use crate::engine::session::sliced_bytes;
+use crate::engine::session::{Cost, sliced_bytes};
 use crate::error::{Error, Result};
 use crate::rows::Bytes;
 
@@ -40,8 +42,27 @@ pub(crate) struct Room {
     pub(crate) bytes: u64,
 }
 
+/// Rows of some traces.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) table: &'static Table,
+    pub(crate) traces: &'a BTreeSet<TraceId>,
+    /// Segments without rows in here are not read.
+    pub(crate) within: TimeRange,
+}
+
+/// Rows that were read without a statement, and what that took.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) batches: Vec<RecordBatch>,
+    /// Rows that were decoded or taken from the buffer: also those that only share a hash with what was wanted.
+    pub(crate) cost: Cost,
+}
+
 /// Row groups read at the same time.
 const AT_ONCE: usize = 8;
+/// Rows of a batch, unless they are long.
+const BATCH_ROWS: usize = 1_024;
 
 /// The rows of some traces, with these columns, of which `trace_id` must be one. `None` when a statement is the better way:
 /// there are too many, an index cannot be used, or rows are being erased.
@@ -53,23 +74,28 @@ const AT_ONCE: usize = 8;
 pub(crate) async fn of_traces(
     state: &SessionState,
     snapshot: &Arc<Snapshot>,
-    table: &'static Table,
-    traces: &BTreeSet<TraceId>,
+    wanted: &Wanted<'_>,
     columns: &[&'static str],
     room: Room,
-) -> Result<Option<Vec<RecordBatch>>> {
-    let Some(entry) = snapshot.table(table) else { return Ok(Some(Vec::new())) };
-    if !entry.erasures.is_empty() || traces.len().saturating_mul(entry.segments.len()) > LOOK_UPS_MAX {
+) -> Result<Option<Found>> {
+    let traces = wanted.traces;
+    let Some(entry) = snapshot.table(wanted.table) else { return Ok(Some(Found::default())) };
+    let segments: Vec<Arc<SegmentMeta>> =
+        entry.segments.iter().filter(|segment| segment.time_range.overlaps(wanted.within)).cloned().collect();
+    if !entry.erasures.is_empty() || traces.len().saturating_mul(segments.len()) > LOOK_UPS_MAX {
         return Ok(None);
     }
-    let parts = parts_of(entry, &entry.segments, traces).await;
+    let parts = parts_of(entry, &segments, traces).await;
     let ids: Vec<TraceId> = traces.iter().copied().collect();
     let mut buffered = Vec::new();
     for (records, rows) in entry.buffered_rows(&ids) {
         buffered.push(take_record_batch(&projected(records, columns)?, &rows).map_err(arrow)?);
     }
-    let Some(batches) = read(state, snapshot, &parts, buffered, columns, room).await? else { return Ok(None) };
-    Ok(Some(batches.into_iter().filter_map(|batch| of_these(batch, traces)).collect()))
+    let Some(Found { batches, cost }) = read(state, snapshot, &parts, buffered, columns, room).await? else {
+        return Ok(None);
+    };
+    let batches = batches.into_iter().filter_map(|batch| of_these(batch, traces).transpose());
+    Ok(Some(Found { batches: batches.collect::<Result<_>>()?, cost }))
 }
 
 /// Located spans, with these columns; `None` as with [`of_traces`].
@@ -82,7 +108,7 @@ pub(crate) async fn located(
     located: &Located,
     columns: &[&'static str],
     room: Room,
-) -> Result<Option<Vec<RecordBatch>>> {
+) -> Result<Option<Found>> {
     if snapshot.table(&storage::table::SPANS).is_some_and(|entry| !entry.erasures.is_empty()) {
         return Ok(None);
     }
@@ -104,15 +130,15 @@ fn projected(records: &RecordBatch, columns: &[&'static str]) -> Result<RecordBa
 }
 
 /// Rows of these traces; whoever shares a hash with them is left out.
-fn of_these(batch: RecordBatch, traces: &BTreeSet<TraceId>) -> Option<RecordBatch> {
+fn of_these(batch: RecordBatch, traces: &BTreeSet<TraceId>) -> Result<Option<RecordBatch>> {
     let ids = Bytes::of(&batch, TRACE_COLUMN);
     let is_wanted = |row| ids.get(row).and_then(TraceId::from_bytes).is_some_and(|id| traces.contains(&id));
     let wanted: BooleanArray = (0..batch.num_rows()).map(|row| Some(is_wanted(row))).collect();
-    match wanted.true_count() {
+    Ok(match wanted.true_count() {
         0 => None,
         n if n == batch.num_rows() => Some(batch),
-        _ => filter_record_batch(&batch, &wanted).ok(),
-    }
+        _ => Some(filter_record_batch(&batch, &wanted).map_err(arrow)?),
+    })
 }
 
 async fn read(
@@ -122,7 +148,7 @@ async fn read(
     buffered: Vec<RecordBatch>,
     columns: &[&'static str],
     room: Room,
-) -> Result<Option<Vec<RecordBatch>>> {
+) -> Result<Option<Found>> {
     let mut n_rows: usize = buffered.iter().map(RecordBatch::num_rows).sum();
     for part in parts {
         let Some(rows) = &part.rows else { return Ok(None) };
@@ -131,65 +157,103 @@ async fn read(
     if n_rows > room.rows {
         return Ok(None);
     }
-    let mut n_bytes: u64 = buffered.iter().map(sliced_bytes).sum();
+    let n_bytes: u64 = buffered.iter().map(sliced_bytes).sum();
     if n_bytes > room.bytes {
         return Ok(None);
     }
     let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
     let readers = CachedParquetFileReaderFactory::new(Arc::clone(&snapshot.store), cache);
-    let columns: Arc<[&'static str]> = columns.into();
     let (mut reading, mut batches, mut number) = (JoinSet::new(), vec![(0, buffered)], 0);
+    // Readers count in here what they fetch.
+    let metrics = ExecutionPlanMetricsSet::new();
+    let n_bytes = Arc::new(AtomicU64::new(n_bytes));
     for part in parts {
         let file = PartitionedFile::new(part.segment.path.to_string(), part.segment.size_bytes);
-        let metrics = ExecutionPlanMetricsSet::new();
         let open = || readers.create_reader(0, file.clone(), None, &metrics).map(IndexedReader);
         let metadata = open()?.get_metadata(None).await.map_err(parquet)?;
-        let arrow = ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()).map_err(parquet)?;
+        let schema = ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()).map_err(parquet)?;
         let groups = metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()).unwrap_or_default());
         for (group, rows) in by_group(groups, part.rows.as_deref().unwrap_or_default()) {
-            let mask = with_values(&metadata, metadata.row_group(group), &columns);
-            let stream = ParquetRecordBatchStreamBuilder::new_with_metadata(open()?, arrow.clone())
-                .with_row_groups(vec![group])
-                .with_row_selection(rows)
-                .with_projection(mask)
-                .build()
-                .map_err(parquet)?;
+            let mask = with_values(&metadata, metadata.row_group(group), columns);
+            let batch_rows = batch_rows(metadata.row_group(group), &mask, room);
+            let selected = Selected { metadata: Arc::clone(&metadata), group, mask, rows };
+            if selected.n_bytes() > room.bytes / AT_ONCE as u64 {
+                return Ok(None);
+            }
             number += 1;
-            let at = number;
-            reading.spawn(async move { Ok::<_, Error>((at, stream.try_collect::<Vec<_>>().await.map_err(parquet)?)) });
-            if reading.len() >= AT_ONCE && !take_one(&mut reading, &mut batches, &mut n_bytes, room).await? {
+            let (at, n_bytes, schema, mut reader) = (number, Arc::clone(&n_bytes), schema.clone(), open()?);
+            reading.spawn(async move {
+                let fetched = selected.fetch(&mut reader).await.map_err(parquet)?;
+                let rows = fetched.decode(&schema, batch_rows).map_err(parquet)?;
+                let rows = futures::stream::iter(rows.map(|batch| batch.map_err(arrow)));
+                let batches = up_to(rows, &n_bytes, room.bytes).await?;
+                Ok::<_, Error>(batches.map(|batches| (at, batches)))
+            });
+            if reading.len() >= AT_ONCE && !take_one(&mut reading, &mut batches).await? {
                 return Ok(None);
             }
         }
     }
     while !reading.is_empty() {
-        if !take_one(&mut reading, &mut batches, &mut n_bytes, room).await? {
+        if !take_one(&mut reading, &mut batches).await? {
             return Ok(None);
         }
     }
     // In the order of segments and rows, whoever was read first.
     batches.sort_by_key(|(number, _)| *number);
-    Ok(Some(batches.into_iter().flat_map(|(_, batches)| batches).collect()))
+    let batches: Vec<RecordBatch> = batches.into_iter().flat_map(|(_, batches)| batches).collect();
+    let rows_read = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+    let bytes_read = metrics.clone_inner().sum_by_name("bytes_scanned").map_or(0, |value| value.as_usize() as u64);
+    Ok(Some(Found { batches, cost: Cost { rows_read, bytes_read } }))
 }
 
-/// Waits for one of the row groups that are being read; false when there is no room for it.
-async fn take_one(
-    reading: &mut JoinSet<Result<(usize, Vec<RecordBatch>)>>,
-    batches: &mut Vec<(usize, Vec<RecordBatch>)>,
-    n_bytes: &mut u64,
-    room: Room,
-) -> Result<bool> {
-    match reading.join_next().await {
-        None => {}
-        Some(Ok(read)) => {
-            let read = read?;
-            *n_bytes += read.1.iter().map(sliced_bytes).sum::<u64>();
-            batches.push(read);
+/// Batches of one row group with what all of them together hold, batch by batch; `None` as soon as that is more than
+/// `bytes_max`.
+async fn up_to(
+    batches: impl Stream<Item = Result<RecordBatch>>,
+    n_bytes: &AtomicU64,
+    bytes_max: u64,
+) -> Result<Option<Vec<RecordBatch>>> {
+    let (mut batches, mut read) = (std::pin::pin!(batches), Vec::new());
+    while let Some(batch) = batches.try_next().await? {
+        let here = sliced_bytes(&batch);
+        if n_bytes.fetch_add(here, Ordering::Relaxed).saturating_add(here) > bytes_max {
+            return Ok(None);
         }
-        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Some(Err(error)) => return Err(Error::Internal(error.to_string())),
+        read.push(batch);
+        // Decoding never waits: others get their turn here.
+        tokio::task::consume_budget().await;
     }
-    Ok(*n_bytes <= room.bytes)
+    Ok(Some(read))
+}
+
+/// Rows of a batch: fewer where they are so long that a batch of each reader would not fit. Texts in a dictionary are longer than
+/// they are stored.
+fn batch_rows(group: &RowGroupMetaData, mask: &ProjectionMask, room: Room) -> usize {
+    let read = group.columns().iter().enumerate().filter(|(leaf, _)| mask.leaf_included(*leaf));
+    let n_bytes = read.map(|(_, column)| u64::try_from(column.uncompressed_size()).unwrap_or_default()).sum::<u64>();
+    let n_rows = u64::try_from(group.num_rows()).unwrap_or_default().max(1);
+    let fitting = room.bytes / AT_ONCE as u64 / (n_bytes / n_rows).max(1);
+    usize::try_from(fitting).unwrap_or(usize::MAX).clamp(1, BATCH_ROWS)
+}
+
+/// Rows of a row group with its place in the order; `None` when there was no room for them.
+type Read = Option<(usize, Vec<RecordBatch>)>;
+
+/// Waits for one of the row groups that are being read; false when there is no room for it.
+async fn take_one(reading: &mut JoinSet<Result<Read>>, batches: &mut Vec<(usize, Vec<RecordBatch>)>) -> Result<bool> {
+    match reading.join_next().await {
+        None => Ok(true),
+        Some(Ok(read)) => Ok(match read? {
+            Some(read) => {
+                batches.push(read);
+                true
+            }
+            None => false,
+        }),
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Some(Err(error)) => Err(Error::Internal(error.to_string())),
+    }
 }
 
 /// Which rows of which row groups, of which the numbers of rows are given; row groups without any are left out.
@@ -221,9 +285,10 @@ fn with_values(metadata: &ParquetMetaData, group: &RowGroupMetaData, columns: &[
         let parts = parts.path().parts();
         let Some(only) = parts.first().and_then(|root| wanted.get(root.as_str())) else { return false };
         let is_asked = only.is_none_or(|only| parts.last().is_some_and(|last| last == only));
-        let n_nulls = group.column(*leaf).statistics().and_then(|statistics| statistics.null_count_opt());
-        // Of lists, null counts say something else.
-        let is_empty = parts.len() == 1 && n_nulls.is_some_and(|n| i64::try_from(n) == Ok(group.num_rows()));
+        let column = group.column(*leaf);
+        let n_nulls = column.statistics().and_then(|statistics| statistics.null_count_opt());
+        // A list without entries counts as a null in each of its leaves, and as a value that is there.
+        let is_empty = n_nulls.is_some_and(|n| i64::try_from(n) == Ok(column.num_values()));
         is_asked && !is_empty
     };
     ProjectionMask::leaves(schema, (0..schema.num_columns()).filter(is_wanted))
@@ -244,6 +309,7 @@ mod tests {
     use crate::testing::{Fixture, TestSpan, span, spans_batch, tenant, trace_id};
     use crate::trace::plain;
     use datafusion::prelude::ident;
+    use futures::StreamExt as _;
     use model::AttributeValue;
     use storage::table::SPANS;
 
@@ -268,6 +334,47 @@ mod tests {
         assert_eq!(found, expected);
         assert_eq!(by_group(groups(), &[10..20, 20..30]).len(), 2);
         assert!(by_group(groups(), &[]).is_empty());
+    }
+
+    /// Reading ends with the batch that no longer fits, whoever read the others; what comes after it is not decoded.
+    #[tokio::test]
+    async fn reading_ends_where_the_room_does() {
+        let batch = spans_batch(&[span(1, 1, None, "work", 0, 1)]).records().clone();
+        let (n_bytes, n_polled) = (AtomicU64::new(0), AtomicU64::new(0));
+        let batches = || {
+            futures::stream::iter(0..100).map(|_| {
+                n_polled.fetch_add(1, Ordering::Relaxed);
+                Ok(batch.clone())
+            })
+        };
+        let room = 10 * sliced_bytes(&batch);
+        assert_eq!(up_to(batches().take(6), &n_bytes, room).await.expect("rows").map(|read| read.len()), Some(6));
+        assert!(
+            up_to(batches(), &n_bytes, room).await.expect("rows").is_none(),
+            "six and four fit, the fifth does not"
+        );
+        assert_eq!(n_polled.load(Ordering::Relaxed), 6 + 5);
+    }
+
+    /// Rows of 100 KB come a few at a time, short ones by the thousand.
+    #[tokio::test]
+    async fn long_rows_come_in_small_batches() {
+        let long = |n: u64| TestSpan {
+            attributes: vec![("text", AttributeValue::String(char::from(b'a' + n as u8).to_string().repeat(100_000)))],
+            ..span(n, n, None, "long", n as i64, 1)
+        };
+        let spans: Vec<TestSpan> = (1..=20).map(long).collect();
+        let fixture = Fixture::new(vec![spans_batch(&spans)]).await.flushed().await;
+        let session = fixture.engine.session(fixture.engine.snapshot(&tenant())).expect("a session");
+        let traces: BTreeSet<TraceId> = (1..=20).map(trace_id).collect();
+        let room = Room { rows: 100, bytes: 4 << 20 };
+        let rows_of = async |columns: &[&'static str]| {
+            session.derived.stored.rows_of(&SPANS, &traces, columns, room).await.expect("rows").expect("they fit")
+        };
+        let n_rows = |batches: Vec<RecordBatch>| batches.iter().map(RecordBatch::num_rows).collect::<Vec<_>>();
+        assert_eq!(n_rows(rows_of(&["trace_id", "start_time"]).await), [20]);
+        let long = n_rows(rows_of(&["trace_id", "attributes"]).await);
+        assert!(long.iter().sum::<usize>() == 20 && long.iter().all(|n| *n <= 5), "{long:?}");
     }
 
     /// Rows of some traces in segments and buffer, columns with values in some rows only or in none: the same spans as by a
@@ -317,5 +424,25 @@ mod tests {
                 assert!(rows.is_none(), "more bytes than there is room for");
             }
         }
+    }
+
+    /// What reading took is told: rows of segments and buffer, bytes of segments only.
+    #[tokio::test]
+    async fn the_cost_is_that_of_the_columns() {
+        let spans: Vec<TestSpan> = (1..=500).map(|n| span(n % 50 + 1, n, None, "work", n as i64, 1)).collect();
+        let fixture = Fixture::new(vec![spans_batch(&spans)]).await.flushed().await;
+        fixture.append(spans_batch(&[span(7, 1_000, None, "late", 600, 1)])).await;
+        let session = fixture.engine.session(fixture.engine.snapshot(&tenant())).expect("a session");
+        let cost = async |trace: u64, columns: &[&'static str]| {
+            let (traces, room) = (BTreeSet::from([trace_id(trace)]), Room { rows: 100, bytes: 1 << 20 });
+            let found = session.derived.stored.rows_within(&SPANS, &traces, columns, room, TimeRange::ALL).await;
+            found.expect("rows").expect("they fit").cost
+        };
+        let few = cost(7, &["trace_id", "start_time"]).await;
+        let more = cost(7, &["trace_id", "start_time", "name", "span_id", "duration_nanos"]).await;
+        assert_eq!((few.rows_read, more.rows_read), (11, 11));
+        assert!(0 < few.bytes_read && few.bytes_read < more.bytes_read, "{few:?}, {more:?}");
+        let nothing = Cost::default();
+        assert_eq!(cost(77, &["trace_id"]).await, nothing, "the index knows that there are none");
     }
 }

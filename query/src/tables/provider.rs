@@ -35,7 +35,7 @@ use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, Pa
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::object_store::ObjectStoreUrl;
-use datafusion::logical_expr::TableType;
+use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::union::UnionExec;
 use model::TraceId;
@@ -43,13 +43,15 @@ use parquet::arrow::arrow_reader::RowSelection;
 use storage::table::{Kind, SPANS, Table};
 use storage::{SegmentMeta, SegmentRows, Snapshot, TableSnapshot};
 
+use super::leaves::{LeafReaders, Needed};
 use super::prune::Bounds;
 use super::readers::IndexedReaders;
 use super::scan::{Asked, Scanned};
 use super::visible::{self, VisibleExec};
+use crate::functions::shown_text;
 
 /// Look-ups in the trace index for one scan: traces times segments. Each is less than a microsecond while the filters are
-/// in memory and a small read of about 10 us otherwise; more than this is slower than letting bloom filters choose row groups.
+/// in memory and a small read of about 10 us otherwise; with more than this a scan is as fast.
 pub(crate) const LOOK_UPS_MAX: usize = 50_000;
 
 /// A segment to read and, when the trace index knows, which of its rows.
@@ -185,10 +187,11 @@ impl SnapshotTable {
         let state = asked.state;
         let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
         let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.snapshot.store), cache);
-        let readers: Arc<dyn ParquetFileReaderFactory> = if parts.iter().any(|part| part.rows.is_some()) {
-            Arc::new(IndexedReaders(readers))
-        } else {
-            Arc::new(readers)
+        let is_located = parts.iter().any(|part| part.rows.is_some());
+        let readers: Arc<dyn ParquetFileReaderFactory> = match self.needed(asked.filters) {
+            _ if is_located => Arc::new(IndexedReaders(readers)),
+            Some(needed) => Arc::new(LeafReaders { readers: Arc::new(readers), needed: Arc::new(needed) }),
+            None => Arc::new(readers),
         };
         let options = TableParquetOptions {
             global: state.config_options().execution.parquet.clone(),
@@ -209,6 +212,19 @@ impl SnapshotTable {
             .with_limit(asked.limit)
             .build();
         Ok(DataSourceExec::from_data_source(config))
+    }
+
+    /// What a row group must hold, when a filter wants an attribute of a certain text.
+    fn needed(&self, filters: &[Expr]) -> Option<Needed> {
+        let shown = filters.iter().find_map(shown_text)?;
+        let column = |name: &str| self.table.column(name).map(|(_, column)| column.name);
+        let elsewhere = match shown.elsewhere {
+            Some((name, keys)) => Some((column(name)?, keys.into_iter().map(str::to_owned).collect())),
+            None => None,
+        };
+        let bounds = Bounds::from_filters(self.table.time, filters);
+        let text = shown.text.to_owned();
+        Some(Needed { column: column(shown.column)?, text, elsewhere, time: self.table.time, bounds })
     }
 
     /// A segment with what is known about its rows, so that DataFusion can skip it while it runs.

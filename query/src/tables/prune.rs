@@ -1,8 +1,7 @@
 //! Which segments can hold rows that a query wants: pure, decided from what is known without opening them.
 //!
 //! Only top-level conjunctions on the table's time column, `service_name` and `trace_id` are looked at.
-//! Everything else is left to the scan, which prunes row groups and pages by their own statistics and bloom
-//! filters.
+//! Everything else is left to the scan, which prunes row groups and pages by their own statistics.
 
 use std::collections::BTreeSet;
 

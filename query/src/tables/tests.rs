@@ -1,13 +1,27 @@
 //! What a query does not read, seen by the bytes it reads.
 
-use api::{SqlAnswer, SqlRequest};
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
 
+use api::{SqlAnswer, SqlRequest};
+use arrow::array::RecordBatch;
+use datafusion::physical_plan::ExecutionPlanProperties as _;
+use datafusion::prelude::{ident, lit};
+use model::TimeRange;
+use storage::table::SPANS;
+
+use crate::rows::Bytes;
 use crate::testing::{Fixture, TestSpan, span, spans_batch, tenant, trace_id};
 
 /// 20,000 spans of one service, a millisecond apart, ten to a trace, in one segment.
 async fn long_run() -> Fixture {
+    run_of(20_000).await
+}
+
+async fn run_of(n_spans: u64) -> Fixture {
     let span = |n: u64| TestSpan { service: "web", ..span(n / 10 + 1_001, n + 1_000, None, "work", n as i64, 1) };
-    let spans: Vec<TestSpan> = (0..20_000).map(span).collect();
+    let spans: Vec<TestSpan> = (0..n_spans).map(span).collect();
     Fixture::new(vec![spans_batch(&spans)]).await.flushed().await
 }
 
@@ -30,6 +44,34 @@ async fn moments_prune_pages() {
     let none =
         ask(&fixture, "SELECT max(hex(span_id)) FROM spans WHERE start_time < now() - interval '400 days'").await;
     assert_eq!(none.rows[0][0], serde_json::Value::Null);
+}
+
+/// One large segment is read by all threads, a part of it each, and every row once; what must not be cut is left alone.
+#[tokio::test]
+async fn one_segment_keeps_all_threads_busy() {
+    // Two row groups.
+    let fixture = run_of(40_000).await;
+    let session = fixture.engine.session(fixture.engine.snapshot(&tenant())).expect("a session");
+    let frame = session.table(&SPANS).and_then(|frame| Ok(frame.filter(ident("duration_nanos").gt(lit(5_i64)))?));
+    let frame = frame.and_then(|frame| Ok(frame.select(vec![ident("span_id"), ident("duration_nanos")])?));
+    let plan = session.plan(frame.expect("a frame").logical_plan()).await.expect("a plan");
+    assert_eq!(plan.output_partitioning().partition_count(), 1, "as it is planned");
+    let spread = session.spread(Arc::clone(&plan)).expect("a plan");
+    assert_eq!(spread.output_partitioning().partition_count(), 2);
+    let each = |ids: &mut Vec<Vec<u8>>, batch: RecordBatch| {
+        let spans = Bytes::of(&batch, "span_id");
+        ids.extend((0..batch.num_rows()).filter_map(|row| Some(spans.get(row)?.to_vec())));
+        Ok(ControlFlow::Continue(()))
+    };
+    let (parts, cost) = session.fold_parts(plan, Vec::new, each).await.expect("rows");
+    // Which part reads which rows is not said: one that is early takes over what another has not begun.
+    let ids: BTreeSet<Vec<u8>> = parts.iter().flatten().cloned().collect();
+    assert_eq!((parts.len(), ids.len(), parts.iter().map(Vec::len).sum::<usize>()), (2, 40_000, 40_000));
+    assert_eq!(cost.rows_read, 40_000);
+    let counted = session.query("SELECT count(DISTINCT name) FROM spans", TimeRange::ALL).await.expect("a frame");
+    let counted = session.plan(counted.logical_plan()).await.expect("a plan");
+    let same = session.spread(Arc::clone(&counted)).expect("a plan");
+    assert!(Arc::ptr_eq(&counted, &same), "an aggregate is left alone");
 }
 
 /// The trace index leads to the rows of a trace; the others are not decoded.
@@ -96,7 +138,7 @@ async fn explained(fixture: &Fixture, sql: &str) -> (String, usize) {
     let physical = answer.rows.iter().find(|row| row[0] == "physical_plan").expect("a physical plan");
     let plan = physical[1].as_str().expect("text").to_owned();
     // A file stands in as many groups as it has parts that are read.
-    let files: std::collections::BTreeSet<&str> = plan
+    let files: BTreeSet<&str> = plan
         .split(|c: char| c.is_whitespace() || matches!(c, ',' | '[' | ']' | '{' | '}'))
         .map(|word| word.split(':').next().unwrap_or_default())
         .filter(|word| word.ends_with(".parquet"))

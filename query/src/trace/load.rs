@@ -1,4 +1,5 @@
-//! Rows of a trace out of a snapshot.
+//! Rows of a trace out of a snapshot: by the trace index where they are few, by a statement where they are many or being erased. See
+//! docs/decisions/41-reads-by-id.md.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -10,9 +11,13 @@ use storage::table::SPANS;
 
 use super::row::{self, SpanRow};
 use super::{not_stored, span};
-use crate::engine::session::{Session, incomplete};
+use crate::engine::session::{Session, TRACE_BYTES_MAX, incomplete};
 use crate::error::Result;
 use crate::tables::UTC;
+use crate::tables::direct::Room;
+
+/// Spans of a trace that are read without a statement at most; a statement reads more of them on all threads and may spill.
+const DIRECT_SPANS_MAX: usize = 20_000;
 
 /// Spans of a trace with all their columns; never empty.
 #[derive(Debug)]
@@ -64,11 +69,35 @@ async fn bounded(session: &Session, frame: DataFrame) -> Result<(Vec<arrow::arra
     ))
 }
 
+/// Spans of a trace with these columns, and why others are missing.
+async fn rows(
+    session: &Session,
+    trace_id: TraceId,
+    columns: &[&'static str],
+) -> Result<(Vec<arrow::array::RecordBatch>, Option<String>)> {
+    let max = usize::try_from(session.config.trace_spans_max).unwrap_or(usize::MAX);
+    let room = Room { rows: DIRECT_SPANS_MAX.min(max), bytes: TRACE_BYTES_MAX };
+    let trace = BTreeSet::from([trace_id]);
+    if let Some(batches) = session.derived.stored.rows_of(&SPANS, &trace, columns, room).await? {
+        return Ok((batches, None));
+    }
+    by_statement(session, trace_id, columns).await
+}
+
+async fn by_statement(
+    session: &Session,
+    trace_id: TraceId,
+    columns: &[&'static str],
+) -> Result<(Vec<arrow::array::RecordBatch>, Option<String>)> {
+    let columns: Vec<Expr> = columns.iter().map(|column| ident(*column)).collect();
+    bounded(session, of_trace(session, trace_id)?.select(columns)?).await
+}
+
 /// # Errors
 /// Not found when no span of the trace is stored.
 pub(super) async fn whole(session: &Session, trace_id: TraceId) -> Result<Whole> {
-    let frame = of_trace(session, trace_id)?.select(span::columns())?;
-    let (batches, cut) = bounded(session, frame).await?;
+    let columns: Vec<&'static str> = span::column_names().collect();
+    let (batches, cut) = rows(session, trace_id, &columns).await?;
     let spans: Vec<_> = batches.iter().flat_map(span::read).collect();
     if spans.is_empty() {
         return Err(not_stored(trace_id));
@@ -79,8 +108,8 @@ pub(super) async fn whole(session: &Session, trace_id: TraceId) -> Result<Whole>
 /// # Errors
 /// Not found when no span of the trace is stored.
 pub(super) async fn light(session: &Session, trace_id: TraceId) -> Result<Light> {
-    let frame = of_trace(session, trace_id)?.select(row::columns())?;
-    let (batches, cut) = bounded(session, frame).await?;
+    let columns: Vec<&'static str> = row::column_names().collect();
+    let (batches, cut) = rows(session, trace_id, &columns).await?;
     let mut rows: Vec<SpanRow> = batches.iter().flat_map(row::read).collect();
     if rows.is_empty() {
         return Err(not_stored(trace_id));
@@ -138,4 +167,83 @@ async fn collapse(
         }
     });
     Ok(distinct.into_iter().filter(|span| span.same_id > 0).map(|span| span.span_id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::testing::{Fixture, TestSpan, span, spans_batch, tenant, trace_id};
+    use model::{AttributeValue, TenantId};
+
+    /// 40 spans of three traces: with and without columns, attributes, events and links, some sent twice, in several services.
+    fn spans() -> Vec<TestSpan> {
+        let text = |text: &str| AttributeValue::String(text.to_owned());
+        let one = |n: u64| TestSpan {
+            service: ["shop", "web", "stock"][n as usize / 3 % 3],
+            columns: if n.is_multiple_of(4) { vec![("http_route", text("/a"))] } else { Vec::new() },
+            attributes: if n.is_multiple_of(5) { vec![("n", AttributeValue::Int(n as i64))] } else { Vec::new() },
+            events: if n.is_multiple_of(7) { vec![(n as i64, "event")] } else { Vec::new() },
+            links: if n.is_multiple_of(6) { vec![(9, n + 1)] } else { Vec::new() },
+            ..span(n % 3 + 1_001, n % 36 + 1_000, (n > 2).then_some(n % 3 + 1_000), "work", n as i64 % 36, 1)
+        };
+        (0..40).map(one).collect()
+    }
+
+    /// In segments and in the buffer: without a statement the same spans come back as with one, whole and as a list, and nothing of
+    /// other traces or tenants.
+    #[tokio::test]
+    async fn both_ways_give_the_same_spans() {
+        let fixture = Fixture::mixed(&spans()).await;
+        let session = fixture.engine.session(fixture.engine.snapshot(&tenant())).expect("a session");
+        let columns: Vec<&'static str> = span::column_names().collect();
+        let few: Vec<&'static str> = row::column_names().collect();
+        let room = Room { rows: DIRECT_SPANS_MAX, bytes: TRACE_BYTES_MAX };
+        for (n, n_spans) in [(1_001, 14), (1_002, 13), (1_003, 13), (1_004, 0)] {
+            let id = trace_id(n);
+            let direct = async |columns: &[&'static str]| {
+                let found = session.derived.stored.rows_of(&SPANS, &BTreeSet::from([id]), columns, room).await;
+                found.expect("readable").expect("few, and the index can be used")
+            };
+            let spans = |batches: &[arrow::array::RecordBatch]| {
+                let mut spans: Vec<String> =
+                    batches.iter().flat_map(span::read).map(|span| format!("{span:?}")).collect();
+                spans.sort_unstable();
+                spans
+            };
+            let rows = |batches: &[arrow::array::RecordBatch]| {
+                let mut rows: Vec<String> = batches.iter().flat_map(row::read).map(|row| format!("{row:?}")).collect();
+                rows.sort_unstable();
+                rows
+            };
+            let expected = by_statement(&session, id, &columns).await.expect("readable");
+            assert_eq!(expected.1, None);
+            assert_eq!(spans(&direct(&columns).await), spans(&expected.0), "trace {n}");
+            let expected = by_statement(&session, id, &few).await.expect("readable").0;
+            assert_eq!(rows(&direct(&few).await), rows(&expected), "trace {n}");
+            assert_eq!(expected.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), n_spans);
+        }
+        let others = TenantId::new("others").expect("a name");
+        let session = fixture.engine.session(fixture.engine.snapshot(&others)).expect("a session");
+        assert!(matches!(whole(&session, trace_id(1_001)).await, Err(crate::Error::NotFound(_))));
+    }
+
+    /// A trace that is larger than an answer may be: its earliest spans, how many there are, and a reason.
+    #[tokio::test]
+    async fn a_trace_beyond_the_bound_is_cut() {
+        let spans: Vec<TestSpan> = (0..8).map(|n| span(1_001, n + 1, None, "work", 8 - n as i64, 1)).collect();
+        for trace_spans_max in [7, 8] {
+            let config = Config { threads: 2, trace_spans_max, ..Config::default() };
+            let fixture = Fixture::with_config(config, vec![spans_batch(&spans)]).await.flushed().await;
+            let session = fixture.engine.session(fixture.engine.snapshot(&tenant())).expect("a session");
+            let whole = whole(&session, trace_id(1_001)).await.expect("stored");
+            let light = light(&session, trace_id(1_001)).await.expect("stored");
+            let is_cut = trace_spans_max < 8;
+            assert_eq!(whole.spans.len() as u64, trace_spans_max);
+            assert_eq!((light.rows.len() as u64, light.total), (trace_spans_max, 8));
+            assert_eq!((whole.incomplete.0, light.incomplete.0), (is_cut, is_cut), "{:?}", whole.incomplete);
+            let is_latest = |start: i64| start == crate::testing::at(8 * crate::testing::MS);
+            assert_eq!(whole.spans.iter().any(|span| is_latest(span.start)), !is_cut, "the earliest are shown");
+        }
+    }
 }

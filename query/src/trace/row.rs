@@ -88,8 +88,13 @@ const PROMOTED: &[&str] = &[
 
 /// The columns to select for [`read`].
 pub(crate) fn columns() -> Vec<Expr> {
+    column_names().map(ident).collect()
+}
+
+/// Their names.
+pub(crate) fn column_names() -> impl Iterator<Item = &'static str> {
     let promoted = PROMOTED.iter().map(|key| column_of(key)).filter(|column| SPANS.column(column).is_some());
-    OWN.iter().copied().chain(promoted).map(ident).collect()
+    OWN.iter().copied().chain(promoted)
 }
 
 /// Rows of a batch that has [`columns`]. A row without valid ids is passed over: storage never holds one.

@@ -294,5 +294,10 @@ fn listed(entries: &StructArray) -> Vec<Attribute> {
 
 /// The columns to select for [`read`]: all of the table.
 pub(crate) fn columns() -> Vec<datafusion::logical_expr::Expr> {
-    SPANS.columns().iter().map(|column| datafusion::prelude::ident(column.name)).collect()
+    column_names().map(datafusion::prelude::ident).collect()
+}
+
+/// Their names.
+pub(crate) fn column_names() -> impl Iterator<Item = &'static str> {
+    SPANS.columns().iter().map(|column| column.name)
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::client::SpawnedReqwestConnector;
-use object_store::gcp::GoogleCloudStorageBuilder;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::path::Path;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, RetryConfig};
 use tokio::runtime::Handle;
@@ -111,7 +111,7 @@ impl Address {
                 let given = s3.get_config_value(&AmazonS3ConfigKey::S3Endpoint);
                 given.or_else(|| s3.get_config_value(&AmazonS3ConfigKey::Endpoint))
             }
-            Kind::Gcs => None,
+            Kind::Gcs => GoogleCloudStorageBuilder::from_env().get_config_value(&GoogleConfigKey::BaseUrl),
             Kind::Azure => MicrosoftAzureBuilder::from_env().get_config_value(&AzureConfigKey::Endpoint),
         }
     }

@@ -57,7 +57,8 @@ pub(crate) fn explain(address: &Address, error: &object_store::Error) -> String 
     if has(&["error sending request", "onnection refused", "dns error", "timed out", "onnect"]) {
         let setting = match address.kind {
             Kind::S3 => "; the endpoint is set with AWS_ENDPOINT_URL",
-            _ => "",
+            Kind::Gcs => "; the endpoint is set with GOOGLE_BASE_URL",
+            Kind::Azure => "; the endpoint is set with AZURE_STORAGE_ENDPOINT",
         };
         return format!("cannot reach {endpoint} ({}){setting}", last(error));
     }

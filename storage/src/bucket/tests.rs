@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt;
 use futures::stream::BoxStream;
@@ -14,6 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::*;
 use crate::table::SPANS;
+use crate::table_log::{Change, TableLog};
 use crate::tests::rows::{span_ids, spans};
 use crate::{Storage, SystemClock, TenantId};
 
@@ -35,6 +37,8 @@ struct Faulty {
     faults: Arc<Mutex<VecDeque<Fault>>>,
     /// Creating an object twice works, as in stores without conditional writes.
     is_careless: bool,
+    /// The next commit of a table log is made, and its answer is lost: who asks again hears that it is there.
+    loses_a_commit: Arc<AtomicBool>,
 }
 
 impl std::fmt::Display for Faulty {
@@ -55,6 +59,11 @@ impl ObjectStore for Faulty {
         }
         let is_group = at.as_ref().contains("_wal/") && payload.content_length() > 1000;
         let fault = if is_group { self.faults.lock().expect("a lock").pop_front() } else { None };
+        let is_commit = at.as_ref().contains("_delta_log/") && at.as_ref().ends_with(".json");
+        if is_commit && self.loses_a_commit.swap(false, Ordering::Relaxed) {
+            self.bucket.put_opts(at, payload, opts).await?;
+            return Err(object_store::Error::AlreadyExists { path: at.to_string(), source: "412".into() });
+        }
         match fault {
             None => self.bucket.put_opts(at, payload, opts).await,
             Some(Fault::Refused) => Err(lost()),
@@ -211,11 +220,32 @@ async fn d9_a_commit_prepared_before_the_takeover_is_refused() {
 
     let owned = take_in(&store).await.expect("it can be taken");
     let place = Place { ownership: None, ..owned.place.clone() };
-    let mut prepared = crate::table_log::TableLog::open(&place, &tenant(), &SPANS).await.expect("there is a log");
+    let mut prepared = TableLog::open(&place, &tenant(), &SPANS).await.expect("there is a log");
     let newer = open(&store).await;
     let error = prepared.append(&[], 1 << 40, model::UnixNanos(0)).await.expect_err("a newer mark came in between");
     assert!(error.to_string().to_lowercase().contains("concurrent"), "{error}");
     assert_eq!(visible(&newer).await, (0..10).collect::<Vec<_>>());
+}
+
+/// F21: a commit of a flush was made although its answer was lost, and a merge comes before the flush tries again. What the log holds is our
+/// own. Before, it was taken for a former writer's, and the collector ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f21_a_merge_after_a_lost_answer_knows_our_own_commit() {
+    let store = Faulty::default();
+    let first = open(&store).await;
+    append(&first, 0..10).await.expect("it is taken");
+    first.close().await.expect("it closes");
+
+    let owned = take_in(&store).await.expect("it can be taken");
+    let mut log = TableLog::open(&owned.place, &tenant(), &SPANS).await.expect("there is a log");
+    let (sequence, now) = (1 << 40, model::UnixNanos(0));
+    store.loses_a_commit.store(true, Ordering::Relaxed);
+    let error = log.append(&[], sequence, now).await.expect_err("its answer is lost");
+    assert!(error.to_string().to_lowercase().contains("concurrent"), "{error}");
+    assert!(log.replace(&[], &[], Change::Compaction, now).await.expect("nobody has taken over"));
+    assert_eq!(log.covered, sequence);
+    assert!(!log.append(&[], sequence, now).await.expect("it was made"));
+    owned.place.ownership.as_ref().expect("a bucket has an owner").check().expect("still ours");
 }
 
 /// Merges, erasure and vacuum work without a disk. A writer that was taken over merges nothing and removes nothing.

@@ -9,7 +9,7 @@ use super::merge::{Merger, Source};
 use super::plan::Merge;
 use crate::erasure::Erasures;
 use crate::error::{Error, Result};
-use crate::segment::{SegmentScan, SegmentWriter, Target, Written, gather_runs, remove, sorted};
+use crate::segment::{SegmentScan, SegmentWriter, Shape, Target, Written, gather_runs, remove, sorted};
 use crate::snapshot::SegmentMeta;
 use crate::table::Table;
 
@@ -68,7 +68,7 @@ fn write_all(
     pause: &mut dyn FnMut() -> Result<()>,
     merged: &mut Merged,
 ) -> Result<()> {
-    let (mut inputs, mut n_unsorted) = (Vec::new(), 0);
+    let (mut inputs, mut shapes, mut n_unsorted) = (Vec::new(), Vec::new(), 0);
     for segment in &merge.inputs {
         let columns = (0..table.columns().len()).collect();
         let scan = SegmentScan::open(&target.store, &target.runtime, table, segment, columns, BATCH_ROWS)?;
@@ -79,9 +79,12 @@ fn write_all(
                 break;
             }
         }
+        shapes.push((scan.shape().clone(), segment.n_rows));
         inputs.push(Input::open(table, scan, erasures)?);
         merged.inputs.push(Arc::clone(segment));
     }
+    let shapes: Vec<(&Shape, u64)> = shapes.iter().map(|(shape, n_rows)| (shape, *n_rows)).collect();
+    let shape = Shape::of_most(table, &shapes);
     let mut merger = Merger::new(table, inputs)?;
     let schema = table.schema();
     let mut writer: Option<SegmentWriter> = None;
@@ -96,7 +99,7 @@ fn write_all(
         n_written += rows.num_rows() as u64;
         let output = match &mut writer {
             Some(output) => output,
-            None => writer.insert(SegmentWriter::create(target, table, merge.day, merge.level)?),
+            None => writer.insert(SegmentWriter::create(target, table, merge.day, merge.level, &shape)?),
         };
         output.write(&rows)?;
         if (output.n_bytes() >= OUTPUT_BYTES_MAX || output.n_rows() >= OUTPUT_ROWS_MAX)

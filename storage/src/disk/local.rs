@@ -3,7 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use url::Url;
@@ -47,17 +47,21 @@ impl Disk for LocalDisk {
         std::fs::metadata(path).map(|metadata| from_std(&metadata))
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+    fn list_some(&self, dir: &Path, is_wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(dir)? {
             let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !is_wanted(&name) {
+                continue;
+            }
             let metadata = match entry.metadata() {
                 Ok(metadata) => from_std(&metadata),
                 // Removed since.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
-            entries.push(Entry { name: entry.file_name().to_string_lossy().into_owned(), metadata });
+            entries.push(Entry { name, metadata });
         }
         Ok(entries)
     }
@@ -86,10 +90,12 @@ impl Disk for LocalDisk {
         rustix::fs::statvfs(dir).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
+    fn resolve(&self, dir: &Path) -> io::Result<PathBuf> {
+        std::fs::canonicalize(dir)
+    }
+
     fn url(&self, dir: &Path) -> io::Result<Url> {
-        // Delta's reader resolves links too: both must come to the same name.
-        let dir = std::fs::canonicalize(dir)?;
-        Url::from_directory_path(&dir).map_err(|()| io::Error::other(format!("{} is no URL", dir.display())))
+        Url::from_directory_path(dir).map_err(|()| io::Error::other(format!("{} is no URL", dir.display())))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Option<Box<dyn Hold>>> {

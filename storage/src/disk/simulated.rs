@@ -28,7 +28,7 @@ use rand::{Rng, SeedableRng};
 use url::Url;
 
 use super::{Disk, DiskFile, Entry, Hold, Metadata, ReadAt};
-use world::{Change, Inode, Node, Refusal, World};
+use world::{Change, Inode, Interlude, Node, Refusal, World};
 
 /// What goes wrong besides the crash; each a probability per call.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -54,6 +54,15 @@ pub(crate) enum Call {
     SyncDir,
 }
 
+/// When something else comes in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Before a sync of a directory.
+    BeforeSync,
+    /// After one that has succeeded, before its caller hears of it.
+    AfterSync,
+}
+
 /// One process's view of the disk.
 #[derive(Clone, Debug)]
 pub(crate) struct SimulatedDisk {
@@ -75,6 +84,7 @@ impl SimulatedDisk {
             is_paused: false,
             faults: Faults::default(),
             refusals: Vec::new(),
+            interludes: Vec::new(),
             lock: None,
             inodes: BTreeMap::new(),
             next_inode: 1,
@@ -100,6 +110,7 @@ impl SimulatedDisk {
         world.lock = None;
         world.faults = Faults::default();
         world.refusals.clear();
+        world.interludes.clear();
         let process = world.process;
         world.note(format!("---- process {process}"));
         drop(world);
@@ -146,6 +157,21 @@ impl SimulatedDisk {
             left -= u32::from(is_refused);
             is_refused
         });
+    }
+
+    /// Runs `act` once, in the middle of the next call with a sync of a directory whose path holds `part`.
+    pub(crate) fn interleave(&self, moment: Moment, part: &str, act: impl FnOnce() + Send + 'static) {
+        self.world().interludes.push(Interlude { moment, part: part.to_owned(), act: Box::new(act) });
+    }
+
+    fn interlude(&self, moment: Moment, dir: &Path) {
+        let mut world = self.world();
+        let is_next = |next: &Interlude| next.moment == moment && dir.to_string_lossy().contains(&next.part);
+        let Some(at) = world.interludes.iter().position(is_next) else { return };
+        let interlude = world.interludes.remove(at);
+        // It makes calls of its own.
+        drop(world);
+        (interlude.act)();
     }
 
     pub(crate) fn is_crashed(&self) -> bool {
@@ -238,7 +264,7 @@ impl Disk for SimulatedDisk {
         Ok(world.metadata(*node))
     }
 
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+    fn list_some(&self, dir: &Path, is_wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<Entry>> {
         let mut world = self.reading()?;
         if world.refuses(Call::List, dir) {
             return Err(io::Error::other("injected: list"));
@@ -253,7 +279,7 @@ impl Disk for SimulatedDisk {
             name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             metadata: world.metadata(*node),
         });
-        Ok(entries.collect())
+        Ok(entries.filter(|entry| is_wanted(&entry.name)).collect())
     }
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
@@ -299,6 +325,7 @@ impl Disk for SimulatedDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        self.interlude(Moment::BeforeSync, dir);
         let mut world = self.changing(|| format!("sync {}/", dir.display()))?;
         if world.names.get(dir) != Some(&Node::Dir) {
             return Err(io::ErrorKind::NotFound.into());
@@ -313,12 +340,18 @@ impl Disk for SimulatedDisk {
         for change in durable {
             change.apply(&mut world.durable_names);
         }
+        drop(world);
+        self.interlude(Moment::AfterSync, dir);
         Ok(())
     }
 
     fn free_bytes(&self, _: &Path) -> Option<u64> {
         let world = self.reading().ok()?;
         Some(if world.faults.capacity == 0 { 1 << 40 } else { world.faults.capacity.saturating_sub(world.used()) })
+    }
+
+    fn resolve(&self, dir: &Path) -> io::Result<PathBuf> {
+        Ok(dir.to_owned())
     }
 
     fn url(&self, dir: &Path) -> io::Result<Url> {

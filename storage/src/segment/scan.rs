@@ -19,7 +19,7 @@ use parquet::file::metadata::{ParquetMetaData, SortingColumn};
 use parquet::file::reader::{ChunkReader, Length};
 use tokio::runtime::Handle;
 
-use super::layout::sorting;
+use super::layout::{Shape, sorting};
 use crate::error::{Error, Result};
 use crate::snapshot::SegmentMeta;
 use crate::table::{Need, Table};
@@ -37,6 +37,7 @@ pub(crate) struct SegmentScan {
     file: Arc<File>,
     rows: ParquetRecordBatchReader,
     is_sorted: bool,
+    shape: Shape,
 }
 
 impl std::fmt::Debug for SegmentScan {
@@ -78,16 +79,22 @@ impl SegmentScan {
         let mask = ProjectionMask::columns(metadata.parquet_schema(), names);
         file.plan(plan(metadata.metadata(), &mask));
         let is_sorted = is_sorted(table, metadata.metadata());
+        let shape = Shape::of_file(table, metadata.metadata());
         let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, metadata)
             .with_projection(mask)
             .with_batch_size(batch_rows)
             .build()?;
-        Ok(Self { table, columns, file: Arc::clone(file), rows, is_sorted })
+        Ok(Self { table, columns, file: Arc::clone(file), rows, is_sorted, shape })
     }
 
     /// Whether the file says that it has the table's sort order.
     pub(crate) const fn is_sorted(&self) -> bool {
         self.is_sorted
+    }
+
+    /// What its rows are like.
+    pub(crate) const fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     /// The next rows, with the asked columns in the table's types: columns that the file does not have are null.

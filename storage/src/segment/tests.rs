@@ -1,7 +1,7 @@
 //! Where rows go, and what the files look like to any reader.
 
 use arrow::array::{AsArray, Int32Array, Int64Array, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{DataType, Int64Type};
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, Encoding, Type};
 use parquet::file::metadata::PageIndexPolicy;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::gather::Gather;
 use super::layout::ROW_GROUP_ROWS;
-use super::{Target, order, write};
+use super::{SegmentScan, Shape, Target, order, write};
 use crate::buffer;
 use crate::table::{SPANS, Table};
 use crate::tests::rows::{DAY_START, batch, span_ids, spans, spans_at};
@@ -87,7 +87,7 @@ proptest! {
         ids.sort_unstable();
         prop_assert_eq!(ids, (0..next).collect::<Vec<_>>());
         let service = arrow::compute::cast(
-            sorted.column_by_name("service_name").expect("spans"), &arrow::datatypes::DataType::Utf8,
+            sorted.column_by_name("service_name").expect("spans"), &DataType::Utf8,
         ).expect("labels are text");
         let service = service.as_string::<i32>();
         let time = sorted.column_by_name("start_time").expect("spans").as_primitive::<Int64Type>();
@@ -106,7 +106,7 @@ fn target(dir: &TempDir, runtime: &tokio::runtime::Runtime) -> Target {
     }
 }
 
-/// What a reader needs for skipping is there: groups, page index, sort order, bloom filter, and plain types.
+/// What a reader needs for skipping is there: groups, page index, sort order, and plain types; no filters that our index replaces.
 #[test]
 fn files_are_laid_out_for_skipping() {
     let dir = TempDir::new().expect("a folder");
@@ -141,10 +141,63 @@ fn files_are_laid_out_for_skipping() {
     assert!(!encodings("span_id").contains(&Encoding::RLE_DICTIONARY), "{:?}", encodings("span_id"));
     let trace_id = group.column(position("trace_id"));
     assert_eq!(trace_id.column_type(), Type::BYTE_ARRAY);
-    assert!(trace_id.bloom_filter_offset().is_some());
     assert!(matches!(trace_id.compression(), Compression::ZSTD(_)));
+    assert!(group.columns().iter().all(|column| column.bloom_filter_offset().is_none()));
     let pages = &metadata.offset_index().expect("required")[0][position("start_time")].page_locations;
     assert_eq!(pages.len(), ROW_GROUP_ROWS / 2048);
+}
+
+/// Texts that hardly repeat have no dictionary, and moments of arrival that rows share have one; a merge goes by what its
+/// inputs have, and every value comes back.
+#[test]
+fn rows_decide_how_they_are_written() {
+    let dir = TempDir::new().expect("a folder");
+    let runtime = tokio::runtime::Runtime::new().expect("threads");
+    let target = target(&dir, &runtime);
+    let write_all = |own_arrivals: bool| {
+        let text = |name: &str, value: &dyn Fn(usize) -> String| {
+            let values: arrow::array::StringArray = (0..3_000).map(|n| Some(value(n))).collect();
+            let (_, column) = SPANS.column(name).expect("a column of spans");
+            arrow::compute::cast(&values, &column.kind.arrow()).expect("text")
+        };
+        let batch = batch(&SPANS, 3_000, |column| match column.name {
+            "user_id" => Some(text("user_id", &|n| format!("user-{n}"))),
+            "http_route" => Some(text("http_route", &|n| format!("/route/{}", n % 7))),
+            "arrival_time" => {
+                let arrival = |n: i64| DAY_START + if own_arrivals { n } else { n / 100 };
+                Some(Arc::new(Int64Array::from_iter_values((0..3_000).map(arrival))))
+            }
+            "start_time" => Some(Arc::new(Int64Array::from_iter_values((0..3_000).map(|n| DAY_START + n)))),
+            _ => None,
+        });
+        let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("rows");
+        let files = write(&target, &SPANS, &[rows], 30).expect("written");
+        (batch, Arc::clone(&files[0].meta))
+    };
+    let columns: Vec<usize> = (0..SPANS.columns().len()).collect();
+    for own_arrivals in [false, true] {
+        let (batch, meta) = write_all(own_arrivals);
+        let opened = std::fs::File::open(dir.path().join(meta.path.as_ref())).expect("it is there");
+        let metadata = Arc::clone(ParquetRecordBatchReaderBuilder::try_new(opened).expect("it is Parquet").metadata());
+        let has_dictionary = |name: &str| {
+            let leaf = metadata.row_group(0).columns().iter().find(|leaf| leaf.column_path().string() == name);
+            leaf.expect("the leaf exists").encodings().any(|encoding| encoding == Encoding::RLE_DICTIONARY)
+        };
+        let found = ["user_id", "http_route", "arrival_time"].map(has_dictionary);
+        assert_eq!(found, [false, true, !own_arrivals]);
+        let (store, handle) = (&target.store, runtime.handle());
+        let mut scan = SegmentScan::open(store, handle, &SPANS, &meta, columns.clone(), 4_000).expect("readable");
+        let shape = scan.shape().clone();
+        assert_eq!(Shape::of_most(&SPANS, &[(&Shape::default(), 2_999), (&shape, 3_000)]), shape);
+        assert_eq!(Shape::of_most(&SPANS, &[(&Shape::default(), 3_000), (&shape, 3_000)]), Shape::default());
+        let rows = scan.next().expect("readable").expect("all rows");
+        for name in ["user_id", "http_route", "arrival_time"] {
+            let [read, sent] = [&rows, batch.records()].map(|rows| {
+                arrow::compute::cast(rows.column_by_name(name).expect("it is there"), &DataType::Utf8).expect("text")
+            });
+            assert_eq!(&read, &sent, "{name}");
+        }
+    }
 }
 
 /// A file that cannot be written leaves nothing behind.

@@ -14,7 +14,7 @@ use parquet::arrow::ArrowWriter;
 use tokio::runtime::Handle;
 
 use super::gather::Gather;
-use super::layout::properties;
+use super::layout::{Shape, properties};
 use super::order::{self, DayRows};
 use super::stats::{self, FileStats};
 use crate::error::Result;
@@ -91,7 +91,11 @@ pub(crate) fn remove(target: &Target, segments: impl Iterator<Item = Path>) {
 }
 
 fn write_day(target: &Target, table: &'static Table, gather: &Gather<'_>, day: &DayRows) -> Result<Written> {
-    let mut writer = SegmentWriter::create(target, table, day.day, 0)?;
+    // Neighbours from the middle stand for all.
+    let middle = day.places.len().saturating_sub(TAKE_ROWS) / 2;
+    let some = &day.places[middle..(middle + TAKE_ROWS).min(day.places.len())];
+    let shape = Shape::of(table, &gather.take(some)?);
+    let mut writer = SegmentWriter::create(target, table, day.day, 0, &shape)?;
     for places in day.places.chunks(TAKE_ROWS) {
         writer.write(&gather.take(places)?)?;
     }
@@ -118,16 +122,17 @@ impl std::fmt::Debug for SegmentWriter {
 }
 
 impl SegmentWriter {
-    /// Begins a segment of one day. Rows must come sorted.
+    /// Begins a segment of one day, for rows of this shape. Rows must come sorted.
     ///
     /// # Errors
     /// What could not be encoded.
-    pub(crate) fn create(target: &Target, table: &'static Table, day: i32, level: u8) -> Result<Self> {
+    pub(crate) fn create(target: &Target, table: &'static Table, day: i32, level: u8, shape: &Shape) -> Result<Self> {
         let path_in_table = paths::new_segment(day, level);
         let path = Path::from(format!("{}/{path_in_table}", target.table));
         let flight = target.in_flight.begin(path.clone());
         let object = ObjectWriter::new(&target.store, path.clone(), target.runtime.clone());
-        let parquet = ArrowWriter::try_new(BufWriter::new(object), table.schema(), Some(properties(table, level)))?;
+        let parquet =
+            ArrowWriter::try_new(BufWriter::new(object), table.schema(), Some(properties(table, level, shape)))?;
         Ok(Self {
             target: target.clone(),
             path,

@@ -3,6 +3,8 @@
 use super::*;
 use crate::buffer;
 use crate::clock::{Clock, SystemClock};
+use crate::directory;
+use crate::disk::simulated::{Call, SimulatedDisk};
 use crate::segment;
 use crate::table::SPANS;
 use crate::tests::place_in;
@@ -10,13 +12,43 @@ use crate::tests::rows::spans;
 use tempfile::TempDir;
 
 async fn append_one(log: &mut TableLog, place: &Place, tenant: &TenantId, n: u64) -> bool {
+    let files = write_one(place, tenant, n).await;
+    log.append(&files, n + 1, SystemClock.now()).await.expect("committed")
+}
+
+/// A segment with one row.
+async fn write_one(place: &Place, tenant: &TenantId, n: u64) -> Vec<Written> {
     let batch = spans(n..n + 1);
     let rows = buffer::rows(batch.records().clone(), batch.time_range(), batch.bytes()).expect("a row");
     let (store, runtime) = (Arc::clone(&place.store), tokio::runtime::Handle::current());
     let target = segment::Target { store, table: paths::table(tenant, &SPANS), runtime, in_flight: Default::default() };
     let writing = tokio::task::spawn_blocking(move || segment::write(&target, &SPANS, &[rows], 30));
-    let files = writing.await.expect("no panic").expect("written");
-    log.append(&files, n + 1, SystemClock.now()).await.expect("committed")
+    writing.await.expect("no panic").expect("written")
+}
+
+/// F8: a commit got its name, and the sync of its directory failed. The next attempt finds it made and goes on: it must stay
+/// made. Before, the log was read through another view of the disk than it was written through, and that one knew
+/// nothing of the doubt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f08_a_commit_that_counts_as_made_stays_made() {
+    let tenant = TenantId::default_tenant();
+    for seed in 0..20 {
+        let disk = SimulatedDisk::new(seed);
+        let open = |disk: &SimulatedDisk| directory::open(Arc::new(disk.clone()), std::path::Path::new("/var/data"));
+        let place = open(&disk).expect("it can be made").place;
+        let mut log = TableLog::open(&place, &tenant, &SPANS).await.expect("a new log");
+        assert!(append_one(&mut log, &place, &tenant, 0).await);
+        let files = write_one(&place, &tenant, 1).await;
+        disk.refuse_calls(Call::SyncDir, "spans/_delta_log", 1);
+        log.append(&files, 2, SystemClock.now()).await.expect_err("the sync of the log's directory fails");
+        // Its WAL records may go now.
+        assert!(!log.append(&files, 2, SystemClock.now()).await.expect("the disk works again"), "it was made");
+        assert_eq!((log.covered, log.segments.len()), (2, 2));
+        disk.crash();
+        let place = open(&disk.restart()).expect("it can be opened").place;
+        let log = TableLog::open(&place, &tenant, &SPANS).await.expect("readable");
+        assert_eq!((log.covered, log.segments.len()), (2, 2), "seed {seed}");
+    }
 }
 
 /// Many commits: the log is shortened, and a new start finds the same segments, statistics and WAL position.
@@ -41,6 +73,35 @@ async fn the_log_is_shortened() {
         segments
     };
     assert_eq!(sorted(&again), sorted(&log));
+}
+
+/// However young they are, only so many commits are kept, and everything from the checkpoint before them on: a log of fifty
+/// thousand commits a day is listed with every one of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_keeps_so_many_commits() {
+    let dir = TempDir::new().expect("a folder");
+    let (place, tenant) = (place_in(&dir), TenantId::default_tenant());
+    let mut log = TableLog::open(&place, &tenant, &SPANS).await.expect("a new log");
+    for n in 0..10 {
+        assert!(append_one(&mut log, &place, &tenant, n).await);
+        if n == 4 {
+            log.checkpoint().await.expect("shortened");
+        }
+    }
+    let commits = |dir_name: &str| {
+        let files = std::fs::read_dir(dir.path().join("tenants/default/spans").join(dir_name)).expect("it is there");
+        let names = files.flatten().map(|file| file.file_name().to_string_lossy().into_owned());
+        let mut versions: Vec<i64> = names.filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
+        versions.sort_unstable();
+        versions
+    };
+    assert_eq!(commits("_delta_log"), (0..=10).collect::<Vec<_>>());
+    log.checkpoint_keeping(3).await.expect("shortened");
+    for dir_name in ["_delta_log", "_log_copy"] {
+        assert_eq!(commits(dir_name), (5..=10).collect::<Vec<_>>(), "{dir_name}");
+    }
+    let again = TableLog::open(&place, &tenant, &SPANS).await.expect("readable");
+    assert_eq!((again.version, again.covered, again.segments.len()), (10, 10, 10));
 }
 
 /// A release with more columns says so to the log with its first commit.

@@ -15,7 +15,8 @@
 //!
 //! The threads of storage are real, so that a seed decides what happens at which call of the disk, not which thread
 //! makes the call: a failure prints the seed and the last calls, and the other worlds go on. `HODOSCOPE_SEEDS` sets the
-//! number of seeds, `HODOSCOPE_FIRST_SEED` the first one, so that runs add up.
+//! number of seeds, `HODOSCOPE_FIRST_SEED` the first one, so that runs add up. After `HODOSCOPE_SECONDS_MAX` no further world begins: what
+//! was run until then counts, and is said.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -29,6 +30,8 @@ use super::*;
 use crate::disk::simulated::{Faults, SimulatedDisk};
 use crate::segment::SegmentScan;
 use crate::table::LOGS;
+
+mod every_call;
 
 /// Seeds of the short form.
 const SEEDS: u64 = 60;
@@ -112,6 +115,11 @@ fn setting(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect("a number"))
 }
 
+/// Whether another world may begin in a run that began then.
+fn is_time_left(begun: std::time::Instant) -> bool {
+    setting("HODOSCOPE_SECONDS_MAX").is_none_or(|seconds| begun.elapsed() < Duration::from_secs(seconds))
+}
+
 impl World {
     fn new(seed: u64) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -159,7 +167,11 @@ impl World {
             self.process().await;
             self.disk = self.disk.restart();
         }
-        // In the end nothing goes wrong, and everything is there; after an orderly end too.
+        self.find_everything().await;
+    }
+
+    /// In the end nothing goes wrong, and everything is there; after an orderly end too.
+    async fn find_everything(&mut self) {
         for _ in 0..2 {
             let Some(storage) = self.open(None).await else { self.fail("the last start failed") };
             self.check(&storage).await;
@@ -201,11 +213,7 @@ impl World {
             let status = storage.reader().status();
             self.fail(&format!("maintenance does not answer: {:?}, {:?}", status.maintenance, status.counts));
         }
-        let counts = storage.reader().status().counts;
-        self.n_merges += counts.merges;
-        self.n_expired += counts.expired_segments;
-        self.n_erased += counts.erased_rows;
-        self.n_vacuumed += counts.vacuumed_files;
+        self.note_counts(&storage);
         if self.rng.random_bool(0.3) {
             self.disk.pause(true);
             self.check(&storage).await;
@@ -228,6 +236,14 @@ impl World {
         self.n_crashes += u64::from(self.disk.is_crashed());
     }
 
+    fn note_counts(&mut self, storage: &Storage) {
+        let counts = storage.reader().status().counts;
+        self.n_merges += counts.merges;
+        self.n_expired += counts.expired_segments;
+        self.n_erased += counts.erased_rows;
+        self.n_vacuumed += counts.vacuumed_files;
+    }
+
     fn faults(&mut self) -> Faults {
         let rate = [0.01, 0.05][self.rng.random_range(0..2)];
         match self.rng.random_range(0..5) {
@@ -245,6 +261,11 @@ impl World {
     /// Opens storage and waits for replay; `None` when the crash came meanwhile.
     async fn open(&mut self, crash_after: Option<u64>) -> Option<Storage> {
         let config = self.config();
+        self.open_with(config, crash_after).await
+    }
+
+    /// The same with these settings.
+    async fn open_with(&mut self, config: Config, crash_after: Option<u64>) -> Option<Storage> {
         if let Some(n_calls) = crash_after {
             self.disk.crash_after(n_calls);
         }
@@ -487,7 +508,8 @@ async fn f02_power_cuts_lose_nothing_that_was_acknowledged() {
     let first = setting("HODOSCOPE_FIRST_SEED").unwrap_or(1);
     let n_seeds = setting("HODOSCOPE_SEEDS").unwrap_or(SEEDS);
     let begun = std::time::Instant::now();
-    let worlds = futures::stream::iter(first..first + n_seeds).map(|seed| async move {
+    let seeds = (first..first + n_seeds).take_while(|_| is_time_left(begun));
+    let worlds = futures::stream::iter(seeds).map(|seed| async move {
         let running = tokio::spawn(async move {
             let mut world = World::new(seed);
             world.run().await;
@@ -496,7 +518,7 @@ async fn f02_power_cuts_lose_nothing_that_was_acknowledged() {
         (seed, running.await)
     });
     let mut worlds = std::pin::pin!(worlds.buffer_unordered(WORLDS_AT_ONCE));
-    let (mut sums, mut n_done, mut failed) = (Sums::default(), 0, Vec::new());
+    let (mut sums, mut n_done, mut failed) = (Sums::default(), 0_u64, Vec::new());
     while let Some((seed, world)) = worlds.next().await {
         n_done += 1;
         match world {
@@ -508,7 +530,7 @@ async fn f02_power_cuts_lose_nothing_that_was_acknowledged() {
             println!("power cuts: {n_done} seeds, {sums}, failed: {failed:?}, {:?}", begun.elapsed());
         }
     }
-    let last = first + n_seeds - 1;
+    let (n_seeds, last) = (n_done, first + n_done - 1);
     println!("power cuts: {n_seeds} seeds ({first} to {last}), {sums}, failed: {failed:?}, {:?}", begun.elapsed());
     assert!(failed.is_empty(), "something was lost, or a start failed, in the worlds of these seeds: {failed:?}");
     assert!(sums.n_acknowledged > n_seeds, "the worlds did too little to prove anything");

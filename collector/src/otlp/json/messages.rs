@@ -58,7 +58,9 @@ fn list<'a, 't: 'a, T>(
 ) -> Read<List<'a, T>> {
     let mut items = arena.list();
     r.array(|r| {
-        items.push(read(r, arena)?);
+        let item = read(r, arena)?;
+        arena.make_room(&mut items, 4).map_err(|full| r.full(full))?;
+        items.push(item);
         Ok(())
     })?;
     Ok(items)
@@ -191,6 +193,7 @@ fn values<'a, 't: 'a, T>(
         }
         Ok(true)
     })?;
+    arena.need(size_of_val(&items)).map_err(|full| r.full(full))?;
     Ok(arena.keep(items))
 }
 

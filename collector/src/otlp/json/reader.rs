@@ -219,7 +219,7 @@ impl<'a> Reader<'a> {
         self.error(format!("expected {expected}, found {found:?}"))
     }
 
-    fn error(&self, detail: String) -> JsonError {
+    pub(super) fn error(&self, detail: String) -> JsonError {
         use fmt::Write as _;
         let mut path = String::new();
         for step in &self.path {

@@ -9,7 +9,10 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use super::reader::{JsonError, Reader, Scalar, is_number};
-use crate::otlp::message::{Arena, Text};
+use crate::otlp::message::{Arena, Full, Text};
+
+/// Bytes of the longest id, and more than any has.
+const ID_BYTES_MAX: usize = 32;
 
 /// Stands for an id that is no hex: no id has one byte, so whoever checks it refuses it.
 const NO_ID: [u8; 1] = [0];
@@ -89,7 +92,13 @@ impl<'t> Reader<'t> {
         }
     }
 
-    /// J2: hex of either case. What is no hex, or no text, becomes bytes that no id has.
+    /// An error at this place: the item at hand becomes too large.
+    #[cold]
+    pub(super) fn full(&self, _: Full) -> JsonError {
+        self.error(Full::REASON.to_owned())
+    }
+
+    /// J2: hex of either case. What is no hex, no text, or longer than any id becomes bytes that no id has.
     pub(super) fn id<'a>(&mut self, arena: &'a Arena) -> Result<&'a [u8], JsonError> {
         match self.scalar("an id in hex")? {
             Scalar::Null => Ok(&[]),
@@ -154,6 +163,9 @@ fn integral<T: std::str::FromStr + TryFrom<i128>>(text: &str) -> Option<T> {
 fn hex<'a>(text: &str, arena: &'a Arena) -> Option<&'a [u8]> {
     let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
+    if pairs.len() > ID_BYTES_MAX {
+        return None;
+    }
     let mut bytes = arena.list();
     for [high, low] in pairs {
         bytes.push(digit(high)? << 4 | digit(low)?);

@@ -9,7 +9,7 @@ use crate::otlp::message::{
     Resource, Scope, Span, Status, Sum, Summary, SummaryPoint, Value,
 };
 
-use super::reader::{self, Reader, WireError, fields};
+use super::reader::{self, Reader, WireError, fields, full};
 
 type Read = Result<(), WireError>;
 
@@ -63,18 +63,21 @@ macro_rules! message {
     };
     (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, bytes) => { $field = $r.bytes()? };
     (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, text) => { $field = $r.text($arena)? };
-    (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, texts) => { $field.push($r.text($arena)?) };
+    (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, texts) => {{
+        let text = $r.text($arena)?;
+        push(&mut $field, $arena, text)?
+    }};
     (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, fixed64s) => {
-        repeated(&mut $r, $key, &mut $field, Reader::fixed64)?
+        repeated(&mut $r, $arena, $key, &mut $field, Reader::fixed64)?
     };
     (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, doubles) => {
-        repeated(&mut $r, $key, &mut $field, |r| r.fixed64().map(f64::from_bits))?
+        repeated(&mut $r, $arena, $key, &mut $field, |r| r.fixed64().map(f64::from_bits))?
     };
     (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, varints) => {
-        repeated(&mut $r, $key, &mut $field, Reader::varint)?
+        repeated(&mut $r, $arena, $key, &mut $field, Reader::varint)?
     };
     (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, list($read:ident)) => {{
-        let item = push_new(&mut $field, $arena);
+        let item = push_new(&mut $field, $arena)?;
         $read($r.message()?, $arena, item).map_err(|error| error.inside(stringify!($field)))?;
     }};
     (@read $r:ident, $arena:ident, $field:expr, $key:ident, $n:literal, optional($read:ident)) => {{
@@ -94,12 +97,18 @@ macro_rules! message {
 /// An empty message at the end of a list, to be filled where it stands: copying it there later would wait for every
 /// write to it.
 #[inline]
-fn push_new<'l, 'a, T: Message<'a>>(list: &'l mut List<'a, T>, arena: &'a Arena) -> &'l mut T {
-    if list.capacity() == 0 {
-        list.reserve(const { if size_of::<T>() <= 64 { 12 } else { 2 } });
-    }
+fn push_new<'l, 'a, T: Message<'a>>(list: &'l mut List<'a, T>, arena: &'a Arena) -> Result<&'l mut T, WireError> {
+    arena.make_room(list, const { if size_of::<T>() <= 64 { 12 } else { 2 } }).map_err(full)?;
     list.push(T::new(arena));
-    list.last_mut().expect("one was pushed")
+    Ok(list.last_mut().expect("one was pushed"))
+}
+
+/// A value at the end of a list.
+#[inline]
+fn push<'a, T>(list: &mut List<'a, T>, arena: &'a Arena, value: T) -> Read {
+    arena.make_room(list, 4).map_err(full)?;
+    list.push(value);
+    Ok(())
 }
 
 const fn zigzag(value: u64) -> i32 {
@@ -110,6 +119,7 @@ const fn zigzag(value: u64) -> i32 {
 /// Repeated numbers, packed or one by one.
 fn repeated<'a, T>(
     reader: &mut Reader<'a>,
+    arena: &'a Arena,
     key: u32,
     into: &mut List<'a, T>,
     read: impl Fn(&mut Reader<'a>) -> Result<T, WireError>,
@@ -117,12 +127,12 @@ fn repeated<'a, T>(
     if key & 7 == reader::bytes(0) {
         let mut packed = reader.packed()?;
         while !packed.is_at_end() {
-            into.push(read(&mut packed)?);
+            push(into, arena, read(&mut packed)?)?;
         }
+        Ok(())
     } else {
-        into.push(read(reader)?);
+        push(into, arena, read(reader)?)
     }
-    Ok(())
 }
 
 // --- common ---
@@ -184,6 +194,7 @@ pub(crate) fn any_value<'a>(mut reader: Reader<'a>, arena: &'a Arena, value: &mu
             BYTES => *value = Value::Bytes(reader.bytes()?),
             LIST => {
                 if !matches!(value, Value::List(_)) {
+                    arena.need(size_of::<List<'_, Value<'_>>>()).map_err(full)?;
                     *value = Value::List(arena.keep(arena.list()));
                 }
                 if let Value::List(into) = value {
@@ -192,6 +203,7 @@ pub(crate) fn any_value<'a>(mut reader: Reader<'a>, arena: &'a Arena, value: &mu
             }
             MAP => {
                 if !matches!(value, Value::Map(_)) {
+                    arena.need(size_of::<List<'_, KeyValue<'_>>>()).map_err(full)?;
                     *value = Value::Map(arena.keep(arena.list()));
                 }
                 if let Value::Map(into) = value {
@@ -219,7 +231,7 @@ fn items<'a, T: Message<'a>>(
     while let Some(key) = reader.key()? {
         match key {
             VALUES => {
-                let item = push_new(into, arena);
+                let item = push_new(into, arena)?;
                 read(reader.message()?, arena, item).map_err(|error| error.inside("values"))?;
             }
             other => reader.other(other, const { fields(&[1]) })?,

@@ -11,7 +11,7 @@
 
 use std::fmt;
 
-use crate::otlp::message::{Arena, Text};
+use crate::otlp::message::{Arena, Full, Text};
 use crate::otlp::short::is_ascii;
 
 /// Messages inside each other; what prost allows.
@@ -30,7 +30,7 @@ struct Wrong {
 
 impl WireError {
     #[cold]
-    fn new(reason: &'static str) -> Self {
+    pub(super) fn new(reason: &'static str) -> Self {
         Self(Box::new(Wrong { reason, path: Vec::new() }))
     }
 
@@ -184,7 +184,7 @@ impl<'a> Reader<'a> {
     #[inline]
     pub(crate) fn text(&mut self, arena: &'a Arena) -> Result<Text<'a>, WireError> {
         let bytes = self.bytes()?;
-        Ok(if is_utf8(bytes) { bytes } else { arena.mend(bytes) })
+        if is_utf8(bytes) { Ok(bytes) } else { arena.mend(bytes).map_err(full) }
     }
 
     /// A message inside this one.
@@ -249,6 +249,11 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+#[cold]
+pub(super) fn full(_: Full) -> WireError {
+    WireError::new(Full::REASON)
 }
 
 #[cold]

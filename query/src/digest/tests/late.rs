@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
-use model::{SpanId, TraceId};
+use model::{Attribute, AttributeValue, SpanId, SpanKind, TraceId};
 
+use super::super::catch_up::waiting;
 use super::world::{SECOND, World, difference, fixtures};
-use crate::analysis::span::Span;
+use crate::analysis::span::{Link, Span};
+use crate::testing::tenant;
 
 /// The same spans as another request: every trace has another id.
 fn another(spans: &[Span], number: u8) -> Vec<Span> {
@@ -95,4 +97,76 @@ async fn a_cause_never_seen_makes_nobody_late() {
     world.arrive(&cause).await;
     world.pass(200 * SECOND).await;
     difference("corrected", &world.relations().await, &reference.relations().await);
+}
+
+/// Hundreds of messages that nobody has taken do not crowd out the deliveries that wait for their sender.
+#[tokio::test]
+async fn each_kind_of_waiting_has_its_room() {
+    let (_, spans) = fixtures().into_iter().find(|(name, _)| name.starts_with("03")).expect("it is there");
+    let effects: Vec<Span> = spans.into_iter().filter(|span| !span.links.is_empty()).collect();
+    let text = |key: &str, text: String| Attribute { key: key.to_owned(), value: AttributeValue::String(text) };
+    let sends: Vec<Span> = (0..10)
+        .map(|number| {
+            let mut send = effects[0].clone();
+            send.trace_id = TraceId::from_bytes(&[7; 16]).expect("an id");
+            send.span_id = SpanId::from_bytes(&[number + 1; 8]).expect("an id");
+            (send.parent_span_id, send.kind, send.links) = (None, SpanKind::Producer, Vec::new());
+            send.attributes = vec![
+                text("messaging.system", "rabbitmq".to_owned()),
+                text("messaging.operation.type", "send".to_owned()),
+                text("messaging.destination.name", "orders".to_owned()),
+                text("messaging.message.id", format!("4f0c2e1b-8f6d-4f33-9d0a-00000000000{number}")),
+            ];
+            send
+        })
+        .collect();
+    let mut world = World::new().await;
+    world.arrive(&[effects, sends].concat()).await;
+    world.pass(200 * SECOND).await;
+    let stored = world.task.stored(&tenant()).expect("storage");
+    let all = waiting(&stored, i64::MIN, 1_000).await.expect("rows");
+    assert!(all.ends.len() > 1 && all.awaited.len() > 1, "{all:?}");
+    let some = waiting(&stored, i64::MIN, 3).await.expect("rows");
+    assert_eq!((some.ends.len(), some.awaited.len()), (1, 1));
+}
+
+/// What late traces link to is read whole or for fewer of them: two that link to a hundred spans each are looked at one by one
+/// where 120 fit.
+#[tokio::test]
+async fn links_that_do_not_fit_are_read_for_fewer() {
+    let (_, fixture) = fixtures().swap_remove(0);
+    let plain = |trace: u8, span: u8, links: &[u8]| {
+        let mut plain = fixture[0].clone();
+        plain.trace_id = TraceId::from_bytes(&[trace; 16]).expect("an id");
+        plain.span_id = SpanId::from_bytes(&[span; 8]).expect("an id");
+        (plain.parent_span_id, plain.kind) = (None, SpanKind::Internal);
+        (plain.attributes, plain.events) = (Vec::new(), Vec::new());
+        let link = |to: &u8| Link {
+            trace_id: TraceId::from_bytes(&[*to; 16]).expect("an id"),
+            span_id: SpanId::from_bytes(&[1; 8]).expect("an id"),
+            attributes: Vec::new(),
+        };
+        plain.links = links.iter().map(link).collect();
+        plain
+    };
+    let targets = [1, 2].into_iter().flat_map(|trace| (1..=100).map(move |span| (trace, span)));
+    let targets: Vec<Span> = targets.map(|(trace, span)| plain(trace, span, &[])).collect();
+    let early = [plain(11, 1, &[1]), plain(12, 1, &[2])];
+    let late = [plain(11, 2, &[]), plain(12, 2, &[])];
+    let mut reference = World::new().await;
+    reference.arrive(&[&targets[..], &early, &late].concat()).await;
+    reference.pass(200 * SECOND).await;
+    for (spans_max, n_batches) in [(20_000, 1), (120, 2)] {
+        let mut world = World::new().await;
+        world.task.bounds.spans_max = spans_max;
+        world.arrive(&targets).await;
+        world.pass(200 * SECOND).await;
+        world.arrive(&early).await;
+        world.pass(200 * SECOND).await;
+        let before = world.task.figures.batches.load(Ordering::Relaxed);
+        world.arrive(&late).await;
+        world.pass(200 * SECOND).await;
+        assert_eq!(world.task.figures.batches.load(Ordering::Relaxed) - before, n_batches, "{spans_max} spans");
+        difference(&format!("{spans_max} spans"), &world.relations().await, &reference.relations().await);
+    }
 }

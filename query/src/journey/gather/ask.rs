@@ -111,7 +111,11 @@ impl Gatherer<'_> {
     }
 
     /// Traces with a call answered 202 that gave one of the addresses that `tops` begin by looking at.
-    pub(super) async fn accepted_before(&self, analysis: &Analysis, tops: &BTreeSet<TraceId>) -> Result<Vec<TraceId>> {
+    pub(super) async fn accepted_before(
+        &mut self,
+        analysis: &Analysis,
+        tops: &BTreeSet<TraceId>,
+    ) -> Result<Vec<TraceId>> {
         let graph = &analysis.graph;
         let mut paths: BTreeMap<&str, i64> = BTreeMap::new();
         let mut services: BTreeSet<&str> = BTreeSet::new();
@@ -136,6 +140,11 @@ impl Gatherer<'_> {
         let columns: Vec<Expr> = ["trace_id", "attributes", "attribute_order"].into_iter().map(ident).collect();
         let frame = self.session.table(&SPANS)?.filter(filter)?.select(columns)?;
         let collected = self.session.collect(frame, FOUND_MAX as u64).await?;
+        if collected.cut.is_some() {
+            self.reason(
+                "the services gave more status addresses before than are looked at; the call that gave this one may be missing",
+            );
+        }
         let mut found = BTreeSet::new();
         for batch in &collected.batches {
             let (traces, attributes) = (Bytes::of(batch, "trace_id"), AttributeColumns::of(batch));
@@ -150,23 +159,38 @@ impl Gatherer<'_> {
     }
 
     /// Producers of Kafka records that only their place in the log names.
-    pub(super) async fn kafka_producers(&self, analysis: &Analysis, tops: &BTreeSet<TraceId>) -> Result<Vec<TraceId>> {
+    pub(super) async fn kafka_producers(
+        &mut self,
+        analysis: &Analysis,
+        tops: &BTreeSet<TraceId>,
+    ) -> Result<Vec<TraceId>> {
         let graph = &analysis.graph;
-        let mut offsets: BTreeSet<i64> = BTreeSet::new();
+        let (mut offsets, mut n_unasked) = (BTreeSet::new(), 0);
         let (mut from, mut until) = (i64::MAX, i64::MIN);
-        for at in tops.iter().flat_map(|top| graph.trace(*top)) {
-            let known = &graph.spans[at];
-            let delivery = analysis.messages.delivery_of.get(&at).map(|at| &analysis.messages.deliveries[*at]);
-            let message = known.facts.message.as_deref().filter(|message| message.partition.is_some());
-            if delivery.is_some_and(|delivery| delivery.n_contexts == 0)
-                && known.class.system == "kafka"
-                && let Some(offset) = message.and_then(|message| message.offset)
-            {
+        for top in tops {
+            let mut of_top: BTreeSet<(i64, i64)> = BTreeSet::new();
+            for at in graph.trace(*top) {
+                let known = &graph.spans[at];
+                let delivery = analysis.messages.delivery_of.get(&at).map(|at| &analysis.messages.deliveries[*at]);
+                let message = known.facts.message.as_deref().filter(|message| message.partition.is_some());
+                if delivery.is_some_and(|delivery| delivery.n_contexts == 0)
+                    && known.class.system == "kafka"
+                    && let Some(offset) = message.and_then(|message| message.offset)
+                {
+                    of_top.insert((known.start(), offset));
+                }
+            }
+            // The same for one trace as for many: fewer of them together would not be asked either.
+            n_unasked += of_top.len().saturating_sub(OFFSETS_MAX);
+            for (start, offset) in of_top.into_iter().take(OFFSETS_MAX) {
                 offsets.insert(offset);
-                (from, until) = (from.min(known.start()), until.max(known.start()));
+                (from, until) = (from.min(start), until.max(start));
             }
         }
-        if offsets.is_empty() || offsets.len() > OFFSETS_MAX * tops.len() {
+        if n_unasked > 0 {
+            self.unasked(format!("the producers of {n_unasked} Kafka records were not looked up"));
+        }
+        if offsets.is_empty() {
             return Ok(Vec::new());
         }
         let offsets = offsets.into_iter().map(|offset| Expr::Literal(ScalarValue::from(offset), None)).collect();
@@ -176,6 +200,9 @@ impl Gatherer<'_> {
             .and(ident("kind").eq(Expr::Literal(ScalarValue::from(SpanKind::Producer.code()), None)));
         let frame = self.session.table(&SPANS)?.filter(filter)?.select(vec![ident("trace_id")])?;
         let collected = self.session.collect(frame, FOUND_MAX as u64).await?;
+        if collected.cut.is_some() {
+            self.reason("more Kafka records have this offset than are looked at; their producer may be missing");
+        }
         Ok(trace_ids(&collected.batches).into_iter().collect())
     }
 
@@ -272,7 +299,8 @@ impl Gatherer<'_> {
 
     /// Traces that look at one of the status addresses, with the start of the earliest look.
     pub(super) async fn pollers(&mut self, leads: &Leads) -> Result<Vec<(TraceId, i64)>> {
-        let Some(earliest) = leads.polls.values().min() else { return Ok(Vec::new()) };
+        let moments = || leads.polls.values().copied();
+        let (Some(earliest), Some(latest)) = (moments().min(), moments().max()) else { return Ok(Vec::new()) };
         if leads.polls.len() > POLLS_MAX {
             self.reason(format!("{} status addresses were not looked up", leads.polls.len() - POLLS_MAX));
         }
@@ -282,10 +310,13 @@ impl Gatherer<'_> {
         let is_path = ident(path).in_list(paths.iter().map(|path| text(path)).collect(), false);
         let in_url = paths.iter().map(|path| ident(url).like(text(&format!("%{}%", escaped(path)))));
         let wanted = in_url.fold(is_path, Expr::or);
-        let until = earliest.saturating_add(self.bounds.after_nanos);
-        let filter = ident("start_time").between(moment(*earliest), moment(until)).and(wanted);
+        let until = latest.saturating_add(self.bounds.after_nanos);
+        let filter = ident("start_time").between(moment(earliest), moment(until)).and(wanted);
         let frame = self.session.table(&SPANS)?.filter(filter)?.select(vec![ident("trace_id"), ident("start_time")])?;
         let collected = self.session.collect(frame, FOUND_MAX as u64).await?;
+        if collected.cut.is_some() {
+            self.reason("more calls look at these status addresses than are looked at; not all of them are here");
+        }
         let mut found: BTreeMap<TraceId, i64> = BTreeMap::new();
         for batch in &collected.batches {
             let (traces, starts) = (Bytes::of(batch, "trace_id"), Ints::of(batch, "start_time"));

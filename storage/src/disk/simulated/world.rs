@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-use super::{Call, Faults};
+use super::{Call, Faults, Moment};
 
 /// What a disk writes at once.
 const SECTOR: usize = 512;
@@ -26,6 +26,8 @@ pub(super) struct World {
     pub(super) faults: Faults,
     /// Calls that are chosen to fail.
     pub(super) refusals: Vec<Refusal>,
+    /// What is to come in between.
+    pub(super) interludes: Vec<Interlude>,
     pub(super) lock: Option<u64>,
     pub(super) inodes: BTreeMap<u64, Inode>,
     pub(super) next_inode: u64,
@@ -45,6 +47,20 @@ pub(super) struct Refusal(pub(super) Box<IsRefused>);
 impl std::fmt::Debug for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Refusal")
+    }
+}
+
+/// Something that happens in the middle of a call.
+pub(super) struct Interlude {
+    pub(super) moment: Moment,
+    /// Part of the path that the call is about.
+    pub(super) part: String,
+    pub(super) act: Box<dyn FnOnce() + Send>,
+}
+
+impl std::fmt::Debug for Interlude {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Interlude({:?} {})", self.moment, self.part)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A disk that fails now and then, or for good: it proves nothing about what lies on it.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use super::*;
 use crate::disk::simulated::{Call, SimulatedDisk};
@@ -163,6 +164,82 @@ async fn d12_missing_copies_are_made_behind_an_open_ingest() {
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     storage.close().await.expect("closes");
+}
+
+/// F8: a commit and the mark of an erasure got their names, the syncs of their directories failed, and the process was killed
+/// (which loses nothing). The next one takes both as made, lets the WAL go, and the power is cut: both are still made. Before,
+/// a doubt ended with its process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f08_what_a_former_process_left_in_doubt_is_settled_at_a_start() {
+    for seed in 0..12 {
+        let disk = SimulatedDisk::new(seed);
+        let storage = open_on(&disk).await;
+        storage.appender().append(&tenant(), vec![spans(0..10)]).await.expect("it is taken");
+        // Of rows that nobody has, so that nothing is rewritten: every commit syncs its directory.
+        let first = storage.maintainer().erase(&tenant(), Erase::trace(trace(1_000))).await;
+        first.expect("the disk works");
+        storage.close().await.expect("closes");
+        let disk = disk.restart();
+        let config = Config { buffer_bytes_max: 1000, compaction: false, ..Config::default() };
+        let storage = open_with(&disk, config).await.expect("it opens");
+        disk.refuse_calls(Call::SyncDir, "spans/_delta_log", u32::MAX);
+        storage.appender().append(&tenant(), vec![spans(10..30)]).await.expect("it is taken");
+        let patience = std::time::Instant::now() + Duration::from_secs(60);
+        while storage.reader().status().counts.flush_failures == 0 {
+            assert!(std::time::Instant::now() < patience, "the commit fails");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        disk.refuse_calls(Call::SyncDir, "_erasures", u32::MAX);
+        let erased = storage.maintainer().erase(&tenant(), Erase::trace(trace(2_000))).await;
+        erased.expect_err("the sync of its directory fails");
+        // Killed: nothing is lost, and nothing is more durable than before.
+        let disk = disk.restart();
+        drop(storage);
+        // A copy of the commit would bring it back.
+        disk.refuse_calls(Call::Create, "spans/_log_copy", u32::MAX);
+        let storage = open_on(&disk).await;
+        settled(&storage).await;
+        let hidden: Vec<String> = storage.maintainer().erasures(&tenant()).into_iter().map(|mark| mark.id).collect();
+        assert_eq!(hidden.len(), 2);
+        storage.close().await.expect("closes");
+        disk.crash();
+        let storage = open_on(&disk.restart()).await;
+        settled(&storage).await;
+        assert_eq!(storage.maintainer().erasures(&tenant()).len(), 2, "seed {seed}");
+        let mut ids = simulation::stored(&storage.reader().snapshot(&tenant()), &SPANS).await.expect("readable");
+        ids.sort_unstable();
+        assert_eq!(ids, (0..30).collect::<Vec<_>>(), "seed {seed}");
+        storage.close().await.expect("closes");
+    }
+}
+
+fn trace(n: u64) -> model::TraceId {
+    model::TraceId::from_bytes(&rows::trace_id(n)).expect("not zero")
+}
+
+/// A start syncs the directory of each table log once, and that of each tenant's erasures: a few milliseconds. A disk that
+/// cannot do it at first is asked again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f08_a_start_syncs_each_log_once() {
+    let mut disk = three_flushes().await;
+    for n_failures in [0, 2] {
+        let synced: Arc<Mutex<Vec<PathBuf>>> = Arc::default();
+        let (noted, mut left) = (Arc::clone(&synced), n_failures);
+        disk.refuse(move |call, path| {
+            let is_log = call == Call::SyncDir && path.ends_with("spans/_delta_log");
+            if call == Call::SyncDir && path.starts_with("/var/data/tenants") {
+                noted.lock().expect("no panic").push(path.to_owned());
+            }
+            let is_refused = is_log && left > 0;
+            left -= u32::from(is_refused);
+            is_refused
+        });
+        let storage = open_on(&disk).await;
+        let found = synced.lock().expect("no panic").clone();
+        assert_eq!(found, vec![PathBuf::from("/var/data/tenants/default/spans/_delta_log"); 1 + n_failures as usize]);
+        storage.close().await.expect("closes");
+        disk = disk.restart();
+    }
 }
 
 /// D8: a commit is made, and the disk says that it failed. Until the flush finds out, its rows are in the buffer; a merge

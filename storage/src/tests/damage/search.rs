@@ -88,7 +88,10 @@ async fn d7_a_search_goes_on_without_its_query() {
     };
     for n in 1..=5 {
         let search = examine::find_damage_within(&storage.published, &snapshot, Duration::ZERO);
+        // What the search waits for: it cannot have ended before its query goes.
+        let held = storage.published.search.after.lock().await;
         assert_eq!(search.now_or_never(), None, "its query is gone");
+        drop(held);
         wait_for(&|| storage.published.search.n_walks.load(Ordering::SeqCst) == n).await;
     }
     wait_for(&|| storage.published.damage.known().holds(&segments[4].path)).await;

@@ -1,4 +1,14 @@
-//! A real S3 server (moto, installed by `tests/setup.sh`) and, in front of it, a proxy that makes faults by script.
+//! Servers of object stores (installed by `tests/setup.sh`) and, in front of each, a proxy that makes faults by script.
+//!
+//! | store                | answered by                                                                               |
+//! |----------------------|-------------------------------------------------------------------------------------------|
+//! | S3                   | moto                                                                                      |
+//! | Google Cloud Storage | moto as well: its XML API is S3's with other names of headers, which the proxy translates  |
+//! | Azure Blob Storage   | Azurite, which comes from Azure's makers                                                  |
+//!
+//! No server of Google's XML API that keeps preconditions can be installed from a registry: fake-gcs-server (1.56) has
+//! neither `x-goog-if-generation-match` nor multipart uploads there. What stands here proves our client's half: which requests
+//! it makes, and that it goes by their answers.
 //!
 //! moto was chosen over the Rust crates `s3s` and `s3s-fs`: it answers `If-None-Match: *` with 412, knows multipart,
 //! ranges, list-type=2 and bulk deletes, and 320 racing conditional PUTs had one winner each; the crates would bring
@@ -17,6 +27,17 @@ use super::tools;
 
 /// Bucket of the tests.
 pub const BUCKET: &str = "telemetry";
+
+/// Whose interface a store speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `s3://`
+    S3,
+    /// `gs://`
+    Google,
+    /// `az://`
+    Azure,
+}
 
 /// What the proxy does to a request.
 #[derive(Clone, Debug)]
@@ -50,16 +71,21 @@ pub struct Rule {
 #[derive(Debug, Default)]
 struct Script {
     rules: VecDeque<Rule>,
+    /// Requests are Google's.
+    is_google: bool,
     seen: u32,
     faults: u32,
     put_millis: Vec<f64>,
+    /// Objects that were to be created and were there already.
+    refused_creations: u32,
     /// Bytes of each answer to a GET of a segment.
     segment_reads: Vec<usize>,
 }
 
-/// An S3 server with a proxy before it. Ends when dropped.
+/// A server with a proxy before it. Ends when dropped.
 #[derive(Debug)]
-pub struct S3 {
+pub struct Store {
+    kind: Kind,
     server: Child,
     script: Arc<Mutex<Script>>,
     /// Where the proxy listens.
@@ -67,7 +93,7 @@ pub struct S3 {
     proxy: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for S3 {
+impl Drop for Store {
     fn drop(&mut self) {
         self.proxy.abort();
         let _ = self.server.kill();
@@ -75,45 +101,81 @@ impl Drop for S3 {
     }
 }
 
-impl S3 {
+impl Store {
     /// Starts both and makes [`BUCKET`]; `None` when the server is not installed.
-    pub async fn start() -> Option<Self> {
-        let program = tools::installed("an S3 server", "s3/bin/moto_server")?;
+    pub async fn start(kind: Kind) -> Option<Self> {
         let port = {
             let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
             free.local_addr().expect("bound").port()
         };
-        let server = Command::new(program)
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("the server starts");
+        let mut command = match kind {
+            Kind::S3 | Kind::Google => {
+                let mut command = Command::new(tools::installed("an S3 server", "s3/bin/moto_server")?);
+                command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+                command
+            }
+            Kind::Azure => {
+                let modules = tools::welcome("Azurite, a server of Azure Blob Storage", "azure/node_modules/azurite")?;
+                let mut command = Command::new("node");
+                command.arg(tools::source("tests/clients/azure/serve.js")).args([&port.to_string(), BUCKET]);
+                command.env("NODE_PATH", modules.parent().expect("it lies in node_modules"));
+                command
+            }
+        };
+        let null = (Stdio::null(), Stdio::null(), Stdio::null());
+        let server = command.stdin(null.0).stdout(null.1).stderr(null.2).spawn().expect("the server starts");
         let upstream = format!("127.0.0.1:{port}");
-        let script = Arc::<Mutex<Script>>::default();
+        let script = Script { is_google: kind == Kind::Google, ..Script::default() };
+        let script = Arc::new(Mutex::new(script));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
         let proxy = tokio::spawn(serve(listener, upstream, Arc::clone(&script)));
-        let s3 = Self { server, script, endpoint, proxy };
-        super::wait_for("the S3 server", Duration::from_secs(60), async || {
-            let made = reqwest::Client::new().put(format!("{}/{BUCKET}", s3.endpoint)).send().await.ok()?;
-            made.status().is_success().then_some(())
+        let store = Self { kind, server, script, endpoint, proxy };
+        super::wait_for("the server of the store", Duration::from_secs(60), async || {
+            let client = reqwest::Client::new();
+            let asked = match kind {
+                Kind::S3 | Kind::Google => client.put(format!("{}/{BUCKET}", store.endpoint)),
+                // It makes its container itself, before it says that everything may be read there: requests want to be signed.
+                Kind::Azure => {
+                    client.get(format!("{}/devstoreaccount1/{BUCKET}?restype=container&comp=list", store.endpoint))
+                }
+            };
+            asked.send().await.ok()?.status().is_success().then_some(())
         })
         .await;
-        Some(s3)
+        Some(store)
     }
 
-    /// Environment of a collector that uses it.
+    /// What `--data` takes for a prefix of [`BUCKET`].
+    pub fn url(&self, prefix: &str) -> String {
+        let scheme = match self.kind {
+            Kind::S3 => "s3",
+            Kind::Google => "gs",
+            Kind::Azure => "az",
+        };
+        format!("{scheme}://{BUCKET}/{prefix}")
+    }
+
+    /// Environment of a collector that uses it; the endpoint comes first.
     pub fn environment(&self) -> Vec<(String, String)> {
-        [
-            ("AWS_ENDPOINT_URL", self.endpoint.as_str()),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-            ("AWS_REGION", "us-east-1"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .to_vec()
+        let endpoint = self.endpoint.as_str();
+        let variables = match self.kind {
+            Kind::S3 => vec![
+                ("AWS_ENDPOINT_URL", endpoint),
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+                ("AWS_REGION", "us-east-1"),
+            ],
+            Kind::Google => vec![
+                ("GOOGLE_BASE_URL", endpoint),
+                (
+                    "GOOGLE_SERVICE_ACCOUNT_KEY",
+                    r#"{"private_key":"","private_key_id":"","client_email":"","disable_oauth":true}"#,
+                ),
+            ],
+            Kind::Azure => vec![("AZURITE_BLOB_STORAGE_URL", endpoint), ("AZURE_STORAGE_USE_EMULATOR", "true")],
+        };
+        variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
     /// Adds a rule; the first that fits a request applies.
@@ -126,6 +188,16 @@ impl S3 {
         let mut script = self.script();
         script.rules.clear();
         std::mem::take(&mut script.faults)
+    }
+
+    /// How often something was to be created that was there already, since the start.
+    pub fn refused_creations(&self) -> u32 {
+        self.script().refused_creations
+    }
+
+    /// Faults since they were last counted by [`Self::heal`].
+    pub fn faults(&self) -> u32 {
+        self.script().faults
     }
 
     /// How long the PUTs of WAL objects took at the server since the last call, in milliseconds.
@@ -226,15 +298,23 @@ async fn one_request(mut peer: TcpStream, upstream: &str, script: &Mutex<Script>
     let mut server = TcpStream::connect(upstream).await?;
     // The server is to close the connection after its answer, so that its end is the answer's end.
     let (first, rest) = head.split_once("\r\n").unwrap_or((&head, ""));
-    let is_kept = |line: &&str| {
-        !line.is_empty() && !["connection:", "expect:"].iter().any(|name| line.to_ascii_lowercase().starts_with(name))
-    };
-    let rest: Vec<&str> = rest.split("\r\n").filter(is_kept).collect();
+    let is_kept = |line: &&str| !line.is_empty() && !["connection:", "expect:"].iter().any(|name| begins(line, name));
+    let translate = |line| if begins(line, "x-goog-if-generation-match: 0") { "if-none-match: *" } else { line };
+    let mut rest: Vec<&str> = rest.split("\r\n").filter(is_kept).map(translate).collect();
+    if script.lock().unwrap_or_else(PoisonError::into_inner).is_google {
+        // Whoever does not sign may not do much, and how Google's users sign moto does not know.
+        rest.retain(|line| !begins(line, "authorization:"));
+        rest.push("authorization: AWS test:test");
+    }
     let asked = format!("{first}\r\n{}\r\nconnection: close\r\n\r\n", rest.join("\r\n"));
     server.write_all(asked.as_bytes()).await?;
     server.write_all(&bytes[head_end..]).await?;
     let mut answer = Vec::new();
     server.read_to_end(&mut answer).await?;
+    let is_refused = [&b"HTTP/1.1 412"[..], b"HTTP/1.1 409"].iter().any(|status| answer.starts_with(status));
+    if is_refused && rest.iter().any(|line| line.eq_ignore_ascii_case("if-none-match: *")) {
+        script.lock().unwrap_or_else(PoisonError::into_inner).refused_creations += 1;
+    }
     if first.starts_with("PUT") && first.contains("/_wal/") {
         let millis = begun.elapsed().as_secs_f64() * 1e3;
         script.lock().unwrap_or_else(PoisonError::into_inner).put_millis.push(millis);
@@ -252,4 +332,9 @@ async fn one_request(mut peer: TcpStream, upstream: &str, script: &Mutex<Script>
     }
     peer.write_all(&answer).await?;
     peer.shutdown().await
+}
+
+/// Whether a line of a head begins so, in whatever case.
+fn begins(line: &str, with: &str) -> bool {
+    line.get(..with.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(with))
 }
