@@ -52,7 +52,7 @@ within() {
 
 debian_install() {
     within 120 apt-get update -qq \
-        && within 600 env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+        && within 600 env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 # $1 part: a virtual environment with tests/clients/$1/requirements.txt
