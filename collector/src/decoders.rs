@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   up to 2 MiB as it comes ─▶ turn (one per processor) ─▶ inflate, at most 2 MiB ─▶ decode ─▶ batches
-//!                                                             │ it is more: what was inflated is thrown away
+//!                                                             │ it is more: what was inflated is thrown away; at this rate too large
+//!                                                             │ for us: the rest is only counted, and a bomb is refused here
 //!   larger as it comes ─▶ lane of large ones, one at a time ◀─┘
 //!                            └─▶ turn ─▶ inflate ─▶ decode ─▶ batches
 //! ```

@@ -275,11 +275,20 @@ fn decode_small(request: Request, making: Making, limit_bytes: u64) -> Result<Re
     if limit_bytes <= small_bytes_max || request.coding == Coding::Identity {
         return Ok(decode_guarded(request, making, limit_bytes, None));
     }
-    let inflate = AssertUnwindSafe(|| Plain::of(request.coding, &request.body, small_bytes_max, &request.reservation));
+    let (coding, body) = (request.coding, &request.body);
+    let inflate = AssertUnwindSafe(|| Ok(Plain::begin(coding, body, small_bytes_max, &request.reservation)));
     match guarded(inflate) {
-        Err(Error::TooLarge { .. }) => Err(Box::new((request, making))),
-        Err(error) => Ok(Err(error)),
-        Ok(plain) => Ok(guarded(AssertUnwindSafe(|| decode_plain(request, plain, making, None)))),
+        Ok(Err((Error::TooLarge { .. }, n_read))) => {
+            // At this rate the whole is too large: a bomb is refused at once and takes no place in the lane. What only looks like one is not.
+            let is_like_a_bomb = small_bytes_max.saturating_mul(body.len() as u64) / n_read.max(1) as u64 > limit_bytes;
+            let try_out = AssertUnwindSafe(|| Plain::try_out(coding, body, limit_bytes));
+            match if is_like_a_bomb { guarded(try_out) } else { Ok(()) } {
+                Ok(()) => Err(Box::new((request, making))),
+                Err(error) => Ok(Err(error)),
+            }
+        }
+        Err(error) | Ok(Err((error, _))) => Ok(Err(error)),
+        Ok(Ok(plain)) => Ok(guarded(AssertUnwindSafe(|| decode_plain(request, plain, making, None)))),
     }
 }
 

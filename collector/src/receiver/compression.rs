@@ -70,15 +70,41 @@ impl Plain {
     /// [`Error::TooLarge`] at the limit, [`Error::Busy`] when too much is in flight, [`Error::Undecodable`] for a
     /// body that is not what its header says, is cut short, fails its checksum, or goes on after its end. Nothing stays reserved then.
     pub(crate) fn of(coding: Coding, body: &Bytes, limit_bytes: u64, reservation: &Reservation) -> Result<Self> {
+        Self::begin(coding, body, limit_bytes, reservation).map_err(|(error, _)| error)
+    }
+
+    /// The same; an error comes with how many bytes of the body had been read.
+    ///
+    /// # Errors
+    /// As [`Plain::of`].
+    pub(crate) fn begin(
+        coding: Coding,
+        body: &Bytes,
+        limit_bytes: u64,
+        reservation: &Reservation,
+    ) -> std::result::Result<Self, (Error, usize)> {
         let mut plain = Self { bytes: Bytes::new(), inflated: Vec::new(), held: reservation.another() };
         if coding == Coding::Identity {
             plain.bytes = body.clone();
-        } else {
-            plain.inflated = PLAIN.take();
-            plain.inflated.clear();
-            decompress(coding, body, limit_bytes, &mut plain.held, &mut plain.inflated)?;
+            return Ok(plain);
         }
+        plain.inflated = PLAIN.take();
+        plain.inflated.clear();
+        let mut rest = body.as_ref();
+        decompress(coding, &mut rest, limit_bytes, Some(&mut plain.held), &mut plain.inflated)
+            .map_err(|error| (error, body.len() - rest.len()))?;
         Ok(plain)
+    }
+
+    /// Says whether a body would be refused once it is decompressed, and keeps nothing of it. Cost: decompressing.
+    ///
+    /// # Errors
+    /// As [`Plain::of`], but for what is in flight.
+    pub(crate) fn try_out(coding: Coding, body: &Bytes, limit_bytes: u64) -> Result<()> {
+        let mut plain = PLAIN.take();
+        let tried = decompress(coding, &mut body.as_ref(), limit_bytes, None, &mut plain);
+        PLAIN.set(plain);
+        tried
     }
 
     /// The bytes.
@@ -102,11 +128,12 @@ impl Drop for Plain {
     }
 }
 
+/// Without a `reservation` what comes out is only counted; `wire` is left at what was not read.
 fn decompress(
     coding: Coding,
-    wire: &[u8],
+    wire: &mut &[u8],
     limit_bytes: u64,
-    reservation: &mut Reservation,
+    reservation: Option<&mut Reservation>,
     plain: &mut Vec<u8>,
 ) -> Result<()> {
     let failed =
@@ -134,18 +161,25 @@ fn decompress(
 fn read_limited(
     mut from: impl Read,
     limit_bytes: u64,
-    reservation: &mut Reservation,
+    mut reservation: Option<&mut Reservation>,
     plain: &mut Vec<u8>,
     failed: impl Fn(std::io::Error) -> Error,
 ) -> Result<()> {
+    let mut n_bytes = 0;
     loop {
-        let n_read = from.by_ref().take(STEP_BYTES as u64).read_to_end(plain).map_err(&failed)?;
+        if reservation.is_none() {
+            plain.clear();
+        }
+        let n_read = from.by_ref().take(STEP_BYTES as u64).read_to_end(plain).map_err(&failed)? as u64;
         if n_read == 0 {
             return Ok(());
         }
-        if plain.len() as u64 > limit_bytes {
+        n_bytes += n_read;
+        if n_bytes > limit_bytes {
             return Err(Error::TooLarge { limit_bytes, stage: "when decompressed" });
         }
-        reservation.grow(n_read as u64)?;
+        if let Some(reservation) = &mut reservation {
+            reservation.grow(n_read)?;
+        }
     }
 }

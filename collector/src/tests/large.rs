@@ -118,3 +118,28 @@ async fn what_is_inflated_twice_is_taken_once() {
     }
     assert_eq!(world.rows(&SPANS), 1);
 }
+
+/// Bombs are refused for what they are while the lane is taken, and what is only packed well waits for it.
+#[tokio::test]
+async fn f13_bombs_do_not_wait_in_the_lane() {
+    let world =
+        World::with(Config { answer_within_ms: 120_000, request_bytes_max: 8 << 20, ..Config::default() }).await;
+    let alone = world.collector.ingest.decoders.enter_lane().await.expect("free");
+    let bomb = gzip(&padded(64 << 20));
+    let bombs = futures::future::join_all((0..8).map(|_| world.post(Signal::Traces, &[PROTOBUF, GZIP], bomb.clone())));
+    let bombs = tokio::time::timeout(Duration::from_secs(60), bombs).await.expect("nobody waits for the lane");
+    assert!(
+        bombs.iter().all(|answer| answer.status == 413),
+        "{:?}",
+        bombs.iter().map(|answer| answer.status).collect::<Vec<_>>()
+    );
+    let packed = world.post(Signal::Traces, &[PROTOBUF, GZIP], gzip(&padded(4 << 20)));
+    let waits = async {
+        until_in_flight(&world, 1).await;
+        assert_eq!(world.rows(&SPANS), 0);
+        drop(alone);
+    };
+    let (packed, ()) = tokio::join!(packed, waits);
+    assert_eq!((packed.status, world.rows(&SPANS)), (200, 1));
+    until_nothing_in_flight(&world).await;
+}
