@@ -5,6 +5,7 @@
 //! collector that was started without the variable starts itself again with it. The process stays the same one.
 
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
 
 /// What the allocator reads: milliseconds, and -1 for never.
@@ -23,10 +24,15 @@ pub(crate) fn give_back_soon() {
         Err(error) => return tracing::warn!(%error, "freed memory is kept for a second: {VARIABLE} is not set"),
     };
     let mut arguments = std::env::args_os();
-    let mut again = Command::new(program);
-    if let Some(name) = arguments.next() {
-        again.arg0(name);
+    let name = arguments.next().unwrap_or_default();
+    // Run by another program (an emulator, the dynamic linker), that one is what would be started again.
+    if Path::new(&name).file_name() != program.file_name() {
+        return tracing::info!(
+            "freed memory is kept for a second: {VARIABLE} is not set, and the program was started under another name"
+        );
     }
+    let mut again = Command::new(program);
+    again.arg0(name);
     // Comes back only when it has failed.
     let error = again.args(arguments).env(VARIABLE, DELAY_MS).exec();
     tracing::warn!(%error, "freed memory is kept for a second: {VARIABLE} is not set");
