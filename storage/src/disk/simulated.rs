@@ -43,6 +43,8 @@ pub(crate) struct Faults {
     pub sync_delay: Duration,
     /// Bytes that fit; 0: no end.
     pub capacity: u64,
+    /// What is free is not what fits, as with a quota: nobody knows before a write fails.
+    pub is_quota: bool,
 }
 
 /// Calls that can be chosen to fail.
@@ -347,7 +349,8 @@ impl Disk for SimulatedDisk {
 
     fn free_bytes(&self, _: &Path) -> Option<u64> {
         let world = self.reading().ok()?;
-        Some(if world.faults.capacity == 0 { 1 << 40 } else { world.faults.capacity.saturating_sub(world.used()) })
+        let Faults { capacity, is_quota, .. } = world.faults;
+        Some(if capacity == 0 || is_quota { 1 << 40 } else { capacity.saturating_sub(world.used()) })
     }
 
     fn resolve(&self, dir: &Path) -> io::Result<PathBuf> {

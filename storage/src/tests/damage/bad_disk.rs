@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use super::*;
-use crate::disk::simulated::{Call, SimulatedDisk};
+use crate::disk::simulated::{Call, Faults, SimulatedDisk};
 use crate::disk::{Disk, Placing, write_durably};
 
 /// Storage on a simulated disk.
@@ -45,6 +46,54 @@ async fn n_rows(storage: &Storage) -> u64 {
         segments.iter().map(|segment| read(segment).map(|_| segment.n_rows)).sum::<Result<u64, _>>()
     });
     reading.await.expect("no panic").expect("readable")
+}
+
+/// F7: the disk is full in the middle of a merge, which nobody could foresee. Half an output goes, sources stay and are read, and with room
+/// again they are merged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f07_a_disk_that_fills_up_during_a_merge_costs_nothing() {
+    let busy = |compaction| Config {
+        compaction,
+        compaction_wait_s: 0,
+        maintenance_every_s: 1,
+        vacuum_grace_s: 0,
+        disk_reserve_bytes: 0,
+        retention_days: 20_000,
+        ..Config::default()
+    };
+    let mut disk = SimulatedDisk::new(7);
+    for n in 0..6 {
+        let storage = open_with(&disk, busy(false)).await.expect("it opens");
+        storage.appender().append(&tenant(), vec![spans(n * 100..n * 100 + 100)]).await.expect("it is taken");
+        storage.close().await.expect("closes");
+        disk = disk.restart();
+    }
+    let is_data = |path: &&PathBuf| path.to_string_lossy().contains("/spans/day=");
+    let before = disk.files();
+    let sources: Vec<&PathBuf> = before.keys().filter(is_data).collect();
+    assert_eq!(sources.len(), 12, "six segments, each with its index: {sources:?}");
+
+    // There is room for what a start writes, and for less than what all of them make.
+    let size = |bytes: &Vec<u8>| bytes.len() as u64;
+    let used: u64 = before.values().map(size).sum();
+    let largest = before.values().map(size).max().expect("six segments");
+    disk.set_faults(Faults { capacity: used + largest, is_quota: true, ..Faults::default() });
+    let storage = open_with(&disk, busy(true)).await.expect("it opens");
+    let patience = Instant::now() + Duration::from_secs(60);
+    while storage.reader().status().counts.merge_failures == 0 {
+        assert!(Instant::now() < patience, "no merge came upon the end of the disk: {:?}", storage.reader().status());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(n_rows(&storage).await, 600);
+    let after = disk.files();
+    assert_eq!(after.keys().filter(is_data).collect::<Vec<_>>(), sources, "nothing is left of it");
+    assert_eq!(storage.reader().status().counts.merges, 0);
+    drop(storage);
+
+    let disk = disk.restart();
+    let storage = open_with(&disk, busy(true)).await.expect("it opens");
+    storage.maintainer().compact().await;
+    assert_eq!((storage.reader().status().segments_by_level, n_rows(&storage).await), ([0, 1, 0], 600));
 }
 
 /// F8: a disk that does not give something once, or never again, at a start costs nothing that is there twice, and no
@@ -158,9 +207,9 @@ async fn d12_missing_copies_are_made_behind_an_open_ingest() {
     copies.for_each(|copy| disk.remove(&copy).expect("it was there"));
     let storage = open_on(&disk).await;
     storage.appender().append(&tenant(), vec![spans(30..40)]).await.expect("ingest is open");
-    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + Duration::from_secs(60);
     while in_dir("_log_copy/") < n_files {
-        assert!(std::time::Instant::now() < patience, "{} of {n_files} copies", in_dir("_log_copy/"));
+        assert!(Instant::now() < patience, "{} of {n_files} copies", in_dir("_log_copy/"));
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     storage.close().await.expect("closes");
@@ -184,9 +233,9 @@ async fn f08_what_a_former_process_left_in_doubt_is_settled_at_a_start() {
         let storage = open_with(&disk, config).await.expect("it opens");
         disk.refuse_calls(Call::SyncDir, "spans/_delta_log", u32::MAX);
         storage.appender().append(&tenant(), vec![spans(10..30)]).await.expect("it is taken");
-        let patience = std::time::Instant::now() + Duration::from_secs(60);
+        let patience = Instant::now() + Duration::from_secs(60);
         while storage.reader().status().counts.flush_failures == 0 {
-            assert!(std::time::Instant::now() < patience, "the commit fails");
+            assert!(Instant::now() < patience, "the commit fails");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         disk.refuse_calls(Call::SyncDir, "_erasures", u32::MAX);
@@ -252,9 +301,9 @@ async fn d8_a_commit_that_was_reported_as_failed_is_seen_once() {
     let in_segments = |n_rows: u64| {
         let reader = storage.reader();
         async move {
-            let patience = std::time::Instant::now() + Duration::from_secs(60);
+            let patience = Instant::now() + Duration::from_secs(60);
             while reader.status().segment_rows < n_rows || reader.status().buffer_rows > 0 {
-                assert!(std::time::Instant::now() < patience, "{:?}", reader.status());
+                assert!(Instant::now() < patience, "{:?}", reader.status());
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }
         }
@@ -274,9 +323,9 @@ async fn d8_a_commit_that_was_reported_as_failed_is_seen_once() {
         fails_now || (is_flush && has_failed && !is_let_now.load(Ordering::SeqCst))
     });
     storage.appender().append(&tenant(), vec![spans(20..30)]).await.expect("it is taken");
-    let patience = std::time::Instant::now() + Duration::from_secs(60);
+    let patience = Instant::now() + Duration::from_secs(60);
     while storage.reader().status().counts.flush_failures < 2 {
-        assert!(std::time::Instant::now() < patience, "the commit fails");
+        assert!(Instant::now() < patience, "the commit fails");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
     storage.maintainer().compact().await;
