@@ -24,29 +24,63 @@ pub(crate) const PAGE_ROWS: usize = 50;
 /// Hits drawn one by one at most; more are drawn as cells.
 const DOTS_MAX: usize = 2_000;
 
+/// Questions that can be given up together while they are under way: the server ends what nobody waits for. The default cannot be.
+#[derive(Clone, Default)]
+pub(crate) struct Calls(Option<web_sys::AbortController>);
+
+impl Calls {
+    /// None yet.
+    pub(crate) fn new() -> Self {
+        Self(web_sys::AbortController::new().ok())
+    }
+
+    /// Ends them; each answers with a problem.
+    pub(crate) fn give_up(&self) {
+        if let Some(controller) = &self.0 {
+            controller.abort();
+        }
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
+        let signal = self.0.as_ref().map(web_sys::AbortController::signal);
+        let make = || Request::get(path).header("Accept", "application/json").abort_signal(signal.as_ref()).build();
+        answer(send(make).await).await
+    }
+}
+
 /// One page of hits for a view of Explore.
-pub(crate) async fn search(state: &ExploreState, limit: usize, cursor: Option<&str>) -> Result<SearchAnswer, Problem> {
-    get(&format!("/api/search{}", state.api_query(limit, cursor))).await
+pub(crate) async fn search(
+    state: &ExploreState,
+    limit: usize,
+    cursor: Option<&str>,
+    calls: &Calls,
+) -> Result<SearchAnswer, Problem> {
+    calls.get(&format!("/api/search{}", state.api_query(limit, cursor))).await
 }
 
 /// Hits over time and duration, in at most this many columns and rows; few hits come one by one.
-pub(crate) async fn histogram(state: &ExploreState, columns: usize, rows: usize) -> Result<HistogramAnswer, Problem> {
+pub(crate) async fn histogram(
+    state: &ExploreState,
+    columns: usize,
+    rows: usize,
+    calls: &Calls,
+) -> Result<HistogramAnswer, Problem> {
     let (columns, rows, dots) = (columns.to_string(), rows.to_string(), DOTS_MAX.to_string());
     let mut all = state.question();
     all.extend([("columns", columns.as_str()), ("rows", rows.as_str()), ("dots", dots.as_str())]);
     if state.unit == url::Unit::Journeys {
         all.push(("plot", state.plot.name()));
     }
-    get(&format!("/api/search/histogram{}", url::query_string(all))).await
+    calls.get(&format!("/api/search/histogram{}", url::query_string(all))).await
 }
 
 /// What the hits have in common. `keys`: these attributes, `*` for all; empty for the usual ones.
-pub(crate) async fn facets(state: &ExploreState, keys: &str) -> Result<FacetsAnswer, Problem> {
+pub(crate) async fn facets(state: &ExploreState, keys: &str, calls: &Calls) -> Result<FacetsAnswer, Problem> {
     let mut all = state.question();
     if !keys.is_empty() {
         all.push(("keys", keys));
     }
-    get(&format!("/api/search/facets{}", url::query_string(all))).await
+    calls.get(&format!("/api/search/facets{}", url::query_string(all))).await
 }
 
 /// Which attributes stand out in a selection.

@@ -11,6 +11,7 @@
 //! | `live.rs`    | listens to new hits                                |
 //! | `rows.rs`    | the table                                          |
 //! | `views.rs`   | the same question as SQL, and views that are kept  |
+//! | `stop.rs`    | questions that take long, and giving them up       |
 //! | `nothing.rs` | an empty list: why, and how to send the first span |
 
 mod differs;
@@ -19,6 +20,7 @@ mod heatmap;
 mod live;
 mod nothing;
 mod rows;
+mod stop;
 mod views;
 
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use self::facets::{Facets, Figures, toggled};
 use self::heatmap::Heatmap;
 use self::live::News;
 use self::rows::Rows;
+use self::stop::{Part, Running, Slow};
 use self::views::{Language, Views};
 use crate::app::cross;
 use crate::app::shared;
@@ -86,13 +89,15 @@ pub(crate) fn ExplorePage() -> impl IntoView {
 
     // Answers to an older question are thrown away.
     let question = Turns::new();
+    let running = Running::new();
     let load = move |cursor: Option<String>| {
         let asked = state.get_untracked();
         let turn = question.next();
         loading.set(true);
         stale.set(cursor.is_none());
+        let calls = running.begin(Part::List);
         spawn_local(async move {
-            let answer = client::search(&asked, client::PAGE_ROWS, cursor.as_deref()).await;
+            let answer = client::search(&asked, client::PAGE_ROWS, cursor.as_deref(), &calls).await;
             if !turn.is_newest() {
                 return;
             }
@@ -144,7 +149,10 @@ pub(crate) fn ExplorePage() -> impl IntoView {
             reload.track();
             Some((pictured.get(), state.get_untracked()))
         },
-        |(of, asked)| async move { (of, client::histogram(&asked, COLUMNS, LEVELS).await) },
+        move |(of, asked)| {
+            let calls = running.begin(Part::Picture);
+            async move { (of, client::histogram(&asked, COLUMNS, LEVELS, &calls).await) }
+        },
         move |(of, found)| {
             // Its problem is the list's too, and stands there.
             if found.is_ok() || drawn.with_untracked(|drawn| drawn.as_ref() != Some(&of)) {
@@ -166,7 +174,10 @@ pub(crate) fn ExplorePage() -> impl IntoView {
             reload.track();
             Some((state.get_untracked(), if every.get() { "*" } else { "" }))
         },
-        |(asked, keys)| async move { client::facets(&asked, keys).await },
+        move |(asked, keys)| {
+            let calls = running.begin(Part::Facets);
+            async move { client::facets(&asked, keys, &calls).await }
+        },
         move |found| {
             let Ok(found) = found else { return };
             let services = found.facets.iter().filter(|facet| facet.key == "service").flat_map(|facet| &facet.values);
@@ -213,6 +224,16 @@ pub(crate) fn ExplorePage() -> impl IntoView {
         if state.try_with_untracked(|state| state.live) == Some(true) && drag_free() {
             picture.again();
         }
+    });
+    let stop = Callback::new(move |seconds: u32| {
+        running.give_up();
+        question.overtake();
+        loading.set(false);
+        stale.set(false);
+        found.update(|found| {
+            found.problem = Some(stop::stopped(seconds));
+            found.state = Some(state.get_untracked());
+        });
     });
     let more = move || {
         if !loading.get_untracked()
@@ -328,6 +349,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
                         })
                     }}
                     <LoadingBar active=loading/>
+                    <Slow loading stop/>
                     {move || {
                         let Some(problem) = found.with(|found| found.problem.clone()) else {
                             return view! { <Rows found stale state selected marked open reload set_filter go answer/> }.into_any();

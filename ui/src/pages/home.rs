@@ -112,7 +112,7 @@ pub(crate) fn HomePage() -> impl IntoView {
         asked,
         |range| async move {
             let view = ExploreState { sort: Sort::Slowest, range, ..ExploreState::default() };
-            client::search(&view, ROWS, None).await.map(|answer| answer.items)
+            client::search(&view, ROWS, None, &client::Calls::default()).await.map(|answer| answer.items)
         },
         move |answer| slowest.set(Some(answer)),
     );

@@ -39,7 +39,7 @@ pub(super) fn Nothing(
         for suspect in condition::conditions(&asked.filter).into_iter().rev().take(CONDITIONS_TRIED_MAX) {
             let without =
                 ExploreState { filter: condition::without(&asked.filter, |other| *other == suspect), ..asked.clone() };
-            let Ok(answer) = client::search(&without, 100, None).await else { return };
+            let Ok(answer) = client::search(&without, 100, None, &client::Calls::default()).await else { return };
             let n_found = answer.items.len() as u64;
             if n_found > 0 {
                 let noun = asked.unit.name().trim_end_matches('s');
@@ -124,7 +124,7 @@ async fn wait_for_the_first(
         if alive.try_get_value().is_none() {
             return;
         }
-        let Ok(answer) = client::search(&anything, 1, None).await else { continue };
+        let Ok(answer) = client::search(&anything, 1, None, &client::Calls::default()).await else { continue };
         if alive.try_get_value().is_none() {
             return;
         }
