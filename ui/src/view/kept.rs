@@ -38,6 +38,16 @@ fn slug(title: &str) -> String {
 /// - Without a name, or with the name it had, it replaces the one that is open.
 /// - Else it gets a name that is free: the beginnings of statements are alike, and nobody loses theirs.
 pub(crate) fn name(sql: &str, open: Option<&str>, known: &[SavedQuery]) -> String {
+    name_of(sql, open, known, |_| true)
+}
+
+/// The same, for what replaces only what `is_like` it; other names are taken.
+pub(crate) fn name_of(
+    sql: &str,
+    open: Option<&str>,
+    known: &[SavedQuery],
+    is_like: impl Fn(&SavedQuery) -> bool,
+) -> String {
     let given = named(sql);
     let is_same = |query: &&SavedQuery| match &given {
         Some(given) => named(&query.sql).as_ref() == Some(given),
@@ -48,7 +58,7 @@ pub(crate) fn name(sql: &str, open: Option<&str>, known: &[SavedQuery]) -> Strin
     let replaced = match (open, &given) {
         (Some(open), Some(_)) if is_same(&open) => Some(open),
         (Some(open), None) => Some(open),
-        _ => known.iter().find(is_same),
+        _ => known.iter().find(|query| is_same(query) && is_like(query)),
     };
     if let Some(replaced) = replaced {
         return replaced.id.clone();
@@ -110,6 +120,15 @@ mod tests {
         assert_eq!(name("-- Other\nSELECT 9", Some("other"), &known), "other");
         // The open one may have been forgotten by somebody else.
         assert_eq!(name("SELECT 9", Some("gone"), &known), "select-9");
+    }
+
+    /// A view of Explore never takes the place of a query that bears its name.
+    #[test]
+    fn one_kind_never_replaces_another() {
+        let known = kept(&[("orders", "-- Orders\nSELECT 1"), ("orders-2", "-- Orders\n-- view /explore")]);
+        let is_view = |query: &SavedQuery| query.sql.contains("-- view");
+        assert_eq!(name_of("-- Orders\n-- view /explore?x", None, &known, is_view), "orders-2");
+        assert_eq!(name_of("-- Orders\n-- view /explore?x", None, &known[..1], is_view), "orders-2");
     }
 
     /// The list holds what was kept at once, so that its address shows it and not what stood there.

@@ -104,7 +104,8 @@ pub(super) fn Differs(state: Memo<ExploreState>, go: Callback<ExploreState>) -> 
 /// The view of the selected part alone: its time and its durations become the question.
 fn kept(state: ExploreState, brush: &Brush) -> ExploreState {
     let field = state.plot.field(state.unit);
-    let mut filter = condition::without(&state.filter, |other| other.key == field);
+    // Beside what the filter says about the field already: dropping that would let others in.
+    let mut filter = state.filter.clone();
     if brush.least > 0 {
         filter = condition::with(&filter, &format!("{field}>={}ns", brush.least));
     }
@@ -127,7 +128,7 @@ fn excluded(state: &ExploreState) -> Option<String> {
         (0, most) => format!("{field}>={most}ns"),
         _ => return None,
     };
-    Some(condition::with(&condition::without(&state.filter, |other| other.key == field), &condition))
+    Some(condition::with(&state.filter, &condition))
 }
 
 fn ranked(answer: &DiffersAnswer, state: Memo<ExploreState>, go: Callback<ExploreState>) -> impl IntoView + use<> {
@@ -191,5 +192,30 @@ fn bars(value: DiffersValue, state: Memo<ExploreState>, go: Callback<ExploreStat
             <span class="num" class:acc=more class:semi=more class:faint=!more>{percent(value.selected_share)}</span>
             <span class="num faint">{percent(value.outside_share)}</span>
         </button>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(filter: &str, least: u64, most: u64) -> (ExploreState, Brush) {
+        let brush = Brush { from: 1_000_000_000, to: 2_000_000_000, least, most };
+        let state = ExploreState {
+            unit: Unit::Spans,
+            filter: filter.to_owned(),
+            brush: Some(brush),
+            ..ExploreState::default()
+        };
+        (state, brush)
+    }
+
+    /// Leaving some hits out lets none in that the filter kept out before.
+    #[test]
+    fn a_selection_only_narrows() {
+        let (now, _) = state("duration<1s service=a", 5, u64::MAX);
+        assert_eq!(excluded(&now).as_deref(), Some("duration<1s service=a duration<5ns"));
+        assert_eq!(excluded(&state("duration<1s", 5, 9).0), None, "between others");
+        assert_eq!(excluded(&state("a or b", 0, 9).0).as_deref(), Some("(a or b) duration>=9ns"));
     }
 }

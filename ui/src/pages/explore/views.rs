@@ -26,7 +26,7 @@ pub(super) fn Language(state: Memo<ExploreState>) -> impl IntoView {
                     let link = there(format!("/sql{}", url::query_string([("sql", sql.as_str())])));
                     view! { <a class="seg-link" href=link title="The same rows as a statement, to go on from">"SQL"</a> }.into_any()
                 }
-                None => view! { <button disabled=true title="SQL would find other rows than this filter: a part of it has no column">"SQL"</button> }.into_any(),
+                None => view! { <button disabled=true title="SQL would show other rows: a part of the filter has no column, or the order is one of whole traces">"SQL"</button> }.into_any(),
             }}
         </span>
     }
@@ -136,7 +136,7 @@ pub(super) fn Views(state: Memo<ExploreState>) -> impl IntoView {
     }
 }
 
-/// Keeps a view under its title; another of the same title is replaced.
+/// Keeps a view under its title; another view of the same title is replaced, never a query of the console.
 fn keep_view(title: String, state: &ExploreState, shared: Shared, then: impl FnOnce() + 'static) {
     let state = ExploreState { brush: None, live: false, theme: None, ..state.clone() };
     let rows = sql::rows(state.unit, state.plot, &state.filter, state.sort);
@@ -146,7 +146,7 @@ fn keep_view(title: String, state: &ExploreState, shared: Shared, then: impl FnO
             Ok(answer) => answer.queries,
             Err(problem) => return shared.say(problem.title),
         };
-        let id = kept::name(&sql, None, &known);
+        let id = kept::name_of(&sql, None, &known, |query| saved_view::link(query).is_some());
         match client::keep_query(&id, &QueryRequest { title, sql }).await {
             Ok(_) => {
                 shared.say("View saved");

@@ -80,9 +80,9 @@ pub(crate) fn hits(unit: Unit, plot: Plot, filter: &str) -> Option<String> {
     ))
 }
 
-/// The list of Explore: the rows themselves, in its order; `None` as for [`hits`].
+/// The list of Explore: the rows themselves, as it orders them; `None` as for [`hits`], and for traces by what their spans add up to.
 pub(crate) fn rows(unit: Unit, plot: Plot, filter: &str, sort: Sort) -> Option<String> {
-    let Counted { rows, nanos, time, .. } = counted(unit, plot, filter)?;
+    let Counted { rows, time, .. } = counted(unit, plot, filter)?;
     let columns = match unit {
         Unit::Journeys => {
             "time, service, name, settled / 1e6 AS settled_ms, response / 1e6 AS response_ms, wait / 1e6 AS wait_ms, error, worst_finding, hex(journey) AS journey"
@@ -91,8 +91,14 @@ pub(crate) fn rows(unit: Unit, plot: Plot, filter: &str, sort: Sort) -> Option<S
             "start_time, service_name, name, kind, duration_nanos / 1e6 AS ms, status_code, hex(trace_id) AS trace, hex(span_id) AS span"
         }
     };
-    // The most failed spans are counted over a trace, which this statement does not.
-    let order = if sort == Sort::Slowest { nanos } else { time };
+    let order = match (unit, sort) {
+        (_, Sort::Newest) | (Unit::Spans, Sort::Errors) => time,
+        (Unit::Journeys, Sort::Slowest) => "settled",
+        (Unit::Journeys, Sort::Errors) => "errors",
+        (Unit::Spans, Sort::Slowest) => "duration_nanos",
+        // Failed spans and time to the last end are those of a whole trace, which this statement does not read.
+        (Unit::Traces, Sort::Slowest | Sort::Errors) => return None,
+    };
     Some(format!("-- These {}\nSELECT {columns}\n{rows}\nORDER BY {order} DESC\nLIMIT 200", unit.name()))
 }
 
@@ -348,11 +354,15 @@ mod tests {
         assert_eq!(alert_on(Unit::Spans, Plot::Answer, "a or b", 0, 9), None);
     }
 
-    /// The list as a statement: the same rows, the same order; what SQL cannot say has none.
+    /// The list as a statement: the same rows, the same order, whatever is plotted; what SQL cannot say has none.
     #[test]
     fn the_list_is_a_statement() {
         let sql = rows(Unit::Journeys, Plot::Wait, "journey:name=a", Sort::Slowest).expect("a column");
-        assert!(sql.contains("AND name = 'a'") && sql.ends_with("ORDER BY wait DESC\nLIMIT 200"), "{sql}");
+        assert!(sql.contains("AND name = 'a'") && sql.ends_with("ORDER BY settled DESC\nLIMIT 200"), "{sql}");
+        let sql = rows(Unit::Journeys, Plot::Wait, "", Sort::Errors).expect("no filter is always said");
+        assert!(sql.ends_with("ORDER BY errors DESC\nLIMIT 200"), "{sql}");
+        assert!(rows(Unit::Traces, Plot::Wait, "", Sort::Newest).is_some());
+        assert_eq!(rows(Unit::Traces, Plot::Wait, "", Sort::Slowest), None);
         let sql = rows(Unit::Spans, Plot::Wait, "", Sort::Newest).expect("no filter is always said");
         assert!(sql.contains("FROM spans") && sql.contains("ORDER BY start_time DESC"), "{sql}");
         assert_eq!(rows(Unit::Spans, Plot::Wait, "a or b", Sort::Newest), None);
