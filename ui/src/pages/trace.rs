@@ -302,8 +302,13 @@ fn trace(
     };
     let n_spans = head.n_spans;
     let search = use_location().search;
+    let to_trace = Callback::new(move |at| {
+        if let Some(first) = stage.model.with_value(|model| model.first_of(at)) {
+            stage.show_span(first);
+        }
+    });
     view! {
-        {head.view(shared, trace_id)}
+        {head.view(shared, trace_id, to_trace)}
         <div class="tabs">
             {tabs(|| "waterfall", trace_id, move || trace_id, n_spans)}
             <span class="grow"></span>
@@ -418,7 +423,10 @@ fn follow_url(stage: Stage, trace_id: TraceId, settled: RwSignal<bool>) {
                 (model.tree.shut_text(), root.and_then(|root| model.tree.spans.span_id.get(root)).map(|id| id.to_hex()))
             });
             let Some((path, search)) = window_location() else { return };
-            if !path.starts_with("/t/") {
+            // Another trace, or another page, is on its way.
+            let shown = path.strip_prefix("/t/").and_then(|rest| TraceId::from_hex(rest.split('/').next()?));
+            let is_here = |id: TraceId| id == trace_id || stage.model.with_value(|model| model.traces.contains(&id));
+            if !shown.is_some_and(is_here) {
                 return;
             }
             let text = Some(text.trim()).filter(|text| !text.is_empty());

@@ -20,6 +20,8 @@ use super::{format, names};
 
 /// Kind of a row that is no span but a message between two traces; OTLP's own kinds end at 5.
 pub(crate) const CROSSING: u8 = 200;
+/// Rows of messages before one root; one that reads a batch of a thousand in a thousand spans is one tree.
+const CROSSINGS_MAX: usize = 16;
 /// No service: a crossing has none.
 const NOBODY: u32 = u32::MAX;
 
@@ -47,7 +49,7 @@ pub(crate) struct Crossing {
     pub(crate) waited: u64,
     /// A delivery failed before this one.
     pub(crate) is_again: bool,
-    /// Messages beyond the first that came to the same span.
+    /// Messages without a row of their own: more to the same span, or to spans beyond the first [`CROSSINGS_MAX`].
     pub(crate) others: usize,
     /// Why the traces belong together.
     pub(crate) joined_by: String,
@@ -73,7 +75,7 @@ impl Stitched {
         let start = starts.iter().copied().min().unwrap_or_default();
         let ends = parts.iter().zip(&starts).map(|(part, start)| start.saturating_add_unsigned(part.duration_nanos));
         let end = ends.max().unwrap_or(start);
-        let mut places: HashMap<(TraceId, SpanId), (usize, usize)> = HashMap::new();
+        let mut places = HashMap::new();
         let mut roots: Vec<Root> = Vec::new();
         for (part, timeline) in parts.iter().enumerate() {
             for (index, id) in timeline.spans.span_id.iter().enumerate() {
@@ -106,17 +108,20 @@ impl Stitched {
             trace_of: Vec::new(),
             crossings: HashMap::new(),
         };
+        let found = Found { parts: &parts, starts: &starts, places };
         let mut into: HashMap<(usize, usize), Vec<&JourneyHop>> = HashMap::new();
         for hop in hops.iter().filter(|hop| hop.send_trace_id != hop.consumer_trace_id || hop.prev_span_id.is_some()) {
-            if let Some(place) = places.get(&(hop.consumer_trace_id, hop.consumer_span_id)) {
+            if let Some(place) = found.places.get(&(hop.consumer_trace_id, hop.consumer_span_id)) {
                 into.entry(*place).or_default().push(hop);
             }
         }
         let mut words = Words::default();
         for root in &roots {
-            let messages = (root.first..root.end).find_map(|index| into.get(&(root.part, index)));
-            if let Some(messages) = messages {
-                all.add_crossing(messages, &parts, &places, &starts, root.part, &mut words);
+            let receivers = || (root.first..root.end).filter_map(|index| into.get(&(root.part, index)));
+            let beyond: usize = receivers().skip(CROSSINGS_MAX).map(Vec::len).sum();
+            for (at, messages) in receivers().take(CROSSINGS_MAX).enumerate() {
+                let others = messages.len() - 1 + if at + 1 == CROSSINGS_MAX { beyond } else { 0 };
+                all.add_crossing(messages[0], others, &found, root.part, &mut words);
             }
             all.add(&parts[root.part], root, starts[root.part].saturating_sub(start).unsigned_abs(), &mut words);
         }
@@ -154,17 +159,9 @@ impl Stitched {
         }
     }
 
-    /// A row for the first of some messages to one span.
-    fn add_crossing(
-        &mut self,
-        messages: &[&JourneyHop],
-        parts: &[Timeline],
-        places: &HashMap<(TraceId, SpanId), (usize, usize)>,
-        starts: &[i64],
-        part: usize,
-        words: &mut Words,
-    ) {
-        let Some(hop) = messages.first() else { return };
+    /// A row for a message to a span, which stands for so many others.
+    fn add_crossing(&mut self, hop: &JourneyHop, others: usize, found: &Found<'_>, part: usize, words: &mut Words) {
+        let Found { parts, starts, places } = found;
         let sender = hop.send_span_id.map(|span| (hop.send_trace_id, span));
         let receiver = (hop.consumer_trace_id, hop.consumer_span_id);
         // After a failed delivery it waits from there.
@@ -190,7 +187,6 @@ impl Stitched {
         if hop.attempt > 1 {
             about.push_str(&format!(", delivery {} of {}", hop.attempt, hop.attempts));
         }
-        let others = messages.len() - 1;
         if others > 0 {
             about.push_str(&format!(", and {}", format::counted(others as u64, "more message")));
         }
@@ -250,6 +246,14 @@ pub(crate) fn path(
         }
     }
     all
+}
+
+/// The traces as they came, when each began, and where each span is.
+struct Found<'a> {
+    parts: &'a [Timeline],
+    starts: &'a [i64],
+    /// Part and position in it.
+    places: HashMap<(TraceId, SpanId), (usize, usize)>,
 }
 
 /// A root with its subtree: a range of one part.
@@ -405,6 +409,21 @@ mod tests {
         let inside = Stitched::new(trace(1), parts(), &[hop((1, 1), (1, 1))]);
         assert!(inside.crossings.is_empty());
         assert!(Stitched::new(trace(1), Vec::new(), &[]).timeline.spans.span_id.is_empty());
+    }
+
+    /// One root, below which two spans receive a message each: both are rows. Of very many the last row tells how many more there are.
+    #[test]
+    fn each_receiver_has_its_message() {
+        let reader = part(2, 11, &[(3, 0, 0, 50), (4, 1, 10, 20), (5, 1, 30, 20)]);
+        let hops = [hop((1, 1), (2, 4)), hop((1, 1), (2, 5))];
+        let all = Stitched::new(trace(1), vec![part(1, 10, &[(1, 0, 0, 900)]), reader], &hops);
+        let receivers: Vec<_> = [1, 2].iter().map(|row| all.crossings[row].receiver).collect();
+        assert_eq!(receivers, [Some((trace(2), span(4))), Some((trace(2), span(5)))]);
+        let rows: Vec<_> = (0..40).map(|at| (at + 3, u32::from(at > 0), u64::from(at), 1)).collect();
+        let hops: Vec<_> = (0..40).map(|at| hop((1, 1), (2, at + 3))).collect();
+        let all = Stitched::new(trace(1), vec![part(1, 10, &[(1, 0, 0, 900)]), part(2, 11, &rows)], &hops);
+        assert_eq!(all.crossings.len(), CROSSINGS_MAX);
+        assert!(all.crossings[&CROSSINGS_MAX].about.ends_with("and 24 more messages"), "{:?}", all.crossings);
     }
 
     /// Pieces of the path go to their rows: waits to the crossing, work to the span.

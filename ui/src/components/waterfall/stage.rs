@@ -112,6 +112,12 @@ impl Model {
         self.traces.get(usize::from(*self.trace_of.get(index)?)).copied()
     }
 
+    /// The first span of the trace at this position among the traces.
+    pub(crate) fn first_of(&self, at: usize) -> Option<usize> {
+        let is_there = |index: &usize| usize::from(self.trace_of[*index]) == at && !self.tree.is_crossing(*index);
+        (0..self.trace_of.len()).find(is_there)
+    }
+
     /// A span of one of the traces.
     pub(crate) fn find(&self, trace: TraceId, span: SpanId) -> Option<usize> {
         let is_there = |index: &usize| {
@@ -220,13 +226,18 @@ impl Stage {
         }
     }
 
-    /// Shows other rows. A selected row that is none any more gives its place to the row that hides it.
+    /// Shows other rows; for another root also another part of the time. A selected row that is left out is selected no longer.
     pub(crate) fn show_only(self, only: Only, root: Option<usize>) {
+        let is_new = root != self.root.get_untracked();
         self.model.update_value(|model| model.keep(only, root));
         self.only.set(only);
         self.root.set(root);
         self.rows.update(|count| *count += 1);
-        if let Some(root) = root {
+        let selected = self.selected.get_untracked();
+        if selected.is_some_and(|row| self.model.with_value(|model| model.tree.is_left_out(row.index()))) {
+            self.selected.set(None);
+        }
+        if let Some(root) = root.filter(|_| is_new) {
             let window = self.model.with_value(|model| {
                 let (start, end) = model.tree.extent(Row::Span(root));
                 Window::part(start as f64, end as f64, model.duration_nanos)

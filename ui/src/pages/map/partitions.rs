@@ -17,7 +17,9 @@ use crate::view::format;
 use crate::view::journey::facts::label;
 use crate::view::partitions::{Partition, partitions};
 
-/// Rows of an answer; a queue may have more partitions, and the slowest are asked for.
+/// Partitions asked for, the slowest first: enough to know what is usual among them.
+const ASKED_MAX: usize = 1_000;
+/// Rows shown of them.
 const ROWS_MAX: usize = 24;
 
 type Found = Result<Vec<Partition>, Problem>;
@@ -51,7 +53,7 @@ impl Partitions {
                 let selected = selected.get()?;
                 let (queue, consumer) = of(&answer, &selected)?;
                 let sql = sql::partitions(&queue, consumer.as_deref());
-                Some((selected, over_range(&answer, sql, ROWS_MAX)))
+                Some((selected, over_range(&answer, sql, ASKED_MAX)))
             },
             |(selected, request)| async move { (selected, client::sql(&request).await) },
             move |(selected, answer)| found.set(Some((selected, answer.map(|answer| partitions(&answer.rows))))),
@@ -80,9 +82,11 @@ impl Partitions {
 }
 
 fn table(all: &[Partition], with_consumer: bool, shared: Shared) -> impl IntoView + use<> {
+    let more = all.len().saturating_sub(ROWS_MAX);
     let longest = all.iter().map(|one| one.wait_p95).fold(1.0, f64::max);
     let rows: Vec<_> = all
         .iter()
+        .take(ROWS_MAX)
         .map(|one| {
             let width = format!("{:.1}%", (one.wait_p95 / longest * 100.0).max(1.0));
             let nanos = |nanos: f64| format::duration(nanos.max(0.0) as u64);
@@ -108,5 +112,6 @@ fn table(all: &[Partition], with_consumer: bool, shared: Shared) -> impl IntoVie
             <thead><tr>{with_consumer.then(|| view! { <th>"Consumer"</th> })}<th>"Partition"</th><th class="num">"Messages"</th><th class="num">"Errors"</th><th class="num">"p95 wait"</th><th class="num">"Newest"</th></tr></thead>
             <tbody>{rows}</tbody>
         </table>
+        {(more > 0).then(|| view! { <p class="faint n">{format!("+ {more} that wait less")}</p> })}
     }
 }

@@ -41,8 +41,10 @@ impl Head {
             let rows = stitched.trace_of.iter().zip(&spans.kind);
             rows.filter(|(trace, kind)| usize::from(**trace) == at && **kind != CROSSING).count() as u64
         };
+        // A message may stand before the first span, and is no span.
+        let root = spans.kind.iter().position(|kind| *kind != CROSSING).unwrap_or_default();
         let text = |column: &[u32]| {
-            column.first().and_then(|index| timeline.texts.get(*index as usize)).cloned().unwrap_or_default()
+            column.get(root).and_then(|index| timeline.texts.get(*index as usize)).cloned().unwrap_or_default()
         };
         let is_error = |flags: &&u8| **flags & api::span_flag::ERROR != 0;
         let mut notes = timeline.warnings.clone();
@@ -59,10 +61,10 @@ impl Head {
             name: text(&spans.name),
             badge: text(&spans.badge),
             detail: text(&spans.detail),
-            root_failed: spans.flags.first().is_some_and(|flags| is_error(&flags)),
+            root_failed: spans.flags.get(root).is_some_and(|flags| is_error(&flags)),
             total: timeline.duration_nanos,
-            root: spans.duration_nanos.first().copied(),
-            root_is_server: spans.kind.first() == Some(&SERVER),
+            root: spans.duration_nanos.get(root).copied(),
+            root_is_server: spans.kind.get(root) == Some(&SERVER),
             n_spans: timeline.spans_total.max((spans.span_id.len() - stitched.crossings.len()) as u64),
             traces: stitched.traces.iter().enumerate().map(|(at, trace)| (*trace, of_trace(at))).collect(),
             n_services: timeline.services.len() as u64,
@@ -72,8 +74,8 @@ impl Head {
         }
     }
 
-    /// The header; `trace_id` is what was asked for.
-    pub(super) fn view(self, shared: Shared, trace_id: TraceId) -> impl IntoView {
+    /// The header; `trace_id` is what was asked for, and `go` leads to the trace at a position of those on the page.
+    pub(super) fn view(self, shared: Shared, trace_id: TraceId, go: Callback<usize>) -> impl IntoView {
         let id = trace_id.to_hex();
         let copied = id.clone();
         let took = if self.root_is_server { "caller answered in" } else { "the first span took" };
@@ -93,9 +95,16 @@ impl Head {
             let chips = self.traces.iter().take(TRACES_MAX).enumerate().map(|(at, (trace, n_spans))| {
                 let (trace, n_spans) = (*trace, *n_spans);
                 let link = move || format!("/t/{trace}{}", url::shared(&search.get()));
+                let show = move |event: web_sys::MouseEvent| {
+                    // With a key held it is opened elsewhere.
+                    if !(event.ctrl_key() || event.meta_key() || event.shift_key()) {
+                        event.prevent_default();
+                        go.run(at);
+                    }
+                };
                 view! {
                     {(at > 0).then(|| view! { <i class="join" aria-hidden="true"></i> })}
-                    <a class="t" href=link title=format!("Trace {trace}, {}", format::counted(n_spans, "span"))>
+                    <a class="t" href=link on:click=show title=format!("Trace {trace}, {}", format::counted(n_spans, "span"))>
                         <b>{letter(at)}</b><span class="mono dim">{format::short_id(&trace.to_hex())}</span><span class="faint">{format::count(n_spans)}</span>
                     </a>
                 }
