@@ -209,13 +209,13 @@ impl Maintenance {
 
     // Compaction.
 
-    fn policy(&self) -> Policy {
+    fn policy(&self, is_asked: bool) -> Policy {
         let config = &self.published.config;
         let inputs = config.compaction_memory_bytes_max.saturating_sub(MERGE_BASE_BYTES) / MERGE_INPUT_BYTES;
         let wait_nanos = i64::try_from(config.compaction_wait_s).unwrap_or(i64::MAX).saturating_mul(UnixNanos::SECOND);
         let inputs_max = inputs.clamp(2, MERGE_INPUTS_MAX) as usize;
         let usual = Policy { inputs_max, wait_nanos, ..Policy::default() };
-        if self.published.upkeep.compact_all.load(Ordering::Acquire) {
+        if is_asked {
             return Policy { some: 2, wait_nanos: i64::MIN, settled_nanos: i64::MIN, ..usual };
         }
         usual
@@ -228,7 +228,13 @@ impl Maintenance {
         if !(is_asked || is_due) || self.published.is_replaying.load(Ordering::Acquire) {
             return false;
         }
-        let (policy, now) = (self.policy(), self.published.clock.now());
+        // Whoever asks from here on gets a look of its own: this one may be by the usual policy.
+        let answer = |upkeep: &Upkeep| {
+            if is_asked {
+                upkeep.compact_all.store(false, Ordering::Release);
+            }
+        };
+        let (policy, now) = (self.policy(is_asked), self.published.clock.now());
         let mut due: Vec<(TenantId, &'static Table, Merge)> = Vec::new();
         let skip = self.left_alone();
         for (tenant, table, segments) in self.tables() {
@@ -238,7 +244,7 @@ impl Maintenance {
         let backlog = due.iter().map(|(.., merge)| merge.n_waiting as u64).sum();
         self.published.upkeep.backlog.store(backlog, Ordering::Release);
         let Some((tenant, table, merge)) = due.into_iter().max_by_key(|(.., merge)| merge.n_waiting) else {
-            self.published.upkeep.compact_all.store(false, Ordering::Release);
+            answer(&self.published.upkeep);
             self.set_waiting(None);
             return false;
         };
@@ -250,7 +256,7 @@ impl Maintenance {
                 self.published.config.disk_reserve_bytes
             )));
             self.merge_from = Instant::now() + FAILURE_PAUSE;
-            self.published.upkeep.compact_all.store(false, Ordering::Release);
+            answer(&self.published.upkeep);
             return false;
         }
         self.set_waiting(None);
@@ -264,7 +270,7 @@ impl Maintenance {
                 }
                 tracing::warn!(%tenant, table = table.name, %error, "a merge failed; nothing was changed");
                 self.merge_from = Instant::now() + FAILURE_PAUSE;
-                self.published.upkeep.compact_all.store(false, Ordering::Release);
+                answer(&self.published.upkeep);
                 false
             }
         }
