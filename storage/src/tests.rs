@@ -47,6 +47,15 @@ async fn settled(storage: &Storage) {
     }
 }
 
+/// Appends these spans, again while there is no room: flushes may be late.
+async fn append_patiently(storage: &Storage, numbers: std::ops::Range<u64>) {
+    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
+    while let Err(error) = storage.appender().append(&tenant(), vec![spans(numbers.clone())]).await {
+        assert!(matches!(error, Error::Full { .. }) && tokio::time::Instant::now() < patience, "no room: {error}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Numbers of the spans in the buffer, sorted.
 fn buffered(storage: &Storage) -> Vec<u64> {
     let snapshot = storage.reader().snapshot(&tenant());
@@ -155,20 +164,26 @@ async fn d8_each_row_is_seen_once_while_it_moves() {
     let storage = open(&config).await;
     let (appender, reader) = (storage.appender(), storage.reader());
     let acknowledged = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    // The reader, or the flusher, may come late: rows are written until it has seen what it is here for.
+    let has_seen = Arc::new(AtomicBool::new(false));
     let writing = {
-        let acknowledged = Arc::clone(&acknowledged);
+        let (acknowledged, has_seen) = (Arc::clone(&acknowledged), Arc::clone(&has_seen));
         tokio::spawn(async move {
-            for n in 0..60 {
+            let mut n = 0;
+            while n < 60 || !has_seen.load(Ordering::SeqCst) {
                 let batch = || vec![spans(n * 10..n * 10 + 10)];
                 while let Err(error) = appender.append(&tenant(), batch()).await {
                     assert!(matches!(error, Error::Full { .. }), "{error}");
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
-                acknowledged.store((n + 1) * 10, Ordering::SeqCst);
+                n += 1;
+                acknowledged.store(n * 10, Ordering::SeqCst);
             }
+            n * 10
         })
     };
     let mut n_with_both = 0;
+    let patience = tokio::time::Instant::now() + Duration::from_secs(60);
     while !writing.is_finished() {
         let before = acknowledged.load(Ordering::SeqCst);
         let snapshot = reader.snapshot(&tenant());
@@ -177,14 +192,16 @@ async fn d8_each_row_is_seen_once_while_it_moves() {
         assert!(ids.len() as u64 >= before, "acknowledged rows are visible: {} of {before}", ids.len());
         let both = snapshot.table(&SPANS).is_some_and(|table| !table.segments.is_empty() && !table.buffer.is_empty());
         n_with_both += u32::from(both);
+        let is_enough = n_with_both > 0 && reader.status().counts.flushes > 2;
+        has_seen.store(is_enough || tokio::time::Instant::now() > patience, Ordering::SeqCst);
         tokio::task::yield_now().await;
     }
-    writing.await.expect("the writer did not panic");
+    let n_rows = writing.await.expect("the writer did not panic");
     assert!(n_with_both > 0, "the test saw rows on both sides");
     assert!(reader.status().counts.flushes > 2, "{:?}", reader.status().counts);
     storage.close().await.expect("closes");
     let storage = open(&config).await;
-    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..600).collect::<Vec<_>>());
+    assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..n_rows).collect::<Vec<_>>());
 }
 
 /// A crash between flushes: what is in segments is not replayed, what is not is. Twice is like once.
@@ -219,7 +236,8 @@ async fn d12_replay_is_bounded_and_behind_an_open_ingest() {
     drop(storage);
     let config = Config { buffer_bytes_max: 30_000, ..config(&dir) };
     let storage = open(&config).await;
-    storage.appender().append(&tenant(), vec![spans(400..410)]).await.expect("ingest is open");
+    // Open, although replay may have filled the buffer for a moment: it holds less than there is to replay.
+    append_patiently(&storage, 400..410).await;
     settled(&storage).await;
     assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..410).collect::<Vec<_>>());
     storage.close().await.expect("closes");
@@ -275,9 +293,14 @@ async fn a_trace_is_located_whatever_happens_to_the_index() {
 }
 
 async fn refusal(config: &Config) -> String {
-    let error = Storage::open(config.clone(), Arc::new(SystemClock)).await.expect_err("it is refused");
-    assert!(matches!(error, Error::Open { .. }), "{error}");
-    error.to_string()
+    loop {
+        match Storage::open(config.clone(), Arc::new(SystemClock)).await.expect_err("it is refused") {
+            error @ Error::Open { .. } => return error.to_string(),
+            // As in `open`: the threads of one that was dropped may be late.
+            Error::InUse { .. } => tokio::time::sleep(Duration::from_millis(5)).await,
+            error => panic!("refused for another reason: {error}"),
+        }
+    }
 }
 
 /// Everything below a directory with its length, to prove that nothing was touched.
@@ -381,11 +404,7 @@ async fn d6_a_failed_flush_loses_nothing_and_is_tried_again() {
     let ids = visible(&storage.reader().snapshot(&tenant()), &config);
     assert_eq!(ids[..50], (0..50).collect::<Vec<_>>());
     // The rows that came meanwhile are the next generation; its flush makes room.
-    let patience = tokio::time::Instant::now() + Duration::from_secs(20);
-    while let Err(error) = storage.appender().append(&tenant(), vec![spans(60..70)]).await {
-        assert!(matches!(error, Error::Full { .. }) && tokio::time::Instant::now() < patience, "no room: {error}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    append_patiently(&storage, 60..70).await;
     storage.close().await.expect("closes");
 }
 
@@ -525,7 +544,7 @@ async fn a_follower_sees_rows_once() {
     drop(other);
 
     for n in 0..800 {
-        appender.append(&tenant(), vec![spans(n * 1000..n * 1000 + 1000)]).await.expect("it is taken");
+        append_patiently(&storage, n * 1000..n * 1000 + 1000).await;
     }
     assert!(follower.take().has_gap, "it came too late, and is told");
 }
