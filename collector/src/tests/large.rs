@@ -33,11 +33,6 @@ fn padded(n_bytes: usize) -> Vec<u8> {
     body
 }
 
-/// One whose answers wait as long as a test does.
-async fn patient() -> World {
-    World::with(Config { answer_within_ms: 120_000, ..Config::default() }).await
-}
-
 /// Waits until so many bytes are in flight.
 async fn until_in_flight(world: &World, n_bytes: usize) {
     let waiting = async {
@@ -62,7 +57,7 @@ async fn until_nothing_in_flight(world: &World) {
 /// compressed ones too.
 #[tokio::test]
 async fn large_requests_hold_up_no_small_ones() {
-    let world = patient().await;
+    let world = World::new().await;
     let alone = world.collector.ingest.decoders.enter_lane().await.expect("free");
     let plain = padded(LARGE_BYTES_MIN);
     let packed = gzip(&plain);
@@ -92,7 +87,7 @@ async fn large_requests_hold_up_no_small_ones() {
 /// Who goes away while its request waits in the lane leaves nothing behind: no work, no bytes in flight.
 #[tokio::test]
 async fn what_nobody_waits_for_is_not_decoded() {
-    let world = patient().await;
+    let world = World::new().await;
     let alone = world.collector.ingest.decoders.enter_lane().await.expect("free");
     let body = gzip(&padded(LARGE_BYTES_MIN));
     let n_bytes = body.len();
