@@ -136,15 +136,20 @@ pub async fn run(config: DemoConfig, stop: CancellationToken, mut say: impl FnMu
 
     let mut gather = tokio::time::interval(GATHER.max(Duration::from_secs_f64(1.0 / config.rate)));
     gather.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
-    let mut metrics = tokio::time::interval(METRICS_EVERY);
+    // After the first journeys, which they are about.
+    let mut metrics = tokio::time::interval_at(tokio::time::Instant::now() + GATHER, METRICS_EVERY);
+    metrics.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     let mut report = tokio::time::interval_at(tokio::time::Instant::now() + REPORT_EVERY, REPORT_EVERY);
     let mut due = 0.0;
     let mut ends_before_now = backlog(&scenarios);
     let names: Vec<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
     say(&format!("sending {} journeys per second to {}: {}", config.rate, config.endpoint, names.join(", ")));
     loop {
+        if stop.is_cancelled() {
+            return Ok(());
+        }
+        // Whoever is due has the same chance: where a batch takes longer than the pause between two, journeys are always due.
         tokio::select! {
-            biased;
             () = stop.cancelled() => return Ok(()),
             _ = report.tick() => say(&sent.take_line()),
             _ = gather.tick() => {

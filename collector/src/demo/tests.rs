@@ -129,7 +129,7 @@ async fn sends_until_stopped() {
     let started = std::time::Instant::now();
     let tables = [&storage::table::SPANS, &storage::table::LOGS, &storage::table::NUMBER_POINTS];
     while tables.iter().any(|table| world.rows(table) == 0) {
-        assert!(started.elapsed() < Duration::from_secs(20), "nothing came");
+        assert!(started.elapsed() < Duration::from_secs(120), "nothing came");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     stop.cancel();
@@ -145,14 +145,13 @@ async fn a_missing_collector_is_said() {
     let config = DemoConfig { endpoint: "http://127.0.0.1:9".to_owned(), ..DemoConfig::default() };
     let demo = tokio::spawn(run(config, stop.clone(), move |line| lines.lock().expect("lines").push(line.to_owned())));
     let started = std::time::Instant::now();
-    while said.lock().expect("lines").len() < 2 {
-        assert!(started.elapsed() < Duration::from_secs(20), "nothing was said");
+    let told = |line: &String| line.contains("http://127.0.0.1:9") && line.contains("is the collector running?");
+    while !said.lock().expect("lines").iter().any(told) {
+        assert!(started.elapsed() < Duration::from_secs(60), "not said: {:?}", said.lock().expect("lines"));
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     stop.cancel();
     demo.await.expect("no panic").expect("ends well");
-    let line = said.lock().expect("lines")[1].clone();
-    assert!(line.contains("http://127.0.0.1:9") && line.contains("is the collector running?"), "{line}");
 }
 
 #[tokio::test]
