@@ -4,6 +4,7 @@ mod peers;
 mod sessions;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,6 +13,7 @@ use axum::routing::get;
 use model::{Identity, Scope, TenantId};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 use crate::{Access, Config, Door, Error, Listener, Needs, NewKey, Result, create_key};
 
@@ -29,13 +31,6 @@ fn routes() -> Router {
     Router::new()
         .route("/who", get(|Extension(who): Extension<Identity>| async move { who.tenant.to_string() }))
         .route("/panic", get(panics))
-        .route(
-            "/slow",
-            get(|| async {
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                "done"
-            }),
-        )
 }
 
 async fn panics() -> &'static str {
@@ -124,11 +119,20 @@ async fn s1_keys_allow_addresses_beyond_loopback() {
 /// A request that is under way when the door closes is answered; newcomers are refused.
 #[tokio::test]
 async fn close_lets_requests_finish() {
-    let door = open(&config(), Listener::Http, routes()).await.expect("a free port");
+    let (begun, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (tell, wait) = (Arc::clone(&begun), Arc::clone(&go));
+    let handler = async move || {
+        tell.notify_one();
+        wait.notified().await;
+        "done"
+    };
+    let patient = Config { close_timeout_s: 60, ..config() };
+    let door = open(&patient, Listener::Http, Router::new().route("/slow", get(handler))).await.expect("a free port");
     let address = door.local_addr();
     let slow = tokio::spawn(async move { reqwest::get(format!("http://{address}/slow")).await });
-    tokio::time::sleep(Duration::from_millis(100)).await;
-    door.close().await;
+    tokio::time::timeout(Duration::from_secs(60), begun.notified()).await.expect("the request is under way");
+    // The door begins to close before the request may go on.
+    tokio::join!(door.close(), async { go.notify_one() });
     let answer = slow.await.expect("no panic").expect("answered");
     assert_eq!(answer.text().await.expect("body"), "done");
     assert!(TcpStream::connect(address).await.is_err(), "the socket is closed");
