@@ -47,10 +47,10 @@ async fn settled(storage: &Storage) {
     }
 }
 
-/// Appends these spans, again while there is no room: flushes may be late.
-async fn append_patiently(storage: &Storage, numbers: std::ops::Range<u64>) {
+/// Appends `n` spans from this number on, again while there is no room: flushes may be late.
+async fn append_patiently(storage: &Storage, first: u64, n: u64) {
     let patience = tokio::time::Instant::now() + Duration::from_secs(60);
-    while let Err(error) = storage.appender().append(&tenant(), vec![spans(numbers.clone())]).await {
+    while let Err(error) = storage.appender().append(&tenant(), vec![spans(first..first + n)]).await {
         assert!(matches!(error, Error::Full { .. }) && tokio::time::Instant::now() < patience, "no room: {error}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -237,7 +237,7 @@ async fn d12_replay_is_bounded_and_behind_an_open_ingest() {
     let config = Config { buffer_bytes_max: 30_000, ..config(&dir) };
     let storage = open(&config).await;
     // Open, although replay may have filled the buffer for a moment: it holds less than there is to replay.
-    append_patiently(&storage, 400..410).await;
+    append_patiently(&storage, 400, 10).await;
     settled(&storage).await;
     assert_eq!(visible(&storage.reader().snapshot(&tenant()), &config), (0..410).collect::<Vec<_>>());
     storage.close().await.expect("closes");
@@ -404,7 +404,7 @@ async fn d6_a_failed_flush_loses_nothing_and_is_tried_again() {
     let ids = visible(&storage.reader().snapshot(&tenant()), &config);
     assert_eq!(ids[..50], (0..50).collect::<Vec<_>>());
     // The rows that came meanwhile are the next generation; its flush makes room.
-    append_patiently(&storage, 60..70).await;
+    append_patiently(&storage, 60, 10).await;
     storage.close().await.expect("closes");
 }
 
@@ -544,7 +544,7 @@ async fn a_follower_sees_rows_once() {
     drop(other);
 
     for n in 0..800 {
-        append_patiently(&storage, n * 1000..n * 1000 + 1000).await;
+        append_patiently(&storage, n * 1000, 1000).await;
     }
     assert!(follower.take().has_gap, "it came too late, and is told");
 }
