@@ -167,7 +167,12 @@ impl Published {
         }
         let until = self.erasing.lock().unwrap_or_else(PoisonError::into_inner);
         let last = erasures.iter().filter_map(|id| until.get(id)).max().copied().unwrap_or_default();
-        self.buffer_rows.load(Ordering::Acquire) == 0 || self.flushed_sequence.load(Ordering::Acquire) >= last
+        self.is_flushed_to(last)
+    }
+
+    /// Whether the rows of all records up to this one are in segments.
+    pub(crate) fn is_flushed_to(&self, sequence: u64) -> bool {
+        self.buffer_rows.load(Ordering::Acquire) == 0 || self.flushed_sequence.load(Ordering::Acquire) >= sequence
     }
 
     /// Tells those who watch that something was published.

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use model::TenantId;
@@ -19,15 +20,24 @@ use crate::table::{TABLES, Table};
 /// What is known about the erasures of a tenant.
 #[derive(Debug, Default)]
 pub(super) struct Erasing {
-    /// Their names, and when each was first seen here.
-    seen: HashMap<String, Instant>,
+    /// Their names, and how far each has come.
+    seen: HashMap<String, Mark>,
     /// Segments that hold no row of any of them.
     clean: HashSet<Path>,
 }
 
+/// How far an erasure has come.
+#[derive(Debug)]
+struct Mark {
+    /// First seen here.
+    since: Instant,
+    /// Once its hold was over: the last record that was accepted by then. Rows up to it were promised to be erased, wherever they are.
+    until: Option<u64>,
+}
+
 impl Maintenance {
     /// Rewrites what is erased, a segment at a time; a mark goes when nothing holds its rows, and not before
-    /// `erasure_hold_s`: what was computed from them before may still be on its way.
+    /// `erasure_hold_s`: what was computed from them before may still be on its way, and what came meanwhile in the buffer.
     pub(super) fn erase(&mut self) -> Result<()> {
         let tenants = self.published.erasing_tenants();
         self.erasing.retain(|tenant, _| tenants.contains(tenant));
@@ -43,15 +53,23 @@ impl Maintenance {
             }
             erasing.seen.retain(|name, _| names.contains(name));
             for name in &names {
-                erasing.seen.entry(name.clone()).or_insert_with(Instant::now);
+                erasing.seen.entry(name.clone()).or_insert_with(|| Mark { since: Instant::now(), until: None });
+            }
+            let hold = Duration::from_secs(self.published.config.erasure_hold_s);
+            // Known before the rewrite, which then sees their rows in segments.
+            let mut done: Vec<String> = Vec::new();
+            for (name, mark) in &mut erasing.seen {
+                match mark.until {
+                    Some(until) if self.published.is_flushed_to(until) => done.push(name.clone()),
+                    None if mark.since.elapsed() >= hold => {
+                        mark.until = Some(self.published.accepted_sequence.load(Ordering::Acquire));
+                    }
+                    _ => {}
+                }
             }
             if !self.rewrite(&tenant, &erasures)? {
                 continue;
             }
-            let hold = Duration::from_secs(self.published.config.erasure_hold_s);
-            let Some(erasing) = self.erasing.get(&tenant) else { continue };
-            let is_over = |name: &String| erasing.seen.get(name).is_some_and(|seen| seen.elapsed() >= hold);
-            let done: Vec<String> = names.into_iter().filter(is_over).collect();
             if done.is_empty() {
                 continue;
             }
