@@ -7,6 +7,7 @@
 //! |--------------|----------------------------------------------------|
 //! | `facets.rs`  | facets at the side, figures and switches above     |
 //! | `heatmap.rs` | hits over time and duration, with a selection      |
+//! | `deploys.rs` | marks in it: new versions of one service           |
 //! | `differs.rs` | what differs between the selection and the rest    |
 //! | `live.rs`    | listens to new hits                                |
 //! | `rows.rs`    | the table                                          |
@@ -14,6 +15,7 @@
 //! | `stop.rs`    | questions that take long, and giving them up       |
 //! | `nothing.rs` | an empty list: why, and how to send the first span |
 
+mod deploys;
 mod differs;
 mod facets;
 mod heatmap;

@@ -1,7 +1,7 @@
 //! The service map: who talks to whom, as graph, matrix and table. All three hold the same numbers.
 //!
 //! URL: `/map`, `view` (`matrix`, `table`), `kinds`, `measure`, `sel` (a node, or `source>target`), `focus=1`
-//! (only the selection's neighbours), `vs=0` (not compared with the range before).
+//! (only the selection's neighbours), `vs` (compared with the range so long before, `1d` or `7d`; `0`: with none; else with the one right before).
 //!
 //! | file            | draws                                              |
 //! |-----------------|----------------------------------------------------|
@@ -23,6 +23,7 @@ use api::{MapAnswer, Problem};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
+use wasm_bindgen::JsCast as _;
 
 use self::details::details;
 use self::graph::Graph;
@@ -47,6 +48,51 @@ struct State {
     measure: Measure,
     selected: Option<String>,
     focus: bool,
+    against: Against,
+}
+
+/// What the range is compared with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Against {
+    /// The range of the same length right before.
+    #[default]
+    Before,
+    /// The same a day before.
+    Day,
+    /// The same a week before.
+    Week,
+    /// Nothing.
+    None,
+}
+
+impl Against {
+    /// All, with what the URL and the list call them.
+    const ALL: [(Self, &'static str, &'static str); 4] = [
+        (Self::Before, "", "the range before"),
+        (Self::Day, "1d", "a day before"),
+        (Self::Week, "7d", "a week before"),
+        (Self::None, "0", "nothing"),
+    ];
+
+    fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|(_, known, _)| *known == name).map(|(against, ..)| against).unwrap_or_default()
+    }
+
+    fn name(self) -> &'static str {
+        Self::ALL.into_iter().find(|(against, ..)| *against == self).map(|(_, name, _)| name).unwrap_or_default()
+    }
+
+    /// As the API calls it: where the other range begins.
+    fn start(self, range: &RangeText) -> Option<String> {
+        const DAY: i64 = 86_400_000_000_000;
+        let earlier = |nanos: i64| Some(clock::rfc3339(clock::parse(&range.from, now_nanos())?.checked_sub(nanos)?));
+        match self {
+            Self::Before => Some("previous".to_owned()),
+            Self::Day => earlier(DAY),
+            Self::Week => earlier(7 * DAY),
+            Self::None => None,
+        }
+    }
 }
 
 impl State {
@@ -62,6 +108,7 @@ impl State {
                 }
                 "sel" if !value.is_empty() => state.selected = Some(value),
                 "focus" => state.focus = value == "1",
+                "vs" => state.against = Against::named(&value),
                 _ => {}
             }
         }
@@ -77,6 +124,7 @@ impl State {
             ("measure", measure.filter(|_| self.measure != Measure::default())),
             ("sel", self.selected.as_deref()),
             ("focus", self.focus.then_some("1")),
+            ("vs", Some(self.against.name()).filter(|name| !name.is_empty())),
         ];
         url::with_parameters(search, &changes)
     }
@@ -91,9 +139,10 @@ pub(crate) fn MapPage() -> impl IntoView {
     let range = Memo::new(move |_| RangeText::read(&search.get()));
     let state = Memo::new(move |_| State::read(&search.get()));
     let found = RwSignal::new(None::<Result<Arc<MapAnswer>, Problem>>);
+    let against = Memo::new(move |_| state.with(|state| state.against));
     let asking = ask_newest(
-        move || Some(range.get()),
-        |range| async move { client::map(&range, before(&range).as_deref()).await },
+        move || Some((range.get(), against.get())),
+        |(range, against)| async move { client::map(&range, against.start(&range).as_deref()).await },
         move |answer| {
             if let Ok(answer) = &answer {
                 let services = answer.nodes.iter().filter(|node| node.kind == "service");
@@ -107,12 +156,21 @@ pub(crate) fn MapPage() -> impl IntoView {
         let link = format!("/map{}", state.query(&search.get_untracked()));
         navigate(&link, NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() });
     });
-    on_key(move |_, key| {
+    on_key(move |event, key| {
         let mut next = state.get_untracked();
         match key {
             "t" => next.view = if next.view == "table" { String::new() } else { "table".to_owned() },
             "f" if next.selected.is_some() => next.focus = !next.focus,
             "Escape" if next.selected.is_some() => (next.selected, next.focus) = (None, false),
+            "ArrowLeft" | "ArrowRight" | "ArrowUp" | "ArrowDown" if next.view.is_empty() && !is_beside(event) => {
+                let selected = next.selected.as_deref();
+                let found = found.with_untracked(|found| match found {
+                    Some(Ok(answer)) => along(answer, &shown_edges(answer, next.kinds), selected?, key),
+                    _ => None,
+                });
+                let Some(found) = found else { return false };
+                next.selected = Some(found);
+            }
             "r" => {
                 asking.again();
                 return true;
@@ -137,11 +195,32 @@ pub(crate) fn MapPage() -> impl IntoView {
     }
 }
 
-/// The start of the range of the same length before this one.
-fn before(range: &RangeText) -> Option<String> {
-    let now = now_nanos();
-    let (from, to) = (clock::parse(&range.from, now)?, clock::parse(&range.to, now)?);
-    Some(clock::rfc3339(from.checked_sub(to.checked_sub(from)?)?))
+/// True for a key in the panel beside the graph, where arrows scroll.
+fn is_beside(event: &web_sys::KeyboardEvent) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok());
+    target.is_some_and(|target| target.closest("aside").is_ok_and(|aside| aside.is_some()))
+}
+
+/// What an arrow leads to: right and left go along edges, from a node over its busiest edge to the next one; up and down go to the other
+/// edges of the same node.
+fn along(answer: &MapAnswer, shown: &[usize], selected: &str, key: &str) -> Option<String> {
+    let edges = || shown.iter().filter_map(|at| answer.edges.get(*at));
+    let busiest = |at: &dyn Fn(&api::MapEdge) -> bool| {
+        edges().filter(|edge| at(edge)).max_by_key(|edge| edge.now.calls).map(edge_key)
+    };
+    match (selected.split_once('>'), key) {
+        (None, "ArrowRight") => busiest(&|edge| edge.source == selected),
+        (None, "ArrowLeft") => busiest(&|edge| edge.target == selected),
+        (None, _) => None,
+        (Some((_, target)), "ArrowRight") => Some(target.to_owned()),
+        (Some((source, _)), "ArrowLeft") => Some(source.to_owned()),
+        (Some((source, _)), _) => {
+            let keys: Vec<String> = edges().filter(|edge| edge.source == source).map(edge_key).collect();
+            let at = keys.iter().position(|key| key == selected)?;
+            let next = if key == "ArrowDown" { at + 1 } else { at + keys.len() - 1 };
+            keys.into_iter().cycle().nth(next)
+        }
+    }
 }
 
 fn nothing(answer: &MapAnswer) -> impl IntoView + use<> {
@@ -192,7 +271,15 @@ fn Tools(state: Memo<State>, change: Callback<State>) -> impl IntoView {
                     }>{name}</button>
                 })}
             </div>
-            <span class="faint n">"against the range before"</span>
+            <label class="faint n">"against "
+                <select prop:value=move || state.with(|state| state.against.name()) on:change=move |event| {
+                    change.run(State { against: Against::named(&event_target_value(&event)), ..state.get_untracked() });
+                }>
+                    {Against::ALL.map(|(against, name, title)| view! {
+                        <option value=name selected=move || state.with(|state| state.against == against)>{title}</option>
+                    })}
+                </select>
+            </label>
         </div>
     }
 }
@@ -225,6 +312,8 @@ fn whole(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback<State>, sh
                 <div class="status">
                     <span><kbd>"Tab"</kbd> "next node"</span>
                     <span><kbd>"Enter"</kbd> "select"</span>
+                    <span><kbd>"←"</kbd><kbd>"→"</kbd> "along an edge"</span>
+                    <span><kbd>"↑"</kbd><kbd>"↓"</kbd> "another edge"</span>
                     <span><kbd>"F"</kbd> "only its neighbours"</span>
                     <span><kbd>"T"</kbd> "table"</span>
                     <span class="grow"></span>
@@ -256,4 +345,41 @@ fn class_of(shared: Shared, node: &str) -> String {
 fn is_slow(edge: &api::MapEdge) -> bool {
     slower(edge).is_some_and(|times| times >= 2.0)
         && slow_nanos(edge, &edge.now).is_some_and(|nanos| nanos > 10_000_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use api::{MapEdge, MapFigures};
+
+    use super::*;
+
+    fn edge(source: &str, target: &str, calls: u64) -> MapEdge {
+        let now = MapFigures { calls, ..MapFigures::default() };
+        MapEdge { source: source.to_owned(), target: target.to_owned(), now, ..MapEdge::default() }
+    }
+
+    /// The busiest way first, its end next, and around the ways out of one node; where no way goes, nothing is selected.
+    #[test]
+    fn arrows_go_along_edges() {
+        let edges = vec![edge("a", "b", 1), edge("a", "c", 5), edge("b", "c", 2)];
+        let answer = MapAnswer { edges, ..MapAnswer::default() };
+        let go = |selected: &str, key: &str| along(&answer, &[0, 1, 2], selected, key);
+        assert_eq!(go("a", "ArrowRight").as_deref(), Some("a>c"));
+        assert_eq!(go("a>c", "ArrowRight").as_deref(), Some("c"));
+        assert_eq!(go("c", "ArrowLeft").as_deref(), Some("a>c"));
+        assert_eq!(go("a>c", "ArrowDown").as_deref(), Some("a>b"));
+        assert_eq!(go("a>b", "ArrowUp").as_deref(), Some("a>c"));
+        assert_eq!([go("c", "ArrowRight"), go("a", "ArrowUp"), go("x>y", "ArrowUp")], [None, None, None]);
+        assert_eq!(along(&answer, &[0], "c", "ArrowLeft"), None, "not shown");
+    }
+
+    /// What the URL says comes back as it was.
+    #[test]
+    fn the_view_is_a_url() {
+        let state = State { against: Against::Week, focus: true, selected: Some("a>b".to_owned()), ..State::default() };
+        let query = state.query("?from=now-1d");
+        assert!(query.contains("vs=7d"), "{query}");
+        assert_eq!(State::read(&query), state);
+        assert_eq!(State::read("?vs=nonsense").against, Against::Before);
+    }
 }

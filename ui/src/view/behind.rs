@@ -24,6 +24,14 @@ const CALLS: &str = "count(*) AS calls,\n       sum(CASE WHEN error THEN 1 ELSE 
 const WAITS: &str = "count(*) AS deliveries,\n       sum(CASE WHEN error THEN 1 ELSE 0 END) AS errors,\n       approx_percentile_cont(lag, 0.5) / 1e6 AS p50_wait_ms,\n       approx_percentile_cont(lag, 0.95) / 1e6 AS p95_wait_ms";
 const RANGE: &str = "time >= $from AND time < $to";
 
+/// When each version of a service was first seen, as nanoseconds since 1970.
+pub(crate) fn deploys(service: &str) -> String {
+    format!(
+        "-- Versions by their first span\nSELECT service_version, CAST(min(start_time) AS BIGINT) AS first_seen\nFROM spans\nWHERE start_time >= $from AND start_time < $to AND service_name = {} AND service_version IS NOT NULL\nGROUP BY 1\nORDER BY 2",
+        quoted(service)
+    )
+}
+
 /// Requests of each service.
 pub(crate) fn services() -> String {
     format!(

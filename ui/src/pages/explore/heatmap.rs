@@ -7,6 +7,7 @@ use api::HistogramAnswer;
 use leptos::html;
 use leptos::prelude::*;
 
+use super::deploys::Deploys;
 use crate::app::shared;
 use crate::components::keys::on_key;
 use crate::components::waterfall::sharp_context;
@@ -164,6 +165,7 @@ pub(super) fn Heatmap(
             on:pointerup=up
         >
             <canvas node_ref=canvas></canvas>
+            <Deploys state plane/>
             {move || shown().map(|(plane, brush)| {
                 let (left, top, wide, high) = plane.place(&brush);
                 let label = format!("{} to {}", clock::time_of_day(brush.from).get(..5).unwrap_or_default().to_owned(), clock::time_of_day(brush.to).get(..5).unwrap_or_default());

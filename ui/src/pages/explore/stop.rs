@@ -74,7 +74,9 @@ pub(super) fn Slow(
         end();
         seconds.set(0);
         if loading.get() {
-            let tick = move || drop(seconds.try_update(|seconds| *seconds += 1));
+            let tick = move || {
+                let _ = seconds.try_update(|seconds| *seconds += 1);
+            };
             timer.set_value(set_interval_with_handle(tick, Duration::from_secs(1)).ok());
         }
     });
