@@ -5,7 +5,7 @@ mod beside;
 
 use std::sync::Arc;
 
-use api::{Problem, ServiceAnswer, ServiceDependency};
+use api::{Problem, ServiceAnswer, ServiceDependency, ServiceVersion};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_params_map};
 
@@ -103,17 +103,22 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
             </tr>
         }
     });
-    let versions = answer.versions.iter().map(|version| {
+    let versions = answer.versions.iter().enumerate().map(|(at, version)| {
+        let before = at.checked_sub(1).and_then(|before| answer.versions.get(before));
+        let slower = before.and_then(|before| slower(version, before));
+        let only = condition::write("service.version", "=", &version.version);
+        let link = ExploreState { unit: Unit::Traces, filter: condition::with(&view.filter, &only), ..view.clone() };
         let bad = version.errors > 0 && version.errors.saturating_mul(100) >= version.requests;
         let name = if version.version.is_empty() { "not said".to_owned() } else { version.version.clone() };
         view! {
             <tr>
-                <td class="mono">{name}</td>
+                <td class="mono">{if version.version.is_empty() { view! { {name} }.into_any() } else { view! { <a href=link.link() title="Its traces">{name}</a> }.into_any() }}</td>
                 <td class="mono dim">{clock::day_and_time(nanos(&version.first_seen_unix_nano))}</td>
                 <td class="mono dim">{clock::day_and_time(nanos(&version.last_seen_unix_nano))}</td>
                 <td class="num">{format::count(version.requests)}</td>
                 <td class="num" class:bad=bad>{format::percent(version.errors, version.requests)}</td>
                 <td class="num semi">{duration(version.p95_nanos)}</td>
+                <td class="num" class:hot=slower.is_some_and(|times| times >= 1.5)>{slower.map_or_else(|| "–".to_owned(), |times| format!("{} ×", format::factor(times)))}</td>
             </tr>
         }
     });
@@ -142,11 +147,12 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
             {neighbours(&sql::neighbours(&answer.name, true), "Who calls it", "No caller was seen. Callers appear when their client spans carry the context to this service.", &answer.upstream, shared)}
             {neighbours(&sql::neighbours(&answer.name, false), "What it calls", "It calls nobody, as far as its spans tell.", &answer.downstream, shared)}
         </div>
+        {topics(answer)}
         <section aria-label="Versions">
             <div class="home-head"><h2>"Versions"</h2> <span class="grow"></span> {behind(&sql::versions(&answer.name))}</div>
             <table>
                 <caption class="sr">"Versions"</caption>
-                <thead><tr><th>"Version"</th><th>"First span"</th><th>"Last span"</th><th class="num">"Requests"</th><th class="num">"Errors"</th><th class="num">"p95"</th></tr></thead>
+                <thead><tr><th>"Version"</th><th>"First span"</th><th>"Last span"</th><th class="num">"Requests"</th><th class="num">"Errors"</th><th class="num">"p95"</th><th class="num" title="p95 against the version before">"× before"</th></tr></thead>
                 <tbody>{versions.collect_view()}</tbody>
             </table>
             {unversioned.then(|| view! { <p class="hint faint">"The service does not say its version: set the resource attribute service.version (OTEL_RESOURCE_ATTRIBUTES=service.version=1.2.3)."</p> })}
@@ -154,6 +160,54 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
         <Instances name=answer.name.clone() range/>
         <Alerts name=answer.name.clone()/>
     }
+}
+
+/// How many times slower than another version; `None` when one of them took too few requests to say.
+fn slower(version: &ServiceVersion, before: &ServiceVersion) -> Option<f64> {
+    const REQUESTS_MIN: u64 = 20;
+    if version.requests.min(before.requests) < REQUESTS_MIN {
+        return None;
+    }
+    let (now, then) = (version.p95_nanos?, before.p95_nanos?);
+    (then > 0).then(|| now as f64 / then as f64)
+}
+
+/// Queues and topics that the service reads and writes: how much, and how long messages wait for it.
+fn topics(answer: &ServiceAnswer) -> Option<impl IntoView + use<>> {
+    let is_queue = |one: &&ServiceDependency| Family::of(&one.node) == Family::Broker;
+    let read = answer.upstream.iter().filter(is_queue).map(|one| (true, one));
+    let all: Vec<_> = read.chain(answer.downstream.iter().filter(is_queue).map(|one| (false, one))).collect();
+    if all.is_empty() {
+        return None;
+    }
+    let wait =
+        |nanos: Option<i64>| nanos.map_or_else(|| "–".to_owned(), |nanos| format::duration(nanos.unsigned_abs()));
+    let rows = all.into_iter().map(|(reads, one)| {
+        let figures = &one.figures;
+        let bad = figures.errors > 0 && figures.errors.saturating_mul(100) >= figures.calls;
+        let map = format!("/map?sel={}&focus=1", crate::view::url::encode(&one.node));
+        view! {
+            <tr>
+                <td><a href=there(map) title="On the map, with its partitions"><span class="svc broker mono">{label(&one.node).to_owned()}</span></a></td>
+                <td><span class="proto async">{names::badge(&one.protocol, &one.system)}</span></td>
+                <td>{if reads { "reads" } else { "writes" }}</td>
+                <td class="num">{format::rate(figures.per_minute)}</td>
+                <td class="num" class:bad=bad>{format::percent(figures.errors, figures.calls)}</td>
+                <td class="num dim">{wait(figures.lag_p50_nanos)}</td>
+                <td class="num semi">{wait(figures.lag_p95_nanos)}</td>
+            </tr>
+        }
+    });
+    Some(view! {
+        <section aria-label="Topics">
+            <div class="home-head"><h2>"Topics and queues"</h2></div>
+            <table>
+                <caption class="sr">"Topics and queues that the service reads and writes"</caption>
+                <thead><tr><th>"Topic"</th><th>"Via"</th><th>"The service"</th><th class="num">"Messages"</th><th class="num">"Errors"</th><th class="num" title="How long messages waited for it">"p50 wait"</th><th class="num">"p95 wait"</th></tr></thead>
+                <tbody>{rows.collect_view()}</tbody>
+            </table>
+        </section>
+    })
 }
 
 fn neighbours(
@@ -203,5 +257,20 @@ fn neighbours(
             </table>
             {is_empty.then(|| view! { <p class="hint faint">{none}</p> })}
         </section>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Few requests say nothing about a version.
+    #[test]
+    fn versions_are_compared_when_both_are_used() {
+        let version = |requests, p95_nanos| ServiceVersion { requests, p95_nanos, ..ServiceVersion::default() };
+        assert_eq!(slower(&version(20, Some(30)), &version(50, Some(10))), Some(3.0));
+        assert_eq!(slower(&version(19, Some(30)), &version(50, Some(10))), None);
+        assert_eq!(slower(&version(20, None), &version(50, Some(10))), None);
+        assert_eq!(slower(&version(20, Some(1)), &version(50, Some(0))), None);
     }
 }
