@@ -84,6 +84,7 @@ fn status(
             segment_bytes: storage.segment_bytes,
             segment_rows: storage.segment_rows,
             disk_free_bytes: storage.disk_free_bytes,
+            disk_days_left: storage.disk_days_left,
             refusing: storage.refusing,
             replaying: storage.replaying,
             retention_days: config.storage.retention_days,

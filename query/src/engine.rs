@@ -180,6 +180,7 @@ impl Engine {
         api::QueryStatus {
             running: running as u64,
             waiting: self.inner.waiting.load(Ordering::Relaxed) as u64,
+            slow: Vec::new(),
             memory_bytes: self.inner.shared.memory_bytes(),
         }
     }

@@ -8,6 +8,7 @@
 //! | `openapi.rs` | the table of routes and the types of `api` as an OpenAPI document    |
 //! | `kept.rs`    | colours of services, saved queries                                 |
 //! | `body.rs`    | bodies of requests                                                 |
+//! | `slow.rs`    | questions that took long, noted for `/api/status`                   |
 //! | `problem.rs` | every error as a problem document                                  |
 
 mod alerts;
@@ -18,6 +19,7 @@ mod native;
 mod openapi;
 mod problem;
 mod routes;
+mod slow;
 #[cfg(test)]
 mod tests;
 
@@ -65,6 +67,7 @@ impl fmt::Debug for Sources {
 struct App {
     engine: Engine,
     sources: Sources,
+    slow: Arc<slow::Slow>,
 }
 
 pub use routes::scope;
@@ -72,5 +75,5 @@ pub use routes::scope;
 /// Every route of the API. Paths below `/api` that do not exist are answered with a problem; all others are
 /// left to a fallback of the caller's.
 pub fn router(engine: &Engine, sources: Sources) -> Router {
-    routes::router(App { engine: engine.clone(), sources })
+    routes::router(App { engine: engine.clone(), sources, slow: Arc::default() })
 }

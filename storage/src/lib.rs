@@ -546,6 +546,7 @@ impl Reader {
         let views: Vec<_> = published.tenants().values().map(|cell| cell.load_full()).collect();
         let tables = views.iter().flat_map(|view| &view.tables);
         let segments: Vec<&Arc<SegmentMeta>> = tables.flat_map(|table| table.segments.iter()).collect();
+        let disk_free_bytes = published.place.free_bytes();
         Status {
             append_queue_bytes: read(&published.queue_bytes),
             buffer_bytes: read(&published.buffer_bytes),
@@ -554,7 +555,13 @@ impl Reader {
             segments: segments.len() as u64,
             segment_bytes: segments.iter().map(|segment| segment.size_bytes).sum(),
             segment_rows: segments.iter().map(|segment| segment.n_rows).sum(),
-            disk_free_bytes: published.place.free_bytes(),
+            disk_free_bytes,
+            disk_days_left: status::days_left(
+                &segments,
+                disk_free_bytes,
+                published.config.retention_days,
+                published.clock.now(),
+            ),
             refusing: published.refusing.load().as_deref().cloned(),
             replaying: published.is_replaying.load(Ordering::Acquire),
             segments_by_level: segments.iter().fold([0; 3], |mut n, segment| {

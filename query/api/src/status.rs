@@ -71,6 +71,21 @@ pub struct QueryStatus {
     pub waiting: u64,
     /// Memory that they hold in sorts, joins and groups.
     pub memory_bytes: u64,
+    /// The newest of the caller's tenant that took more than a second until their answer began, the newest first.
+    pub slow: Vec<SlowQuestion>,
+}
+
+/// A question that took long.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SlowQuestion {
+    /// When it was asked.
+    pub asked_unix_nano: String,
+    /// Statement, or address with its parameters; cut after 2,000 letters.
+    pub question: String,
+    /// Until its answer began.
+    pub elapsed_ms: f64,
+    /// HTTP status of the answer: 200, or what ended it.
+    pub status: u16,
 }
 
 /// What came in since the start.
@@ -110,6 +125,9 @@ pub struct StorageStatus {
     pub segment_rows: u64,
     /// Free bytes on the disk; `None` when unknown.
     pub disk_free_bytes: Option<u64>,
+    /// Whole days until the disk is full at the pace of the busiest of the last seven days; as many as data is kept when then as much goes as
+    /// comes. `null` before there is a pace.
+    pub disk_days_left: Option<u32>,
     /// Why writes are refused at the moment.
     pub refusing: Option<String>,
     /// Old WAL files are still being replayed.

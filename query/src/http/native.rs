@@ -19,6 +19,7 @@ use storage::{Erase, Erasure};
 use super::App;
 use super::body::object;
 use super::problem::Refusal;
+use super::slow::Asked;
 use crate::compare::{By, Other, missing};
 use crate::error::{Error, Result};
 use crate::map::parse_vs;
@@ -114,7 +115,13 @@ pub(super) async fn sql(
         ARROW => (ARROW, Format::Arrow),
         _ => (JSON, Format::Json),
     };
-    Ok(streamed(media_type, app.engine.sql(&tenant(who), request, format).await?))
+    let asked = Asked(request.sql.clone());
+    let mut response = match app.engine.sql(&tenant(who), request, format).await {
+        Ok(body) => streamed(media_type, body),
+        Err(error) => Refusal::from(error).into_response(),
+    };
+    response.extensions_mut().insert(asked);
+    Ok(response)
 }
 
 /// An answer that is read while it is made. Why rows are missing stands in a header when it is known in time, in a
@@ -303,9 +310,12 @@ fn erasure(erasure: Erasure) -> ErasureAnswer {
 
 /// S20: what concerns the whole collector, other tenants included, is for admins.
 pub(super) async fn status(State(app): State<App>, who: Who) -> Result<Response, Refusal> {
-    let status = (app.sources.status)();
-    let is_admin = who.is_none_or(|Extension(identity)| identity.is_admin);
-    json(&if is_admin { status } else { status.reduced() })
+    let mut status = (app.sources.status)();
+    if who.as_ref().is_some_and(|Extension(identity)| !identity.is_admin) {
+        return json(&status.reduced());
+    }
+    status.queries.slow = app.slow.of(&tenant(who));
+    json(&status)
 }
 
 pub(super) async fn healthz() -> Response {

@@ -16,7 +16,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use model::Scope;
 
 use super::problem::Refusal;
-use super::{App, alerts, explore, kept, native, openapi};
+use super::{App, alerts, explore, kept, native, openapi, slow};
 
 /// One route.
 #[derive(Debug)]
@@ -116,7 +116,8 @@ pub(super) fn router(app: App) -> Router {
         .layer(nosniff)
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(axum::middleware::from_fn_with_state(app.clone(), slow::note));
     router
         .route_service(&format!("{FLIGHT}{{*method}}"), flight)
         .route("/api", any(unknown))

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use api::{Problem, SqlAnswer, SqlRequest, StatusAnswer};
+use api::{Problem, SlowQuestion, SqlAnswer, SqlRequest, StatusAnswer};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::hooks::use_location;
@@ -94,6 +94,7 @@ fn report(status: StatusAnswer) -> impl IntoView {
         ("WAL files", format::bytes(storage.wal_bytes)),
         ("Waiting for the WAL", format::bytes(storage.append_queue_bytes)),
         ("Free on disk", storage.disk_free_bytes.map_or_else(|| "unknown".to_owned(), format::bytes)),
+        ("Disk lasts", lasts(storage.disk_days_left, storage.retention_days)),
         ("Kept for", format::counted(storage.retention_days.into(), "day")),
         ("As flushed, merged once, more", storage.segments_by_level.map(format::count).join(" · ")),
     ];
@@ -170,6 +171,7 @@ fn report(status: StatusAnswer) -> impl IntoView {
                 {counts("Requests answered", status.ingest.requests, false)}
                 {card("Limits", in_force)}
                 {redaction(redacted, status.ingest.redaction)}
+                {slow_questions(status.queries.slow)}
             })}
         </div>
     }
@@ -192,6 +194,38 @@ fn counts(title: &'static str, numbers: BTreeMap<String, u64>, is_bad: bool) -> 
             <h2 class="h">{title}</h2>
             <dl class="kv">{lines.collect_view()}</dl>
             {none.then(|| view! { <p class="faint">"nothing since the start"</p> })}
+        </section>
+    }
+}
+
+/// How long the disk lasts at this pace.
+fn lasts(days: Option<u32>, retention_days: u32) -> String {
+    match days {
+        None => "not known yet".to_owned(),
+        Some(days) if days >= retention_days => "longer than data is kept".to_owned(),
+        Some(0) => "less than a day".to_owned(),
+        Some(days) => format::counted(days.into(), "day"),
+    }
+}
+
+/// Questions that took more than a second.
+fn slow_questions(all: Vec<SlowQuestion>) -> impl IntoView {
+    let none = all.is_empty();
+    let lines = all.into_iter().map(|one| {
+        let nanos = (one.elapsed_ms * 1e6) as u64;
+        let ended = if one.status < 400 { String::new() } else { format!(" (ended with {})", one.status) };
+        let at = clock::day_and_time(one.asked_unix_nano.parse().unwrap_or_default());
+        let question = one.question.split_whitespace().collect::<Vec<_>>().join(" ");
+        view! {
+            <dt class:bad=one.status >= 400 title=at>{format!("{}{ended}", format::duration(nanos))}</dt>
+            <dd class="mono" title=one.question.clone()>{question}</dd>
+        }
+    });
+    view! {
+        <section class="card">
+            <h2 class="h">"Slow questions"</h2>
+            <dl class="kv">{lines.collect_view()}</dl>
+            {none.then(|| view! { <p class="faint">"none took more than a second since the start"</p> })}
         </section>
     }
 }
@@ -299,4 +333,15 @@ fn sdks(answer: &Option<Result<SqlAnswer, Problem>>, search: &str) -> impl IntoV
         }
     };
     view! { <section class="card wide"><div class="row"><h2 class="h">"SDKs and conventions seen"</h2><span class="grow"></span><a class="acc n" href=link>"SQL"</a></div>{body}</section> }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_disk_lasts_in_words() {
+        let said = [None, Some(0), Some(1), Some(12), Some(30)].map(|days| lasts(days, 30));
+        assert_eq!(said, ["not known yet", "less than a day", "1 day", "12 days", "longer than data is kept"]);
+    }
 }
