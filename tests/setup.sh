@@ -132,7 +132,8 @@ java_part() {
         || missing "the Java SDK of tests/clients/java could not be installed"
 }
 
-chromium() {
+# Not called chromium: `command -v` would find the function.
+browser_tool() {
     command -v "${HODOSCOPE_CHROMIUM:-chromium}" >/dev/null && return
     if is_debian_root; then debian_install chromium && return; fi
     missing "no chromium: the browser test needs it; on Debian: apt-get install chromium, elsewhere set HODOSCOPE_CHROMIUM"
@@ -157,7 +158,7 @@ python_part open-data
 python_part s3
 node_modules node "$here/clients/node"
 node_modules browser "$here/browser"
-chromium
+browser_tool
 strace_tool
 alertmanager
 # The parts from here on are welcome, not needed: when a registry is slow the gate goes on without them. Long runs need them.
