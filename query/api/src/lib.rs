@@ -76,7 +76,9 @@ pub use services::{
 };
 pub use session::{SessionAnswer, SessionRequest};
 pub use sql::{ColumnInfo, FunctionInfo, SqlAnswer, SqlColumn, SqlRequest, TableInfo, TablesAnswer};
-pub use status::{DigestStatus, IngestStatus, Limits, MaintenanceStatus, QueryStatus, StatusAnswer, StorageStatus};
+pub use status::{
+    DigestStatus, IngestStatus, Limits, MaintenanceStatus, QueryStatus, SlowQuestion, StatusAnswer, StorageStatus,
+};
 pub use trace::{
     AttributeText, EventText, FindAnswer, LinkText, LogText, SpanDetail, Timeline, TimelineSpans, span_flag,
 };
