@@ -216,8 +216,9 @@ fn slow_questions(all: Vec<SlowQuestion>) -> impl IntoView {
         let ended = if one.status < 400 { String::new() } else { format!(" (ended with {})", one.status) };
         let at = clock::day_and_time(one.asked_unix_nano.parse().unwrap_or_default());
         let question = one.question.split_whitespace().collect::<Vec<_>>().join(" ");
+        let has_failed = one.status >= 400;
         view! {
-            <dt class:bad=one.status >= 400 title=at>{format!("{}{ended}", format::duration(nanos))}</dt>
+            <dt class:bad=has_failed title=at>{format!("{}{ended}", format::duration(nanos))}</dt>
             <dd class="mono" title=one.question.clone()>{question}</dd>
         }
     });

@@ -3,12 +3,19 @@
 /// As the API writes it, as people do.
 const NAMES: &[(&str, &str)] = &[
     ("activemq", "ActiveMQ"),
+    ("amqp", "AMQP"),
+    ("aws.dynamodb", "DynamoDB"),
     ("aws_sns", "SNS"),
     ("aws_sqs", "SQS"),
+    ("azure.cosmosdb", "Cosmos DB"),
     ("cassandra", "Cassandra"),
     ("clickhouse", "ClickHouse"),
+    ("consul", "Consul"),
     ("dynamodb", "DynamoDB"),
     ("elasticsearch", "Elasticsearch"),
+    ("etcd", "etcd"),
+    ("eureka", "Eureka"),
+    ("eventgrid", "Event Grid"),
     ("eventhubs", "Event Hubs"),
     ("gcp_pubsub", "Pub/Sub"),
     ("graphql", "GraphQL"),
@@ -17,11 +24,17 @@ const NAMES: &[(&str, &str)] = &[
     ("ibmmq", "IBM MQ"),
     ("jms", "JMS"),
     ("kafka", "Kafka"),
+    ("kinesis", "Kinesis"),
+    ("mariadb", "MariaDB"),
     ("memcached", "Memcached"),
+    ("microsoft.sql_server", "SQL Server"),
     ("mongodb", "MongoDB"),
+    ("mqtt", "MQTT"),
     ("msmq", "MSMQ"),
     ("mysql", "MySQL"),
     ("nats", "NATS"),
+    ("opensearch", "OpenSearch"),
+    ("oracle.db", "Oracle"),
     ("postgresql", "PostgreSQL"),
     ("pulsar", "Pulsar"),
     ("rabbitmq", "RabbitMQ"),
@@ -29,8 +42,13 @@ const NAMES: &[(&str, &str)] = &[
     ("rocketmq", "RocketMQ"),
     ("rpc", "RPC"),
     ("servicebus", "Service Bus"),
+    ("sns", "SNS"),
     ("soap", "SOAP"),
+    ("sqlite", "SQLite"),
+    ("sqs", "SQS"),
+    ("valkey", "Valkey"),
     ("websocket", "WebSocket"),
+    ("zookeeper", "ZooKeeper"),
 ];
 
 /// The product's name, as people write it; an unknown one as it came, cut at 24 letters.
@@ -56,6 +74,7 @@ mod tests {
     fn badges_name_the_product_or_the_family() {
         assert_eq!(badge("messaging", "kafka"), "Kafka");
         assert_eq!(badge("http", "http"), "HTTP");
+        assert_eq!([badge("messaging", "sns"), badge("messaging", "mqtt")], ["SNS", "MQTT"]);
         assert_eq!(badge("rpc", ""), "RPC");
         assert_eq!(badge("internal", "internal"), "");
         assert_eq!(badge("db", "somethingnew"), "somethingnew");
