@@ -75,7 +75,6 @@ fn every_corpus_has_its_target() {
 /// A name that is no target is not a finding, and what a target's world leaves in the temporary folder goes with the run, whichever it is.
 #[test]
 fn the_script_tells_findings_from_mistakes_and_cleans_up() {
-    use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().expect("a folder");
     let (target, cache, temporary) =
         (folder.path().join("target"), folder.path().join("cache"), folder.path().join("tmp"));
@@ -85,8 +84,7 @@ fn the_script_tells_findings_from_mistakes_and_cleans_up() {
     let script = "#!/bin/sh\nmkdir -p \"$CARGO_TARGET_DIR/release/examples\"\ncat >\"$CARGO_TARGET_DIR/release/examples/fuzz\" <<'END'\n\
                   #!/bin/sh\nmkdir \"$TMPDIR/left\"\necho 'stat::number_of_executed_units: 7' >&2\nexit \"$ENDS_WITH\"\nEND\n\
                   chmod +x \"$CARGO_TARGET_DIR/release/examples/fuzz\"\n";
-    std::fs::write(&cargo, script).expect("written");
-    std::fs::set_permissions(&cargo, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    crate::harness::tools::make_script(&cargo, script);
     let run = |name: &str, mode: &str, ends_with: &str| {
         let mut command = std::process::Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/run.sh"));
         command.arg(name).env("HODOSCOPE_FUZZ_MODE", mode).env("ENDS_WITH", ends_with);

@@ -10,7 +10,6 @@
 //! up field by field, by the ledger they print (`sdks.rs`). What cannot be installed is skipped, in the gate too: only long runs
 //! need all of it.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -213,7 +212,7 @@ impl Forwarder {
     async fn start(what: &str, command: impl Fn(&str, &str, &TempDir) -> Command) -> Self {
         for _ in 0..5 {
             let folder = tempfile::tempdir().expect("a folder");
-            let [grpc, http] = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+            let [grpc, http] = [tools::free_port(), tools::free_port()].map(|port| format!("127.0.0.1:{port}"));
             let log = folder.path().join("log.txt");
             let out = std::fs::File::create(&log).expect("the folder can be written to");
             let mut command = command(&grpc, &http, &folder);
@@ -249,10 +248,6 @@ impl Forwarder {
     fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 /// Everything that a forwarder took while the collector was down arrives when it is back, field by field.

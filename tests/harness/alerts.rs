@@ -12,7 +12,7 @@ use serde_json::Value as Json;
 use super::{Collector, Server, wait_for};
 
 /// How long something may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A webhook that remembers what it was told, and refuses while it is told to.
 #[derive(Clone, Default)]
@@ -92,6 +92,15 @@ pub async fn alerts(server: &Server, name: &str) -> Vec<Json> {
 
 pub async fn state(server: &Server, name: &str) -> Option<String> {
     alerts(server, name).await.first().map(|alert| alert["state"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits until a transition to `wanted` is stored: what is shown is known before it is on disk, and a kill may come in between.
+pub async fn wait_stored(server: &Server, name: &str, wanted: &str) {
+    let text = format!("SELECT count(*) FROM alerts WHERE alertname = '{name}' AND state = '{wanted}'");
+    wait_for(&format!("{name} to be stored as {wanted}"), PATIENCE, || async {
+        (super::sql::number(server, &text).await > 0).then_some(())
+    })
+    .await;
 }
 
 pub async fn wait_state(server: &Server, name: &str, wanted: Option<&str>) {

@@ -104,10 +104,7 @@ impl Drop for Store {
 impl Store {
     /// Starts both and makes [`BUCKET`]; `None` when the server is not installed.
     pub async fn start(kind: Kind) -> Option<Self> {
-        let port = {
-            let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-            free.local_addr().expect("bound").port()
-        };
+        let port = tools::free_port();
         let mut command = match kind {
             Kind::S3 | Kind::Google => {
                 let mut command = Command::new(tools::installed("an S3 server", "s3/bin/moto_server")?);
@@ -131,7 +128,7 @@ impl Store {
         let endpoint = format!("http://{}", listener.local_addr().expect("bound"));
         let proxy = tokio::spawn(serve(listener, upstream, Arc::clone(&script)));
         let store = Self { kind, server, script, endpoint, proxy };
-        super::wait_for("the server of the store", Duration::from_secs(60), async || {
+        super::wait_for("the server of the store", Duration::from_secs(180), async || {
             let client = reqwest::Client::new();
             let asked = match kind {
                 Kind::S3 | Kind::Google => client.put(format!("{}/{BUCKET}", store.endpoint)),

@@ -1,7 +1,11 @@
 //! What `tests/setup.sh` installed, and what to do when it is missing.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use rand::Rng as _;
 
 /// Where the set-up puts things.
 pub fn cache() -> PathBuf {
@@ -50,6 +54,31 @@ pub fn program(name: &str, argument: &str) -> Option<String> {
     if works { Some(name.to_owned()) } else { skip(name, "install it, or run tests/setup.sh") }
 }
 
+/// A port for a program that must be told one. From below those that the system gives to whoever asks for any (32,768 and above), so that no
+/// other socket takes it before the program does, or while the program is started anew; and never the same one twice.
+pub fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    for _ in 0..1_000 {
+        let port = rand::rng().random_range(15_000..32_000);
+        let is_free = std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+        if is_free && GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return port;
+        }
+    }
+    panic!("no port is free");
+}
+
+/// Makes a script that can be run. Another process writes it: one that a parallel test starts from here would inherit our open file for a
+/// moment, and a file that is open for writing cannot be run.
+pub fn make_script(path: &Path, text: &str) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let draft = path.with_extension("draft");
+    std::fs::write(&draft, text).expect("written");
+    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let copied = Command::new("cp").args([&draft, path]).status().expect("cp runs");
+    assert!(copied.success(), "{copied}");
+}
+
 /// Says that a test is skipped.
 ///
 /// # Panics
@@ -81,7 +110,7 @@ fn half_installed_parts_are_missing() {
 /// A second try at the Rust SDK goes on from what the first one compiled, and one that fails leaves nothing that looks installed.
 #[test]
 fn a_set_up_goes_on_where_it_stopped() {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::os::unix::fs::symlink;
     let folder = tempfile::tempdir().expect("a folder");
     let (tools, cache) = (folder.path().join("tools"), folder.path().join("cache"));
     std::fs::create_dir(&tools).expect("a folder");
@@ -95,8 +124,7 @@ fn a_set_up_goes_on_where_it_stopped() {
     // No other tool is there; this compiler is stopped at its first try and ends at its second.
     let cargo = "#!/bin/sh\n[ -e \"$CARGO_TARGET_DIR/begun\" ] || { mkdir -p \"$CARGO_TARGET_DIR/debug\"; : >\"$CARGO_TARGET_DIR/begun\"; exit 1; }\n\
                  : >\"$CARGO_TARGET_DIR/debug/send\"\n";
-    std::fs::write(tools.join("cargo"), cargo).expect("written");
-    std::fs::set_permissions(tools.join("cargo"), std::fs::Permissions::from_mode(0o755)).expect("executable");
+    make_script(&tools.join("cargo"), cargo);
     let set_up = || {
         let mut command = Command::new(source("tests/setup.sh"));
         command.env("PATH", &tools).env("HODOSCOPE_CACHE", &cache).env_remove("HODOSCOPE_LONG");
