@@ -125,7 +125,11 @@ pub fn write_on(client: Client, stop: Arc<AtomicBool>) -> tokio::task::JoinHandl
             let fixture = &recorded[usize::try_from(number).expect("small") % recorded.len()];
             for request in [&made, &fixture.request] {
                 // Partial successes are fine: some recorded requests hold items that must be refused.
-                client.send(Transport::Grpc, request).await.expect("acknowledged");
+                // A store or a disk that is slow for a moment refuses: then once more, as SDKs do.
+                while let Err(refused) = client.send(Transport::Grpc, request).await {
+                    assert!(matches!(refused.code, 0 | 14), "{refused:?}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -138,7 +142,10 @@ async fn other_readers_find_what_our_sql_finds_while_we_write() {
     if tools::installed("readers of Delta tables", "open-data/bin/python").is_none() {
         return;
     }
-    let server = Collector::with_fast_flush().start();
+    // Readers may hold a version for as long as the machine makes them wait: what was merged away stays.
+    let mut collector = Collector::with_fast_flush();
+    collector.config = collector.config.replace("vacuum_grace_s = 2", "vacuum_grace_s = 3600");
+    let server = collector.start();
     let tables = server.data().join("tenants/default").display().to_string();
     let stop = Arc::new(AtomicBool::new(false));
     let writing = write_on(Client::new(&server), Arc::clone(&stop));
@@ -146,7 +153,7 @@ async fn other_readers_find_what_our_sql_finds_while_we_write() {
         let log = |table: &str| Path::new(&tables).join(table).join("_delta_log/00000000000000000002.json").exists();
         (log("spans") && log("logs") && log("number_points")).then_some(())
     };
-    wait_for("two commits of each table", Duration::from_secs(60), is_there).await;
+    wait_for("two commits of each table", Duration::from_secs(240), is_there).await;
 
     let mut versions = Vec::new();
     for round in 0..2 {
