@@ -2,6 +2,7 @@
 //! work stops when its reader goes away, and long answers come in pieces (S7, S8, F19, F20).
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
@@ -267,7 +268,9 @@ fn escapes() -> BTreeSet<String> {
 /// S7: each attempt is refused with a message; afterwards the collector lives and its data is as it was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s7_nothing_gets_out_of_the_sandbox() {
-    let mut server = Server::start();
+    // None of them is to end by the clock, on a busy machine either.
+    let config = "[query]\nseconds_max = 600\n".to_owned();
+    let mut server = Collector { config, ..Collector::default() }.start();
     let sent = generate::request("shop", vec![generate::span(7, 1, "alpha")]);
     Client::new(&server).send_all(Transport::Grpc, &Request::Traces(sent)).await;
     let escapes = escapes();
@@ -277,7 +280,7 @@ async fn s7_nothing_gets_out_of_the_sandbox() {
         let shown: String = attempt.chars().take(80).collect();
         let begun = Instant::now();
         let (status, body) = sql::ask(&server, attempt).await;
-        assert!(begun.elapsed() < Duration::from_secs(20), "{shown} took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(120), "{shown} took {:?}", begun.elapsed());
         if status == 200 {
             answered.push(shown);
             continue;
@@ -310,7 +313,7 @@ async fn queries(server: &Server) -> api::QueryStatus {
 
 /// Waits until no question runs and none holds memory; says how long that took since its reader had gone.
 async fn given_back(server: &Server, what: &str, gone: Instant) {
-    let after = wait_for("place and memory of a question to be given back", Duration::from_secs(60), async || {
+    let after = wait_for("place and memory of a question to be given back", Duration::from_secs(180), async || {
         let load = queries(server).await;
         (load.running + load.waiting + load.memory_bytes == 0).then(|| gone.elapsed())
     });
@@ -323,11 +326,12 @@ async fn given_back(server: &Server, what: &str, gone: Instant) {
 async fn f20_work_stops_when_its_reader_goes_away() {
     let temporary = tempfile::tempdir().expect("a folder");
     let env = vec![("TMPDIR".to_owned(), temporary.path().display().to_string())];
-    let config = "[query]\nmemory_bytes_max = 134217728\n".to_owned();
+    let config = "[query]\nthreads = 2\nmemory_bytes_max = 134217728\n".to_owned();
     let mut server = Collector { config, env, ..Collector::default() }.start();
-    // A query asks whether it may go on every 128 batches: a debug build takes longer for those.
+    // A query asks whether it may go on every 128 batches: a debug build takes longer for those. What counts is what it burns on its two
+    // threads: how long that takes is a matter of what else the machine does.
     let is_release = std::env::var_os("HODOSCOPE_TEST_BINARY").is_some();
-    let limit = Duration::from_millis(if is_release { 500 } else { 8_000 });
+    let limit = if is_release { 1.0 } else { 16.0 };
     let many = "generate_series(1, 1000000000)";
     for (what, text) in [
         ("scan", format!("SELECT count(*) FROM {many}")),
@@ -362,17 +366,20 @@ async fn f20_work_stops_when_its_reader_goes_away() {
             continue;
         }
         // Until a quarter of a second passes in which next to nothing is burnt.
-        let gone = Instant::now();
+        let (gone, burnt) = (Instant::now(), cpu_seconds(&server));
         let stopped = loop {
             let (before, since) = (cpu_seconds(&server), gone.elapsed());
             tokio::time::sleep(Duration::from_millis(250)).await;
             if cpu_seconds(&server) - before < 0.06 {
                 break since;
             }
-            assert!(since < limit, "{what} still works {since:?} after its reader has gone");
+            let more = before - burnt;
+            assert!(more < limit, "{what} has burnt {more:.1} s in {since:?} after its reader has gone");
         };
         println!("sql: {what} stopped {stopped:?} after its reader had gone");
         given_back(&server, what, gone).await;
+        let more = cpu_seconds(&server) - burnt;
+        assert!(more < limit, "{what} has burnt {more:.1} s after its reader has gone");
     }
     // While its reader does not read, a question keeps its place; the place is free as soon as the reader has gone.
     let columns: Vec<String> = (0..12).map(|n| format!("value * 1000003 + {n} AS column_{n}")).collect();
@@ -385,10 +392,13 @@ async fn f20_work_stops_when_its_reader_goes_away() {
     drop(answer);
     given_back(&server, "an answer that nobody reads", gone).await;
     server.assert_alive();
-    let folders = std::fs::read_dir(temporary.path()).expect("a folder").flatten();
-    let spilled: Vec<_> =
-        folders.flat_map(|folder| std::fs::read_dir(folder.path()).into_iter().flatten().flatten()).collect();
-    assert!(spilled.is_empty(), "{spilled:?}");
+    // The last thread to let go of a file removes it.
+    wait_for("temporary files to be gone", Duration::from_secs(60), async || {
+        let mut folders = std::fs::read_dir(temporary.path()).expect("a folder").flatten();
+        let is_empty = |folder: &Path| std::fs::read_dir(folder).into_iter().flatten().flatten().next().is_none();
+        folders.all(|folder| is_empty(&folder.path())).then_some(())
+    })
+    .await;
 }
 
 /// F19, S8: eight hostile queries at a time, each within memory, disk and time of its own: spans are taken meanwhile, the next question is answered, the process lives.
@@ -429,7 +439,7 @@ async fn f19_hostile_queries_do_not_stop_the_intake() {
     // The threads of the last one may need a moment to see that it has ended.
     let begun = Instant::now();
     while sql::ask(&server, "SELECT 1").await.0 != 200 {
-        assert!(begun.elapsed() < Duration::from_secs(30), "no question is answered any more");
+        assert!(begun.elapsed() < Duration::from_secs(180), "no question is answered any more");
     }
     assert_eq!(sql::number(&server, "SELECT count(*) FROM spans").await, 60);
     // Whoever looks after it sees which ones they were.
