@@ -245,11 +245,17 @@ async fn check_figures(figures: &Json) {
         "page: {BIG} spans: first rows after {} ms (goal 500); frames while scrolling {} (ms); figures {figures}",
         figures["big_first_rows_ms"], figures["scroll_frame_ms"],
     );
-    // A debug build on a busy machine is slow at answering; what is judged is that it is no different order of time.
-    let first_rows = figures["big_first_rows_ms"].as_f64().expect("a number");
-    assert!(first_rows <= 10_000.0, "first rows after {first_rows} ms");
-    let p95 = figures["scroll_frame_ms"]["p95"].as_f64().expect("a number");
-    assert!(p95 <= 250.0, "a frame takes {p95} ms while scrolling");
+    // A debug build on a busy machine is slow at answering; what is judged is that it is no different order of time, also of what small
+    // pages took in the same run.
+    let number = |figure: &Json| figure.as_f64().expect("a number");
+    let (first_rows, small) = (number(&figures["big_first_rows_ms"]), number(&figures["journey_ms"]));
+    assert!(
+        first_rows <= 10_000_f64.max(10.0 * small),
+        "first rows after {first_rows} ms, a small journey after {small} ms"
+    );
+    let frames = &figures["scroll_frame_ms"];
+    let (p95, at_rest) = (number(&frames["p95"]), number(&frames["rest_p95"]));
+    assert!(p95 <= 250_f64.max(5.0 * at_rest), "a frame takes {p95} ms while scrolling, {at_rest} ms at rest");
 }
 
 /// Where the shell would find a program.

@@ -34,7 +34,7 @@ async function open(browser) {
     document.addEventListener('securitypolicyviolation', (event) => window.refused(`${event.effectiveDirective} ${event.blockedURI}`));
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(config.is_debug ? 60_000 : 20_000);
+  page.setDefaultTimeout(config.is_debug ? 120_000 : 60_000);
   page.on('dialog', (dialog) => {
     ran.push(`${place}: a dialog: ${dialog.message()}`);
     dialog.dismiss();

@@ -47,6 +47,13 @@ function assert(condition, message) {
   if (!condition) throw new Error(message);
 }
 
+// What a key changes is drawn a moment later.
+async function until(check, message) {
+  for (const begun = Date.now(); !(await check()); await new Promise((done) => setTimeout(done, 50))) {
+    assert(Date.now() - begun < 60_000, message);
+  }
+}
+
 async function picture(page, name) {
   await page.screenshot({ path: path.join(config.screenshots, `${name}.png`) });
 }
@@ -56,7 +63,7 @@ async function picture(page, name) {
 async function open(browser, complaints, { isPlain = false, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(config.is_debug ? 30_000 : 15_000);
+  page.setDefaultTimeout(config.is_debug ? 120_000 : 60_000);
   page.on('pageerror', (error) => complaints.push(`${step}, ${page.url()}: error on the page: ${error.message}`));
   // When the frame's static shell gave way to the program, and how long keys took until they were painted.
   await context.addInitScript(() => {
@@ -233,17 +240,17 @@ async function journey(page) {
   const selected = () => page.locator('#hops tr[aria-selected=true] td').first().textContent();
   const before = Number(await selected());
   await page.keyboard.press('k');
-  assert(Number(await selected()) === before - 1, 'K goes a hop back');
+  await until(async () => Number(await selected()) === before - 1, 'K goes a hop back');
   await page.keyboard.press('j');
-  assert(Number(await selected()) === before, 'J goes a hop on');
+  await until(async () => Number(await selected()) === before, 'J goes a hop on');
   await page.keyboard.press('[');
-  assert(Number(await selected()) < before, '[ follows the message back');
+  await until(async () => Number(await selected()) < before, '[ follows the message back');
   await page.keyboard.press('c');
   await page.waitForFunction(() => document.querySelectorAll('svg.jy .track path').length === 0);
   await page.keyboard.press('z');
   await page.waitForURL((url) => url.searchParams.get('cp') === '0' && url.searchParams.has('x') && url.searchParams.has('hop'));
   await page.keyboard.press('t');
-  assert(await page.evaluate(() => document.activeElement?.id === 'hops'), 'T leads to the table');
+  await until(() => page.evaluate(() => document.activeElement?.id === 'hops'), 'T leads to the table');
 
   step = 'the journey in the other theme';
   await at.theme(page).click();
@@ -850,8 +857,10 @@ async function restoreJourney(browser, complaints, link) {
 
 // Nothing serious for people who cannot see or point, as far as a program can tell.
 async function accessible(page, what) {
-  // What is being asked for anew is shown paler for a moment.
-  await page.waitForFunction(() => !document.querySelector('.old'));
+  // What is being asked for anew is shown paler for a moment, and colours change in steps: how long that takes is the machine's business.
+  await page.waitForFunction(() => !document.querySelector('.old') && document.getAnimations().every(
+    (animation) => animation.playState !== 'running' || animation.effect?.getComputedTiming().endTime === Infinity,
+  ));
   step = `accessibility of ${what}`;
   const found = await page.evaluate(async () => {
     const result = await window.axe.run(document, { resultTypes: ['violations'] });
@@ -1047,6 +1056,7 @@ async function refused(browser, complaints) {
   });
   await page.goto(`${config.url}/explore?unit=spans&live=1`);
   await page.getByText('no live hits: Not for a stream').waitFor();
+  await page.waitForLoadState('networkidle');
   const before = asked;
   await page.clock.runFor(600_000);
   assert(asked === before && before <= 3, `asked ${before} times, then ${asked - before} times more`);
@@ -1158,7 +1168,7 @@ async function big(page) {
   const scrolled = await scroll(page);
   assert(!scrolled.error, scrolled.error);
   assert(scrolled.height > n_spans * 15, `the list is ${scrolled.height} px high for ${n_spans} rows`);
-  figures.scroll_frame_ms = { p50: scrolled.p50, p95: scrolled.p95, max: scrolled.max, over_20: scrolled.over_20 };
+  figures.scroll_frame_ms = { p50: scrolled.p50, p95: scrolled.p95, max: scrolled.max, over_20: scrolled.over_20, rest_p95: scrolled.rest_p95 };
   const visible = await at.spanRows(page).count();
   assert(visible > 5, 'rows are there after scrolling');
   await picture(page, 'big-dark');
@@ -1193,24 +1203,28 @@ async function huge(page) {
   figures.huge = { first_rows_ms, frame_ms: { p50, p95, max, over_20 }, shut_ms, megabytes };
 }
 
-// A hundred and twenty frames of fast scrolling.
+// A hundred and twenty frames of fast scrolling, and as many of a page at rest: what the machine does besides holds up both.
 async function scroll(page) {
   return page.evaluate(async () => {
     const box = document.querySelector('[role=treegrid]');
     if (box.scrollHeight < box.clientHeight + 1000) return { error: 'nothing scrolls' };
-    const frames = [];
-    let last = performance.now();
-    for (let i = 0; i < 120; i++) {
-      box.scrollTop += 600;
-      await new Promise(requestAnimationFrame);
-      const now = performance.now();
-      frames.push(now - last);
-      last = now;
-    }
-    frames.sort((a, b) => a - b);
+    const framesOf = async (move) => {
+      const frames = [];
+      let last = performance.now();
+      for (let i = 0; i < 120; i++) {
+        move();
+        await new Promise(requestAnimationFrame);
+        const now = performance.now();
+        frames.push(now - last);
+        last = now;
+      }
+      return frames.sort((a, b) => a - b);
+    };
+    const rest = await framesOf(() => {});
+    const frames = await framesOf(() => { box.scrollTop += 600; });
     return {
       top: box.scrollTop, height: box.scrollHeight, p50: frames[60], p95: frames[114], max: frames[119],
-      over_20: frames.filter((frame) => frame > 20).length,
+      over_20: frames.filter((frame) => frame > 20).length, rest_p95: rest[114],
     };
   });
 }
@@ -1258,6 +1272,8 @@ async function signIn(browser, complaints) {
     clocked.on('request', (request) => { asked += request.url().includes('/api/status') ? 1 : 0; });
     await clocked.goto(`${url}/system`);
     await clocked.getByLabel('API key').waitFor();
+    // What a page asks when it opens may still be on its way.
+    await clocked.waitForLoadState('networkidle');
     const before = asked;
     await clocked.clock.runFor(120_000);
     assert(asked === before && before > 0, `${asked - before} questions while nobody is signed in, ${before} before`);
@@ -1312,8 +1328,10 @@ async function bundle(browser, complaints) {
     const page = await open(browser, complaints, { isPlain: true });
     await page.goto(`${config.url}${place}`);
     await page.locator('main table, main [role=treegrid]').first().waitFor();
+    // The other programs follow four seconds after the page was there: what came before that is the first load, whenever one looks.
     const loaded = await page.evaluate(() => {
-      const entries = performance.getEntriesByType('resource').filter((entry) => entry.name.includes('.wasm'));
+      const atRest = performance.getEntriesByType('navigation')[0].loadEventStart + 3_900;
+      const entries = performance.getEntriesByType('resource').filter((entry) => entry.name.includes('.wasm') && entry.startTime < atRest);
       return entries.map((entry) => [entry.name, entry.decodedBodySize]);
     });
     const css = await page.evaluate(() => performance.getEntriesByType('resource').find((entry) => entry.name.endsWith('.css'))?.name);
