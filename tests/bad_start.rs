@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::harness::otlp::{Client, Refused};
 use crate::harness::{Collector, Request, Server, Stopped, Transport, generate, sql, tools, wait_for};
 
-/// A process that cannot work says so within this time.
-const SOON: Duration = Duration::from_secs(10);
+/// A process that cannot work says so and ends: within a second, and on a busy machine within this time.
+const SOON: Duration = Duration::from_secs(60);
 
 fn with_args(args: &[&str]) -> Collector {
     Collector { args: args.iter().map(|arg| (*arg).to_owned()).collect(), ..Collector::default() }
@@ -105,7 +105,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 async fn filled() -> Stopped {
     let server = Server::start();
     Client::new(&server).send_all(Transport::HttpProtobuf, &spans(1)).await;
-    server.stop(Duration::from_secs(25)).1
+    server.stop(Duration::from_secs(120)).1
 }
 
 /// Written by a newer release (D10), by another product, or copied without its beginning: the cause and the setting are
@@ -273,7 +273,15 @@ async fn f06_a_full_disk_refuses_and_heals() {
             let expected = if transport == Transport::Grpc { 14 } else { 503 };
             assert_eq!(refused.code, expected, "round {round}, {transport:?}: {refused:?}");
         }
-        let answer = post_plain(&server, number + 1).await;
+        // A flush that had begun before may still give a file of the WAL back: then there is room once more.
+        let answer = loop {
+            number += 1;
+            let answer = post_plain(&server, number).await;
+            if !answer.status().is_success() {
+                break answer;
+            }
+            acknowledged += 1;
+        };
         let hint = answer.headers().get("retry-after").and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
         assert!(hint.is_some_and(|seconds| (1..=5).contains(&seconds)), "A12: {:?}", answer.headers());
         server.assert_alive();
@@ -287,7 +295,7 @@ async fn f06_a_full_disk_refuses_and_heals() {
         let freed = Instant::now();
         number += 1;
         let request = spans(number);
-        wait_for("writes to be taken after space came back", Duration::from_secs(10), async || {
+        wait_for("writes to be taken after space came back", Duration::from_secs(60), async || {
             client.send(Transport::Grpc, &request).await.ok()
         })
         .await;
@@ -306,7 +314,7 @@ async fn refusals(client: &Client, number: &mut u64, acknowledged: &mut u64) -> 
     for transport in Transport::ALL {
         let begun = Instant::now();
         loop {
-            assert!(begun.elapsed() < Duration::from_secs(30), "{transport:?} is never refused on a full disk");
+            assert!(begun.elapsed() < Duration::from_secs(120), "{transport:?} is never refused on a full disk");
             *number += 1;
             match client.send(transport, &spans(*number)).await {
                 Ok(_) => *acknowledged += 1,
