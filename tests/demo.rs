@@ -27,7 +27,7 @@ async fn the_demo_fills_every_page() {
         .spawn()
         .expect("the executable can be started");
     let mut demo = Guard(demo);
-    let arrived = wait_for("traces, logs and metrics of the demo", Duration::from_secs(40), async || {
+    let arrived = wait_for("traces, logs and metrics of the demo", Duration::from_secs(180), async || {
         let text = "SELECT (SELECT count(DISTINCT trace_id) FROM spans) AS traces, (SELECT count(*) FROM logs) AS logs, \
                     (SELECT count(*) FROM number_points) AS points, \
                     (SELECT count(*) FROM spans WHERE status_code = 2) AS errors, \
@@ -43,7 +43,7 @@ async fn the_demo_fills_every_page() {
     assert_eq!(sql::number(&server, text).await, 0, "spans are around now");
     let asked = Command::new("kill").args(["-TERM", &demo.0.id().to_string()]).status().expect("kill runs");
     assert!(asked.success(), "the demo had already ended");
-    let ended = wait_for("the demo to stop", Duration::from_secs(15), || {
+    let ended = wait_for("the demo to stop", Duration::from_secs(60), || {
         let status = demo.0.try_wait().expect("the child can be waited for");
         async move { status }
     });

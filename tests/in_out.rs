@@ -71,7 +71,7 @@ async fn traces_come_out_as_sent(transport: Transport) {
 
 /// Waits until the write buffer is empty: every row stands in a segment.
 async fn flushed(server: &Server) {
-    wait_for("the buffer to become segments", Duration::from_secs(30), async || {
+    wait_for("the buffer to become segments", Duration::from_secs(240), async || {
         let answer = reqwest::get(server.api("/api/status")).await.expect("an answer").bytes().await.expect("a body");
         let status: api::StatusAnswer = serde_json::from_slice(&answer).expect("a status");
         (status.storage.buffer_rows == 0 && status.storage.segments > 0).then_some(())

@@ -209,7 +209,7 @@ fn distributions(begin: u64) -> Vec<Request> {
 }
 
 async fn flushed(server: &Server) {
-    wait_for("the buffer to become segments", Duration::from_secs(60), async || {
+    wait_for("the buffer to become segments", Duration::from_secs(240), async || {
         let (_, status) = get(server, "/api/status").await;
         (status["storage"]["buffer_rows"] == 0).then_some(())
     })

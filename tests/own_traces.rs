@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::harness::otlp::Client;
 use crate::harness::{Collector, Request, Server, Transport, generate, sql, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 const OWN: &str = "FROM spans WHERE service_name = 'hodoscope'";
 
 /// How often each name stands in the collector's own spans.

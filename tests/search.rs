@@ -56,7 +56,7 @@ async fn differs(server: &Server, request: &Json) -> (u16, Json) {
 }
 
 async fn flushed(server: &Server) {
-    wait_for("the buffer to become segments", Duration::from_secs(30), async || {
+    wait_for("the buffer to become segments", Duration::from_secs(240), async || {
         let (_, status) = ask(server, "/api/status", &[]).await;
         (status["storage"]["buffer_rows"] == 0).then_some(())
     })
@@ -142,7 +142,7 @@ async fn a_live_stream_tells_what_comes() {
     let (mut listed, mut left_out) = (0, 0);
     while listed + left_out < 150 {
         let chunk =
-            tokio::time::timeout(Duration::from_secs(20), stream.chunk()).await.expect("in time").expect("a chunk");
+            tokio::time::timeout(Duration::from_secs(60), stream.chunk()).await.expect("in time").expect("a chunk");
         text.push_str(std::str::from_utf8(&chunk.expect("not the end")).expect("text"));
         while let Some((event, rest)) = text.split_once("\n\n") {
             if let Some(data) = event.strip_prefix("event: items\ndata: ") {
@@ -162,8 +162,10 @@ async fn a_live_stream_tells_what_comes() {
     drop(stream);
     // A stream that is open does not keep the collector from stopping.
     let open = reqwest::get(server.api("/api/live")).await.expect("an answer");
-    let (status, _stopped) = server.stop(Duration::from_secs(10));
+    let (status, stopped) = server.stop(Duration::from_secs(120));
     assert!(status.success(), "{status}");
+    let said = std::fs::read_to_string(stopped.data().with_file_name("stderr.txt")).expect("beside the data");
+    assert!(!said.contains("cut connections"), "the stream ended by itself: {said}");
     drop(open);
 }
 

@@ -17,7 +17,7 @@ use tonic::transport::Endpoint;
 use crate::harness::otlp::Client;
 use crate::harness::{Collector, Request, Server, Transport, fixtures, generate, wait_for};
 
-const PATIENCE: Duration = Duration::from_secs(40);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)

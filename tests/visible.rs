@@ -1,10 +1,10 @@
 //! What was acknowledged is seen by the very next question, by SQL and by trace id, also while the buffer is being
 //! written to segments.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::harness::otlp::Client;
-use crate::harness::{Collector, Request, Transport, generate, sql};
+use crate::harness::{Collector, Request, Transport, generate, sql, wait_for};
 
 /// Requests; with a buffer age of one second several flushes happen meanwhile.
 const ROUNDS: u64 = 200;
@@ -31,8 +31,12 @@ async fn the_next_question_sees_what_was_acknowledged() {
         let body = answer.text().await.expect("a body");
         assert!(body.contains("first") && body.contains("second"), "trace {round} is whole: {body}");
     }
-    let segments = reqwest::get(server.api("/api/status")).await.expect("an answer").bytes().await.expect("a body");
-    let status: api::StatusAnswer = serde_json::from_slice(&segments).expect("a status");
-    assert!(status.storage.segments > 0, "segments were written meanwhile: {:?}", status.storage);
+    // The first flush is on its way since a second after the first request; a slow disk may not have it yet.
+    wait_for("segments that were begun meanwhile", Duration::from_secs(60), async || {
+        let answer = reqwest::get(server.api("/api/status")).await.expect("an answer").bytes().await.expect("a body");
+        let status: api::StatusAnswer = serde_json::from_slice(&answer).expect("a status");
+        (status.storage.segments > 0).then_some(())
+    })
+    .await;
     println!("visible: {ROUNDS} requests, each seen by the next 3 questions, in {:?}", begun.elapsed());
 }

@@ -95,8 +95,8 @@ impl Client {
     pub fn new(server: &Server) -> Self {
         let endpoint = Endpoint::from_shared(format!("http://{}", server.otlp_grpc)).expect("an address");
         Self {
-            channel: endpoint.timeout(Duration::from_secs(20)).connect_lazy(),
-            http: reqwest::Client::builder().timeout(Duration::from_secs(20)).build().expect("a plain client"),
+            channel: endpoint.timeout(Duration::from_secs(60)).connect_lazy(),
+            http: reqwest::Client::builder().timeout(Duration::from_secs(60)).build().expect("a plain client"),
             otlp_http: server.otlp_http.clone(),
             key: None,
         }

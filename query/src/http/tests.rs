@@ -207,7 +207,7 @@ async fn live_streams_tell_what_comes() {
     let mut events = response.into_body().into_data_stream();
     let mut text = String::new();
     while !text.contains("event: figures") || !text.contains("event: items") {
-        let chunk = tokio::time::timeout(std::time::Duration::from_secs(20), events.next()).await.expect("in time");
+        let chunk = tokio::time::timeout(std::time::Duration::from_secs(60), events.next()).await.expect("in time");
         text.push_str(std::str::from_utf8(&chunk.expect("an event").expect("no error")).expect("text"));
     }
     let items = text.lines().skip_while(|line| *line != "event: items").nth(1).expect("data");
