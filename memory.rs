@@ -11,7 +11,7 @@ use std::process::Command;
 /// What the allocator reads: milliseconds, and -1 for never.
 const VARIABLE: &str = "MIMALLOC_PURGE_DELAY";
 /// Long enough that what one request leaves behind serves the next one, short enough that a burst is gone with it: docs/decisions/44-memory-of-requests.md.
-const DELAY_MS: &str = "10";
+const DELAY_MS: &str = "100";
 
 /// Makes sure that memory goes back soon, unless the environment says when. Starts the program again for it; when that is not possible, it
 /// goes on as it is and says so.
