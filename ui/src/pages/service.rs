@@ -8,6 +8,7 @@ use std::sync::Arc;
 use api::{Problem, ServiceAnswer, ServiceDependency, ServiceVersion};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_params_map};
+use model::semconv::key;
 
 use self::beside::{Alerts, Instances};
 use super::home::steps;
@@ -106,7 +107,7 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
     let versions = answer.versions.iter().enumerate().map(|(at, version)| {
         let before = at.checked_sub(1).and_then(|before| answer.versions.get(before));
         let slower = before.and_then(|before| slower(version, before));
-        let only = condition::write("service.version", "=", &version.version);
+        let only = condition::write(key::SERVICE_VERSION, "=", &version.version);
         let link = ExploreState { unit: Unit::Traces, filter: condition::with(&view.filter, &only), ..view.clone() };
         let bad = version.errors > 0 && version.errors.saturating_mul(100) >= version.requests;
         let name = if version.version.is_empty() { "not said".to_owned() } else { version.version.clone() };
