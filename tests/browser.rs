@@ -224,9 +224,7 @@ async fn check_figures(figures: &Json) {
         assert_eq!(answer.headers()["content-encoding"], "gzip", "{program}");
         let zipped = answer.bytes().await.expect("a body").len();
         println!("page: {program}: {} KB of wasm, gzip (limit 600)", zipped / 1000);
-        // Without libdeflate's packer, which not everybody can install, it is a twentieth more.
-        let is_packed = std::env::var_os("HODOSCOPE_REQUIRE_ALL").is_some();
-        assert!(zipped <= 600_000 || !is_packed, "the first load of {program} is {zipped} bytes of wasm (gzip)");
+        assert!(zipped <= 600_000, "the first load of {program} is {zipped} bytes of wasm (gzip)");
     }
     println!(
         "page: key to paint {} (ms, goal 50); selection to what differs {} ms (goal 700 on 1 M journeys); css {} KB gzip (goal 20)",

@@ -90,8 +90,7 @@ async fn send(client: Client, first: u64, load: Arc<Load>) -> (BTreeMap<u64, Sen
                 Err(refused) => {
                     let may_retry = matches!(refused.code, 0 | 14 | 503);
                     assert!(may_retry, "{refused:?}");
-                    // 5 s are promised; three times as much on a busy machine, and still less than the client would wait.
-                    assert!(begun.elapsed() < Duration::from_secs(15), "A17: answered after {:?}", begun.elapsed());
+                    assert!(begun.elapsed() < Duration::from_secs(6), "A17: answered after {:?}", begun.elapsed());
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             }
@@ -175,7 +174,7 @@ async fn f21_a_bucket_alone_keeps_what_was_acknowledged() {
             millis.extend(times);
         }
         if let Some(server) = server {
-            let (status, _) = server.stop(Duration::from_secs(120));
+            let (status, _) = server.stop(Duration::from_secs(25));
             assert_eq!(status.code(), Some(0), "a polite stop");
         }
         let server = collector(&s3, "prod/eu").start();
@@ -270,10 +269,9 @@ async fn d1_an_acknowledgement_takes_two_puts_at_most() {
         millis.extend(sender.await.expect("no sender failed").1);
     }
     let n = millis.len();
-    // Three of four: on a busy machine some answers wait for the machine.
-    let (ack, put) = (percentile(&mut millis, 75), percentile(&mut s3.put_millis(), 50) + 500.0);
-    println!("bucket: {n} acknowledgements, p75 {ack:.0} ms, the store's PUT p50 {put:.0} ms: {:.1} times", ack / put);
-    assert!(ack < 2.5 * put + 150.0, "more than two PUTs and the machine's noise: {ack} ms, PUT {put} ms");
+    let (ack, put) = (percentile(&mut millis, 99), percentile(&mut s3.put_millis(), 99) + 500.0);
+    println!("bucket: {n} acknowledgements, p99 {ack:.0} ms, the store's PUT p99 {put:.0} ms: {:.1} times", ack / put);
+    assert!(ack < 2.0 * put + 400.0, "more than two PUTs and the machine's noise: {ack} ms, PUT {put} ms");
 }
 
 /// Other readers open the tables in the bucket.
@@ -345,7 +343,7 @@ async fn f21_a_bad_store_loses_and_doubles_nothing() {
     let healed = Instant::now();
     let client = Client::new(&server);
     let request = Request::Traces(generate::request("after", vec![generate::span(77, 1, "after")]));
-    wait_for("writes to be taken after the store came back", Duration::from_secs(60), async || {
+    wait_for("writes to be taken after the store came back", Duration::from_secs(10), async || {
         client.send(Transport::Grpc, &request).await.ok()
     })
     .await;

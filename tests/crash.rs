@@ -246,7 +246,7 @@ async fn d11_a_polite_stop_leaves_with_0_and_loses_nothing() {
     for (number, transport) in (1_u128..).zip(SENDERS) {
         client.send_all(transport, &spans(number, 10)).await;
     }
-    let (status, stopped) = server.stop(Duration::from_secs(120));
+    let (status, stopped) = server.stop(Duration::from_secs(25));
     assert_eq!(status.code(), Some(0), "a polite stop");
     let server = stopped.start();
     assert_eq!(sql::number(&server, "SELECT count(*) FROM spans").await, 10 * 5);

@@ -236,10 +236,8 @@ async fn f09_a_slow_disk_refuses_in_time_and_stays_healthy() {
             slowest >= Duration::from_millis(*millis.min(&3_500)),
             "{millis} ms: the disk was not slow: {slowest:?}"
         );
-        // 5 s are promised. Three times as much for a busy machine is still far from what the disk takes; so it is with health.
-        assert!(slowest < Duration::from_secs(15), "{millis} ms: an answer took {slowest:?}");
-        let at_most = Duration::from_millis(500_u64.max(millis / 10));
-        assert!(p90 < at_most, "{millis} ms: health took {p90:?}");
+        assert!(slowest < Duration::from_secs(6), "{millis} ms: an answer took {slowest:?}");
+        assert!(p90 < Duration::from_millis(500), "{millis} ms: health took {p90:?}");
         let server = server.kill_wrapped().start_as(Collector::default());
         ledger.check(&server, "after a slow disk").await;
     }
@@ -320,7 +318,7 @@ async fn f22_a_second_writer_is_turned_away() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let second = Collector { args: vec!["--data".to_owned(), data.clone()], ..Collector::default() };
     let begun = Instant::now();
-    let ended = second.run_to_end(folder.path(), Duration::from_secs(60));
+    let ended = second.run_to_end(folder.path(), Duration::from_secs(10));
     println!("second writer: turned away after {:?}", begun.elapsed());
     assert!(!ended.status.success() && ended.stderr.contains(&data) && ended.stderr.contains("in use"), "{ended:?}");
     let client = Client::new(&server);
@@ -358,8 +356,7 @@ async fn f25_sigterm_under_load_loses_nothing() {
         ledger.check(&server, "after SIGTERM under load").await;
     }
     println!("SIGTERM: {cycles} cycles, {} acknowledged, 0 lost, slowest end {slowest:?}", ledger.acknowledged.len());
-    // 25 s are promised, and measured where nothing else runs.
-    assert!(slowest < Duration::from_secs(if is_long() { 25 } else { 120 }), "{slowest:?}");
+    assert!(slowest < Duration::from_secs(25), "{slowest:?}");
 }
 
 /// F10: no descriptors are left for connections: it lives, what was acknowledged stays, and it recovers soon.
@@ -386,7 +383,7 @@ async fn f10_without_descriptors_it_lives_and_recovers() {
     let begun = Instant::now();
     let client = Client::new(&server);
     while !ledger.send(&client, Transport::HttpProtobuf).await {
-        assert!(begun.elapsed() < Duration::from_secs(120), "it does not recover:\n{}", server.stderr());
+        assert!(begun.elapsed() < Duration::from_secs(20), "it does not recover:\n{}", server.stderr());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     println!("descriptors: normal {:?} after they were given back", begun.elapsed());
