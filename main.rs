@@ -3,7 +3,6 @@
 mod config;
 mod figures;
 mod keys_command;
-mod memory;
 mod page;
 mod rules_command;
 mod storage_command;
@@ -26,19 +25,16 @@ use tokio_util::sync::CancellationToken;
 use config::Config;
 use config::command_line::{Command, CommandLine, Demo, Settings};
 
-/// Gives memory back after a burst, which the system's allocator does not: `memory.rs`.
+/// Gives memory back after a burst, also when nothing happens after it: `.cargo/config.toml`, docs/decisions/44-memory-of-requests.md.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     // Two TLS providers are in the tree; whoever asks first must find this one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     start_log();
     let done = match CommandLine::parse().command() {
-        Command::Serve(settings) => {
-            memory::give_back_soon();
-            load(&settings).and_then(|config| block_on(serve(config)))
-        }
+        Command::Serve(settings) => load(&settings).and_then(|config| block_on(serve(config))),
         Command::Demo(told) => block_on(demo(told)),
         Command::Config(settings) => load(&settings).and_then(|config| say(&config.to_toml())),
         Command::Keys(told) => load(&told.settings).and_then(|config| {

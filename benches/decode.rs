@@ -36,7 +36,7 @@ use load::requests::EncodedRequest;
 use load::{logs, own_cpu_seconds, points, setting, spans, unix_nanos};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 const ROUNDS: usize = 5;
 

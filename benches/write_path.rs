@@ -35,7 +35,7 @@ use load::{own_cpu_seconds, points, setting, spans, unix_nanos};
 
 /// As in the collector.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Requests being worked on at a time.
 const AT_ONCE: usize = 8;

@@ -5,8 +5,7 @@
 //! each; the rest is for rows being made and for what the program is without load (60 MiB). The short form sends an eighth of the
 //! bytes and clients; `HODOSCOPE_LONG=1` is 64 clients with 64 MiB each, and wants a release build (`HODOSCOPE_TEST_BINARY`).
 //!
-//! What is freed goes back to the system after 100 ms, which the executable sees to (`memory.rs`). The bound is not held yet in a release build,
-//! where the next kind comes before rows of the one before are in segments: 1,459, 788 and 1,359 MiB in three runs, all in one kind. A minute of load, and some more in the long form, so the gate leaves it out: `make test-long`, or `cargo test --test tests -- bombs::
+//! A minute of load, and some more in the long form, so the gate leaves it out: `make test-long`, or `cargo test --test tests -- bombs::
 //! --ignored --nocapture`, which prints the peak of each kind.
 
 use std::collections::BTreeMap;
