@@ -26,7 +26,7 @@ pub enum Error {
     TooLarge {
         /// The limit in force.
         limit_bytes: u64,
-        /// `as sent`, `when decompressed` or `in one item when decoded`.
+        /// `as sent`, `when decompressed`, `in one item when decoded` or `as rows`.
         stage: &'static str,
     },
     /// The content type is missing or none of ours.

@@ -35,9 +35,9 @@ const INLINE_BYTES_MAX: usize = 512 << 10;
 /// Batches are appended together up to this size: one WAL record holds at most 64 MiB.
 const APPEND_BYTES_MAX: u64 = 32 << 20;
 
-/// What one item may take while it is decoded, at least: `in_flight_bytes_max`, or this if it is more. With less the 1,024 attributes, events and
-/// links that a span may have (V11) would be refused for what they are held in.
-const ITEM_BYTES_MIN: u64 = 16 << 20;
+/// What one item may take while it is decoded, and a request as rows, at least: `in_flight_bytes_max`, or this if it is more. With less
+/// the 1,024 attributes, events and links that a span may have (V11) would be refused for what they are held in.
+const DECODED_BYTES_MIN: u64 = 16 << 20;
 
 /// How a message is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -188,7 +188,8 @@ impl Ingest {
             Signal::Metrics => self.admission.series_gate(&request.tenant, Instant::now()),
             Signal::Traces | Signal::Logs => None,
         };
-        let bounds = Bounds { item_bytes_max: self.config.in_flight_bytes_max.max(ITEM_BYTES_MIN), gate };
+        let bytes_max = self.config.in_flight_bytes_max.max(DECODED_BYTES_MIN);
+        let bounds = Bounds { bytes_max, gate };
         let making = Making { now, oldest, redaction: Arc::clone(&self.redaction), bounds };
         let limit_bytes = self.config.request_bytes_max;
         let n_bytes = request.body.len();
@@ -232,15 +233,15 @@ pub(crate) struct Making {
 /// Where decoding ends.
 #[derive(Debug)]
 pub(crate) struct Bounds {
-    /// Bytes that one item may take while it is decoded, lists and mended texts.
-    pub(crate) item_bytes_max: u64,
+    /// Bytes that one item may take while it is decoded (lists and mended texts), and all rows of a request.
+    pub(crate) bytes_max: u64,
     /// Ends a request with series that its tenant cannot have.
     pub(crate) gate: Option<SeriesGate>,
 }
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { item_bytes_max: Config::default().in_flight_bytes_max, gate: None }
+        Self { bytes_max: Config::default().in_flight_bytes_max, gate: None }
     }
 }
 

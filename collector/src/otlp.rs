@@ -120,10 +120,10 @@ pub(crate) fn batches(
     let mut bench = take_workbench();
     let Workbench { arena, keys, spans, logs, points } = &mut *bench;
     keys.redact_by(redaction);
-    arena.bound(bounds.item_bytes_max);
+    arena.bound(bounds.bytes_max);
     points.gate = bounds.gate;
     let (mut odd_forms, mut refusal) = (Outcome::default(), None);
-    let request = Request { rules, outcome, batches: Vec::new(), failed: None };
+    let request = Request { rules, outcome, batches: Vec::new(), bytes: 0, bytes_max: bounds.bytes_max, failed: None };
     let batches = match signal {
         Signal::Traces => {
             let mut sink = RowSink::new(request, spans, keys);
@@ -177,18 +177,30 @@ struct Request<'r> {
     rules: &'r Rules,
     outcome: &'r mut Outcome,
     batches: Vec<Batch>,
-    failed: Option<storage::Error>,
+    /// Of the batches.
+    bytes: u64,
+    bytes_max: u64,
+    failed: Option<Error>,
 }
 
 impl Request<'_> {
     fn push(&mut self, batch: storage::Result<Batch>) {
         match batch {
-            Ok(batch) => self.batches.push(batch),
-            Err(error) => self.failed = Some(error),
+            Ok(batch) => {
+                self.bytes += batch.bytes();
+                if self.bytes > self.bytes_max {
+                    self.failed = Some(Error::TooLarge { limit_bytes: self.bytes_max, stage: "as rows" });
+                }
+                self.batches.push(batch);
+            }
+            Err(error) => self.failed = Some(error.into()),
+        }
+        if self.failed.is_some() {
+            self.batches = Vec::new();
         }
     }
 
-    fn finish(self) -> storage::Result<Vec<Batch>> {
+    fn finish(self) -> Result<Vec<Batch>> {
         self.failed.map_or(Ok(self.batches), Err)
     }
 }

@@ -9,6 +9,7 @@ use super::keys::Keys;
 use super::message::{Resource, Scope, Signal, Sink, Text};
 use super::origin::Origin;
 use super::series::OriginParts;
+use crate::error::Result;
 use crate::outcome::Reason;
 use crate::sanitize::Rules;
 
@@ -62,7 +63,7 @@ impl<'r, R> RowSink<'r, R> {
     }
 
     /// What was taken.
-    pub(super) fn finish<S: Signal>(mut self) -> storage::Result<Vec<Batch>>
+    pub(super) fn finish<S: Signal>(mut self) -> Result<Vec<Batch>>
     where
         R: Rows<S>,
     {
@@ -100,6 +101,9 @@ impl<S: Signal, R: Rows<S>> Sink<S> for RowSink<'_, R> {
 
     fn item(&mut self, item: &mut S::Item<'_>, repairs: Repairs) {
         let Self { request, from, rows, keys } = self;
+        if request.failed.is_some() {
+            return;
+        }
         let (rules, outcome) = (request.rules, &mut *request.outcome);
         rows.take(item, repairs, from, keys, rules, |taken| match taken {
             Ok(repairs) => outcome.keep(repairs),

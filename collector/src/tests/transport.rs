@@ -227,6 +227,27 @@ async fn t10_size_limit_on_the_wire_and_decoded() {
     assert_eq!(world.collector.metrics().snapshot().in_flight_bytes, 0, "what was reserved is given back");
 }
 
+/// What rows of a request may take is bounded, too; nothing of one that is over it is kept, and half of it is taken.
+#[tokio::test]
+async fn t10_what_a_request_becomes_is_bounded() {
+    let world = World::with(Config { in_flight_bytes_max: 16 << 20, request_bytes_max: 16 << 20, ..Config::default() });
+    let world = world.await;
+    let field = |number: u8, bytes: &[u8]| {
+        let mut out = vec![number << 3 | 2];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+        [&out, bytes].concat()
+    };
+    let at = |number: u8| [&[number << 3 | 1][..], &NOW.0.to_le_bytes()].concat();
+    let span = |n: u64| field(2, &[field(1, &[7; 16]), field(2, &(n + 1).to_be_bytes()), at(7), at(8)].concat());
+    let spans = |n: u64| field(1, &field(2, &(0..n).flat_map(span).collect::<Vec<u8>>()));
+    for (n, status) in [(160_000, 413), (40_000, 200)] {
+        let answer = world.send_protobuf(Wire::Protobuf, Signal::Traces, spans(n)).await;
+        assert_eq!((answer.http_status, answer.retry_seconds), (status, None), "{n}: {}", answer.message);
+        assert_eq!(status == 413, answer.message.contains("16777216 bytes as rows"), "{n}: {}", answer.message);
+    }
+    assert_eq!(world.collector.metrics().snapshot().in_flight_bytes, 0);
+}
+
 /// Two bytes of a list can be 48 in memory, one of a text three: an item that becomes too large is refused on every wire, like a request that is, and the
 /// collector goes on.
 #[tokio::test]
