@@ -1,8 +1,8 @@
 //! Memory stays within its bounds, whatever comes in (F12, F13, F15 to F18): many large requests at once, bombs, odd shapes of telemetry.
 //!
 //! The highest resident memory of the process, as Linux counts it (`VmHWM`), is printed for each kind and held against 1.2 times the
-//! budget. The settings below leave a budget of 512 MiB: 128 MiB in flight, three buffers of 32 MiB, queue, caches and merging at 32 MiB
-//! each; the rest is for rows being made and for what the program is without load (60 MiB). The short form sends an eighth of the
+//! budget. The settings below leave a budget of 512 MiB: 128 MiB in flight, three buffers of 32 MiB, queue, caches, merging and the
+//! digest's open traces at 32 MiB each; the rest is for rows being made and for what the program is without load (60 MiB). The short form sends an eighth of the
 //! bytes and clients; `HODOSCOPE_LONG=1` is 64 clients with 64 MiB each, and wants a release build (`HODOSCOPE_TEST_BINARY`).
 //!
 //! A minute of load, and some more in the long form, so the gate leaves it out: `make test-long`, or `cargo test --test tests -- bombs::
@@ -23,7 +23,8 @@ const MIB: usize = 1 << 20;
 const BUDGET_MIB: u64 = 512;
 const SETTINGS: &str = "[collector]\nin_flight_bytes_max = 134217728\ntenant_series_max = 200000\n\
                         [storage]\nbuffer_bytes_max = 33554432\nappend_queue_bytes_max = 33554432\n\
-                        index_cache_bytes_max = 33554432\ncompaction_memory_bytes_max = 33554432\n";
+                        index_cache_bytes_max = 33554432\ncompaction_memory_bytes_max = 33554432\n\
+                        [query]\ndigest_memory_bytes_max = 33554432\n";
 
 fn is_long() -> bool {
     std::env::var("HODOSCOPE_LONG").is_ok_and(|value| value == "1")

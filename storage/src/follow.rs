@@ -13,8 +13,9 @@ use crate::snapshot::BufferedRows;
 use crate::table::Table;
 use crate::writer::TableRows;
 
-/// Bytes of rows that wait for the follower. They are shared with the write buffer for as long as that holds them.
-const WAITING_BYTES_MAX: u64 = 64 << 20;
+/// Bytes of rows that wait for the follower, at least and at most; between them as many as the write buffer holds, with which they are shared for
+/// as long as that holds them.
+const WAITING_BYTES: std::ops::RangeInclusive<u64> = 8 << 20..=64 << 20;
 
 /// What became visible since the last look.
 #[derive(Debug, Default)]
@@ -36,6 +37,7 @@ pub struct Follower {
 #[derive(Debug)]
 pub(crate) struct Queue {
     table: &'static Table,
+    bytes_max: u64,
     waiting: Mutex<Waiting>,
 }
 
@@ -48,8 +50,10 @@ struct Waiting {
 }
 
 impl Queue {
-    pub(crate) fn new(table: &'static Table) -> Self {
-        Self { table, waiting: Mutex::default() }
+    /// For rows of one table; `buffer_bytes_max` is when the write buffer is sealed.
+    pub(crate) fn new(table: &'static Table, buffer_bytes_max: u64) -> Self {
+        let bytes_max = buffer_bytes_max.clamp(*WAITING_BYTES.start(), *WAITING_BYTES.end());
+        Self { table, bytes_max, waiting: Mutex::default() }
     }
 
     /// The follower has gone.
@@ -77,7 +81,7 @@ impl Queue {
         }
         waiting.bytes += rows.iter().map(|(_, rows)| rows.bytes).sum::<u64>();
         waiting.followed.rows.extend(rows);
-        if waiting.bytes > WAITING_BYTES_MAX {
+        if waiting.bytes > self.bytes_max {
             waiting.followed = Followed { rows: Vec::new(), has_gap: true };
             waiting.bytes = 0;
         }
@@ -91,7 +95,7 @@ impl Follower {
 
     /// A follower of rows that never come, for snapshots that never change.
     pub fn of_nothing(table: &'static Table) -> Self {
-        Self::new(Arc::new(Queue::new(table)), watch::channel(0).1)
+        Self::new(Arc::new(Queue::new(table, 0)), watch::channel(0).1)
     }
 
     /// Everything since the last call. Never waits.

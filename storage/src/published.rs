@@ -185,7 +185,7 @@ impl Published {
     }
 
     pub(crate) fn follow(&self, table: &'static Table) -> Follower {
-        let queue = Arc::new(Queue::new(table));
+        let queue = Arc::new(Queue::new(table, self.config.buffer_bytes_max));
         self.followers.rcu(|followers| {
             let live = followers.iter().filter(|queue| !queue.is_closed());
             live.chain([&queue]).map(Arc::clone).collect::<Vec<_>>()
