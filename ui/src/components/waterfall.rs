@@ -28,8 +28,8 @@ use self::minimap::MiniMap;
 use self::pool::{Pool, Screen};
 use super::keys::{is_control, on_key};
 use crate::app::shared;
+use crate::view::format;
 use crate::view::span_tree::{Row, SpanTree};
-use crate::view::timeline::ticks;
 
 /// Height of a row in pixels.
 const ROW_HEIGHT: f64 = 22.0;
@@ -58,6 +58,8 @@ pub(crate) fn Waterfall(
         stage.model.with_value(|model| model.tree.n_rows())
     });
 
+    let scale = Memo::new(move |_| stage.scale(track_width.get()));
+
     // Rows are written at most once a frame, whatever changed since the last one.
     let write = move || {
         let Some(list) = list.get_untracked() else { return };
@@ -69,7 +71,7 @@ pub(crate) fn Waterfall(
             first: (top / ROW_HEIGHT) as usize,
             count: (list_height.get_untracked() / ROW_HEIGHT).ceil() as usize + 1,
             track_width: track_width.get_untracked(),
-            window: stage.window.get_untracked(),
+            scale: scale.get_untracked(),
             selected: stage.selected.get_untracked(),
             needle: stage.find.get_untracked(),
             track: stage.track.get_untracked(),
@@ -120,12 +122,11 @@ pub(crate) fn Waterfall(
     Effect::new(move |_| {
         stage.rows.track();
         stage.selected.track();
-        stage.window.track();
         stage.matches.track();
         stage.find.track();
         stage.track.track();
         stage.path.track();
-        track_width.track();
+        scale.track();
         list_height.track();
         pool.update_value(|pool| {
             if let Some(pool) = pool {
@@ -180,7 +181,9 @@ pub(crate) fn Waterfall(
         {
             event.prevent_default();
             let x = f64::from(event.client_x()) - list.get_bounding_client_rect().left() - names_width.get_value();
-            let place = (x / track_width.get_untracked().max(1.0)).clamp(0.0, 1.0);
+            // Beside a fold the same place of the track is another part of the time.
+            let moment = scale.with_untracked(|scale| scale.moment(x));
+            let place = stage.window.get_untracked().place(moment).clamp(0.0, 1.0);
             stage.zoom(place, (event.delta_y() / 300.0).exp());
         }
     };
@@ -193,12 +196,30 @@ pub(crate) fn Waterfall(
     };
     let ruler = move || {
         let width = track_width.get();
-        ticks(stage.window.get(), width, 84.0)
-            .into_iter()
-            .filter(|tick| (1.0 - tick.place) * width > 24.0)
-            .map(
-                |tick| view! { <span style:left=format!("calc({:.3}% + 4px)", tick.place * 100.0)>{tick.label}</span> },
-            )
+        let marks = scale.with(|scale| scale.ticks(84.0)).into_iter().filter(|mark| width - mark.x > 24.0);
+        marks.map(|mark| view! { <span style:left=format!("{:.1}px", mark.x + 4.0)>{mark.label}</span> }).collect_view()
+    };
+    // A fold is a band behind the rows; what is printed on it opens it.
+    let folds = move || {
+        let pieces = scale.with(|scale| scale.pieces().to_vec()).into_iter();
+        pieces.filter_map(|piece| Some((piece.fold?, piece.left, piece.right - piece.left, piece.to - piece.from)))
+    };
+    let bands = move || {
+        folds()
+            .map(|(_, left, width, _)| {
+                view! { <i class="fold" style:left=format!("calc(var(--names-w) + {left:.1}px)") style:width=format!("{width:.1}px")></i> }
+            })
+            .collect_view()
+    };
+    let unfold = move || {
+        folds()
+            .map(|(fold, left, width, nanos)| {
+                let length = format::duration(nanos as u64);
+                let label = format!("Unfold {length} in which nothing ran");
+                view! {
+                    <button style:left=format!("{:.1}px", left + width / 2.0) title=label.clone() aria-label=label on:click=move |_| stage.opened.update(|opened| opened.push(fold))>{length}</button>
+                }
+            })
             .collect_view()
     };
     let active = move || {
@@ -231,9 +252,13 @@ pub(crate) fn Waterfall(
                 <span>"Level"</span>
                 <span class="seg">{level(Some(1), "1")}{level(Some(2), "2")}{level(Some(3), "3")}{level(None, "All")}</span>
             </div>
-            <div class="ticks" aria-hidden="true">{ruler}</div>
+            <div class="over">
+                <div class="ticks" aria-hidden="true">{ruler}</div>
+                {unfold}
+            </div>
         </div>
         <div class="wfw">
+            {bands}
             <div
                 class="wf"
                 class:dim=move || stage.only.get() == Only::Dim && stage.find.with(|text| !text.trim().is_empty())
@@ -311,6 +336,7 @@ fn use_keys(stage: Stage, list_height: RwSignal<f64>) {
             "z" => stage.zoom_to_selected(),
             "o" => stage.zoom_out(),
             "c" => stage.track.update(|on| *on = !*on),
+            "f" => stage.switch_folds(),
             "r" => match row {
                 Some(Row::Span(index)) if stage.root.get_untracked() != Some(index) => {
                     stage.show_only(stage.only.get_untracked(), Some(index));

@@ -1,8 +1,8 @@
 //! One trace, and with it the other traces of its journey as one list: header, find box, waterfall, inspector.
 //!
 //! URL: `/t/:trace[/:span]`, `find` (text looked for), `x` (part of the time, `start-end` in nanoseconds), `only` (rows that are shown),
-//! `root` (span whose subtree is shown alone), `shut` (spans whose children are hidden), `cp=0` (no critical path), `alone=1` (without the
-//! other traces), `cut` (traces whose join the reader does not believe).
+//! `root` (span whose subtree is shown alone), `shut` (spans whose children are hidden), `cp=0` (no critical path), `fold=0` (waits
+//! unfolded), `alone=1` (without the other traces), `cut` (traces whose join the reader does not believe).
 //!
 //! The trace comes first and is drawn at once. When a message may lead out of it, its journey is asked for, then the other traces; the list
 //! is drawn again with all of them. `head.rs` draws the header.
@@ -318,6 +318,11 @@ fn trace(
                     {icon(Icon::Track, false)} "Critical path"
                 </button>
             </Show>
+            {stage.model.with_value(|model| !model.quiet.is_empty()).then(|| view! {
+                <button class="btn s" aria-pressed=move || stage.fold.get().to_string() class:on=move || stage.fold.get() title="Stretches in which nothing ran take little room (F)" on:click=move |_| stage.switch_folds()>
+                    {icon(Icon::Fold, false)} "Fold waits"
+                </button>
+            })}
             {(n_traces > 1 || alone.get_untracked()).then(|| {
                 let link = move || format!("/t/{trace_id}{}", url::with_parameters(&search.get(), &[("alone", (!alone.get()).then_some("1")), ("x", None), ("root", None), ("shut", None)]));
                 view! { <a class="btn s" class:on=move || alone.get() href=link title="Without the other traces of its journey">{move || if alone.get() { "Whole journey" } else { "This trace only" }}</a> }
@@ -376,6 +381,9 @@ fn follow_url(stage: Stage, trace_id: TraceId, settled: RwSignal<bool>) {
         if parameter(&asked, "cp").as_deref() == Some("0") {
             stage.track.set(false);
         }
+        if parameter(&asked, "fold").as_deref() == Some("0") {
+            stage.fold.set(false);
+        }
         if let Some(window) = parameter(&asked, "x").and_then(|text| Window::read(&text, duration)) {
             stage.window.set(window);
         }
@@ -399,7 +407,7 @@ fn follow_url(stage: Stage, trace_id: TraceId, settled: RwSignal<bool>) {
         let text = stage.find.get();
         let window = stage.window.get().text(duration);
         stage.rows.track();
-        let (only, root, track) = (stage.only.get(), stage.root.get(), stage.track.get());
+        let (only, root, track, fold) = (stage.only.get(), stage.root.get(), stage.track.get(), stage.fold.get());
         let is_whole = restored.get();
         if first.is_none() {
             return;
@@ -438,6 +446,7 @@ fn follow_url(stage: Stage, trace_id: TraceId, settled: RwSignal<bool>) {
                     ("root", root.as_deref()),
                     ("shut", shut.as_deref()),
                     ("cp", (!track).then_some("0")),
+                    ("fold", (!fold).then_some("0")),
                 ]);
             }
             let query = url::with_parameters(&search, &changes);

@@ -11,6 +11,7 @@
 
 use api::{TimelineSpans, span_flag};
 
+use super::journey::scale::quiet;
 use super::stitched::CROSSING;
 
 /// Similar siblings needed for a fold.
@@ -282,6 +283,18 @@ impl SpanTree {
     /// A message between two traces instead of a span.
     pub(crate) fn is_crossing(&self, index: usize) -> bool {
         self.spans.kind[index] == CROSSING
+    }
+
+    /// Stretches of a trace of this length in which no span runs, in order; messages wait, they do not run.
+    pub(crate) fn quiet(&self, length_nanos: u64) -> Vec<(f64, f64)> {
+        let extent = |index: usize| self.extent(Row::Span(index));
+        // What runs inside its parent fills no gap: of 100,000 spans few are left to be sorted.
+        let is_inside = |index: usize| {
+            let ((start, end), parent) = (extent(index), self.parent(index).map(extent));
+            parent.is_some_and(|(from, to)| from <= start && end <= to)
+        };
+        let busy = (0..self.len()).filter(|index| !self.is_crossing(*index) && !is_inside(*index)).map(extent);
+        quiet(&mut busy.map(|(start, end)| (start as f64, end as f64)).collect::<Vec<_>>(), length_nanos as f64)
     }
 
     /// Shows only rows that are wanted, each below its parents, and only those at or below `root`.

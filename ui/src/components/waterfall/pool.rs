@@ -6,6 +6,7 @@
 //! common. Texts are set as text nodes, places through the style object.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use api::span_flag;
@@ -14,9 +15,10 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, Text};
 
 use super::{Model, ROW_HEIGHT};
+use crate::view::journey::scale::Scale;
 use crate::view::span_tree::Row;
 use crate::view::stitched::CROSSING;
-use crate::view::timeline::{LabelSide, Window, fold_label, label_side};
+use crate::view::timeline::{LabelSide, fold_label, label_side};
 use crate::view::{find, format};
 
 /// Nodes in the pool beyond what is visible, so that a fast scroll finds rows ready above and below.
@@ -37,14 +39,26 @@ pub(super) struct Screen {
     pub(super) count: usize,
     /// Width of the time track in pixels.
     pub(super) track_width: f64,
-    /// Part of the time.
-    pub(super) window: Window,
+    /// Time to pixels.
+    pub(super) scale: Scale,
     /// The selected row.
     pub(super) selected: Option<Row>,
     /// Text to mark in names.
     pub(super) needle: String,
     /// The critical path is drawn.
     pub(super) track: bool,
+}
+
+impl Screen {
+    /// Where a moment stands: 0 at the left edge of the track, 1 at the right, a little beyond when it is off screen.
+    fn place(&self, nanos: u64) -> f64 {
+        let nanos = nanos as f64;
+        match self.scale.side(nanos) {
+            Ordering::Less => -0.01,
+            Ordering::Greater => 1.01,
+            Ordering::Equal => self.scale.x(nanos) / self.track_width.max(1.0),
+        }
+    }
 }
 
 /// The nodes.
@@ -308,8 +322,7 @@ impl Slot {
         self.text(What::Badge, &self.badge, badge);
         self.class(What::BadgeClass, &self.badge, badge_class);
 
-        let (left, right) = (screen.window.place(start as f64), screen.window.place(end as f64));
-        let (shown_left, shown_right) = (left.clamp(-0.01, 1.01), right.clamp(-0.01, 1.01));
+        let (left, right) = (screen.place(start), screen.place(end));
         let off = right < 0.0 || left > 1.0;
         let bar = match (off, is_parent, n_errors > 0) {
             (true, ..) => "bar gone",
@@ -321,8 +334,8 @@ impl Slot {
             (_, false, false) => "bar",
         };
         self.class(What::BarClass, &self.bar, bar);
-        self.style(What::BarLeft, &self.bar, "left", &format!("{:.3}%", shown_left * 100.0));
-        self.style(What::BarWidth, &self.bar, "width", &format!("{:.3}%", (shown_right - shown_left) * 100.0));
+        self.style(What::BarLeft, &self.bar, "left", &format!("{:.3}%", left * 100.0));
+        self.style(What::BarWidth, &self.bar, "width", &format!("{:.3}%", (right - left) * 100.0));
         self.write_path(screen, model.path.get(&index).filter(|_| screen.track && matches!(row, Row::Span(_))));
         let label = match row {
             Row::Span(_) if crossing.is_some() => {
@@ -334,13 +347,13 @@ impl Slot {
         let width = screen.track_width;
         match label_side(left, right.max(left + 2.0 / width.max(1.0)), width, &label) {
             LabelSide::Right => {
-                let left = format!("calc({:.3}% + 6px)", shown_right.max(shown_left + 2.0 / width.max(1.0)) * 100.0);
+                let left = format!("calc({:.3}% + 6px)", right.max(left + 2.0 / width.max(1.0)) * 100.0);
                 self.style(What::LabelLeft, &self.label, "left", &left);
                 self.style(What::LabelRight, &self.label, "right", "auto");
                 self.class(What::LabelClass, &self.label, "du");
             }
             LabelSide::Left => {
-                let right = format!("calc({:.3}% + 6px)", (1.0 - shown_left) * 100.0);
+                let right = format!("calc({:.3}% + 6px)", (1.0 - left) * 100.0);
                 self.style(What::LabelLeft, &self.label, "left", "auto");
                 self.style(What::LabelRight, &self.label, "right", &right);
                 self.class(What::LabelClass, &self.label, "du");
@@ -369,7 +382,7 @@ impl Slot {
         };
         let mut text = String::new();
         for (from, to) in pieces.iter().take(PIECES_MAX) {
-            let place = |nanos: u64| screen.window.place(nanos as f64).clamp(-0.01, 1.01) * 100.0;
+            let place = |nanos: u64| screen.place(nanos) * 100.0;
             // A piece is never too short to be seen.
             let (left, right) = (place(*from), place(*to).max(place(*from) + 0.15));
             let comma = if text.is_empty() { "" } else { "," };

@@ -7,6 +7,7 @@ use model::{SpanId, TraceId};
 
 use crate::app::Shared;
 use crate::view::find;
+use crate::view::journey::scale::Scale;
 use crate::view::span_tree::{Row, SpanTree};
 use crate::view::stitched::{Crossing, Stitched};
 use crate::view::timeline::Window;
@@ -37,6 +38,8 @@ pub(crate) struct Model {
     pub(crate) crossings: HashMap<usize, Crossing>,
     /// Where the critical path runs, by row; empty until it is known.
     pub(crate) path: HashMap<usize, Vec<(u64, u64)>>,
+    /// Stretches in which nothing runs.
+    pub(crate) quiet: Vec<(f64, f64)>,
 }
 
 /// Which rows are shown.
@@ -95,6 +98,7 @@ impl Model {
             classes: timeline.services.iter().map(|service| shared.color_class(service)).collect(),
             slots: timeline.services.iter().map(|service| shared.color_slot(service)).collect(),
             is_found: vec![false; tree.len()],
+            quiet: tree.quiet(timeline.duration_nanos),
             tree,
             services: timeline.services,
             texts: timeline.texts,
@@ -185,6 +189,10 @@ pub(crate) struct Stage {
     pub(crate) selected: RwSignal<Option<Row>>,
     /// The part of the time on screen.
     pub(crate) window: RwSignal<Window>,
+    /// Quiet stretches fold.
+    pub(crate) fold: RwSignal<bool>,
+    /// Folds opened one by one.
+    pub(super) opened: RwSignal<Vec<usize>>,
     /// The find text.
     pub(crate) find: RwSignal<String>,
     /// Bumped when the matches changed.
@@ -214,6 +222,8 @@ impl Stage {
             rows: RwSignal::new(0),
             selected: RwSignal::new(None),
             window: RwSignal::new(window),
+            fold: RwSignal::new(true),
+            opened: RwSignal::new(Vec::new()),
             find: RwSignal::new(String::new()),
             matches: RwSignal::new(0),
             wanted: RwSignal::new(None),
@@ -364,6 +374,22 @@ impl Stage {
     /// Shows the whole time.
     pub(crate) fn zoom_out(self) {
         self.window.set(Window::whole(self.duration_nanos()));
+    }
+
+    /// Time to pixels on a track of this width.
+    pub(super) fn scale(self, width: f64) -> Scale {
+        let (is_on, opened) = (self.fold.get(), self.opened.get());
+        let folds: Vec<(usize, f64, f64)> = self.model.with_value(|model| {
+            let all = model.quiet.iter().enumerate().filter(|(at, _)| is_on && !opened.contains(at));
+            all.map(|(at, (from, to))| (at, *from, *to)).collect()
+        });
+        Scale::new(self.window.get(), &folds, 0.0, width)
+    }
+
+    /// Folds quiet stretches, or none of them.
+    pub(crate) fn switch_folds(self) {
+        self.opened.set(Vec::new());
+        self.fold.update(|on| *on = !*on);
     }
 
     /// Length of the trace.

@@ -8,6 +8,8 @@
 //! An interval in which no span runs and that is longer than [`FOLD_SHARE`] of the journey takes 24 to 64 px,
 //! whatever its length; all live time has one scale. The minimap is drawn with a scale without folds.
 
+use std::cmp::Ordering;
+
 use crate::view::timeline::{Window, ticks};
 
 /// Shortest quiet stretch that folds, as a part of what is on screen.
@@ -118,6 +120,15 @@ impl Scale {
     pub(crate) fn shows(&self, from: f64, to: f64) -> bool {
         let (first, last) = (self.pieces.first(), self.pieces.last());
         first.is_some_and(|first| to >= first.from) && last.is_some_and(|last| from <= last.to)
+    }
+
+    /// Where a moment stands to what is on screen: before it, on it, behind it.
+    pub(crate) fn side(&self, nanos: f64) -> Ordering {
+        match (self.pieces.first(), self.pieces.last()) {
+            (Some(first), _) if nanos < first.from => Ordering::Less,
+            (_, Some(last)) if nanos > last.to => Ordering::Greater,
+            _ => Ordering::Equal,
+        }
     }
 
     /// The moment at a place.
