@@ -17,6 +17,7 @@ use gloo_net::http::{Request, Response};
 use model::{SpanId, TraceId};
 use serde::de::DeserializeOwned;
 
+use crate::view::stitched::Finding;
 use crate::view::url::{self, ExploreState, RangeText};
 
 /// Rows asked for at once.
@@ -127,6 +128,8 @@ pub(crate) struct Way {
     pub(crate) hops: Vec<api::JourneyHop>,
     /// What held it up.
     pub(crate) paths: api::JourneyPaths,
+    /// What the server found in it.
+    pub(crate) findings: Vec<Finding>,
 }
 
 /// The same as [`journey`], without reading its spans.

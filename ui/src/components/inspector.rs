@@ -13,6 +13,7 @@ use crate::asking::ask_newest_after;
 use crate::client;
 use crate::view::behind as sql;
 use crate::view::span_tree::Row;
+use crate::view::stitched::Pause;
 use crate::view::url::{self, ExploreState, RangeText};
 use crate::view::{attributes, condition, format};
 
@@ -35,7 +36,7 @@ pub(crate) fn Inspector(
         move || {
             let Some(Row::Span(index)) = stage.selected.get() else { return None };
             stage.model.with_value(|model| {
-                let span = model.tree.spans.span_id.get(index).filter(|_| !model.tree.is_crossing(index))?;
+                let span = model.tree.spans.span_id.get(index).filter(|_| !model.tree.is_between(index))?;
                 Some((model.trace(index)?, *span))
             })
         },
@@ -49,8 +50,11 @@ pub(crate) fn Inspector(
             {move || match stage.selected.get() {
                 None => view! { <p class="hint faint">"Select a span to see everything it carries."</p> }.into_any(),
                 Some(Row::Fold(first)) => view! { <FoldSummary stage first/> }.into_any(),
-                Some(Row::Span(index)) if stage.model.with_value(|model| model.tree.is_crossing(index)) => {
-                    view! { <BetweenTraces stage index/> }.into_any()
+                Some(Row::Span(index)) if stage.model.with_value(|model| model.tree.is_between(index)) => {
+                    match stage.model.with_value(|model| model.pauses.get(&index).copied()) {
+                        Some(pause) => view! { <BetweenTries stage index pause/> }.into_any(),
+                        None => view! { <BetweenTraces stage index/> }.into_any(),
+                    }
                 }
                 Some(Row::Span(_)) => match detail.get() {
                     None => view! { <Skeleton rows=10/> }.into_any(),
@@ -125,16 +129,7 @@ fn BetweenTraces(stage: Stage, index: usize) -> impl IntoView {
         "message_id" => "The two traces are joined by the id of the message: inferred, not told.",
         _ => "The two traces are joined.",
     };
-    let end = |title: &'static str, end: Option<(TraceId, SpanId)>| {
-        let row = match end {
-            None => view! { <span class="faint">"not received"</span> }.into_any(),
-            Some((trace, span)) => {
-                let link = move || format!("/t/{trace}/{span}{}", url::carry("", &search.get()));
-                view! { <a class="acc mono" href=link>{span.to_hex()}</a> }.into_any()
-            }
-        };
-        view! { <dt>{title}</dt> <dd>{row}</dd> }
-    };
+    let end = |title, end| side(search, title, end);
     view! {
         <section>
             <div class="row top"><span class="svc broker mono">{crossing.queue}</span></div>
@@ -145,6 +140,36 @@ fn BetweenTraces(stage: Stage, index: usize) -> impl IntoView {
         <section>
             <dl class="kv">{end("Sent by span", crossing.sender)} {end("Received by", crossing.receiver)}</dl>
             <p class="note faint">{evidence}</p>
+        </section>
+    }
+}
+
+/// A line with a link to one of the two spans that something stands between.
+fn side(search: Memo<String>, title: &'static str, end: Option<(TraceId, SpanId)>) -> impl IntoView {
+    let row = match end {
+        None => view! { <span class="faint">"not received"</span> }.into_any(),
+        Some((trace, span)) => {
+            let link = move || format!("/t/{trace}/{span}{}", url::carry("", &search.get()));
+            view! { <a class="acc mono" href=link>{span.to_hex()}</a> }.into_any()
+        }
+    };
+    view! { <dt>{title}</dt> <dd>{row}</dd> }
+}
+
+/// A pause between two attempts of one call.
+#[component]
+fn BetweenTries(stage: Stage, index: usize, pause: Pause) -> impl IntoView {
+    let search = use_location().search;
+    let (start, end) = stage.model.with_value(|model| model.tree.extent(Row::Span(index)));
+    let [before, after] = pause.between;
+    view! {
+        <section>
+            <h2>{format!("Back-off before try {}", pause.attempt)}</h2>
+            <div class="facts"><div><span>"Waited"</span><b class="bad">{format::duration(end - start)}</b></div></div>
+            <p class="why dim">"An attempt of the call had ended and the next had not begun: the caller waited."</p>
+        </section>
+        <section>
+            <dl class="kv">{side(search, "Attempt before", Some(before))} {side(search, "Attempt after", Some(after))}</dl>
         </section>
     }
 }

@@ -51,6 +51,13 @@ struct Shown {
     note: Option<String>,
 }
 
+impl Shown {
+    /// It holds what the trace that came first does not.
+    fn is_more(&self) -> bool {
+        self.stitched.traces.len() > 1 || self.note.is_some() || !self.stitched.pauses.is_empty()
+    }
+}
+
 /// What the reader selected and looked for.
 #[derive(Clone, Copy)]
 struct Done {
@@ -152,7 +159,7 @@ pub(crate) fn TracePage() -> impl IntoView {
                     return;
                 }
                 match whole {
-                    Some(shown) if shown.stitched.traces.len() > 1 || shown.note.is_some() => {
+                    Some(shown) if shown.is_more() => {
                         here.set_value((shown.stitched.traces.clone(), cut));
                         settled.set(true);
                         found.set(Some(Ok(shown)));
@@ -217,10 +224,9 @@ async fn stitch(timeline: Timeline, cut: &str) -> Option<Shown> {
     parts.extend(own);
     let note = (missing > 0)
         .then(|| format!("{} of its journey could not be read", format::counted(missing, "further trace")));
-    let stitched = match <[Timeline; 1]>::try_from(parts) {
-        Ok([alone]) => Stitched::alone(alone),
-        Err(parts) => Stitched::new(asked, parts, &way.hops),
-    };
+    // Messages inside of a trace that is alone are spans of it.
+    let hops = if parts.len() > 1 { way.hops.as_slice() } else { &[] };
+    let stitched = Stitched::new(asked, parts, hops, &way.findings);
     Some(Shown { stitched, path, note })
 }
 
@@ -294,8 +300,7 @@ fn trace(
     });
     let foot = move || {
         stage.rows.track();
-        let (rows, spans) =
-            stage.model.with_value(|model| (model.tree.n_rows(), model.tree.len() - model.crossings.len()));
+        let (rows, spans) = stage.model.with_value(|model| (model.tree.n_rows(), model.n_spans()));
         let traces =
             if n_traces > 1 { format!(" in {}", format::counted(n_traces as u64, "trace")) } else { String::new() };
         format!("{}{traces}, {} open", format::counted(spans as u64, "span"), format::counted(rows as u64, "row"))
@@ -422,7 +427,7 @@ fn follow_url(stage: Stage, trace_id: TraceId, settled: RwSignal<bool>) {
             let place = stage.model.with_value(|model| {
                 // A crossing has no address of its own.
                 let index = selected.map(Row::index).filter(|_| matches!(selected, Some(Row::Span(_))))?;
-                if model.tree.is_crossing(index) {
+                if model.tree.is_between(index) {
                     return None;
                 }
                 Some((model.trace(index)?, model.tree.spans.span_id.get(index).copied()?))

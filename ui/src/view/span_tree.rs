@@ -275,14 +275,14 @@ impl SpanTree {
         after.checked_sub(1)
     }
 
-    /// The span with this id; never a crossing, which has the id of the span it leads to.
+    /// The span with this id; never what is between spans, which has the id of the span it leads to.
     pub(crate) fn find_id(&self, id: model::SpanId) -> Option<usize> {
-        (0..self.len()).find(|index| self.spans.span_id[*index] == id && !self.is_crossing(*index))
+        (0..self.len()).find(|index| self.spans.span_id[*index] == id && !self.is_between(*index))
     }
 
-    /// A message between two traces instead of a span.
-    pub(crate) fn is_crossing(&self, index: usize) -> bool {
-        self.spans.kind[index] == CROSSING
+    /// A message between two traces, or a pause between two attempts, instead of a span.
+    pub(crate) fn is_between(&self, index: usize) -> bool {
+        self.spans.kind[index] >= CROSSING
     }
 
     /// Stretches of a trace of this length in which no span runs, in order; messages wait, they do not run.
@@ -293,7 +293,7 @@ impl SpanTree {
             let ((start, end), parent) = (extent(index), self.parent(index).map(extent));
             parent.is_some_and(|(from, to)| from <= start && end <= to)
         };
-        let busy = (0..self.len()).filter(|index| !self.is_crossing(*index) && !is_inside(*index)).map(extent);
+        let busy = (0..self.len()).filter(|index| !self.is_between(*index) && !is_inside(*index)).map(extent);
         quiet(&mut busy.map(|(start, end)| (start as f64, end as f64)).collect::<Vec<_>>(), length_nanos as f64)
     }
 

@@ -12,17 +12,22 @@
 
 #[cfg(test)]
 mod tests;
+mod tries;
 
 use std::collections::HashMap;
 
 use api::{JourneyHop, PathSegment, Timeline, TimelineSpans};
 use model::{SpanId, TraceId};
 
+pub(crate) use self::tries::{Found as Finding, Pause};
+
 use super::journey::facts::label;
 use super::{format, names};
 
 /// Kind of a row that is no span but a message between two traces; OTLP's own kinds end at 5.
 pub(crate) const CROSSING: u8 = 200;
+/// Kind of a row that is no span but a pause between two attempts of a call.
+pub(crate) const PAUSE: u8 = 201;
 /// Rows of messages before one root; one that reads a batch of a thousand in a thousand spans is one tree.
 const CROSSINGS_MAX: usize = 16;
 /// No service: a crossing has none.
@@ -39,6 +44,8 @@ pub(crate) struct Stitched {
     pub(crate) trace_of: Vec<u8>,
     /// What a crossing tells, by its position in the columns.
     pub(crate) crossings: HashMap<usize, Crossing>,
+    /// Pauses between attempts, by their position in the columns.
+    pub(crate) pauses: HashMap<usize, Pause>,
 }
 
 /// A message on its way from one trace into another.
@@ -66,13 +73,14 @@ impl Stitched {
     /// One trace.
     pub(crate) fn alone(timeline: Timeline) -> Self {
         let traces = vec![timeline.trace_id];
-        Self { trace_of: vec![0; timeline.spans.span_id.len()], crossings: HashMap::new(), traces, timeline }
+        let trace_of = vec![0; timeline.spans.span_id.len()];
+        Self { trace_of, crossings: HashMap::new(), pauses: HashMap::new(), traces, timeline }
     }
 
     /// All of `parts`, which are traces of one journey; at most 256. `asked` is the one that was asked for.
     ///
     /// A part that is cut short makes the whole incomplete. Cost: one pass over the spans, and a sort of roots.
-    pub(crate) fn new(asked: TraceId, parts: Vec<Timeline>, hops: &[JourneyHop]) -> Self {
+    pub(crate) fn new(asked: TraceId, parts: Vec<Timeline>, hops: &[JourneyHop], findings: &[Finding]) -> Self {
         let nanos = |text: &str| text.parse::<i64>().unwrap_or_default();
         let starts: Vec<i64> = parts.iter().map(|part| nanos(&part.start_unix_nano)).collect();
         let start = starts.iter().copied().min().unwrap_or_default();
@@ -110,7 +118,9 @@ impl Stitched {
             traces: parts.iter().map(|part| part.trace_id).collect(),
             trace_of: Vec::new(),
             crossings: HashMap::new(),
+            pauses: HashMap::new(),
         };
+        let pauses = tries::pauses(&parts, &places, findings);
         let found = Found { parts: &parts, starts: &starts, places };
         let mut into: HashMap<(usize, usize), Vec<&JourneyHop>> = HashMap::new();
         for hop in hops.iter().filter(|hop| hop.send_trace_id != hop.consumer_trace_id || hop.prev_span_id.is_some()) {
@@ -126,25 +136,47 @@ impl Stitched {
                 let others = messages.len() - 1 + if at + 1 == CROSSINGS_MAX { beyond } else { 0 };
                 all.add_crossing(messages[0], others, &found, root.part, &mut words);
             }
-            all.add(&parts[root.part], root, starts[root.part].saturating_sub(start).unsigned_abs(), &mut words);
+            all.add(
+                &parts[root.part],
+                root,
+                starts[root.part].saturating_sub(start).unsigned_abs(),
+                &pauses,
+                &mut words,
+            );
         }
         all
     }
 
-    fn add(&mut self, part: &Timeline, root: &Root, offset: u64, words: &mut Words) {
+    /// The spans of a root, in a list that begins `offset` before them.
+    fn add(
+        &mut self,
+        part: &Timeline,
+        root: &Root,
+        offset: u64,
+        pauses: &HashMap<(usize, usize), Pause>,
+        words: &mut Words,
+    ) {
         let spans = &part.spans;
-        let base = self.timeline.spans.span_id.len();
+        // Where each span stands: pauses before it move it down.
+        let mut rows: Vec<i32> = Vec::with_capacity(root.end - root.first);
         let text = |column: &[u32], index: usize| {
             let at = column.get(index).copied().unwrap_or_default();
             part.texts.get(at as usize).map_or("", String::as_str)
         };
         for index in root.first..root.end {
             let parent = spans.parent.get(index).copied().unwrap_or(-1);
+            let above = usize::try_from(parent).ok().and_then(|parent| rows.get(parent.checked_sub(root.first)?));
+            let parent = above.copied().unwrap_or(-1);
+            let depth = spans.depth.get(index).copied().unwrap_or_default();
+            if let Some(pause) = pauses.get(&(root.part, index)) {
+                self.add_pause(pause, parent, depth, offset, root.part, words);
+            }
+            rows.push(self.timeline.spans.span_id.len() as i32);
             let service = spans.service.get(index).and_then(|at| part.services.get(*at as usize));
             let to = &mut self.timeline.spans;
             to.span_id.push(spans.span_id[index]);
-            to.parent.push(if parent < 0 { -1 } else { parent - root.first as i32 + base as i32 });
-            to.depth.push(spans.depth.get(index).copied().unwrap_or_default());
+            to.parent.push(parent);
+            to.depth.push(depth);
             to.start_nanos.push(spans.start_nanos.get(index).copied().unwrap_or_default().saturating_add(offset));
             to.duration_nanos.push(spans.duration_nanos.get(index).copied().unwrap_or_default());
             to.service.push(match service {
@@ -160,6 +192,25 @@ impl Stitched {
             to.flags.push(spans.flags.get(index).copied().unwrap_or_default());
             self.trace_of.push(root.part as u8);
         }
+    }
+
+    /// A row before an attempt, for the time in which nobody worked on the call.
+    fn add_pause(&mut self, pause: &Pause, parent: i32, depth: u32, offset: u64, part: usize, words: &mut Words) {
+        let to = &mut self.timeline.spans;
+        self.pauses.insert(to.span_id.len(), *pause);
+        to.span_id.push(pause.between[1].1);
+        to.parent.push(parent);
+        to.depth.push(depth);
+        to.start_nanos.push(pause.from.saturating_add(offset));
+        to.duration_nanos.push(pause.to - pause.from);
+        to.service.push(NOBODY);
+        let name = format!("back-off before try {}", pause.attempt);
+        for (column, text) in [(&mut to.name, name.as_str()), (&mut to.badge, ""), (&mut to.detail, "")] {
+            column.push(Words::place(&mut words.texts, &mut self.timeline.texts, text));
+        }
+        to.kind.push(PAUSE);
+        to.flags.push(0);
+        self.trace_of.push(part as u8);
     }
 
     /// A row for a message to a span, which stands for so many others.
@@ -235,7 +286,9 @@ pub(crate) fn path(
     let mut rows: HashMap<(TraceId, SpanId, bool), usize> = HashMap::new();
     for (index, (id, kind)) in spans.span_id.iter().zip(&spans.kind).enumerate() {
         if let Some(trace) = trace(index) {
-            rows.entry((trace, *id, *kind == CROSSING)).or_insert(index);
+            if *kind != PAUSE {
+                rows.entry((trace, *id, *kind == CROSSING)).or_insert(index);
+            }
         }
     }
     let mut all: HashMap<usize, Vec<(u64, u64)>> = HashMap::new();

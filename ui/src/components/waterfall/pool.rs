@@ -17,7 +17,7 @@ use web_sys::{Element, HtmlElement, Text};
 use super::{Model, ROW_HEIGHT};
 use crate::view::journey::scale::Scale;
 use crate::view::span_tree::Row;
-use crate::view::stitched::CROSSING;
+use crate::view::stitched::{CROSSING, PAUSE};
 use crate::view::timeline::{LabelSide, fold_label, label_side};
 use crate::view::{find, format};
 
@@ -277,7 +277,14 @@ impl Slot {
 
         let color = model.classes.get(spans.service[index] as usize).map_or("", String::as_str);
         let crossing = model.crossings.get(&index);
-        let flags = [(is_found, " m"), (is_selected, " sel"), (n_errors > 0, " err"), (crossing.is_some(), " cross")];
+        let is_pause = spans.kind[index] == PAUSE;
+        let flags = [
+            (is_found, " m"),
+            (is_selected, " sel"),
+            (n_errors > 0, " err"),
+            (crossing.is_some(), " cross"),
+            (is_pause, " pause"),
+        ];
         let mut class = format!("wr {color}");
         flags.iter().filter(|(on, _)| *on).for_each(|(_, name)| class.push_str(name));
         self.class(What::Class, &self.row, &class);
@@ -326,7 +333,7 @@ impl Slot {
         let off = right < 0.0 || left > 1.0;
         let bar = match (off, is_parent, n_errors > 0) {
             (true, ..) => "bar gone",
-            _ if crossing.is_some_and(|crossing| crossing.is_again) => "bar hatch bad",
+            _ if is_pause || crossing.is_some_and(|crossing| crossing.is_again) => "bar hatch bad",
             _ if crossing.is_some() => "bar hatch",
             (_, true, true) => "bar par e",
             (_, true, false) => "bar par",
@@ -441,8 +448,12 @@ impl Slot {
             (Row::Span(_), _) => ", error".to_owned(),
             (Row::Fold(_), count) => format!(", {}", format::counted(count as u64, "error")),
         };
-        // A crossing has no service.
-        let service = if service.is_empty() { "between two traces" } else { service };
+        // What is between spans has no service.
+        let service = match (service, model.tree.spans.kind[row.index()]) {
+            ("", CROSSING) => "between two traces",
+            ("", PAUSE) => "between two attempts",
+            (service, _) => service,
+        };
         let mut text = format!("{name}, {service}, {label}{failed}");
         set(What::Meaning, "aria-label", &text);
         text.clear();
@@ -457,7 +468,7 @@ impl Slot {
 fn side_text(model: &Model, row: Row, service: &str) -> String {
     let (tree, index) = (&model.tree, row.index());
     let detail = model.text(tree.spans.detail[index]);
-    if tree.is_crossing(index) {
+    if tree.is_between(index) {
         return detail.to_owned();
     }
     let enters = tree.parent(index).is_none_or(|parent| tree.spans.service[parent] != tree.spans.service[index]);

@@ -9,7 +9,7 @@ use crate::app::Shared;
 use crate::view::find;
 use crate::view::journey::scale::Scale;
 use crate::view::span_tree::{Row, SpanTree};
-use crate::view::stitched::{Crossing, Stitched};
+use crate::view::stitched::{Crossing, Pause, Stitched};
 use crate::view::timeline::Window;
 
 /// A trace on the page.
@@ -36,6 +36,8 @@ pub(crate) struct Model {
     trace_of: Vec<u8>,
     /// Rows that are messages between traces.
     pub(crate) crossings: HashMap<usize, Crossing>,
+    /// Rows that are pauses between attempts.
+    pub(crate) pauses: HashMap<usize, Pause>,
     /// Where the critical path runs, by row; empty until it is known.
     pub(crate) path: HashMap<usize, Vec<(u64, u64)>>,
     /// Stretches in which nothing runs.
@@ -91,7 +93,7 @@ impl Only {
 impl Model {
     /// Takes an answer; gives its services their colours.
     pub(crate) fn new(stitched: Stitched, shared: Shared) -> Self {
-        let Stitched { timeline, traces, trace_of, crossings } = stitched;
+        let Stitched { timeline, traces, trace_of, crossings, pauses } = stitched;
         shared.see_services(timeline.services.iter().map(String::as_str));
         let tree = SpanTree::new(timeline.spans);
         Self {
@@ -107,6 +109,7 @@ impl Model {
             traces,
             trace_of,
             crossings,
+            pauses,
             path: HashMap::new(),
         }
     }
@@ -118,7 +121,7 @@ impl Model {
 
     /// The first span of the trace at this position among the traces.
     pub(crate) fn first_of(&self, at: usize) -> Option<usize> {
-        let is_there = |index: &usize| usize::from(self.trace_of[*index]) == at && !self.tree.is_crossing(*index);
+        let is_there = |index: &usize| usize::from(self.trace_of[*index]) == at && !self.tree.is_between(*index);
         (0..self.trace_of.len()).find(is_there)
     }
 
@@ -126,7 +129,7 @@ impl Model {
     pub(crate) fn find(&self, trace: TraceId, span: SpanId) -> Option<usize> {
         let is_there = |index: &usize| {
             self.tree.spans.span_id[*index] == span
-                && !self.tree.is_crossing(*index)
+                && !self.tree.is_between(*index)
                 && self.trace(*index) == Some(trace)
         };
         (0..self.tree.len()).find(is_there)
@@ -154,6 +157,11 @@ impl Model {
                 self.tree.keep(Some(&|index| long(index, duration / 100 * u64::from(hundredths))), root);
             }
         }
+    }
+
+    /// Spans; what is between them is none.
+    pub(crate) fn n_spans(&self) -> usize {
+        self.tree.len() - self.crossings.len() - self.pauses.len()
     }
 
     /// A text by index; empty when there is none.

@@ -39,10 +39,10 @@ impl Head {
         let spans = &timeline.spans;
         let of_trace = |at: usize| {
             let rows = stitched.trace_of.iter().zip(&spans.kind);
-            rows.filter(|(trace, kind)| usize::from(**trace) == at && **kind != CROSSING).count() as u64
+            rows.filter(|(trace, kind)| usize::from(**trace) == at && **kind < CROSSING).count() as u64
         };
         // A message may stand before the first span, and is no span.
-        let root = spans.kind.iter().position(|kind| *kind != CROSSING).unwrap_or_default();
+        let root = spans.kind.iter().position(|kind| *kind < CROSSING).unwrap_or_default();
         let text = |column: &[u32]| {
             column.get(root).and_then(|index| timeline.texts.get(*index as usize)).cloned().unwrap_or_default()
         };
@@ -65,7 +65,7 @@ impl Head {
             total: timeline.duration_nanos,
             root: spans.duration_nanos.get(root).copied(),
             root_is_server: spans.kind.get(root) == Some(&SERVER),
-            n_spans: timeline.spans_total.max((spans.span_id.len() - stitched.crossings.len()) as u64),
+            n_spans: timeline.spans_total.max((spans.kind.iter().filter(|kind| **kind < CROSSING).count()) as u64),
             traces: stitched.traces.iter().enumerate().map(|(at, trace)| (*trace, of_trace(at))).collect(),
             n_services: timeline.services.len() as u64,
             n_errors: spans.flags.iter().filter(is_error).count() as u64,

@@ -1,5 +1,7 @@
 //! Traces as one list: what stands where.
 
+use api::SpanRef;
+
 use super::*;
 
 fn trace(number: u8) -> TraceId {
@@ -93,7 +95,7 @@ fn show(all: &Stitched) -> String {
 fn a_crossing_stands_between_two_traces() {
     let sender = part(1, 10, &[(1, 0, 0, 900), (2, 1, 100, 200)]);
     let receiver = part(2, 11, &[(3, 0, 0, 50), (4, 1, 10, 20)]);
-    let all = Stitched::new(trace(2), vec![sender, receiver], &[hop((1, 2), (2, 3))]);
+    let all = Stitched::new(trace(2), vec![sender, receiver], &[hop((1, 2), (2, 3))], &[]);
     assert_eq!(
         show(&all),
         "work 1 0+900\n  work 1 100+200\norders 300+999999700\nwork 2 1000000000+50\n  work 2 1000000010+20\n"
@@ -111,17 +113,17 @@ fn a_crossing_stands_between_two_traces() {
 #[test]
 fn odd_messages_are_rows_too() {
     let early = part(2, 9, &[(3, 0, 0, 50)]);
-    let all = Stitched::new(trace(1), vec![part(1, 10, &[(1, 0, 0, 900)]), early], &[hop((1, 1), (2, 3))]);
+    let all = Stitched::new(trace(1), vec![part(1, 10, &[(1, 0, 0, 900)]), early], &[hop((1, 1), (2, 3))], &[]);
     assert_eq!(show(&all), "orders 0+0\nwork 2 0+50\nwork 1 1000000000+900\n");
     let lost = JourneyHop { send_span_id: None, ..hop((9, 9), (2, 3)) };
     let parts = || vec![part(1, 10, &[(1, 0, 0, 900)]), part(2, 11, &[(3, 0, 5, 50)])];
-    let all = Stitched::new(trace(1), parts(), &[lost.clone(), lost]);
+    let all = Stitched::new(trace(1), parts(), &[lost.clone(), lost], &[]);
     assert_eq!(show(&all), "work 1 0+900\norders 1000000005+0\nwork 2 1000000005+50\n");
     assert!(all.crossings[&1].about.ends_with("and 1 more message"), "{:?}", all.crossings);
     // A message inside a trace stays inside it.
-    let inside = Stitched::new(trace(1), parts(), &[hop((1, 1), (1, 1))]);
+    let inside = Stitched::new(trace(1), parts(), &[hop((1, 1), (1, 1))], &[]);
     assert!(inside.crossings.is_empty());
-    assert!(Stitched::new(trace(1), Vec::new(), &[]).timeline.spans.span_id.is_empty());
+    assert!(Stitched::new(trace(1), Vec::new(), &[], &[]).timeline.spans.span_id.is_empty());
 }
 
 /// One root, below which two spans receive a message each: both are rows. Of very many the last row tells how many more there are.
@@ -129,12 +131,12 @@ fn odd_messages_are_rows_too() {
 fn each_receiver_has_its_message() {
     let reader = part(2, 11, &[(3, 0, 0, 50), (4, 1, 10, 20), (5, 1, 30, 20)]);
     let hops = [hop((1, 1), (2, 4)), hop((1, 1), (2, 5))];
-    let all = Stitched::new(trace(1), vec![part(1, 10, &[(1, 0, 0, 900)]), reader], &hops);
+    let all = Stitched::new(trace(1), vec![part(1, 10, &[(1, 0, 0, 900)]), reader], &hops, &[]);
     let receivers: Vec<_> = [1, 2].iter().map(|row| all.crossings[row].receiver).collect();
     assert_eq!(receivers, [Some((trace(2), span(4))), Some((trace(2), span(5)))]);
     let rows: Vec<_> = (0..40).map(|at| (at + 3, u32::from(at > 0), u64::from(at), 1)).collect();
     let hops: Vec<_> = (0..40).map(|at| hop((1, 1), (2, at + 3))).collect();
-    let all = Stitched::new(trace(1), vec![part(1, 10, &[(1, 0, 0, 900)]), part(2, 11, &rows)], &hops);
+    let all = Stitched::new(trace(1), vec![part(1, 10, &[(1, 0, 0, 900)]), part(2, 11, &rows)], &hops, &[]);
     assert_eq!(all.crossings.len(), CROSSINGS_MAX);
     assert!(all.crossings[&CROSSINGS_MAX].about.ends_with("and 24 more messages"), "{:?}", all.crossings);
 }
@@ -143,7 +145,7 @@ fn each_receiver_has_its_message() {
 #[test]
 fn the_path_runs_over_crossings() {
     let sender = part(1, 10, &[(1, 0, 0, 900)]);
-    let all = Stitched::new(trace(1), vec![sender, part(2, 11, &[(3, 0, 0, 50)])], &[hop((1, 1), (2, 3))]);
+    let all = Stitched::new(trace(1), vec![sender, part(2, 11, &[(3, 0, 0, 50)])], &[hop((1, 1), (2, 3))], &[]);
     let piece = |kind: &str, from: i64, to: i64| PathSegment {
         trace_id: trace(2),
         span_id: span(3),
@@ -174,7 +176,7 @@ proptest::proptest! {
             part(number as u8 + 1, *second, &rows)
         }).collect();
         let hops: Vec<_> = hops.iter().map(|(a, b, c, d)| hop((*a, *b), (*c, *d))).collect();
-        let all = Stitched::new(trace(1), parts, &hops);
+        let all = Stitched::new(trace(1), parts, &hops, &[]);
         let spans = &all.timeline.spans;
         proptest::prop_assert_eq!(spans.kind.iter().filter(|kind| **kind != CROSSING).count(), n);
         for (at, parent) in spans.parent.iter().enumerate() {
@@ -185,4 +187,36 @@ proptest::proptest! {
             }
         }
     }
+}
+
+/// A call that is tried three times: a row for each pause, before the attempt it led to; below the caller, with its spans moved down.
+#[test]
+fn pauses_stand_between_attempts() {
+    let rows = [(1, 0, 0, 900), (2, 1, 100, 50), (5, 2, 110, 10), (3, 1, 200, 50), (4, 1, 250, 50), (6, 1, 400, 10)];
+    let of = |id: &str, spans: &[u8]| Finding {
+        id: id.to_owned(),
+        evidence: spans.iter().map(|number| SpanRef { trace_id: trace(1), span_id: span(*number) }).collect(),
+    };
+    let all =
+        Stitched::new(trace(1), vec![part(1, 10, &rows)], &[], &[of("retried", &[3, 6, 2, 4]), of("chatty", &[5, 6])]);
+    assert_eq!(
+        show(&all),
+        "work 1 0+900\n  work 1 100+50\n    work 1 110+10\n  back-off before try 2 150+50\n  work 1 200+50\n  work 1 250+50\n  back-off before try 4 300+100\n  work 1 400+10\n"
+    );
+    assert_eq!(all.timeline.spans.parent, [-1, 0, 1, 0, 0, 0, 0, 0]);
+    assert_eq!(all.pauses[&3].between, [(trace(1), span(2)), (trace(1), span(3))]);
+    // Attempts that are one row of the list stay that; what is not here makes no row.
+    let rows: Vec<_> = (0..7).map(|at| (at + 1, u32::from(at > 0), u64::from(at) * 100, 10)).collect();
+    let many = Stitched::new(trace(1), vec![part(1, 10, &rows)], &[], &[of("retry_storm", &[2, 3, 4, 5, 6, 7, 9])]);
+    assert!(many.pauses.is_empty());
+}
+
+/// Stretches in which nothing runs are found across traces; a message that waits does not fill them.
+#[test]
+fn waits_between_traces_are_quiet() {
+    let receiver = part(2, 11, &[(3, 0, 0, 500_000_000), (4, 1, 10, 20)]);
+    let all = Stitched::new(trace(1), vec![part(1, 10, &[(1, 0, 0, 900)]), receiver], &[hop((1, 1), (2, 3))], &[]);
+    let length = all.timeline.duration_nanos;
+    let tree = crate::view::span_tree::SpanTree::new(all.timeline.spans);
+    assert_eq!(tree.quiet(length), [(900.0, 1e9)]);
 }
