@@ -135,6 +135,13 @@ async fn bounds_are_told() {
     let truncated = answer.truncated.expect("it is cut");
     assert_eq!((truncated.reason.as_str(), truncated.left_out), ("spans", 300));
     assert!(answer.incomplete && answer.incomplete_reason.is_some());
+    // A reader who asks for more has it, and is told when that is more than is given.
+    let answer: JourneyAnswer = get(&server, "/api/journeys/7?wider=2").await;
+    assert_eq!((answer.spans.len(), answer.truncated), (20_300, None));
+    for wrong in ["0", "9", "x", ""] {
+        let place = format!("http://{}/api/journeys/7?wider={wrong}", server.http);
+        assert_eq!(reqwest::get(place).await.expect("an answer").status(), 400, "{wrong}");
+    }
 
     let queue = || vec![attribute("messaging.system", "kafka"), attribute("messaging.destination.name", "orders")];
     let send = Span { attributes: queue(), ..at(span(8, 1, "send orders"), 4, 0, MINUTE, 5) };

@@ -50,7 +50,7 @@ pub(crate) struct Found {
 /// # Errors
 /// Not found when no span of the trace is stored.
 pub(crate) async fn find(session: &Session, seed: TraceId, span: Option<SpanId>) -> Result<Found> {
-    find_without(session, seed, span, &[]).await
+    find_without(session, seed, span, &[], Bounds::default()).await
 }
 
 /// The journey that holds a stored trace, as if the spans of some traces were not stored: what was joined to it only through
@@ -58,8 +58,14 @@ pub(crate) async fn find(session: &Session, seed: TraceId, span: Option<SpanId>)
 ///
 /// # Errors
 /// Not found when no span of the trace is stored.
-async fn find_without(session: &Session, seed: TraceId, span: Option<SpanId>, cut: &[TraceId]) -> Result<Found> {
-    let (bounds, options) = (Bounds::default(), session.config.options());
+async fn find_without(
+    session: &Session,
+    seed: TraceId,
+    span: Option<SpanId>,
+    cut: &[TraceId],
+    bounds: Bounds,
+) -> Result<Found> {
+    let options = session.config.options();
     let mut gathered = gather::gather(session, seed, span, &bounds, &options).await?;
     gathered.spans.retain(|span| span.trace_id == seed || !cut.contains(&span.trace_id));
     looked_at(session, gathered, seed, span, &bounds, &options).await
@@ -114,7 +120,7 @@ impl Found {
 
 impl Engine {
     /// The journey that holds a trace. When the trace has several causes, `span` picks the one to follow. `cut` names traces that
-    /// the reader does not take for parts of it.
+    /// the reader does not take for parts of it; `wider` is by how much more traces and spans are taken than without being asked.
     ///
     /// # Errors
     /// [`crate::Error::NotFound`] when no span of the trace is stored.
@@ -124,13 +130,14 @@ impl Engine {
         trace: TraceId,
         span: Option<SpanId>,
         cut: &[TraceId],
+        wider: usize,
     ) -> Result<JourneyAnswer> {
         let started = Instant::now();
         let cut = cut.to_vec();
         let answer = self.run(tenant, move |session| {
             let cut = cut.clone();
             async move {
-                let found = find_without(&session, trace, span, &cut).await?;
+                let found = find_without(&session, trace, span, &cut, Bounds::default().wider(wider)).await?;
                 let (_, stored) = incomplete(&session.snapshot, None);
                 Ok(found.answer(stored, session.now))
             }

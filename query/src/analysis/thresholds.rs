@@ -26,6 +26,19 @@ macro_rules! settings {
     };
 }
 
+impl Bounds {
+    /// Bounds for a reader who asked for so many times as many traces and spans.
+    pub fn wider(self, times: usize) -> Self {
+        let more = |bound: usize| bound.saturating_mul(times);
+        Self {
+            members_max: more(self.members_max),
+            spans_max: more(self.spans_max),
+            deliveries_per_send_max: more(self.deliveries_per_send_max),
+            ..self
+        }
+    }
+}
+
 settings! {
     /// How far a journey is followed. What lies beyond is counted and named, never silently dropped.
     Bounds {

@@ -37,6 +37,9 @@ pub(super) type Params = std::result::Result<Query<BTreeMap<String, String>>, Qu
 /// Says in a header what formats without room for it cannot.
 const INCOMPLETE: HeaderName = HeaderName::from_static("x-incomplete");
 
+/// How much more of a journey than its bounds allow by themselves a reader may ask for.
+const WIDER_MAX: usize = 8;
+
 /// Traces that a reader cuts off a journey.
 const CUTS_MAX: usize = 64;
 
@@ -266,7 +269,11 @@ pub(super) async fn journey(
     if cut.len() > CUTS_MAX {
         return Err(Refusal::invalid(format!("at most {CUTS_MAX} traces are cut off")));
     }
-    json(&app.engine.journey(&tenant(who), trace_id(&id)?, span, &cut).await?)
+    let wider = given.remove("wider").map_or(Some(1), |text| text.parse().ok());
+    let Some(wider) = wider.filter(|wider| (1..=WIDER_MAX).contains(wider)) else {
+        return Err(Refusal::invalid(format!("wider is a number from 1 to {WIDER_MAX}")));
+    };
+    json(&app.engine.journey(&tenant(who), trace_id(&id)?, span, &cut, wider).await?)
 }
 
 pub(super) async fn erase(

@@ -173,6 +173,7 @@ fn operations() -> Vec<Operation> {
             .asks(&[
                 ("span", "string", "id of the span that picks the cause of an ambiguous seed"),
                 ("cut", "string", "ids of traces that are no part of it, separated by commas"),
+                ("wider", "integer", "times as many traces, spans and deliveries as the bounds allow, 1 to 8"),
             ])
             .answers::<api::JourneyAnswer>(),
         get("/api/erasures").answers::<api::ErasuresAnswer>(),
