@@ -111,12 +111,21 @@ pub(crate) async fn find(trace_id: TraceId, text: &str) -> Result<FindAnswer, Pr
 }
 
 /// The journey that holds a trace; with `span`, the one in which that span's cause is followed; without the traces in `cut`, ids
-/// with commas between.
-pub(crate) async fn journey(trace_id: TraceId, span: Option<SpanId>, cut: &str) -> Result<JourneyAnswer, Problem> {
+/// with commas between, and with `wider` times as many traces and spans as usual.
+pub(crate) async fn journey(
+    trace_id: TraceId,
+    span: Option<SpanId>,
+    cut: &str,
+    wider: usize,
+) -> Result<JourneyAnswer, Problem> {
     let span = span.map(|span| span.to_hex()).unwrap_or_default();
-    let all = [("span", span.as_str()), ("cut", cut)];
-    let query = url::query_string(all.into_iter().filter(|(_, value)| !value.is_empty()));
-    get(&format!("/api/journeys/{trace_id}{query}")).await
+    get(&journey_path(trace_id, &span, cut, wider)).await
+}
+
+fn journey_path(trace_id: TraceId, span: &str, cut: &str, wider: usize) -> String {
+    let wider = if wider > 1 { wider.to_string() } else { String::new() };
+    let all = [("span", span), ("cut", cut), ("wider", wider.as_str())];
+    format!("/api/journeys/{trace_id}{}", url::query_string(all.into_iter().filter(|(_, value)| !value.is_empty())))
 }
 
 /// What the waterfall needs of a journey to show its traces as one list: which there are, the messages between them, the critical path.
@@ -128,14 +137,15 @@ pub(crate) struct Way {
     pub(crate) hops: Vec<api::JourneyHop>,
     /// What held it up.
     pub(crate) paths: api::JourneyPaths,
+    /// What bounds left out.
+    pub(crate) truncated: Option<serde::de::IgnoredAny>,
     /// What the server found in it.
     pub(crate) findings: Vec<Finding>,
 }
 
 /// The same as [`journey`], without reading its spans.
-pub(crate) async fn way(trace_id: TraceId, cut: &str) -> Result<Way, Problem> {
-    let query = url::query_string([("cut", cut)].into_iter().filter(|(_, value)| !value.is_empty()));
-    get(&format!("/api/journeys/{trace_id}{query}")).await
+pub(crate) async fn way(trace_id: TraceId, cut: &str, wider: usize) -> Result<Way, Problem> {
+    get(&journey_path(trace_id, "", cut, wider)).await
 }
 
 /// Two journeys side by side; `b` is a trace id or `usual`.

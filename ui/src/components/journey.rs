@@ -8,6 +8,7 @@
 //! | `inspector.rs` | where the time went, the selected hop, findings, how the traces join    |
 //! | `flame.rs`     | the Flame tab                                                           |
 //! | `tabs.rs`      | links to the tabs                                                       |
+//! | `lanes.rs`     | which lanes are drawn, and in which order                               |
 //! | `table.rs`     | the Table tab                                                           |
 //! | `moments.rs`   | the Logs & events tab                                                   |
 //!
@@ -17,6 +18,7 @@ pub(crate) mod diagram;
 pub(crate) mod flame;
 pub(crate) mod hop_table;
 pub(crate) mod inspector;
+pub(crate) mod lanes;
 pub(crate) mod minimap;
 pub(crate) mod moments;
 pub(crate) mod table;
@@ -32,6 +34,7 @@ use model::SpanId;
 use crate::view::journey::breakdown::{Kind, breakdown};
 use crate::view::journey::facts::{Facts, Family};
 use crate::view::journey::hops::{self, Hop, Verdict};
+use crate::view::journey::lanes::LaneChoice;
 use crate::view::journey::listing::{Group, Key};
 use crate::view::journey::picture::Picture;
 use crate::view::journey::scale::quiet;
@@ -92,6 +95,11 @@ impl Scene {
         self.spans.get(&id).copied()
     }
 
+    /// Nodes of the lanes, as they were touched.
+    pub(crate) fn lane_nodes(&self) -> Vec<&str> {
+        self.picture.lanes.iter().map(|lane| self.facts.nodes[lane.node].as_str()).collect()
+    }
+
     /// True when there is something to draw between lanes.
     pub(crate) fn has_lanes(&self) -> bool {
         self.picture.lanes.len() > 1
@@ -120,8 +128,8 @@ pub(crate) struct Tour {
     pub(crate) opened: RwSignal<Vec<usize>>,
     /// Corrected times are drawn.
     pub(crate) aligned: RwSignal<bool>,
-    /// Lanes off the critical path are shown too, however many.
-    pub(crate) all_lanes: RwSignal<bool>,
+    /// Which lanes are drawn, and in which order.
+    pub(crate) lanes: RwSignal<LaneChoice>,
     /// The inspector is shown.
     pub(crate) inspector: RwSignal<bool>,
     /// Text looked for in the tabs that list spans.
@@ -148,7 +156,7 @@ impl Tour {
             fold: RwSignal::new(true),
             opened: RwSignal::new(Vec::new()),
             aligned: RwSignal::new(aligned),
-            all_lanes: RwSignal::new(false),
+            lanes: RwSignal::new(LaneChoice::default()),
             inspector: RwSignal::new(true),
             find: RwSignal::new(String::new()),
             order: RwSignal::new((Group::Span, Key::Start, false)),
@@ -194,6 +202,12 @@ impl Tour {
     /// The answer.
     pub(crate) fn answer(self) -> Arc<JourneyAnswer> {
         self.answer.get_value()
+    }
+
+    /// Lanes that the reader hid.
+    pub(crate) fn n_hidden(self) -> usize {
+        let choice = self.lanes.read();
+        self.scene.with(|scene| scene.lane_nodes().into_iter().filter(|node| choice.hides(node)).count())
     }
 
     /// From the first start to the last end.

@@ -1,8 +1,8 @@
 //! One journey: header, tabs, and the Journey tab itself.
 //!
 //! URL: `/j/:trace`, `tab` (`flame`, `table`, `logs`), `hop` (from 1), `x` (part of the time, `start-end` in nanoseconds), `cp=0` (no critical
-//! path), `fold=0` (waits unfolded), `skew=1` (clocks aligned), `lanes=all`, `cause` (span that picks the cause of an
-//! ambiguous seed), `cut` (traces whose join the reader does not believe), `find` (text looked for), `group` and `sort` (of the Table tab).
+//! path), `fold=0` (waits unfolded), `skew=1` (clocks aligned), `lanes` (order, hidden), `cause` (span that
+//! picks the cause of an ambiguous seed), `wider` (times as many traces and spans as usual), `cut` (traces whose join the reader does not believe), `find` (text looked for), `group` and `sort` (of the Table tab).
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate, use_params_map};
 use model::{SpanId, TraceId};
 
-use super::trace::{Absent, copy_link};
+use super::trace::{Absent, copy_link, load_more};
 use crate::app::{Shared, shared, there};
 use crate::asking::{Turns, ask_newest};
 use crate::client;
@@ -22,6 +22,7 @@ use crate::components::journey::diagram::{Diagram, pattern};
 use crate::components::journey::flame::FlameTab;
 use crate::components::journey::hop_table::HopTable;
 use crate::components::journey::inspector::{JourneyInspector, copy_ids, evidence, letter};
+use crate::components::journey::lanes::LanePanel;
 use crate::components::journey::minimap::MiniMap;
 use crate::components::journey::moments::MomentsTab;
 use crate::components::journey::table::TableTab;
@@ -29,8 +30,9 @@ use crate::components::journey::tabs::{known, tabs};
 use crate::components::journey::{Scene, Tour, node_class};
 use crate::components::keys::{focus_field, is_control, on_key};
 use crate::components::states::{ErrorBox, LoadingBar, Skeleton};
-use crate::view::journey::cut::cuts;
+use crate::view::journey::cut::{cuts, wider};
 use crate::view::journey::hops::Verdict;
+use crate::view::journey::lanes::LaneChoice;
 use crate::view::journey::listing::{Group, Key};
 use crate::view::{clock, format, url};
 
@@ -43,14 +45,14 @@ pub(crate) fn JourneyPage() -> impl IntoView {
     let asked = Memo::new(move |_| {
         let cause = parameter(&search.get(), "cause").and_then(|span| SpanId::from_hex(&span));
         let cut = parameter(&search.get(), "cut").unwrap_or_default();
-        (params.with(|params| params.get("journey").unwrap_or_default()), cause, cut)
+        (params.with(|params| params.get("journey").unwrap_or_default()), cause, cut, wider(&search.get()))
     });
     let found = RwSignal::new(None::<Result<Arc<JourneyAnswer>, Problem>>);
     let asking = ask_newest(
         move || Some(asked.get()),
-        |(text, cause, cut)| async move {
+        |(text, cause, cut, wider)| async move {
             match TraceId::from_hex(&text) {
-                Some(trace_id) => client::journey(trace_id, cause, &cut).await,
+                Some(trace_id) => client::journey(trace_id, cause, &cut, wider).await,
                 None => Err(Problem {
                     kind: "not-an-id".to_owned(),
                     title: "This is not a trace id".to_owned(),
@@ -127,6 +129,7 @@ fn journey(answer: Arc<JourneyAnswer>, shared: Shared, retry: Callback<()>) -> i
             {move || (tab.get() != "journey").then(|| find_box(tour))}
             {has_skew.then(|| toggle("Align clocks", Icon::Clock, tour.aligned, "Draw corrected times instead of the senders'"))}
             {move || (tab.get() == "journey").then(|| view! {
+                <LanePanel tour/>
                 {toggle("Critical path", Icon::Track, tour.track, "What held up the last effect (C)")}
                 {toggle("Fold waits", Icon::Fold, tour.fold, "Stretches in which nothing ran take little room (F)")}
             })}
@@ -233,7 +236,7 @@ fn restore(tour: Tour, search: &str) {
     let is_off = |name: &str| parameter(search, name).as_deref() == Some("0");
     tour.track.set(!is_off("cp"));
     tour.fold.set(!is_off("fold"));
-    tour.all_lanes.set(parameter(search, "lanes").as_deref() == Some("all"));
+    tour.lanes.set(LaneChoice::read(&parameter(search, "lanes").unwrap_or_default()));
     tour.inspector.set(!is_off("panel"));
     if let Some((from, to)) = parameter(search, "x").and_then(|text| {
         let (from, to) = text.split_once('-')?;
@@ -269,7 +272,7 @@ fn follow(tour: Tour) {
         let off = |on: bool| (!on).then_some("0");
         let (track, fold, panel) = (off(tour.track.get()), off(tour.fold.get()), off(tour.inspector.get()));
         let skew = tour.aligned.get().then_some("1");
-        let lanes = tour.all_lanes.get().then_some("all");
+        let lanes = tour.lanes.read().text();
         let find = Some(tour.find.get().trim().to_owned()).filter(|text| !text.is_empty());
         let (group, key, descending) = tour.order.get();
         let group = Group::ALL
@@ -296,7 +299,7 @@ fn follow(tour: Tour) {
                 ("cp", track),
                 ("fold", fold),
                 ("skew", skew),
-                ("lanes", lanes),
+                ("lanes", lanes.as_deref()),
                 ("panel", panel),
                 ("find", find.as_deref()),
                 ("group", group),
@@ -411,7 +414,7 @@ fn head(tour: Tour, shared: Shared, retry: Callback<()>) -> impl IntoView {
             </a>
         }
     });
-    let more = facts.members.len().saturating_sub(6);
+    let others = facts.members.len().saturating_sub(6);
     let mut notes: Vec<String> = Vec::new();
     if let Some(truncated) = &answer.truncated {
         notes.push(format!(
@@ -438,6 +441,7 @@ fn head(tour: Tour, shared: Shared, retry: Callback<()>) -> impl IntoView {
     let candidates = answer.candidates.iter().take(4).map(|trace| {
         view! { <a class="acc" href=format!("/j/{trace}{carried}")>{format::short_id(&trace.to_hex())}</a> }
     });
+    let more = answer.truncated.as_ref().and_then(|_| load_more(&search, format!("/j/{}", answer.id)));
     let is_open = !answer.settled;
     let start: i64 = answer.start_unix_nano.parse().unwrap_or_default();
     let (settled, response) = (facts.settled_nanos as u64, facts.response_nanos as u64);
@@ -451,7 +455,7 @@ fn head(tour: Tour, shared: Shared, retry: Callback<()>) -> impl IntoView {
             </h1>
             <div class="stitch" aria-label="Traces stitched into this journey">
                 {members.collect_view()}
-                {(more > 0).then(|| view! { <span class="faint more-members">{format!("+ {more}")}</span> })}
+                {(others > 0).then(|| view! { <span class="faint more-members">{format!("+ {others}")}</span> })}
                 {copy_ids(shared, &scene)}
             </div>
             <p class="verdict">
@@ -461,6 +465,7 @@ fn head(tour: Tour, shared: Shared, retry: Callback<()>) -> impl IntoView {
                 <span class="faint">"·"</span>
                 {move || verdict(tour, shared)}
                 {notes.into_iter().map(|note| view! { <span class="chip hot" title=note.clone()><span class="ell">{note.clone()}</span></span> }).collect_view()}
+                {more}
                 {candidates.collect_view()}
                 {is_open.then(|| view! { <button class="chip acc" title="Spans may still arrive" on:click=move |_| retry.run(())>"still settling, look again"</button> })}
                 <span class="grow"></span>

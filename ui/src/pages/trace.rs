@@ -2,7 +2,7 @@
 //!
 //! URL: `/t/:trace[/:span]`, `find` (text looked for), `x` (part of the time, `start-end` in nanoseconds), `only` (rows that are shown),
 //! `root` (span whose subtree is shown alone), `shut` (spans whose children are hidden), `cp=0` (no critical path), `fold=0` (waits
-//! unfolded), `alone=1` (without the other traces), `cut` (traces whose join the reader does not believe).
+//! unfolded), `alone=1` (without the other traces), `wider` (times as many of them as usual), `cut` (traces whose join the reader does not believe).
 //!
 //! The trace comes first and is drawn at once. When a message may lead out of it, its journey is asked for, then the other traces; the list
 //! is drawn again with all of them. `head.rs` draws the header.
@@ -26,6 +26,7 @@ use crate::components::journey::tabs::tabs;
 use crate::components::keys::{focus_field, on_key};
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
 use crate::components::waterfall::{Model, Only, Stage, Waterfall};
+use crate::view::journey::cut::{WIDER_MAX, wider};
 use crate::view::span_tree::Row;
 use crate::view::stitched::{self, Stitched};
 use crate::view::timeline::Window;
@@ -49,6 +50,8 @@ struct Shown {
     path: Vec<PathSegment>,
     /// Why other traces of the journey are not here.
     note: Option<String>,
+    /// More of them could be asked for.
+    is_cut: bool,
 }
 
 impl Shown {
@@ -106,7 +109,10 @@ pub(crate) fn TracePage() -> impl IntoView {
     let params = use_params_map();
     let search = use_location().search;
     let asked = Memo::new(move |_| params.with(|params| params.get("trace").unwrap_or_default()));
-    let cut = Memo::new(move |_| parameter(&search.get(), "cut").unwrap_or_default());
+    let cut = Memo::new(move |_| {
+        let search = search.get();
+        (parameter(&search, "cut").unwrap_or_default(), wider(&search))
+    });
     let alone = Memo::new(move |_| parameter(&search.get(), "alone").as_deref() == Some("1"));
     let found = RwSignal::new_local(None::<Result<Shown, Problem>>);
     // Nothing more will come: the address means what is on the page.
@@ -116,7 +122,7 @@ pub(crate) fn TracePage() -> impl IntoView {
     // What the reader did before the other traces came stays done.
     let done = Done { selected: RwSignal::new(None), find: RwSignal::new(None) };
     // Traces on the page, and those cut off.
-    let here = StoredValue::new((Vec::<TraceId>::new(), String::new()));
+    let here = StoredValue::new((Vec::<TraceId>::new(), (String::new(), 1)));
     let turns = Turns::new();
     let asking = ask_newest(
         move || {
@@ -145,16 +151,17 @@ pub(crate) fn TracePage() -> impl IntoView {
             here.set_value((Vec::new(), cut.clone()));
             path.set(Vec::new());
             done.forget();
-            let more = answer.as_ref().ok().filter(|timeline| !alone && asks_more(timeline)).cloned();
+            let more = answer.as_ref().ok().filter(|timeline| !alone && asks_more(timeline, cut.1)).cloned();
             settled.set(more.is_none());
             found.set(Some(answer.map(|timeline| Shown {
                 stitched: Stitched::alone(timeline),
                 path: Vec::new(),
                 note: None,
+                is_cut: false,
             })));
             let Some(timeline) = more else { return };
             spawn_local(async move {
-                let whole = stitch(timeline, &cut).await;
+                let whole = stitch(timeline, &cut.0, cut.1).await;
                 if !turn.is_newest() {
                     return;
                 }
@@ -189,26 +196,26 @@ pub(crate) fn TracePage() -> impl IntoView {
 }
 
 /// True when a message may lead out of the trace or into it, or its journey is a small one.
-fn asks_more(timeline: &Timeline) -> bool {
+fn asks_more(timeline: &Timeline, wider: usize) -> bool {
     let spans = &timeline.spans;
     let is_messaging = spans.kind.iter().any(|kind| matches!(kind, 4 | 5))
         || spans.flags.iter().any(|flags| flags & (span_flag::LINKS | span_flag::ORPHAN) != 0);
-    timeline.spans_total <= if is_messaging { STITCHED_MAX } else { PATH_MAX }
+    timeline.spans_total <= if is_messaging { STITCHED_MAX * wider as u64 } else { PATH_MAX }
 }
 
 /// The other traces of the journey of a trace. `None` when its journey cannot be told.
-async fn stitch(timeline: Timeline, cut: &str) -> Option<Shown> {
+async fn stitch(timeline: Timeline, cut: &str, wider: usize) -> Option<Shown> {
     let asked = timeline.trace_id;
-    let way = client::way(asked, cut).await.ok()?;
+    let way = client::way(asked, cut, wider).await.ok()?;
     let path = way.paths.settled;
     let (n_traces, n_spans) = (way.members.len(), way.members.iter().map(|member| member.spans).sum::<u64>());
-    if n_traces > TRACES_MAX || n_spans > STITCHED_MAX {
+    if n_traces > TRACES_MAX * wider || n_spans > STITCHED_MAX * wider as u64 {
         let note = format!(
             "Its journey has {} with {}: too many for one list, so that this one stands alone",
             format::counted(n_traces as u64, "trace"),
             format::counted(n_spans, "span")
         );
-        return Some(Shown { stitched: Stitched::alone(timeline), path, note: Some(note) });
+        return Some(Shown { stitched: Stitched::alone(timeline), path, note: Some(note), is_cut: true });
     }
     let (mut own, mut parts, mut missing) = (Some(timeline), Vec::new(), 0_u64);
     for member in &way.members {
@@ -227,7 +234,7 @@ async fn stitch(timeline: Timeline, cut: &str) -> Option<Shown> {
     // Messages inside of a trace that is alone are spans of it.
     let hops = if parts.len() > 1 { way.hops.as_slice() } else { &[] };
     let stitched = Stitched::new(asked, parts, hops, &way.findings);
-    Some(Shown { stitched, path, note })
+    Some(Shown { stitched, path, note, is_cut: way.truncated.is_some() })
 }
 
 fn parameter(search: &str, name: &str) -> Option<String> {
@@ -266,7 +273,7 @@ fn trace(
     alone: Memo<bool>,
     shared: Shared,
 ) -> impl IntoView {
-    let Shown { stitched, path, note } = shown;
+    let Shown { stitched, path, note, is_cut } = shown;
     let trace_id = stitched.timeline.trace_id;
     let start: i64 = stitched.timeline.start_unix_nano.parse().unwrap_or_default();
     let mut head = Head::new(&stitched, start);
@@ -328,6 +335,7 @@ fn trace(
                     {icon(Icon::Fold, false)} "Fold waits"
                 </button>
             })}
+            {is_cut.then(|| load_more(&search.get_untracked(), format!("/t/{trace_id}")))}
             {(n_traces > 1 || alone.get_untracked()).then(|| {
                 let link = move || format!("/t/{trace_id}{}", url::with_parameters(&search.get(), &[("alone", (!alone.get()).then_some("1")), ("x", None), ("root", None), ("shut", None)]));
                 view! { <a class="btn s" class:on=move || alone.get() href=link title="Without the other traces of its journey">{move || if alone.get() { "Whole journey" } else { "This trace only" }}</a> }
@@ -462,6 +470,14 @@ fn follow_url(stage: Stage, trace_id: TraceId, settled: RwSignal<bool>) {
             }
         });
     });
+}
+
+/// A link that asks for twice as much of a journey; `None` when no more is given.
+pub(crate) fn load_more(search: &str, path: String) -> Option<impl IntoView + use<>> {
+    let next = Some(wider(search) * 2).filter(|next| *next <= WIDER_MAX)?;
+    let query = url::with_parameters(search, &[("wider", Some(&next.to_string())), ("shut", None), ("x", None)]);
+    let title = format!("{next} times as many traces and spans as are joined by themselves");
+    Some(view! { <a class="btn s" href=format!("{path}{query}") title=title>"Load more"</a> })
 }
 
 fn window_location() -> Option<(String, String)> {

@@ -14,6 +14,7 @@
 //! | `picture.rs`   | lanes, bars, waits, arrows, track: in time                     |
 //! | `scale.rs`     | time to pixels, quiet stretches folded                         |
 //! | `layout.rs`    | the picture in pixels                                          |
+//! | `lanes.rs`     | which lanes the reader sees, and in which order                |
 //! | `hops.rs`      | rows of the hop table, each against its usual                  |
 //! | `breakdown.rs` | where the time went; adds up to the whole                      |
 //! | `looked_at.rs` | what is said where no finding stands                           |
@@ -29,6 +30,7 @@ pub(crate) mod cut;
 pub(crate) mod facts;
 pub(crate) mod flame;
 pub(crate) mod hops;
+pub(crate) mod lanes;
 pub(crate) mod layout;
 pub(crate) mod listing;
 pub(crate) mod looked_at;

@@ -14,7 +14,8 @@ use crate::components::draw::{self, Shape};
 use crate::view::format;
 use crate::view::journey::facts::Family;
 use crate::view::journey::hops::Verdict;
-use crate::view::journey::layout::{Align, Layout, Shape as Box, shown_lanes};
+use crate::view::journey::lanes::LaneChoice;
+use crate::view::journey::layout::{Align, Layout, Shape as Box};
 use crate::view::journey::picture::{ArrowKind, Picture, Tone};
 use crate::view::journey::scale::Scale;
 
@@ -79,7 +80,7 @@ pub(crate) fn Diagram(
                 Vec::new()
             };
             let scale = Scale::new(tour.shown(), &folds, LEFT + LEAD, wide - LEFT - LEAD - RIGHT);
-            let shown = shown_lanes(&scene.picture, tour.all_lanes.get());
+            let shown = tour.lanes.with(|choice| choice.shown(&scene.picture, &scene.lane_nodes()));
             let layout = Layout::new(&scene.picture, &scale, &shown);
             Arc::new(Drawn { scene, scale, layout, width: wide })
         },
@@ -156,12 +157,18 @@ pub(crate) fn Diagram(
                     <g node_ref=heads_node></g>
                 </svg>
                 {move || {
-                    let hidden = drawn.with(|drawn| drawn.layout.hidden);
-                    (hidden > 0).then(|| view! {
-                        <button class="btn s quiet jmore" on:click=move |_| tour.all_lanes.set(true)>
-                            {format!("+ {} off the critical path", format::counted(hidden as u64, "lane"))}
+                    let away = drawn.with(|drawn| drawn.layout.hidden);
+                    let hidden = tour.n_hidden();
+                    let folded = away.saturating_sub(hidden);
+                    let more = move |n: usize, why: &str, show: fn(&mut LaneChoice)| (n > 0).then(|| view! {
+                        <button class="btn s quiet jmore" on:click=move |_| tour.lanes.update(show)>
+                            {format!("+ {} {why}", format::counted(n as u64, "lane"))}
                         </button>
-                    })
+                    });
+                    view! {
+                        {more(folded, "off the critical path", |choice| choice.all = true)}
+                        {more(hidden, "hidden", LaneChoice::show_hidden)}
+                    }
                 }}
             </div>
         </div>

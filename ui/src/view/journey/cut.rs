@@ -4,6 +4,15 @@ use model::TraceId;
 
 use crate::view::url;
 
+/// How much more of a journey is asked for than is joined by itself, at most; the server's own bound.
+pub(crate) const WIDER_MAX: usize = 8;
+
+/// Times as many traces and spans as are joined by themselves, as the address says it.
+pub(crate) fn wider(search: &str) -> usize {
+    let asked = url::pairs(search).into_iter().find(|(key, _)| key == "wider").and_then(|(_, text)| text.parse().ok());
+    asked.unwrap_or(1).clamp(1, WIDER_MAX)
+}
+
 /// Name of the parameter.
 const CUT: &str = "cut";
 

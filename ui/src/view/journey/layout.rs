@@ -123,7 +123,7 @@ pub(crate) struct Layout {
     pub(crate) height: f64,
     /// Lanes that are shown.
     pub(crate) lanes: Vec<LaneBox>,
-    /// Lanes that are folded away.
+    /// Lanes that are folded away or hidden.
     pub(crate) hidden: usize,
     /// Bars.
     pub(crate) bars: Vec<Shape>,
@@ -175,30 +175,29 @@ impl Shelf {
     }
 }
 
-/// Which lanes are shown: all, or with more than [`LANES_MAX`] those on the track and as many others as fit.
-pub(crate) fn shown_lanes(picture: &Picture, all: bool) -> Vec<bool> {
-    let n_lanes = picture.lanes.len();
-    if all || n_lanes <= LANES_MAX {
-        return vec![true; n_lanes];
+/// The lanes of `order` that are shown: all, or with more than [`LANES_MAX`] those on the track and as many others as fit.
+pub(crate) fn fold_lanes(picture: &Picture, mut order: Vec<usize>) -> Vec<usize> {
+    if order.len() > LANES_MAX {
+        let is_critical = |at: &usize| picture.lanes[*at].is_critical;
+        let mut left = LANES_MAX.saturating_sub(order.iter().filter(|at| is_critical(at)).count());
+        order.retain(|at| {
+            let takes = !is_critical(at) && left > 0;
+            left -= usize::from(takes);
+            is_critical(at) || takes
+        });
     }
-    let mut left = LANES_MAX.saturating_sub(picture.lanes.iter().filter(|lane| lane.is_critical).count());
-    let shown = picture.lanes.iter().map(|lane| {
-        let takes = !lane.is_critical && left > 0;
-        left -= usize::from(takes);
-        lane.is_critical || takes
-    });
-    shown.collect()
+    order
 }
 
 impl Layout {
-    /// Places everything on the lanes that are shown.
-    pub(crate) fn new(picture: &Picture, scale: &Scale, shown: &[bool]) -> Self {
-        let mut layout = Self { hidden: shown.iter().filter(|shown| !**shown).count(), ..Self::default() };
+    /// Places everything on the lanes that are shown, top to bottom.
+    pub(crate) fn new(picture: &Picture, scale: &Scale, shown: &[usize]) -> Self {
+        let mut layout = Self { hidden: picture.lanes.len() - shown.len(), ..Self::default() };
         let mut tops = vec![None; picture.lanes.len()];
-        let n_rows: usize =
-            picture.lanes.iter().zip(shown).filter(|(_, shown)| **shown).map(|(lane, _)| lane.rows).sum();
+        let n_rows: usize = shown.iter().map(|at| picture.lanes[*at].rows).sum();
         let sizes = if n_rows > ROOMY_ROWS_MAX { DENSE } else { ROOMY };
-        for (at, lane) in picture.lanes.iter().enumerate().filter(|(at, _)| shown[*at]) {
+        for &at in shown {
+            let lane = &picture.lanes[at];
             let rows = lane.rows as f64;
             let pitch = sizes.pitch(lane);
             let height = (sizes.top + rows * pitch + sizes.foot).max(LANE_MIN);

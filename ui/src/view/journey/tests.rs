@@ -9,7 +9,7 @@ use super::breakdown::breakdown;
 use super::facts::Facts;
 use super::flame::{Flame, Width};
 use super::hops::{Part, Verdict, follow, hops, verdict};
-use super::layout::{Layout, shown_lanes};
+use super::layout::{Layout, fold_lanes};
 use super::listing::{Group, Key, csv, field, lines};
 use super::looked_at::looked_at;
 use super::not_sent::not_sent;
@@ -217,7 +217,7 @@ fn texts_never_run_over_a_neighbour() {
         let facts = facts(number);
         let picture = Picture::new(&facts);
         let scale = Scale::new(Window { start: 0.0, end: facts.length }, &[], 170.0, width);
-        let layout = Layout::new(&picture, &scale, &shown_lanes(&picture, false));
+        let layout = Layout::new(&picture, &scale, &fold_lanes(&picture, (0..picture.lanes.len()).collect()));
         let labels: Vec<(f64, f64, f64)> = layout
             .labels
             .iter()
@@ -259,7 +259,7 @@ fn shapes_are_bounded_by_pixels() {
     let picture = Picture::new(&facts);
     assert!(picture.bars.len() > 10_000);
     let scale = Scale::new(Window { start: 0.0, end: facts.length }, &[], 170.0, 900.0);
-    let layout = Layout::new(&picture, &scale, &shown_lanes(&picture, false));
+    let layout = Layout::new(&picture, &scale, &fold_lanes(&picture, (0..picture.lanes.len()).collect()));
     assert!(layout.bars.len() < 1_500, "{}", layout.bars.len());
     assert!(layout.labels.len() < 1_500, "{}", layout.labels.len());
 }
@@ -277,7 +277,7 @@ fn broken_answers_are_drawn_as_far_as_they_go() {
             let rows = hops(&facts);
             let _ = (breakdown(&facts, &picture), verdict(&rows, facts.settled_nanos));
             let scale = Scale::new(Window { start: 0.0, end: facts.length }, &[], 0.0, 100.0);
-            let _ = Layout::new(&picture, &scale, &shown_lanes(&picture, false));
+            let _ = Layout::new(&picture, &scale, &fold_lanes(&picture, (0..picture.lanes.len()).collect()));
             assert!(
                 picture
                     .track
