@@ -9,6 +9,7 @@
 //! | `jump.rs`       | what a text in the search box asks for                             |
 //! | `command.rs`    | what the command box offers for a text                              |
 //! | `color.rs`      | which colour slot a service has                                    |
+//! | `columns.rs`    | columns of the table of Explore                                     |
 //! | `span_tree.rs`  | spans in columns; which rows are open, folded, visible             |
 //! | `timeline.rs`   | time to pixels, ruler ticks, zoom                                  |
 //! | `find.rs`       | matches of a text in names, services and ids                       |
@@ -38,6 +39,7 @@ pub(crate) mod attributes;
 pub(crate) mod behind;
 pub(crate) mod clock;
 pub(crate) mod color;
+pub(crate) mod columns;
 pub(crate) mod command;
 pub(crate) mod condition;
 pub(crate) mod find;

@@ -1,6 +1,6 @@
 //! Explore: journeys, traces or spans that match a filter, over time and duration and as a table.
 //!
-//! Everything shown is in the URL (`unit`, `q`, `sort`, `plot`, `brush`, `live`, `from`, `to`), so a link restores it.
+//! Everything shown is in the URL (`unit`, `q`, `sort`, `cols`, `plot`, `brush`, `live`, `from`, `to`), so a link restores it.
 //! Keys: `J` `K` row, `Enter` open, `X` mark, `C` compare two, `/` filter, `B` brush, `L` live.
 //!
 //! | file         | draws                                              |
@@ -11,10 +11,14 @@
 //! | `differs.rs` | what differs between the selection and the rest    |
 //! | `live.rs`    | listens to new hits                                |
 //! | `rows.rs`    | the table                                          |
+//! | `cells.rs`   | what stands in its columns                         |
+//! | `chosen.rs`  | which columns it has                               |
 //! | `views.rs`   | the same question as SQL, and views that are kept  |
 //! | `stop.rs`    | questions that take long, and giving them up       |
 //! | `nothing.rs` | an empty list: why, and how to send the first span |
 
+mod cells;
+mod chosen;
 mod deploys;
 mod differs;
 mod facets;

@@ -249,6 +249,8 @@ pub(crate) struct ExploreState {
     pub(crate) sort: Sort,
     /// Range of time.
     pub(crate) range: RangeText,
+    /// Columns of the table, names with commas between; empty for the usual ones.
+    pub(crate) columns: String,
     /// Duration the heatmap shows.
     pub(crate) plot: Plot,
     /// Part of the heatmap that is selected.
@@ -275,6 +277,7 @@ impl ExploreState {
                 ("brush", text) => state.brush = Brush::read(text),
                 ("live", on) => state.live = on == "1",
                 ("q", _) => state.filter = value,
+                ("cols", _) => state.columns = value,
                 ("theme", _) => state.theme = Some(value),
                 _ => {}
             }
@@ -291,6 +294,7 @@ impl ExploreState {
             ("unit", self.unit.name(), self.unit != default.unit),
             ("q", &self.filter, !self.filter.is_empty()),
             ("sort", self.sort.name(), self.sort != default.sort),
+            ("cols", &self.columns, !self.columns.is_empty()),
             ("plot", self.plot.name(), self.plot != default.plot),
             ("brush", &brush, !brush.is_empty()),
             ("live", "1", self.live),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use api::{Facet, FacetValue, FacetsAnswer, HistogramAnswer};
 use leptos::prelude::*;
 
+use super::chosen::Columns;
 use super::live::News;
 use crate::app::{Shared, shared};
 use crate::components::icon::{Icon, icon};
@@ -193,7 +194,7 @@ pub(super) fn Figures(
             <button aria-pressed=move || (state.get().unit == unit).to_string() on:click=move |_| {
                 let now = state.get_untracked();
                 let sort = if now.sort == Sort::Errors && unit == Unit::Spans { Sort::Newest } else { now.sort };
-                go.run(ExploreState { unit, sort, brush: None, ..now });
+                go.run(ExploreState { unit, sort, brush: None, columns: String::new(), ..now });
             }>
                 {name}
             </button>
@@ -215,6 +216,7 @@ pub(super) fn Figures(
                 <span class="seg" role="group" aria-label="Plot">{Plot::ALL.map(plot)}</span>
             })}
             <span class="seg" role="group" aria-label="Rows are">{unit(Unit::Journeys, "Journeys")}{unit(Unit::Traces, "Traces")}{unit(Unit::Spans, "Spans")}</span>
+            <Columns state go/>
             <button class="btn s" class:on=live aria-pressed=move || live().to_string() title="New hits come by themselves (L)" on:click=move |_| go.run(toggled(state))>
                 <i class="live" class:idle=move || !live()></i>"Live"
             </button>

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use api::{HistogramAnswer, SearchItem};
 use leptos::prelude::*;
 
+use super::Found;
+use super::cells::{Ground, cell};
 use super::nothing::Nothing;
-use super::{Found, link};
-use crate::app::{Shared, now_nanos, shared};
-use crate::components::shape_strip::{journey_shape, pieces_of, shape_strip};
+use crate::app::{now_nanos, shared};
+use crate::components::shape_strip::pieces_of;
 use crate::components::states::Skeleton;
 use crate::components::token_bar::leave_fields;
-use crate::view::shape::{Pieces, common_scale};
-use crate::view::url::{self, ExploreState, RangeText, Sort, Unit};
-use crate::view::{clock, format};
+use crate::view::clock;
+use crate::view::columns::{self, Column, Tells};
+use crate::view::shape::common_scale;
+use crate::view::url::{ExploreState, RangeText, Unit};
 
 /// The table, or why it is empty.
 #[component]
@@ -64,66 +66,35 @@ pub(super) fn Rows(
         SearchItem::Trace(item) => (*at, *scale, item.trace_id.to_hex(), item.spans),
         SearchItem::Span(item) => (*at, 0, item.span_id.to_hex(), 0),
     };
-    let sorted = move |sort: Sort, name: &'static str| {
-        if state.get().sort == sort { format!("{name} ↓") } else { name.to_owned() }
-    };
-    let aria = move |sort: Sort| (state.get().sort == sort).then_some("descending");
-    let head = move |sort: Sort, class: &'static str, name: &'static str| {
+    let cols = Memo::new(move |_| state.with(|state| columns::shown(state.unit, &state.columns)));
+    let head = move |unit: Unit, column: &'static Column| {
+        let title = (column.tells == Tells::Shape).then_some("To scale: the entry until its answer; below it other services that it waited for; below them, hatched, waits in brokers and between attempts");
+        let Some(sort) = column.sort(unit) else {
+            return view! { <th class=column.class title=title>{column.title}</th> }.into_any();
+        };
+        let is_now = move || state.with(|state| state.sort == sort);
         view! {
-            <th class=class aria-sort=move || aria(sort)>
-                <button class="sort" on:click=move |_| go.run(ExploreState { sort, ..state.get_untracked() })>{move || sorted(sort, name)}</button>
+            <th class=column.class aria-sort=move || is_now().then_some("descending")>
+                <button class="sort" on:click=move |_| go.run(ExploreState { sort, ..state.get_untracked() })>{column.title} {move || is_now().then_some(" ↓")}</button>
             </th>
         }
+        .into_any()
     };
     let table = move |unit: Unit| {
+        let name = match unit {
+            Unit::Journeys => "Journeys",
+            Unit::Traces => "Traces",
+            Unit::Spans => "Spans",
+        };
         view! {
             <table class:old=stale>
-                <caption class="sr">{match unit { Unit::Journeys => "Journeys", Unit::Traces => "Traces", Unit::Spans => "Spans" }}</caption>
-                <thead>
-                    {if unit == Unit::Journeys {
-                        view! {
-                            <tr>
-                                {head(Sort::Newest, "when", "Started")}
-                                <th>"Journey"</th>
-                                <th class="shape" title="To scale: the entry until its answer; below it other services that it waited for; below them, hatched, waits in brokers and between attempts">"Shape"</th>
-                                {head(Sort::Slowest, "num", "To last effect")}
-                                <th class="num">"To answer"</th>
-                                <th class="num">"Broker wait"</th>
-                                <th class="num">"Spans"</th>
-                                {head(Sort::Errors, "num", "Errors")}
-                                <th class="result">"Result"</th>
-                            </tr>
-                        }.into_any()
-                    } else if unit == Unit::Traces {
-                        view! {
-                            <tr>
-                                {head(Sort::Newest, "when", "Started")}
-                                <th>"Trace"</th>
-                                <th class="shape">"Shape"</th>
-                                {head(Sort::Slowest, "num", "Duration")}
-                                <th class="num">"Spans"</th>
-                                <th class="num">"Services"</th>
-                                <th class="num">"Errors"</th>
-                                <th class="result">"Result"</th>
-                            </tr>
-                        }.into_any()
-                    } else {
-                        view! {
-                            <tr>
-                                {head(Sort::Newest, "when", "Started")}
-                                <th>"Span"</th>
-                                <th>"Service"</th>
-                                <th>"Kind"</th>
-                                {head(Sort::Slowest, "num", "Duration")}
-                                <th class="result">"Status"</th>
-                                <th>"Trace ID"</th>
-                            </tr>
-                        }.into_any()
-                    }}
-                </thead>
+                <caption class="sr">{name}</caption>
+                <thead><tr>{move || cols.get().into_iter().map(|column| head(unit, column)).collect_view()}</tr></thead>
                 <tbody>
                     <For each=rows key=key let((at, scale, dated, item))>
                         {let id = super::id(&item);
+                        let range = state.with_untracked(|state| state.range.clone());
+                        let ground = Ground { shared, range, scale, dated, ways };
                         view! { <tr
                             class:marked=move || marked.with(|marked| marked.contains(&id))
                             id=format!("row-{at}")
@@ -137,7 +108,7 @@ pub(super) fn Rows(
                                 }
                             }
                         >
-                            {cells(shared, item, scale, dated, &state.get_untracked(), ways)}
+                            {move || cols.get().into_iter().map(|column| cell(&ground, column, &item)).collect_view()}
                         </tr> }}
                     </For>
                 </tbody>
@@ -167,113 +138,5 @@ fn range_is_long(range: &RangeText) -> bool {
     match (clock::parse(&range.from, now), clock::parse(&range.to, now)) {
         (Some(from), Some(to)) => to - from > model::UnixNanos::DAY / 2 || from < now - model::UnixNanos::DAY,
         _ => true,
-    }
-}
-
-fn cells(
-    shared: Shared,
-    item: SearchItem,
-    scale: u64,
-    dated: bool,
-    state: &ExploreState,
-    ways: RwSignal<Pieces>,
-) -> impl IntoView + use<> {
-    let when = |text: &str| {
-        let nanos = text.parse().unwrap_or_default();
-        if dated { clock::day_and_time(nanos) } else { clock::time_of_day(nanos) }
-    };
-    let search = url::query_string([("from", state.range.from.as_str()), ("to", state.range.to.as_str())]);
-    let search = if state.range == RangeText::default() { String::new() } else { search };
-    let href = link(&item, &search);
-    match item {
-        SearchItem::Journey(item) => {
-            let failed = item.error || is_failure(&item.result);
-            let result = match (item.result.is_empty(), item.error) {
-                (false, _) => item.result.clone(),
-                (true, true) => "error".to_owned(),
-                (true, false) => "ok".to_owned(),
-            };
-            let finding = match item.worst_severity.as_str() {
-                "error" | "warning" => item.worst_finding.replace('_', " "),
-                _ => String::new(),
-            };
-            let class = if item.worst_severity == "error" { "chip bad" } else { "chip hot" };
-            let waits = item.wait_nanos.saturating_mul(4) >= item.settled_nanos.max(1) && item.wait_nanos > 10_000_000;
-            view! {
-                <td class="mono dim">{when(&item.start_unix_nano)}</td>
-                <td class="what">
-                    <a href=href>
-                        <span class=format!("svc {}", shared.color_class(&item.service))>{item.service.clone()}</span>
-                        <span class="name">{item.name.clone()}</span>
-                        {(!finding.is_empty()).then(|| view! { <span class=class>{finding}</span> })}
-                    </a>
-                </td>
-                <td title=format!("{}; {}", item.services.join(", "), item.queues.join(", "))>{journey_shape(shared, &item, scale, ways)}</td>
-                <td class="num semi">{format::duration(item.settled_nanos)}</td>
-                <td class="num dim">{format::duration(item.response_nanos)}</td>
-                <td class="num" class:hot=waits class:semi=waits class:dim=!waits>{if item.hops == 0 { "–".to_owned() } else { format::duration(item.wait_nanos) }}</td>
-                <td class="num dim">{format::count(item.spans)}</td>
-                <td class="num" class:bad=item.errors != 0 class:faint=item.errors == 0>{format::count(item.errors)}</td>
-                <td class="result" class:bad=failed>{result}</td>
-            }
-            .into_any()
-        }
-        SearchItem::Trace(item) => {
-            let is_bad = item.errors > 0;
-            let result = match (item.result.is_empty(), is_bad) {
-                (false, _) => item.result.clone(),
-                (true, true) => "error".to_owned(),
-                (true, false) => "ok".to_owned(),
-            };
-            let failed = is_failure(&item.result) || (item.result.is_empty() && is_bad);
-            let n_services = item.services.len() as u64;
-            let listed = item.services.iter().map(|share| share.name.as_str()).collect::<Vec<_>>().join(", ");
-            view! {
-                <td class="mono dim">{when(&item.start_unix_nano)}</td>
-                <td class="what">
-                    <a href=href>
-                        <span class=format!("svc {}", shared.color_class(&item.service))>{item.service.clone()}</span>
-                        <span class="name">{item.name.clone()}</span>
-                        {(!item.badge.is_empty()).then(|| view! { <span class="proto">{item.badge.clone()}</span> })}
-                        {(!item.has_root).then(|| view! { <span class="chip hot" title="The first span of this trace has not arrived">"root missing"</span> })}
-                    </a>
-                </td>
-                <td>{shape_strip(shared, &item, scale)}</td>
-                <td class="num semi">{format::duration(item.duration_nanos)}</td>
-                <td class="num dim">{format::count(item.spans)}</td>
-                <td class="num dim" title=listed>{format::count(n_services)}</td>
-                <td class="num" class:bad=is_bad class:faint=!is_bad>{format::count(item.errors)}</td>
-                <td class="result" class:bad=failed>{result}</td>
-            }
-            .into_any()
-        }
-        SearchItem::Span(item) => {
-            let failed = item.status == "error";
-            view! {
-                <td class="mono dim">{when(&item.start_unix_nano)}</td>
-                <td class="what">
-                    <a href=href>
-                        <span class="name">{item.name.clone()}</span>
-                        {(!item.badge.is_empty()).then(|| view! { <span class="proto">{item.badge.clone()}</span> })}
-                    </a>
-                </td>
-                <td class="of" title=item.service.clone()>
-                    <span class=format!("svc {}", shared.color_class(&item.service))>{item.service.clone()}</span>
-                </td>
-                <td class="dim">{item.kind.clone()}</td>
-                <td class="num semi">{format::duration(item.duration_nanos)}</td>
-                <td class="result" class:bad=failed>{item.status.clone()}</td>
-                <td class="mono faint" title=item.trace_id.to_hex()>{format::short_id(&item.trace_id.to_hex())}</td>
-            }
-            .into_any()
-        }
-    }
-}
-
-/// A status of 500 and up, or the name of an error.
-fn is_failure(result: &str) -> bool {
-    match result.parse::<u16>() {
-        Ok(status) => status >= 500,
-        Err(_) => !result.is_empty() && !result.eq_ignore_ascii_case("ok"),
     }
 }
