@@ -17,6 +17,8 @@ use gloo_net::http::{Request, Response};
 use model::{SpanId, TraceId};
 use serde::de::DeserializeOwned;
 
+use crate::view::behind;
+use crate::view::namespaces::Namespaces;
 use crate::view::stitched::Finding;
 use crate::view::url::{self, ExploreState, RangeText};
 
@@ -210,6 +212,41 @@ pub(crate) async fn sql_as(request: &SqlRequest, accept: &str) -> Result<String,
     let status = response.status();
     let body = response.text().await.map_err(|error| unexpected(status, &error.to_string()))?;
     if response.ok() { Ok(body) } else { Err(serde_json::from_str(&body).unwrap_or_else(|_| unexpected(status, ""))) }
+}
+
+/// The namespace of each service in the range.
+pub(crate) async fn namespaces(range: &RangeText) -> Result<Namespaces, Problem> {
+    let (from, to) = (Some(range.from.clone().into()), Some(range.to.clone().into()));
+    let answer = sql(&SqlRequest { sql: behind::namespaces(), from, to, ..SqlRequest::default() }).await?;
+    Ok(Namespaces::read(&answer.rows))
+}
+
+/// One operation of a service over time; nothing when it was not called.
+pub(crate) async fn operation(service: &str, name: &str, range: &RangeText) -> Result<Option<Box<Operation>>, Problem> {
+    let node = format!("service:{service}");
+    let all =
+        [("by", "operation"), ("node", node.as_str()), ("from", &range.from), ("to", &range.to), ("limit", "1000")];
+    let answer: Operations = get(&format!("/api/red{}", url::query_string(all))).await?;
+    Ok(answer.series.into_iter().find(|series| series.operation == name).map(Box::new))
+}
+
+/// What the service page draws of an operation.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub(crate) struct Operation {
+    operation: String,
+    /// Over the whole range.
+    pub(crate) total: api::MapFigures,
+    /// Per step.
+    pub(crate) calls: Vec<u64>,
+    /// Those that failed.
+    pub(crate) errors: Vec<u64>,
+    /// As callers perceived it.
+    pub(crate) p95_nanos: Vec<Option<i64>>,
+}
+
+#[derive(serde::Deserialize)]
+struct Operations {
+    series: Vec<Operation>,
 }
 
 /// One service in the range.

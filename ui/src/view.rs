@@ -26,6 +26,7 @@
 //! | `metric.rs`     | one metric over time as text                                        |
 //! | `partitions.rs` | waits of a queue by partition                                      |
 //! | `plot.rs`       | lines over time as paths                                            |
+//! | `namespaces.rs` | services by namespace, and the map of them                          |
 //! | `names.rs`      | names of protocols and products as people write them               |
 //! | `trend.rs`      | what went over an edge of the map, step by step                     |
 //! | `stitched.rs`   | several traces of a journey as one list of spans                    |
@@ -52,6 +53,7 @@ pub(crate) mod kept;
 pub(crate) mod map;
 pub(crate) mod metric;
 pub(crate) mod names;
+pub(crate) mod namespaces;
 pub(crate) mod partitions;
 pub(crate) mod plot;
 pub(crate) mod saved_view;

@@ -1,7 +1,7 @@
 //! The service map: who talks to whom, as graph, matrix and table. All three hold the same numbers.
 //!
 //! URL: `/map`, `view` (`matrix`, `table`), `kinds`, `measure`, `sel` (a node, or `source>target`), `focus=1`
-//! (only the selection's neighbours), `vs` (compared with the range so long before, `1d` or `7d`; `0`: with none; else with the one right before).
+//! (only the selection's neighbours), `group` (`namespace`; `0`: never; else with more than 60 nodes), `vs` (compared with the range so long before, `1d` or `7d`; `0`: with none; else with the one right before).
 //!
 //! | file            | draws                                              |
 //! |-----------------|----------------------------------------------------|
@@ -36,7 +36,8 @@ use crate::client;
 use crate::components::keys::on_key;
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
 use crate::view::journey::facts::{Family, label};
-use crate::view::map::{Kinds, Measure, shown_edges, slow_nanos, slower};
+use crate::view::map::{Kinds, Measure, NODES_MAX, shown_edges, slow_nanos, slower};
+use crate::view::namespaces::{Namespaces, is_group};
 use crate::view::url::{self, RangeText};
 use crate::view::{clock, format};
 
@@ -49,6 +50,7 @@ struct State {
     selected: Option<String>,
     focus: bool,
     against: Against,
+    group: String,
 }
 
 /// What the range is compared with.
@@ -108,11 +110,21 @@ impl State {
                 }
                 "sel" if !value.is_empty() => state.selected = Some(value),
                 "focus" => state.focus = value == "1",
+                "group" => state.group = value,
                 "vs" => state.against = Against::named(&value),
                 _ => {}
             }
         }
         state
+    }
+
+    /// Services stand together by namespace: asked for, or too many to be drawn one by one.
+    fn is_grouped(&self, answer: &MapAnswer) -> bool {
+        match self.group.as_str() {
+            "namespace" => true,
+            "0" => false,
+            _ => self.kinds.n_nodes(answer) > NODES_MAX,
+        }
     }
 
     fn query(&self, search: &str) -> String {
@@ -124,6 +136,7 @@ impl State {
             ("measure", measure.filter(|_| self.measure != Measure::default())),
             ("sel", self.selected.as_deref()),
             ("focus", self.focus.then_some("1")),
+            ("group", Some(self.group.as_str()).filter(|group| !group.is_empty())),
             ("vs", Some(self.against.name()).filter(|name| !name.is_empty())),
         ];
         url::with_parameters(search, &changes)
@@ -152,6 +165,25 @@ pub(crate) fn MapPage() -> impl IntoView {
         },
     );
     let loading = asking.loading;
+    // Namespaces are asked for where they are drawn.
+    let wants = Memo::new(move |_| {
+        let (found, state) = (found.read(), state.read());
+        found.as_ref().and_then(|found| found.as_ref().ok()).is_some_and(|answer| state.is_grouped(answer))
+    });
+    let spaces = RwSignal::new(None::<Arc<Namespaces>>);
+    ask_newest(
+        move || wants.get().then(|| range.get()),
+        |range| async move { client::namespaces(&range).await },
+        move |answer| spaces.set(Some(Arc::new(answer.unwrap_or_default()))),
+    );
+    let grouped = Memo::new_with_compare(
+        move |_| {
+            let (found, spaces) = (found.read(), spaces.get().filter(|_| wants.get())?);
+            let answer = found.as_ref()?.as_ref().ok()?;
+            Some(Groups { answer: Arc::new(spaces.grouped(answer)), spaces })
+        },
+        |_, _| true,
+    );
     let change = Callback::new(move |state: State| {
         let link = format!("/map{}", state.query(&search.get_untracked()));
         navigate(&link, NavigateOptions { replace: true, scroll: false, ..NavigateOptions::default() });
@@ -164,8 +196,12 @@ pub(crate) fn MapPage() -> impl IntoView {
             "Escape" if next.selected.is_some() => (next.selected, next.focus) = (None, false),
             "ArrowLeft" | "ArrowRight" | "ArrowUp" | "ArrowDown" if next.view.is_empty() && !is_beside(event) => {
                 let selected = next.selected.as_deref();
-                let found = found.with_untracked(|found| match found {
-                    Some(Ok(answer)) => along(answer, &shown_edges(answer, next.kinds), selected?, key),
+                let groups = grouped.get_untracked().filter(|_| !next.focus);
+                let found = found.with_untracked(|found| match (found, groups) {
+                    (_, Some(groups)) => {
+                        along(&groups.answer, &shown_edges(&groups.answer, next.kinds), selected?, key)
+                    }
+                    (Some(Ok(answer)), None) => along(answer, &shown_edges(answer, next.kinds), selected?, key),
                     _ => None,
                 });
                 let Some(found) = found else { return false };
@@ -182,7 +218,7 @@ pub(crate) fn MapPage() -> impl IntoView {
     });
     view! {
         <LoadingBar active=loading/>
-        <Tools state change/>
+        <Tools state wants change/>
         {move || match found.get() {
             None => view! { <Skeleton rows=12/> }.into_any(),
             Some(Err(problem)) => {
@@ -190,7 +226,7 @@ pub(crate) fn MapPage() -> impl IntoView {
                 view! { <ErrorBox problem retry/> }.into_any()
             }
             Some(Ok(answer)) if answer.edges.is_empty() => nothing(&answer).into_any(),
-            Some(Ok(answer)) => whole(answer, state, change, shared).into_any(),
+            Some(Ok(answer)) => whole(answer, grouped, state, change, shared).into_any(),
         }}
     }
 }
@@ -237,7 +273,7 @@ fn nothing(answer: &MapAnswer) -> impl IntoView + use<> {
 }
 
 #[component]
-fn Tools(state: Memo<State>, change: Callback<State>) -> impl IntoView {
+fn Tools(state: Memo<State>, wants: Memo<bool>, change: Callback<State>) -> impl IntoView {
     let views = [("", "Graph"), ("matrix", "Matrix"), ("table", "Table")];
     let edit = move |edit: fn(&mut State)| {
         let mut next = state.get_untracked();
@@ -263,6 +299,11 @@ fn Tools(state: Memo<State>, change: Callback<State>) -> impl IntoView {
             {kind("Data stores", |kinds| kinds.stores, |state| state.kinds.stores = !state.kinds.stores)}
             {kind("External", |kinds| kinds.outside, |state| state.kinds.outside = !state.kinds.outside)}
             <span class="sepv"></span>
+            <button class="btn s" class:on=wants aria-pressed=move || wants.get().to_string() title="Services of one namespace are one node of the graph" on:click=move |_| {
+                let group = if wants.get_untracked() { "0" } else { "namespace" };
+                change.run(State { group: group.to_owned(), ..state.get_untracked() });
+            }>"By namespace"</button>
+            <span class="sepv"></span>
             <span class="faint n">"Edges show"</span>
             <div class="seg" role="group" aria-label="Edges show">
                 {Measure::ALL.map(|(measure, _, name)| view! {
@@ -284,7 +325,20 @@ fn Tools(state: Memo<State>, change: Callback<State>) -> impl IntoView {
     }
 }
 
-fn whole(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback<State>, shared: Shared) -> impl IntoView {
+/// The map of namespaces, and which services they stand for.
+#[derive(Clone)]
+struct Groups {
+    answer: Arc<MapAnswer>,
+    spaces: Arc<Namespaces>,
+}
+
+fn whole(
+    answer: Arc<MapAnswer>,
+    grouped: Memo<Option<Groups>>,
+    state: Memo<State>,
+    change: Callback<State>,
+    shared: Shared,
+) -> impl IntoView {
     let foot = {
         let answer = Arc::clone(&answer);
         move || {
@@ -307,7 +361,7 @@ fn whole(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback<State>, sh
                 {move || match state.with(|state| state.view.clone()).as_str() {
                     "table" => table(&main, state, change, shared).into_any(),
                     "matrix" => matrix(&main, state, change).into_any(),
-                    _ => view! { <Graph answer=Arc::clone(&main) state change/> }.into_any(),
+                    _ => view! { <Graph answer=Arc::clone(&main) grouped state change/> }.into_any(),
                 }}
                 <div class="status">
                     <span><kbd>"Tab"</kbd> "next node"</span>
@@ -322,7 +376,7 @@ fn whole(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback<State>, sh
             </div>
             <aside class="insp" aria-label="Map details">
                 <div class="scroll" tabindex="0">
-                    {move || details(&side, &state.get(), asked, change, state, shared)}
+                    {move || details(&side, grouped.get().as_ref(), &state.get(), asked, change, state, shared)}
                 </div>
             </aside>
         </div>
@@ -336,6 +390,7 @@ fn edge_key(edge: &api::MapEdge) -> String {
 
 fn class_of(shared: Shared, node: &str) -> String {
     match Family::of(node) {
+        Family::Service if is_group(node) => "ext".to_owned(),
         Family::Service => shared.color_class(label(node)),
         Family::Broker => "broker mono".to_owned(),
         _ => "ext".to_owned(),
@@ -376,7 +431,13 @@ mod tests {
     /// What the URL says comes back as it was.
     #[test]
     fn the_view_is_a_url() {
-        let state = State { against: Against::Week, focus: true, selected: Some("a>b".to_owned()), ..State::default() };
+        let state = State {
+            against: Against::Week,
+            group: "namespace".to_owned(),
+            focus: true,
+            selected: Some("a>b".to_owned()),
+            ..State::default()
+        };
         let query = state.query("?from=now-1d");
         assert!(query.contains("vs=7d"), "{query}");
         assert_eq!(State::read(&query), state);

@@ -39,6 +39,11 @@ pub(crate) fn services() -> String {
     )
 }
 
+/// Which namespace the spans of each service say, the most frequent first.
+pub(crate) fn namespaces() -> String {
+    "-- Services by namespace\nSELECT service_name, coalesce(service_namespace, k8s_namespace) AS namespace, count(*) AS spans\nFROM spans\nWHERE start_time >= $from AND start_time < $to\nGROUP BY 1, 2\nORDER BY spans DESC".to_owned()
+}
+
 /// Requests of one service by operation.
 pub(crate) fn operations(service: &str) -> String {
     format!(

@@ -86,6 +86,11 @@ impl Kinds {
         }
     }
 
+    /// Nodes that may be drawn.
+    pub(crate) fn n_nodes(self, answer: &MapAnswer) -> usize {
+        answer.nodes.iter().filter(|node| self.shows_node(&node.node)).count()
+    }
+
     fn shows_edge(self, edge: &MapEdge) -> bool {
         let kind = if edge.style == "async" { self.messages } else { self.sync };
         kind && self.shows_node(&edge.source) && self.shows_node(&edge.target)
@@ -155,11 +160,11 @@ pub(crate) fn shown_edges(answer: &MapAnswer, kinds: Kinds) -> Vec<usize> {
 }
 
 impl Chart {
-    /// Lays out what is shown. `focus`: only this node and its neighbours.
+    /// Lays out what is shown. `focus`: only nodes of which this is true, and their neighbours.
     pub(crate) fn new(
         answer: &MapAnswer,
         kinds: Kinds,
-        focus: Option<&str>,
+        focus: Option<&dyn Fn(&str) -> bool>,
         measure: Measure,
         room: (f64, f64),
     ) -> Self {
@@ -169,7 +174,7 @@ impl Chart {
             .into_iter()
             .filter_map(|at| {
                 let edge = &answer.edges[at];
-                let near = focus.is_none_or(|focus| edge.source == focus || edge.target == focus);
+                let near = focus.is_none_or(|focus| focus(&edge.source) || focus(&edge.target));
                 near.then_some((at, *index.get(edge.source.as_str())?, *index.get(edge.target.as_str())?))
             })
             .collect();
@@ -461,7 +466,13 @@ mod tests {
         let stores =
             Chart::new(&answer, Kinds { stores: true, ..Kinds::default() }, None, Measure::P95, (900.0, 600.0));
         assert!(columns(&stores, &answer).contains("pg/orders"));
-        let near = Chart::new(&answer, Kinds::default(), Some("service:payment"), Measure::P95, (900.0, 600.0));
+        let near = Chart::new(
+            &answer,
+            Kinds::default(),
+            Some(&|node| node == "service:payment"),
+            Measure::P95,
+            (900.0, 600.0),
+        );
         assert_eq!(columns(&near, &answer), "order | payment | bank");
     }
 

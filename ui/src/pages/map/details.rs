@@ -8,13 +8,14 @@ use leptos_router::hooks::use_location;
 
 use super::over_time::OverTime;
 use super::partitions::Partitions;
-use super::{State, class_of, edge_key, is_slow};
+use super::{Groups, State, class_of, edge_key, is_slow};
 use crate::app::Shared;
 use crate::components::states::behind;
 use crate::view::behind as sql;
 use crate::view::format::rate;
 use crate::view::journey::facts::{Family, label};
 use crate::view::map::{errors, is_bad, shown_edges, slow_nanos, slower};
+use crate::view::namespaces::is_group;
 use crate::view::url::{self, ExploreState, RangeText};
 use crate::view::{condition, format, names};
 
@@ -42,6 +43,7 @@ fn figures(now: &MapFigures, before: Option<&MapFigures>, is_delivery: bool) -> 
 /// because another part of the view changed.
 pub(super) fn details(
     answer: &Arc<MapAnswer>,
+    groups: Option<&Groups>,
     now: &State,
     (over_time, partitions): (OverTime, Partitions),
     change: Callback<State>,
@@ -51,8 +53,9 @@ pub(super) fn details(
     let selected = now.selected.clone().unwrap_or_default();
     let carried = url::shared(&use_location().search.get_untracked());
     let range = RangeText::read(&carried);
-    let edge = answer.edges.iter().find(|edge| edge_key(edge) == selected);
-    let node = answer.nodes.iter().find(|node| node.node == selected);
+    let all = [Some(answer), groups.map(|groups| &groups.answer)];
+    let edge = all.iter().flatten().flat_map(|answer| &answer.edges).find(|edge| edge_key(edge) == selected);
+    let node = all.iter().flatten().flat_map(|answer| &answer.nodes).find(|node| node.node == selected);
     let lines = match (edge, node) {
         (Some(edge), _) => figures(&edge.now, edge.before.as_ref(), edge.source.starts_with("queue:")),
         (None, Some(node)) => figures(&node.now, node.before.as_ref(), false),
@@ -66,17 +69,21 @@ pub(super) fn details(
                 <span class="proto" class:async=edge.style == "async">{names::badge(&edge.protocol, &edge.system)}</span></div>
             <div class="way">{name(&edge.source)} <span class="faint">"→"</span> {name(&edge.target)}</div>
         }.into_any(),
-        (None, Some(node)) => view! { <div class="row top"><h2 class="h">"Node"</h2></div> <div class="way">{name(&node.node)}</div> }.into_any(),
+        (None, Some(node)) => view! { <div class="row top"><h2 class="h">{if is_group(&node.node) { "Namespace" } else { "Node" }}</h2></div> <div class="way">{name(&node.node)}</div> }.into_any(),
         (None, None) => view! { <p class="faint">"Select a node or an edge to see its figures."</p> }.into_any(),
     };
     let service = node.map(|node| node.node.as_str()).or(edge.map(|edge| edge.target.as_str()));
-    let service = service.filter(|node| Family::of(node) == Family::Service).map(|node| label(node).to_owned());
+    let service = service
+        .filter(|node| Family::of(node) == Family::Service && !is_group(node))
+        .map(|node| label(node).to_owned());
     let explore = service.as_ref().map(|service| {
         ExploreState { filter: condition::write("service", "=", service), range, ..ExploreState::default() }.link()
     });
     let slowest = edge.and_then(|edge| edge.slowest_journey).map(|id| format!("/j/{id}{carried}"));
     let failed = edge.and_then(|edge| edge.failed_journey).map(|id| format!("/j/{id}{carried}"));
     let sql = match (edge, node) {
+        (Some(edge), _) if is_group(&edge.source) || is_group(&edge.target) => None,
+        (None, Some(node)) if is_group(&node.node) => None,
         (Some(edge), _) => Some(sql::edge(&edge.source, &edge.target, &edge.protocol, &edge.system)),
         (None, Some(node)) => Some(sql::node(&node.node)),
         (None, None) => None,

@@ -7,7 +7,7 @@ use leptos::html;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 
-use super::{State, class_of, edge_key, is_slow};
+use super::{Groups, State, class_of, edge_key, is_slow};
 use crate::app::{Shared, shared};
 use crate::components::draw::{self, Shape};
 use crate::components::keys::is_control;
@@ -18,7 +18,12 @@ use crate::view::names;
 
 /// Draws what the URL asks for; a click or `Enter` selects.
 #[component]
-pub(super) fn Graph(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback<State>) -> impl IntoView {
+pub(super) fn Graph(
+    answer: Arc<MapAnswer>,
+    grouped: Memo<Option<Groups>>,
+    state: Memo<State>,
+    change: Callback<State>,
+) -> impl IntoView {
     let shared = shared();
     let host = NodeRef::<html::Div>::new();
     let drawing = NodeRef::<leptos::svg::Svg>::new();
@@ -42,10 +47,17 @@ pub(super) fn Graph(answer: Arc<MapAnswer>, state: Memo<State>, change: Callback
         if room.0 <= 0.0 {
             return;
         }
-        let answer = &drawn_of;
+        // Neighbours of a selection are few: they stand one by one.
+        let groups = grouped.get();
+        let answer = groups.as_ref().filter(|_| !state.focus).map_or(&drawn_of, |groups| &groups.answer);
         let focus = state.selected.as_deref().filter(|_| state.focus);
         let focus = focus.map(|focus| focus.split('>').next().unwrap_or(focus).to_owned());
-        let chart = Chart::new(answer, state.kinds, focus.as_deref(), state.measure, (room.0 - 2.0, room.1 - 2.0));
+        let is_near = focus.map(|focus| {
+            let spaces = groups.as_ref().map(|groups| Arc::clone(&groups.spaces)).unwrap_or_default();
+            move |node: &str| spaces.is_in(node, &focus)
+        });
+        let is_near = is_near.as_ref().map(|is_near| is_near as &dyn Fn(&str) -> bool);
+        let chart = Chart::new(answer, state.kinds, is_near, state.measure, (room.0 - 2.0, room.1 - 2.0));
         left_out.set(chart.left_out);
         let _ = node.set_attribute("width", &format!("{:.0}", chart.width));
         let _ = node.set_attribute("height", &format!("{:.0}", chart.height));

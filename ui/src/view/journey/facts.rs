@@ -28,7 +28,8 @@ impl Family {
     /// Of a node as the API writes it, e.g. `queue:kafka/orders`.
     pub(crate) fn of(node: &str) -> Self {
         match node.split(':').next().unwrap_or(node) {
-            "service" => Self::Service,
+            // A group stands for several services: `view/namespaces.rs`.
+            "service" | "group" => Self::Service,
             "ext" | "genai" => Self::Outside,
             "queue" => Self::Broker,
             "unknown" => Self::Missing,
