@@ -56,7 +56,7 @@ pub struct CompareSide {
 }
 
 /// One step of both sides.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CompareStep {
     /// `call` or `message`.
     pub kind: String,

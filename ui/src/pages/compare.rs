@@ -1,6 +1,6 @@
 //! Two journeys side by side, or one against what is usual: hop by hop, the difference between them.
 //!
-//! URL: `/compare?a=&b=`: trace ids; `b=usual` (also without `b`) is the usual.
+//! URL: `/compare?a=&b=`: trace ids; `b=usual` (also without `b`) is the usual; `by` adds steps up (`reached`, `protocol`).
 
 use api::{CompareAnswer, CompareSide, CompareStep, CompareTimes, Problem};
 use leptos::prelude::*;
@@ -32,6 +32,85 @@ fn ids(search: &str) -> (Option<TraceId>, String) {
     (a, b)
 }
 
+fn parameter(search: &str, name: &str) -> String {
+    url::pairs(search).into_iter().find(|(key, _)| key == name).map(|(_, value)| value).unwrap_or_default()
+}
+
+/// What a row stands for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum By {
+    /// One step of both sides.
+    #[default]
+    Step,
+    /// All steps that reached somebody.
+    Reached,
+    /// All steps over one protocol.
+    Protocol,
+}
+
+impl By {
+    /// All, with what the URL and the button say.
+    const ALL: [(Self, &'static str, &'static str); 3] =
+        [(Self::Step, "", "Step"), (Self::Reached, "reached", "Reached"), (Self::Protocol, "protocol", "Protocol")];
+
+    fn named(name: &str) -> Self {
+        Self::ALL.into_iter().find(|(_, known, _)| *known == name).map(|(by, ..)| by).unwrap_or_default()
+    }
+
+    /// Steps added up, the largest difference first; a side that lacks a step has spent no time on it. As they are for [`By::Step`].
+    fn rows(self, steps: &[CompareStep]) -> Vec<CompareStep> {
+        let mut rows: Vec<CompareStep> = Vec::new();
+        for step in steps {
+            let mut row = CompareStep { op: String::new(), order: 1, ..step.clone() };
+            match self {
+                Self::Step => {
+                    rows.push(step.clone());
+                    continue;
+                }
+                Self::Reached => (row.from, row.protocol, row.system) = Default::default(),
+                Self::Protocol => (row.from, row.to) = Default::default(),
+            }
+            let is_like = |known: &&mut CompareStep| {
+                (&known.from, &known.to, &known.protocol, &known.system, &known.kind)
+                    == (&row.from, &row.to, &row.protocol, &row.system, &row.kind)
+            };
+            match rows.iter_mut().find(is_like) {
+                Some(known) => {
+                    known.order += 1;
+                    add(&mut known.a, row.a);
+                    add(&mut known.b, row.b);
+                }
+                None => rows.push(row),
+            }
+        }
+        if self != Self::Step {
+            let nanos = |side: &Option<CompareTimes>| side.as_ref().map_or(0, took);
+            for row in &mut rows {
+                row.op = format::counted(row.order, "step");
+                row.difference_nanos = Some(nanos(&row.a) - nanos(&row.b));
+                row.order = 1;
+            }
+            rows.sort_by_key(|row| std::cmp::Reverse(row.difference_nanos.map(i64::unsigned_abs)));
+        }
+        rows
+    }
+}
+
+fn add(to: &mut Option<CompareTimes>, more: Option<CompareTimes>) {
+    match (to, more) {
+        (Some(known), Some(more)) => {
+            known.duration_nanos = known.duration_nanos.saturating_add(more.duration_nanos);
+            known.lag_nanos = match (known.lag_nanos, more.lag_nanos) {
+                (Some(a), Some(b)) => Some(a.saturating_add(b)),
+                (a, b) => a.or(b),
+            };
+            known.error |= more.error;
+        }
+        (to @ None, Some(more)) => *to = Some(more),
+        (_, None) => {}
+    }
+}
+
 /// Loads both sides and shows them.
 #[component]
 pub(crate) fn ComparePage() -> impl IntoView {
@@ -39,6 +118,7 @@ pub(crate) fn ComparePage() -> impl IntoView {
     let search = use_location().search;
     let navigate = use_navigate();
     let asked = Memo::new(move |_| ids(&search.get()));
+    let by = Memo::new(move |_| By::named(&parameter(&search.get(), "by")));
     let found = RwSignal::new(None::<Result<CompareAnswer, Problem>>);
     let asking = ask_newest(
         move || {
@@ -69,7 +149,7 @@ pub(crate) fn ComparePage() -> impl IntoView {
             }.into_any(),
             (_, None) => view! { <Skeleton rows=12/> }.into_any(),
             (_, Some(Err(problem))) => view! { <ErrorBox problem retry=asking.retry()/> }.into_any(),
-            (_, Some(Ok(answer))) => sides(answer, shared).into_any(),
+            (_, Some(Ok(answer))) => sides(answer, by.get(), shared).into_any(),
         }}
     }
 }
@@ -115,12 +195,22 @@ fn took(times: &CompareTimes) -> i64 {
     times.duration_nanos.saturating_add(times.lag_nanos.unwrap_or_default())
 }
 
-fn sides(answer: CompareAnswer, shared: Shared) -> impl IntoView {
-    let carried = url::shared(&use_location().search.get_untracked());
+fn sides(answer: CompareAnswer, by: By, shared: Shared) -> impl IntoView {
+    let search = use_location().search;
+    let carried = url::shared(&search.get_untracked());
+    let steps = by.rows(&answer.steps);
     let most =
-        answer.steps.iter().filter_map(|step| step.difference_nanos).map(i64::unsigned_abs).max().unwrap_or(1).max(1)
-            as f64;
-    let rows = answer.steps.iter().map(|step| row(step, most, shared)).collect_view();
+        steps.iter().filter_map(|step| step.difference_nanos).map(i64::unsigned_abs).max().unwrap_or(1).max(1) as f64;
+    let rows = steps.iter().map(|step| row(step, most, shared)).collect_view();
+    let switch = By::ALL.map(|(one, name, title)| {
+        let link = move || {
+            format!(
+                "/compare{}",
+                url::with_parameters(&search.get(), &[("by", Some(name).filter(|name| !name.is_empty()))])
+            )
+        };
+        view! { <a class="seg-link" href=link aria-current=(one == by).then_some("true")>{title}</a> }
+    });
     let attributes = answer.attributes.iter().take(60).map(|attribute| {
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "–".to_owned());
         view! {
@@ -140,6 +230,7 @@ fn sides(answer: CompareAnswer, shared: Shared) -> impl IntoView {
                 {only("Only in B", &answer.findings_only_b)}
                 {answer.incomplete_reason.clone().map(|why| view! { <p class="hot">{why}</p> })}
             </div>
+            <div class="home-head"><h2>"Difference"</h2> <span class="grow"></span> <span class="faint n">"a row for each"</span> <nav class="seg" aria-label="A row for each">{switch.into_iter().collect_view()}</nav></div>
             <table>
                 <caption class="sr">"Hops of both sides"</caption>
                 <thead><tr><th>"From"</th><th>"To"</th><th>"Via"</th><th>"What"</th><th class="num">"A"</th><th class="diff">"A slower → · ← B slower"</th><th class="num">"B"</th><th class="num">"Difference"</th></tr></thead>
@@ -163,7 +254,9 @@ fn row(step: &CompareStep, most: f64, shared: Shared) -> impl IntoView + use<> {
         Family::Broker => "broker mono".to_owned(),
         _ => "ext".to_owned(),
     };
-    let name = |node: &str| view! { <span class=format!("svc {}", class(node))>{label(node).to_owned()}</span> };
+    let name = |node: &str| {
+        (!node.is_empty()).then(|| view! { <span class=format!("svc {}", class(node))>{label(node).to_owned()}</span> })
+    };
     let text = |times: Option<&CompareTimes>| {
         times.map_or_else(|| "–".to_owned(), |times| format::duration(took(times).max(0) as u64))
     };
@@ -187,12 +280,45 @@ fn row(step: &CompareStep, most: f64, shared: Shared) -> impl IntoView + use<> {
         <tr>
             <td>{name(&step.from)}</td>
             <td>{name(&step.to)}</td>
-            <td><span class="proto" class:async=is_async>{names::badge(&step.protocol, &step.system)}</span></td>
+            <td>{(!step.protocol.is_empty() || !step.system.is_empty()).then(|| view! { <span class="proto" class:async=is_async>{names::badge(&step.protocol, &step.system)}</span> })}</td>
             <td class="ell what">{step.op.clone()}{(step.order > 1).then(|| format!(" ({})", step.order))}</td>
             <td class="num semi" class:bad=failed(step.a.as_ref())>{text(step.a.as_ref())}</td>
             <td class="diff"><div class="both" aria-hidden="true"><span><i class="less" style:width=format!("{left:.1}px")></i></span><span><i class="more-time" style:width=format!("{right:.1}px")></i></span></div></td>
             <td class="num dim" class:bad=failed(step.b.as_ref())>{text(step.b.as_ref())}</td>
             <td class="num" class:hot=is_worse class:semi=is_worse>{said}</td>
         </tr>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn step(from: &str, to: &str, a: Option<i64>, b: Option<i64>) -> CompareStep {
+        let times = |nanos: i64| CompareTimes { duration_nanos: nanos, ..CompareTimes::default() };
+        CompareStep {
+            kind: "call".to_owned(),
+            from: from.to_owned(),
+            to: to.to_owned(),
+            protocol: "http".to_owned(),
+            a: a.map(times),
+            b: b.map(times),
+            difference_nanos: a.zip(b).map(|(a, b)| a - b),
+            ..CompareStep::default()
+        }
+    }
+
+    /// Steps to one node add up, whoever made them; what only one side did is a difference too.
+    #[test]
+    fn steps_are_added_up() {
+        let steps = [step("x", "a", Some(5), Some(3)), step("x", "b", Some(9), None), step("y", "a", Some(1), Some(4))];
+        let show = |by: By| -> Vec<String> {
+            let rows = by.rows(&steps);
+            rows.iter().map(|row| format!("{}>{} {} {:?}", row.from, row.to, row.op, row.difference_nanos)).collect()
+        };
+        assert_eq!(show(By::Reached), [">b 1 step Some(9)", ">a 2 steps Some(-1)"]);
+        assert_eq!(show(By::Protocol), ["> 3 steps Some(8)"]);
+        assert_eq!(By::Step.rows(&steps), steps);
+        assert_eq!((By::named("protocol"), By::named("nonsense")), (By::Protocol, By::Step));
     }
 }
