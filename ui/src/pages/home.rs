@@ -1,6 +1,6 @@
 //! Home: what fires, services by how much they changed, hops that got slower, the slowest journeys now.
 //!
-//! URL: `sort` (`change`, `rate`, `errors`, `slowest`), `view=table` (cards as a table). Keys: `1` to `9` open a card.
+//! URL: `sort` (`change`, `rate`, `errors`, `slowest`), `view=table` (cards as a table), `group=namespace`. Keys: `1` to `9` open a card.
 
 use std::collections::HashMap;
 
@@ -22,12 +22,15 @@ use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton, behi
 use crate::view::behind as sql;
 use crate::view::journey::facts::{Family, label};
 use crate::view::map::{slow_nanos, slower};
+use crate::view::namespaces::Namespaces;
 use crate::view::shape::{Pieces, common_scale};
 use crate::view::url::{self, ExploreState, RangeText, Sort};
 use crate::view::{clock, format, names};
 
 /// Cards shown; further services stand in the Services page.
 const CARDS_MAX: usize = 12;
+/// The same by namespace, where those with the most changes are not together.
+const GROUPED_MAX: usize = 36;
 /// Rules that fire, a line each.
 const FIRING_MAX: usize = 4;
 /// Rows of the two lists.
@@ -44,6 +47,9 @@ struct Card {
     wait: Option<i64>,
     /// Waits are known: the map has come.
     has_waits: bool,
+    /// Its namespace, and the place of that among all, when cards stand by namespace.
+    space: Option<String>,
+    group: usize,
 }
 
 impl Card {
@@ -72,6 +78,8 @@ pub(crate) fn HomePage() -> impl IntoView {
     let range = Memo::new(move |_| RangeText::read(&search.get()));
     let sort = Memo::new(move |_| parameter(&search.get(), "sort").unwrap_or_else(|| "change".to_owned()));
     let as_table = Memo::new(move |_| parameter(&search.get(), "view").as_deref() == Some("table"));
+    let by_space = Memo::new(move |_| parameter(&search.get(), "group").as_deref() == Some("namespace"));
+    let spaces = RwSignal::new(Namespaces::default());
     let services = RwSignal::new(None::<Result<(Vec<ServiceItem>, Vec<ServiceItem>), Problem>>);
     let map = RwSignal::new(None::<Result<MapAnswer, Problem>>);
     let slowest = RwSignal::new(None::<Result<Vec<SearchItem>, Problem>>);
@@ -125,6 +133,11 @@ pub(crate) fn HomePage() -> impl IntoView {
             }
         },
     );
+    ask_newest(
+        move || by_space.get().then(asked).flatten(),
+        |range| async move { client::namespaces(&range).await },
+        move |answer| spaces.set(answer.unwrap_or_default()),
+    );
     let n_journeys = RwSignal::new(None::<u64>);
     ask_newest(
         asked,
@@ -165,6 +178,8 @@ pub(crate) fn HomePage() -> impl IntoView {
                 before: before.get(item.name.as_str()).map(|item| (*item).clone()),
                 wait: wait(&item.name),
                 has_waits: waits.is_some(),
+                space: None,
+                group: 0,
             })
             .collect();
         let sort = sort.get();
@@ -175,14 +190,33 @@ pub(crate) fn HomePage() -> impl IntoView {
             _ => card.change() * 1e6 + card.share() * 1e3 + (card.now.requests as f64).ln_1p(),
         };
         cards.sort_by(|a, b| weight(b).total_cmp(&weight(a)).then_with(|| a.now.name.cmp(&b.now.name)));
+        if by_space.get() {
+            // A namespace stands where its first card would.
+            let spaces = spaces.read();
+            let mut order: Vec<Option<&str>> = Vec::new();
+            for card in &mut cards {
+                let space = spaces.of(&card.now.name);
+                card.group = order.iter().position(|known| *known == space).unwrap_or(order.len());
+                if card.group == order.len() {
+                    order.push(space);
+                }
+                card.space = Some(space.unwrap_or("no namespace").to_owned());
+            }
+            cards.sort_by_key(|card| card.group);
+        }
         cards
     });
     // The lines of the cards come one after the other: they are decoration, not the answer.
     let lines = RwSignal::new(HashMap::<String, ServiceAnswer>::new());
     let turns = Turns::new();
     Effect::new(move |before: Option<RangeText>| {
-        let wanted: Vec<String> =
-            cards.with(|cards| cards.iter().take(CARDS_MAX).map(|card| card.now.name.clone()).collect());
+        let wanted: Vec<String> = cards.with(|cards| {
+            cards
+                .iter()
+                .take(if by_space.get() { GROUPED_MAX } else { CARDS_MAX })
+                .map(|card| card.now.name.clone())
+                .collect()
+        });
         let (turn, range) = (turns.next(), range.get_untracked());
         if before.is_some_and(|before| before != range) {
             lines.set(HashMap::new());
@@ -240,6 +274,10 @@ pub(crate) fn HomePage() -> impl IntoView {
         let link = move || format!("/{}", url::with_parameters(&search.get(), &[("view", is.then_some("table"))]));
         view! { <a class="seg-link" href=link aria-current=move || (as_table.get() == is).then_some("true")>{title}</a> }
     };
+    let grouped = move |is: bool, title: &'static str| {
+        let link = move || format!("/{}", url::with_parameters(&search.get(), &[("group", is.then_some("namespace"))]));
+        view! { <a class="seg-link" href=link aria-current=move || (by_space.get() == is).then_some("true")>{title}</a> }
+    };
     let retry = Callback::new(move |()| reload.update(|count| *count += 1));
     let body = move || match &*services.read() {
         None => view! { <Skeleton rows=12/> }.into_any(),
@@ -262,14 +300,21 @@ pub(crate) fn HomePage() -> impl IntoView {
                     <span class="faint n">"against the same hours yesterday"</span>
                     {behind(&sql::services())}
                     <nav class="seg" aria-label="Order">{sorted("change", "Change")}{sorted("rate", "Rate")}{sorted("errors", "Errors")}{sorted("slowest", "Slowest")}</nav>
+                    <nav class="seg" aria-label="Group">{grouped(false, "All")}{grouped(true, "By namespace")}</nav>
                     <nav class="seg" aria-label="Show as">{shown(false, "Cards")}{shown(true, "Table")}</nav>
                 </div>
                 {move || if as_table.get() {
                     table(&cards.get(), seconds(), &search.get(), shared).into_any()
                 } else {
                     let cards = cards.get();
-                    let more = cards.len().saturating_sub(CARDS_MAX);
-                    let shown = cards.into_iter().take(CARDS_MAX).enumerate().map(|(at, card)| one(at, card, seconds(), lines, &search.get(), shared));
+                    let most = if by_space.get() { GROUPED_MAX } else { CARDS_MAX };
+                    let more = cards.len().saturating_sub(most);
+                    let mut last = None;
+                    let shown = cards.into_iter().take(most).enumerate().map(|(at, card)| {
+                        let space = card.space.clone().filter(|space| last.replace(space.clone()).as_ref() != Some(space));
+                        let head = space.map(|space| view! { <li class="space"><h3>{space}</h3></li> });
+                        view! { {head} {one(at, card, seconds(), lines, &search.get(), shared)} }
+                    });
                     view! {
                         <ul class="home-cards">{shown.collect_view()}</ul>
                         {(more > 0).then(|| view! { <p class="home-more"><a class="acc" href=there("/services")>{format!("{more} more services")}</a></p> })}
