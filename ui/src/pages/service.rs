@@ -1,5 +1,7 @@
 //! One service: rate, errors and durations over time, what it is asked to do, who it talks to, its versions; beside
 //! them, each asked for by itself (`service/beside.rs`), its running copies and alerts about it.
+//!
+//! URL: `/services/:name`, `tab` (one part alone), `op` (the operation whose charts stand above).
 
 mod beside;
 
@@ -14,12 +16,12 @@ use self::beside::{Alerts, Instances};
 use super::home::steps;
 use crate::app::{Shared, shared, there};
 use crate::asking::ask_newest;
-use crate::client;
+use crate::client::{self, Operation};
 use crate::components::spark::spark;
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton, behind};
 use crate::view::behind as sql;
 use crate::view::journey::facts::{Family, label};
-use crate::view::url::{ExploreState, RangeText, Sort, Unit};
+use crate::view::url::{self, ExploreState, RangeText, Sort, Unit};
 use crate::view::{clock, condition, format, names};
 
 /// Loads the service of the URL and shows it.
@@ -57,13 +59,46 @@ pub(crate) fn ServicePage() -> impl IntoView {
                         <a class="btn s primary" href=there("/services")>"All services"</a>
                     </EmptyState>
                 }.into_any(),
-                Some(Ok(answer)) => whole(&answer, asked.get_untracked().1, shared).into_any(),
+                Some(Ok(answer)) => whole(&answer, asked.get_untracked().1, search, shared).into_any(),
             }}
         </div>
     }
 }
 
-fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoView + use<> {
+/// Parts of the page, with what the URL and the tab say.
+const TABS: [(&str, &str); 7] = [
+    ("", "All"),
+    ("operations", "Operations"),
+    ("dependencies", "Dependencies"),
+    ("topics", "Topics"),
+    ("versions", "Versions"),
+    ("instances", "Instances"),
+    ("alerts", "Alerts"),
+];
+
+fn parameter(search: &str, name: &str) -> String {
+    url::pairs(search).into_iter().find(|(key, _)| key == name).map(|(_, value)| value).unwrap_or_default()
+}
+
+fn whole(answer: &ServiceAnswer, range: RangeText, search: Memo<String>, shared: Shared) -> impl IntoView + use<> {
+    let tab = Memo::new(move |_| {
+        let asked = parameter(&search.get(), "tab");
+        TABS.into_iter().find(|(tab, _)| *tab == asked).map(|(tab, _)| tab).unwrap_or_default()
+    });
+    let op = Memo::new(move |_| parameter(&search.get(), "op"));
+    let path = format!("/services/{}", url::encode(&answer.name).replace('+', "%20"));
+    // A part that is not shown keeps what it was answered.
+    let hides = move |part: &'static str| move || !matches!(tab.get(), "") && tab.get() != part;
+    let tabs = TABS.map(|(part, title)| {
+        let path = path.clone();
+        let link = move || {
+            format!(
+                "{path}{}",
+                url::with_parameters(&search.get(), &[("tab", Some(part).filter(|part| !part.is_empty()))])
+            )
+        };
+        view! { <a class="tab" href=link aria-current=move || (tab.get() == part).then_some("page")>{title}</a> }
+    });
     let nanos = |text: &str| text.parse::<i64>().unwrap_or_default();
     let seconds = ((nanos(&answer.to_unix_nano) - nanos(&answer.from_unix_nano)) as f64 / 1e9).max(1.0);
     let per_minute = |requests: u64| format::rate(requests as f64 / seconds * 60.0);
@@ -78,12 +113,15 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
             .link();
     let charts = [
         ("Rate", per_minute(total.requests), steps(answer, |point| Some(point.requests as f64)), ""),
-        ("Errors", format::percent(total.errors, total.requests), steps(answer, |point| Some(point.errors as f64)), if bad { "bad" } else { "" }),
+        (
+            "Errors",
+            format::percent(total.errors, total.requests),
+            steps(answer, |point| Some(point.errors as f64)),
+            if bad { "bad" } else { "" },
+        ),
         ("p95", duration(total.p95_nanos), steps(answer, |point| point.p95_nanos.map(|nanos| nanos as f64)), ""),
     ]
-    .map(|(name, value, values, tone)| {
-        view! { <section class="card chart"><div class="row"><h2 class="h">{name}</h2><span class="grow"></span><b class:bad=tone == "bad">{value}</b></div>{spark(&values, 400.0, 64.0, tone)}</section> }
-    });
+    .map(|(name, value, values, tone)| chart(name, value, &values, tone));
     let operations = answer.operations.iter().map(|operation| {
         let bad = operation.errors > 0 && operation.errors.saturating_mul(100) >= operation.requests;
         let link = ExploreState {
@@ -92,15 +130,22 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
             sort: Sort::Slowest,
             ..view.clone()
         };
+        let (name, path) = (operation.name.clone(), path.clone());
+        let chosen = {
+            let name = name.clone();
+            move || format!("{path}{}", url::with_parameters(&search.get(), &[("op", Some(&name))]))
+        };
+        let is_chosen = move || op.with(|op| *op == name);
         view! {
-            <tr>
-                <td class="what"><a href=link.link()><span class="name">{operation.name.clone()}</span></a></td>
+            <tr class:sel=is_chosen>
+                <td class="what"><a href=chosen title="Its charts"><span class="name">{operation.name.clone()}</span></a></td>
                 <td class="dim">{operation.kind.clone()}</td>
                 <td class="num">{per_minute(operation.requests)}</td>
                 <td class="num" class:bad=bad>{format::percent(operation.errors, operation.requests)}</td>
                 <td class="num dim">{duration(operation.p50_nanos)}</td>
                 <td class="num semi">{duration(operation.p95_nanos)}</td>
                 <td class="num dim">{duration(operation.p99_nanos)}</td>
+                <td class="links"><a href=link.link()>"slowest"</a></td>
             </tr>
         }
     });
@@ -131,25 +176,27 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
             <span class="grow"></span>
             <a class="btn s" href=slowest>"Slow journeys"</a>
             <a class="btn s" href=failed>"Failed traces"</a>
-            <a class="btn s" href=there(format!("/map?sel={}&focus=1", crate::view::url::encode(&format!("service:{}", answer.name))))>"On the map"</a>
+            <a class="btn s" href=there(format!("/map?sel={}&focus=1", url::encode(&format!("service:{}", answer.name))))>"On the map"</a>
         </div>
         {answer.incomplete_reason.clone().map(|why| view! { <p class="notice">{why}</p> })}
-        <div class="charts">{charts}</div>
-        <section aria-label="Operations">
+        {operation_charts(&answer.name, op, search, range.clone())}
+        <div class="charts" hidden=move || op.with(|op| !op.is_empty())>{charts}</div>
+        <nav class="tabs" aria-label="Parts">{tabs.into_iter().collect_view()}</nav>
+        <section aria-label="Operations" hidden=hides("operations")>
             <div class="home-head"><h2>"What it is asked to do"</h2> <span class="grow"></span> {behind(&sql::operations(&answer.name))}</div>
             <table>
                 <caption class="sr">"Operations"</caption>
-                <thead><tr><th>"Operation"</th><th>"Kind"</th><th class="num">"Rate"</th><th class="num">"Errors"</th><th class="num">"p50"</th><th class="num">"p95"</th><th class="num">"p99"</th></tr></thead>
+                <thead><tr><th>"Operation"</th><th>"Kind"</th><th class="num">"Rate"</th><th class="num">"Errors"</th><th class="num">"p50"</th><th class="num">"p95"</th><th class="num">"p99"</th><th>"Spans"</th></tr></thead>
                 <tbody>{operations.collect_view()}</tbody>
             </table>
             {answer.operations.is_empty().then(|| view! { <p class="hint faint">"Nobody asked it for anything: it sent no span of kind server or consumer."</p> })}
         </section>
-        <div class="home-lists">
+        <div class="home-lists" hidden=hides("dependencies")>
             {neighbours(&sql::neighbours(&answer.name, true), "Who calls it", "No caller was seen. Callers appear when their client spans carry the context to this service.", &answer.upstream, shared)}
             {neighbours(&sql::neighbours(&answer.name, false), "What it calls", "It calls nobody, as far as its spans tell.", &answer.downstream, shared)}
         </div>
-        {topics(answer)}
-        <section aria-label="Versions">
+        <div hidden=hides("topics")>{topics(answer)}</div>
+        <section aria-label="Versions" hidden=hides("versions")>
             <div class="home-head"><h2>"Versions"</h2> <span class="grow"></span> {behind(&sql::versions(&answer.name))}</div>
             <table>
                 <caption class="sr">"Versions"</caption>
@@ -158,9 +205,63 @@ fn whole(answer: &ServiceAnswer, range: RangeText, shared: Shared) -> impl IntoV
             </table>
             {unversioned.then(|| view! { <p class="hint faint">"The service does not say its version: set the resource attribute service.version (OTEL_RESOURCE_ATTRIBUTES=service.version=1.2.3)."</p> })}
         </section>
-        <Instances name=answer.name.clone() range/>
-        <Alerts name=answer.name.clone()/>
+        <div hidden=hides("instances")><Instances name=answer.name.clone() range/></div>
+        <div hidden=hides("alerts")><Alerts name=answer.name.clone()/></div>
     }
+}
+
+/// Charts of the operation that the URL names, as its callers perceive it.
+fn operation_charts(service: &str, op: Memo<String>, search: Memo<String>, range: RangeText) -> impl IntoView + use<> {
+    let found = RwSignal::new(None::<(String, Result<Option<Box<Operation>>, Problem>)>);
+    let service = service.to_owned();
+    let path = format!("/services/{}", url::encode(&service).replace('+', "%20"));
+    ask_newest(
+        move || Some(op.get()).filter(|op| !op.is_empty()).map(|op| (service.clone(), op, range.clone())),
+        |(service, op, range)| async move {
+            let answer = client::operation(&service, &op, &range).await;
+            (op, answer)
+        },
+        move |answer| found.set(Some(answer)),
+    );
+    move || {
+        let op = op.get();
+        if op.is_empty() {
+            return None;
+        }
+        let path = path.clone();
+        let back = move || format!("{path}{}", url::with_parameters(&search.get(), &[("op", None)]));
+        let body = match found.get().filter(|(of, _)| *of == op) {
+            None => view! { <Skeleton rows=3/> }.into_any(),
+            Some((_, Err(problem))) => {
+                view! { <p class="hint faint">{format!("Not known: {}", problem.title)}</p> }.into_any()
+            }
+            Some((_, Ok(None))) => {
+                view! { <p class="hint faint">"Nobody called it in this range, as far as settled journeys tell."</p> }
+                    .into_any()
+            }
+            Some((_, Ok(Some(one)))) => {
+                let counts = |counts: &[u64]| counts.iter().map(|count| Some(*count as f64)).collect::<Vec<_>>();
+                let p95 = one.p95_nanos.iter().map(|nanos| nanos.map(|nanos| nanos as f64)).collect();
+                let said =
+                    one.total.p95_nanos.map_or_else(|| "–".to_owned(), |nanos| format::duration(nanos.unsigned_abs()));
+                let all = [
+                    ("Rate", format::rate(one.total.per_minute), counts(&one.calls)),
+                    ("Errors", format::percent(one.total.errors, one.total.calls), counts(&one.errors)),
+                    ("p95", said, p95),
+                ];
+                let all = all.map(|(name, value, values)| chart(name, value, &values, ""));
+                view! { <div class="charts">{all.into_iter().collect_view()}</div> }.into_any()
+            }
+        };
+        Some(view! {
+            <div class="home-head"><h2>{op}</h2> <span class="faint">"as its callers perceive it"</span> <span class="grow"></span> <a class="acc" href=back>"All operations"</a></div>
+            {body}
+        })
+    }
+}
+
+fn chart(name: &'static str, value: String, values: &[Option<f64>], tone: &'static str) -> AnyView {
+    view! { <section class="card chart"><div class="row"><h2 class="h">{name}</h2><span class="grow"></span><b class:bad=tone == "bad">{value}</b></div>{spark(values, 400.0, 64.0, tone)}</section> }.into_any()
 }
 
 /// How many times slower than another version; `None` when one of them took too few requests to say.
@@ -186,7 +287,7 @@ fn topics(answer: &ServiceAnswer) -> Option<impl IntoView + use<>> {
     let rows = all.into_iter().map(|(reads, one)| {
         let figures = &one.figures;
         let bad = figures.errors > 0 && figures.errors.saturating_mul(100) >= figures.calls;
-        let map = format!("/map?sel={}&focus=1", crate::view::url::encode(&one.node));
+        let map = format!("/map?sel={}&focus=1", url::encode(&one.node));
         view! {
             <tr>
                 <td><a href=there(map) title="On the map, with its partitions"><span class="svc broker mono">{label(&one.node).to_owned()}</span></a></td>
