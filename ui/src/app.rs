@@ -20,6 +20,7 @@ use crate::pages::metrics::MetricsPage;
 use crate::pages::not_found::NotFoundPage;
 use crate::pages::service::ServicePage;
 use crate::pages::services::ServicesPage;
+use crate::pages::short::ShortPage;
 use crate::pages::sql::SqlPage;
 use crate::pages::system::SystemPage;
 use crate::pages::trace::TracePage;
@@ -222,8 +223,6 @@ pub(crate) fn desk_routes() -> AnyView {
             <Route path=path!("/") view=HomePage/>
             <Route path=path!("/explore") view=ExplorePage/>
             <Route path=path!("/map") view=MapPage/>
-            <Route path=path!("/services") view=ServicesPage/>
-            <Route path=path!("/services/:name") view=ServicePage/>
         </FlatRoutes>
     }
     .into_any()
@@ -233,11 +232,14 @@ pub(crate) fn desk_routes() -> AnyView {
 pub(crate) fn watch_routes() -> AnyView {
     view! {
         <FlatRoutes fallback=elsewhere>
+            <Route path=path!("/services") view=ServicesPage/>
+            <Route path=path!("/services/:name") view=ServicePage/>
             <Route path=path!("/metrics") view=MetricsPage/>
             <Route path=path!("/sql/:saved?") view=SqlPage/>
             <Route path=path!("/alerts/:rule?") view=AlertsPage/>
             <Route path=path!("/system") view=SystemPage/>
             <Route path=path!("/compare") view=ComparePage/>
+            <Route path=path!("/v/:short") view=ShortPage/>
         </FlatRoutes>
     }
     .into_any()

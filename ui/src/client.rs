@@ -405,6 +405,12 @@ pub(crate) async fn keep_query(id: &str, query: &QueryRequest) -> Result<SavedQu
     answer(send(|| Request::put(&format!("/api/queries/{}", url::encode(id))).json(query)).await).await
 }
 
+/// Keeps an address under a short name.
+pub(crate) async fn keep_link(id: &str, sql: &str) -> Result<(), Problem> {
+    let query = QueryRequest { title: id.to_owned(), sql: sql.to_owned() };
+    done(send(|| Request::put(&format!("/api/queries/{id}")).json(&query)).await).await
+}
+
 /// Takes a saved query away.
 pub(crate) async fn delete_query(id: &str) -> Result<(), Problem> {
     done(send(|| Request::delete(&format!("/api/queries/{}", url::encode(id))).build()).await).await

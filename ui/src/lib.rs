@@ -33,12 +33,12 @@ pub fn trail() {
     app::start(app::trail_routes);
 }
 
-/// The pages that list and add up: Home, Explore, map, services.
+/// The pages that list and add up: Home, Explore, map.
 pub fn desk() {
     app::start(app::desk_routes);
 }
 
-/// The pages that watch and ask freely: metrics, SQL, alerts, system; and comparing two journeys.
+/// The pages that watch and ask freely: services, metrics, SQL, alerts, system; and comparing two journeys.
 pub fn watch() {
     app::start(app::watch_routes);
 }

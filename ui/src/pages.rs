@@ -10,6 +10,7 @@ pub(crate) mod metrics;
 pub(crate) mod not_found;
 pub(crate) mod service;
 pub(crate) mod services;
+pub(crate) mod short;
 pub(crate) mod sql;
 pub(crate) mod system;
 pub(crate) mod trace;

@@ -12,6 +12,7 @@
 //! | `columns.rs`    | columns of the table of Explore                                     |
 //! | `span_tree.rs`  | spans in columns; which rows are open, folded, visible             |
 //! | `timeline.rs`   | time to pixels, ruler ticks, zoom                                  |
+//! | `environment.rs` | the environment that the reader looks at                           |
 //! | `find.rs`       | matches of a text in names, services and ids                       |
 //! | `alerts.rs`     | rules by how urgent they are, their last day, silences as text      |
 //! | `attributes.rs` | attributes grouped by namespace, and as JSON                       |
@@ -43,6 +44,7 @@ pub(crate) mod color;
 pub(crate) mod columns;
 pub(crate) mod command;
 pub(crate) mod condition;
+pub(crate) mod environment;
 pub(crate) mod find;
 pub(crate) mod format;
 pub(crate) mod heat;

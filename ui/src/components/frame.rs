@@ -13,8 +13,8 @@ use crate::app::cross;
 use crate::app::{now_nanos, shared};
 use crate::asking::by_the_clock;
 use crate::client;
-use crate::view::clock;
 use crate::view::url::{self, RangeText};
+use crate::view::{clock, environment, saved_view};
 
 /// Pages of the rail: path, name, icon, the key after `G`.
 const PAGES: [(&str, &str, Icon, &str); 7] = [
@@ -153,6 +153,7 @@ pub(crate) fn Frame(children: Children) -> impl IntoView {
                 <Crumb/>
                 <span class="grow"></span>
                 <CommandBox share/>
+                <Environment/>
                 <TimeRangeButton/>
                 <button class="btn" title="Copy a link to this view with absolute times" on:click=move |_| share(shared)>
                     {icon(Icon::Share, false)} "Share view"
@@ -242,6 +243,38 @@ fn Firing() -> impl IntoView {
     }
 }
 
+/// The environment that the reader looks at, where it is chosen; pages made of sums per minute know none, and it says so there.
+#[component]
+fn Environment() -> impl IntoView {
+    let location = use_location();
+    let (path, search) = (location.pathname, location.search);
+    let navigate = use_navigate();
+    let env = Memo::new(move |_| environment::of(&search.get()));
+    move || {
+        let env = env.get()?;
+        let navigate = navigate.clone();
+        let is_of_sums = move || {
+            let first = path.get().split('/').nth(1).unwrap_or_default().to_owned();
+            matches!(first.as_str(), "" | "map" | "services" | "alerts" | "system" | "compare")
+        };
+        let leave = move |_| {
+            let link =
+                format!("{}{}", path.get_untracked(), url::with_parameters(&search.get_untracked(), &[("env", None)]));
+            navigate(&link, NavigateOptions { scroll: false, ..NavigateOptions::default() });
+        };
+        let title = move || {
+            if is_of_sums() { "The sums on this page are of all environments" } else { "Only this environment" }
+        };
+        Some(view! {
+            <span class="chip env" class:hot=is_of_sums title=title>
+                <span class="ell">{env.clone()}</span>
+                {move || is_of_sums().then_some(" (all here)")}
+                <button aria-label=format!("Leave the environment {env}") on:click=leave>{icon(Icon::Close, true)}</button>
+            </span>
+        })
+    }
+}
+
 /// Where the reader is.
 #[component]
 fn Crumb() -> impl IntoView {
@@ -297,7 +330,17 @@ fn share(shared: crate::app::Shared) {
     } else {
         &[("from", from.as_deref()), ("to", to.as_deref()), ("theme", None)]
     };
-    shared.copy(format!("{origin}{path}{}", url::with_parameters(&search, changes)), "Link to this view");
+    let link = format!("{path}{}", url::with_parameters(&search, changes));
+    if link.len() <= saved_view::LINK_MAX {
+        return shared.copy(format!("{origin}{link}"), "Link to this view");
+    }
+    leptos::task::spawn_local(async move {
+        let (sql, name) = saved_view::long(&link);
+        match client::keep_link(&name, &sql).await {
+            Ok(()) => shared.copy(format!("{origin}/v/{name}"), "Short link to this view"),
+            Err(_) => shared.copy(format!("{origin}{link}"), "Long link to this view"),
+        }
+    });
 }
 
 /// All keys that exist.

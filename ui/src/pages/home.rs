@@ -11,7 +11,7 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
 use serde_json::Value as Json;
 
-use crate::app::{Shared, now_nanos, shared, there};
+use crate::app::{Shared, cross, now_nanos, shared, there};
 use crate::asking::{Turns, ask_newest, by_the_clock};
 use crate::client::{self, Fires};
 use crate::components::keys::on_key;
@@ -239,7 +239,10 @@ pub(crate) fn HomePage() -> impl IntoView {
     let open = Callback::new(move |at: usize| {
         let name = cards.with_untracked(|cards| cards.get(at).map(|card| card.now.name.clone()));
         if let Some(name) = name {
-            navigate(&service_link(&name, &search.get_untracked()), NavigateOptions::default());
+            let link = service_link(&name, &search.get_untracked());
+            if !cross(&link) {
+                navigate(&link, NavigateOptions::default());
+            }
         }
     });
     on_key(move |_, key| match key.parse::<usize>() {

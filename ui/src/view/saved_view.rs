@@ -12,6 +12,12 @@ use api::SavedQuery;
 
 /// Before the address.
 const MARK: &str = "-- view ";
+/// Before an address that was too long to be handed on.
+const LONG_MARK: &str = "-- link ";
+/// Pages it may lead to.
+const PAGES: [&str; 11] = ["", "explore", "j", "t", "compare", "map", "services", "metrics", "sql", "alerts", "system"];
+/// Letters from which on an address is kept here: mail and chat cut longer ones.
+pub(crate) const LINK_MAX: usize = 1_800;
 /// Longest title, in letters.
 const TITLE_MAX: usize = 60;
 
@@ -29,6 +35,23 @@ pub(crate) fn link(query: &SavedQuery) -> Option<&str> {
     (rest.is_empty() || rest.starts_with('?')).then_some(link)
 }
 
+/// A long address as the server keeps it, and the short name it has there: the same address has the same name.
+pub(crate) fn long(link: &str) -> (String, String) {
+    // FNV-1a, 64 bits: only what was handed on by hand stands beside it.
+    let hash = link
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let name = format!("link-{hash:016x}");
+    (format!("-- {name}\n{LONG_MARK}{link}\n-- an address, kept by Share view"), name)
+}
+
+/// The address that a short name stands for; `None` for any other statement. It never leads to another server.
+pub(crate) fn handed_on(query: &SavedQuery) -> Option<&str> {
+    let link = query.sql.lines().take(3).find_map(|line| line.strip_prefix(LONG_MARK))?.trim();
+    let first = link.strip_prefix('/')?.split(['/', '?']).next()?;
+    (PAGES.contains(&first) && !link.starts_with("//")).then_some(link)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +66,24 @@ mod tests {
         assert_eq!(sql, "-- Slow orders\n-- view /explore?sort=slowest\nSELECT 1");
         assert_eq!(link(&kept(&sql)), Some("/explore?sort=slowest"));
         assert!(text("a", "/explore", None).ends_with("cannot be said in SQL"));
+    }
+
+    /// A long address comes back by its short name; whatever somebody kept, it stays on this server.
+    #[test]
+    fn long_addresses_have_short_names() {
+        let address = format!("/sql?sql={}", "x".repeat(3_000));
+        let (sql, name) = long(&address);
+        assert_eq!((handed_on(&kept(&sql)), name.len()), (Some(address.as_str()), 21));
+        assert_eq!((long(&address).1, link(&kept(&sql))), (name, None));
+        for sql in [
+            "-- link //evil.example/",
+            "-- link https://evil.example",
+            "-- link /v/again",
+            "-- link /\\evil",
+            "SELECT 1",
+        ] {
+            assert_eq!(handed_on(&kept(sql)), None, "{sql}");
+        }
     }
 
     /// Whatever somebody kept: a link of a view stays inside Explore.

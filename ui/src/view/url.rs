@@ -1,14 +1,17 @@
 //! The state of each page as a query string and back: every view is a URL.
 //!
 //! Only what differs from the default is written, in a fixed order, so that one view has one URL.
-//! Parameters a page does not know are left out of its links, apart from the shared ones (`from`, `to`,
+//! Parameters a page does not know are left out of its links, apart from the shared ones (`from`, `to`, `env`,
 //! `theme`), which travel along.
 
 use std::fmt::Write as _;
 
+use super::environment;
+
 /// First parts of the addresses that each program shows; the empty one of Home is `desk`'s, all others belong to `trail`.
 /// `index.html` says the same to `boot.js`, which chooses before wasm is there.
-const PROGRAMS: [(&str, &str); 2] = [("desk", "explore map services"), ("watch", "metrics sql alerts system compare")];
+const PROGRAMS: [(&str, &str); 2] =
+    [("desk", "explore map"), ("watch", "services metrics sql alerts system compare v")];
 
 /// The program that shows a path: `desk`, `watch` or `trail`.
 pub(crate) fn program(path: &str) -> &'static str {
@@ -264,7 +267,7 @@ pub(crate) struct ExploreState {
 impl ExploreState {
     /// From a query string; unknown values read as the default.
     pub(crate) fn read(query: &str) -> Self {
-        let mut state = Self { range: RangeText::read(query), ..Self::default() };
+        let (mut state, mut env) = (Self { range: RangeText::read(query), ..Self::default() }, None);
         for (key, value) in pairs(query) {
             match (key.as_str(), value.as_str()) {
                 ("unit", name) => state.unit = Unit::named(name),
@@ -279,8 +282,12 @@ impl ExploreState {
                 ("q", _) => state.filter = value,
                 ("cols", _) => state.columns = value,
                 ("theme", _) => state.theme = Some(value),
+                ("env", _) => env = Some(value).filter(|env| !env.is_empty()),
                 _ => {}
             }
+        }
+        if let Some(env) = env {
+            state.filter = environment::with(&state.filter, &env);
         }
         state
     }
@@ -290,9 +297,11 @@ impl ExploreState {
         let default = Self::default();
         let theme = self.theme.as_deref().unwrap_or_default();
         let brush = self.brush.map(Brush::text).unwrap_or_default();
+        let (filter, env) = environment::taken_out(&self.filter);
+        let env = env.unwrap_or_default();
         let all = [
             ("unit", self.unit.name(), self.unit != default.unit),
-            ("q", &self.filter, !self.filter.is_empty()),
+            ("q", &filter, !filter.is_empty()),
             ("sort", self.sort.name(), self.sort != default.sort),
             ("cols", &self.columns, !self.columns.is_empty()),
             ("plot", self.plot.name(), self.plot != default.plot),
@@ -300,6 +309,7 @@ impl ExploreState {
             ("live", "1", self.live),
             ("from", &self.range.from, self.range != default.range),
             ("to", &self.range.to, self.range.to != default.range.to),
+            ("env", &env, !env.is_empty()),
             ("theme", theme, !theme.is_empty()),
         ];
         let kept = all.iter().filter(|(_, _, differs)| *differs).map(|(key, value, _)| (*key, *value));
@@ -349,7 +359,8 @@ pub(crate) fn with_parameters(query: &str, changes: &[(&str, Option<&str>)]) -> 
 /// The shared parameters of a query string, to be carried to another page.
 pub(crate) fn shared(query: &str) -> String {
     let all = pairs(query);
-    let kept = all.iter().filter(|(key, value)| matches!(key.as_str(), "from" | "to" | "theme") && !value.is_empty());
+    let kept =
+        all.iter().filter(|(key, value)| matches!(key.as_str(), "from" | "to" | "env" | "theme") && !value.is_empty());
     query_string(kept.map(|(key, value)| (key.as_str(), value.as_str())))
 }
 
@@ -360,7 +371,8 @@ pub(crate) fn carry(link: &str, search: &str) -> String {
     let mut all = pairs(query);
     let has_range = all.iter().any(|(key, _)| matches!(key.as_str(), "from" | "to"));
     for (key, value) in pairs(&shared(search)) {
-        let is_known = all.iter().any(|(known, _)| *known == key) || (has_range && key != "theme");
+        let is_known =
+            all.iter().any(|(known, _)| *known == key) || (has_range && matches!(key.as_str(), "from" | "to"));
         if !is_known {
             all.push((key, value));
         }
@@ -397,11 +409,20 @@ mod tests {
         assert!(ExploreState::default().api_query(50, Some("a/b")).ends_with("&cursor=a%2Fb"));
     }
 
+    /// The environment is a condition of Explore and goes along to other pages.
+    #[test]
+    fn the_environment_is_shared() {
+        let state = ExploreState::read("?q=service%3Dorder&env=eu");
+        assert!(state.filter.ends_with("=eu"), "{}", state.filter);
+        assert_eq!(state.link(), "/explore?q=service%3Dorder&env=eu");
+        assert_eq!(carry("/map?from=now-6h", "?env=eu&from=now-1d"), "/map?from=now-6h&env=eu");
+    }
+
     #[test]
     fn parameters_are_replaced_in_place() {
         assert_eq!(with_parameters("?x=1&q=a", &[("x", Some("2")), ("find", Some("é"))]), "?x=2&q=a&find=%C3%A9");
         assert_eq!(with_parameters("?x=1", &[("x", None)]), "");
-        assert_eq!(shared("?q=a&from=now-6h&theme=light&x=1"), "?from=now-6h&theme=light");
+        assert_eq!(shared("?q=a&from=now-6h&env=eu&theme=light&x=1"), "?from=now-6h&env=eu&theme=light");
     }
 
     #[test]

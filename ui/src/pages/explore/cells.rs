@@ -8,14 +8,14 @@ use crate::app::Shared;
 use crate::components::shape_strip::{journey_shape, shape_strip};
 use crate::view::columns::{Column, Tells};
 use crate::view::shape::Pieces;
-use crate::view::url::{self, RangeText};
 use crate::view::{clock, format};
 
 /// What the cells of all rows need.
 #[derive(Clone)]
 pub(super) struct Ground {
     pub(super) shared: Shared,
-    pub(super) range: RangeText,
+    /// What the address says, of which links carry a part.
+    pub(super) search: String,
     /// Nanoseconds that a whole shape stands for.
     pub(super) scale: u64,
     /// Times say their day.
@@ -34,10 +34,7 @@ fn service(ground: &Ground, name: &str) -> AnyView {
 
 /// What it is: a link with the service before the name and what stands out behind it.
 fn what(ground: &Ground, item: &SearchItem, of: &str, name: &str, chip: Option<(&'static str, String)>) -> AnyView {
-    let default = RangeText::default();
-    let range = &ground.range;
-    let search = url::query_string([("from", range.from.as_str()), ("to", range.to.as_str())]);
-    let href = link(item, if *range == default { "" } else { &search });
+    let href = link(item, &ground.search);
     let chip = chip.map(|(class, text)| view! { <span class=class>{text}</span> });
     let of = (!of.is_empty()).then(|| service(ground, of));
     view! { <td class="what"><a href=href>{of} <span class="name">{name.to_owned()}</span> {chip}</a></td> }.into_any()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use api::{HistogramAnswer, SearchItem};
 use leptos::prelude::*;
+use leptos_router::hooks::use_location;
 
 use super::Found;
 use super::cells::{Ground, cell};
@@ -32,6 +33,7 @@ pub(super) fn Rows(
     answer: RwSignal<Option<Arc<HistogramAnswer>>>,
 ) -> impl IntoView {
     let shared = shared();
+    let search = use_location().search;
     let ways = pieces_of(
         move || found.with(|found| found.items.clone()),
         move || answer.with(|answer| answer.as_ref().map(|answer| answer.count)),
@@ -93,8 +95,7 @@ pub(super) fn Rows(
                 <tbody>
                     <For each=rows key=key let((at, scale, dated, item))>
                         {let id = super::id(&item);
-                        let range = state.with_untracked(|state| state.range.clone());
-                        let ground = Ground { shared, range, scale, dated, ways };
+                        let ground = Ground { shared, search: search.get_untracked(), scale, dated, ways };
                         view! { <tr
                             class:marked=move || marked.with(|marked| marked.contains(&id))
                             id=format!("row-{at}")

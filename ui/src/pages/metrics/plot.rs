@@ -13,8 +13,8 @@ use crate::asking::ask_newest;
 use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
-use crate::view::format;
 use crate::view::metric::Asked;
+use crate::view::{environment, format};
 
 /// What can be chosen: the same until the metric is another one, also when an answer fails.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,11 @@ pub(super) fn Plot(
                     choices.set(Choices::default());
                 }
             });
-            Some((range, asked?))
+            let mut asked = asked?;
+            if let Some(env) = environment::of(&search.get()) {
+                asked.filter = environment::with(&asked.filter, &env);
+            }
+            Some((range, asked))
         },
         |(range, asked)| async move { client::metric(&asked.name, &range, &asked.question()).await },
         move |answer| {

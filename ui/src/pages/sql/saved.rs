@@ -9,8 +9,8 @@ use crate::app::{Shared, shared};
 use crate::asking::Turns;
 use crate::client;
 use crate::components::icon::{Icon, icon};
-use crate::view::kept;
 use crate::view::url;
+use crate::view::{kept, saved_view};
 
 /// Names and statements to begin with.
 const STARTERS: [(&str, &str); 6] = [
@@ -129,7 +129,9 @@ pub(super) fn SavedList(saved: Saved, pick: Callback<String>) -> impl IntoView {
                     </li>
                 }
             };
-            view! { <ul class="saved">{all.into_iter().map(one).collect_view()}</ul> }.into_any()
+            // Addresses that were handed on are no statements.
+            let all = all.into_iter().filter(|query| saved_view::handed_on(query).is_none());
+            view! { <ul class="saved">{all.map(one).collect_view()}</ul> }.into_any()
         }
     }
     };
