@@ -180,6 +180,9 @@ pub(crate) fn MapPage() -> impl IntoView {
         move |_| {
             let (found, spaces) = (found.read(), spaces.get().filter(|_| wants.get())?);
             let answer = found.as_ref()?.as_ref().ok()?;
+            // Nobody asked for it: only where it helps.
+            let is_asked = state.with(|state| !state.group.is_empty());
+            (is_asked || spaces.are_several()).then_some(())?;
             Some(Groups { answer: Arc::new(spaces.grouped(answer)), spaces })
         },
         |_, _| true,
@@ -218,7 +221,7 @@ pub(crate) fn MapPage() -> impl IntoView {
     });
     view! {
         <LoadingBar active=loading/>
-        <Tools state wants change/>
+        <Tools state grouped change/>
         {move || match found.get() {
             None => view! { <Skeleton rows=12/> }.into_any(),
             Some(Err(problem)) => {
@@ -273,7 +276,8 @@ fn nothing(answer: &MapAnswer) -> impl IntoView + use<> {
 }
 
 #[component]
-fn Tools(state: Memo<State>, wants: Memo<bool>, change: Callback<State>) -> impl IntoView {
+fn Tools(state: Memo<State>, grouped: Memo<Option<Groups>>, change: Callback<State>) -> impl IntoView {
+    let is_grouped = move || grouped.read().is_some() || state.with(|state| state.group == "namespace");
     let views = [("", "Graph"), ("matrix", "Matrix"), ("table", "Table")];
     let edit = move |edit: fn(&mut State)| {
         let mut next = state.get_untracked();
@@ -299,8 +303,8 @@ fn Tools(state: Memo<State>, wants: Memo<bool>, change: Callback<State>) -> impl
             {kind("Data stores", |kinds| kinds.stores, |state| state.kinds.stores = !state.kinds.stores)}
             {kind("External", |kinds| kinds.outside, |state| state.kinds.outside = !state.kinds.outside)}
             <span class="sepv"></span>
-            <button class="btn s" class:on=wants aria-pressed=move || wants.get().to_string() title="Services of one namespace are one node of the graph" on:click=move |_| {
-                let group = if wants.get_untracked() { "0" } else { "namespace" };
+            <button class="btn s" class:on=is_grouped aria-pressed=move || is_grouped().to_string() title="Services of one namespace are one node of the graph" on:click=move |_| {
+                let group = if untrack(is_grouped) { "0" } else { "namespace" };
                 change.run(State { group: group.to_owned(), ..state.get_untracked() });
             }>"By namespace"</button>
             <span class="sepv"></span>

@@ -32,6 +32,13 @@ impl Namespaces {
         self.0.get(service).map(String::as_str)
     }
 
+    /// There are several: one node for everything would tell nothing.
+    pub(crate) fn are_several(&self) -> bool {
+        let mut all = self.0.values();
+        let first = all.next();
+        all.any(|other| Some(other) != first)
+    }
+
     /// The node that stands for a node of the map.
     fn node(&self, node: &str) -> String {
         let space = node.strip_prefix("service:").and_then(|service| self.of(service));
@@ -167,6 +174,7 @@ mod tests {
         let spaces = spaces();
         assert_eq!((spaces.of("a"), spaces.of("c")), (Some("shop"), None));
         assert!(spaces.is_in("service:a", "group:shop") && spaces.is_in("service:a", "service:a"));
+        assert!(spaces.are_several() && !Namespaces::default().are_several());
         assert!(!spaces.is_in("service:d", "group:shop") && !spaces.is_in("service:c", "service:a"));
     }
 }
