@@ -67,7 +67,7 @@ impl By {
                     rows.push(step.clone());
                     continue;
                 }
-                Self::Reached => (row.from, row.protocol, row.system) = Default::default(),
+                Self::Reached => (row.kind, row.from, row.protocol, row.system) = Default::default(),
                 Self::Protocol => (row.from, row.to) = Default::default(),
             }
             let is_like = |known: &&mut CompareStep| {
