@@ -37,6 +37,7 @@ use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
 
+use self::chosen::Columns;
 use self::differs::Differs;
 use self::facets::{Facets, Figures, toggled};
 use self::heatmap::Heatmap;
@@ -327,7 +328,7 @@ pub(crate) fn ExplorePage() -> impl IntoView {
     });
     let has_brush = move || state.with(|state| state.brush.is_some());
     view! {
-        <div class="q"><TokenBar filter services=names change=set_filter/> <Language state/> <Views state/></div>
+        <div class="q"><TokenBar filter services=names change=set_filter/> <Language state/> <Columns state go/> <Views state/></div>
         <div class="ex" class:three=has_brush>
             <Facets state facets every go/>
             <div class="col">

@@ -31,7 +31,7 @@ pub(super) fn Columns(state: Memo<ExploreState>, go: Callback<ExploreState>) -> 
                 open.set(false);
             }
         }>
-            <button class="btn s" aria-expanded=move || open.get().to_string() on:click=move |_| open.update(|open| *open = !*open)>"Columns"</button>
+            <button class="btn" aria-expanded=move || open.get().to_string() on:click=move |_| open.update(|open| *open = !*open)>"Columns"</button>
             <Show when=move || open.get()>
                 <div class="ground" on:click=move |_| open.set(false)></div>
                 <ul class="menu" aria-label="Columns">{list}</ul>

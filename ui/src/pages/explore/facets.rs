@@ -5,7 +5,6 @@ use std::sync::Arc;
 use api::{Facet, FacetValue, FacetsAnswer, HistogramAnswer};
 use leptos::prelude::*;
 
-use super::chosen::Columns;
 use super::live::News;
 use crate::app::{Shared, shared};
 use crate::components::icon::{Icon, icon};
@@ -216,7 +215,6 @@ pub(super) fn Figures(
                 <span class="seg" role="group" aria-label="Plot">{Plot::ALL.map(plot)}</span>
             })}
             <span class="seg" role="group" aria-label="Rows are">{unit(Unit::Journeys, "Journeys")}{unit(Unit::Traces, "Traces")}{unit(Unit::Spans, "Spans")}</span>
-            <Columns state go/>
             <button class="btn s" class:on=live aria-pressed=move || live().to_string() title="New hits come by themselves (L)" on:click=move |_| go.run(toggled(state))>
                 <i class="live" class:idle=move || !live()></i>"Live"
             </button>
