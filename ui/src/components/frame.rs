@@ -28,7 +28,7 @@ const PAGES: [(&str, &str, Icon, &str); 7] = [
 ];
 
 /// Keys that work everywhere or on one page, for the sheet: keys, what they do.
-const KEYS: [(&str, &str, &str); 60] = [
+const KEYS: [(&str, &str, &str); 61] = [
     ("Everywhere", "Ctrl K", "go to a page, service, queue, metric, query, trace"),
     ("Everywhere", "/", "filter or find on this page"),
     ("Everywhere", "G then H, E, M, S", "Home, Explore, Map, Services"),
@@ -70,6 +70,7 @@ const KEYS: [(&str, &str, &str); 60] = [
     ("Waterfall", "Z, O", "zoom to the span, zoom out"),
     ("Waterfall", "R", "the subtree alone, and back"),
     ("Waterfall", "C", "critical path on or off"),
+    ("Waterfall", "F", "fold waits or not"),
     ("Waterfall", "Y", "copy a link to the span"),
     ("Waterfall", ".", "inspector on or off"),
     ("Map", "Tab, Enter", "next node, select it"),
