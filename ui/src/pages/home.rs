@@ -2,6 +2,8 @@
 //!
 //! URL: `sort` (`change`, `rate`, `errors`, `slowest`), `view=table` (cards as a table), `group=namespace`. Keys: `1` to `9` open a card.
 
+mod firing;
+
 use std::collections::HashMap;
 
 use api::{MapAnswer, Problem, SearchItem, ServiceAnswer, ServiceItem, SqlRequest, StatusAnswer};
@@ -11,9 +13,10 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate};
 use serde_json::Value as Json;
 
+use self::firing::fires;
 use crate::app::{Shared, cross, now_nanos, shared, there};
 use crate::asking::{Turns, ask_newest, by_the_clock};
-use crate::client::{self, Fires};
+use crate::client;
 use crate::components::keys::on_key;
 use crate::components::onboarding::{Onboarding, is_without_spans};
 use crate::components::shape_strip::{journey_shape, pieces_of};
@@ -31,8 +34,6 @@ use crate::view::{clock, format, names};
 const CARDS_MAX: usize = 12;
 /// The same by namespace, where those with the most changes are not together.
 const GROUPED_MAX: usize = 36;
-/// Rules that fire, a line each.
-const FIRING_MAX: usize = 4;
 /// Rows of the two lists.
 const ROWS: usize = 7;
 /// What is compared with: the same hours a day earlier.
@@ -374,50 +375,6 @@ pub(crate) fn HomePage() -> impl IntoView {
             <span>{foot}</span>
         </div>
     }
-}
-
-/// One line for each rule that fires: what, how bad, since when.
-fn fires(alerts: &[Fires], search: &str) -> Option<impl IntoView + use<>> {
-    let mut rules: Vec<(&str, Vec<&Fires>)> = Vec::new();
-    for alert in alerts {
-        let name = alert.labels.get("alertname").map_or("", String::as_str);
-        match rules.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, alerts)) => alerts.push(alert),
-            None => rules.push((name, vec![alert])),
-        }
-    }
-    let more = rules.len().saturating_sub(FIRING_MAX);
-    let now = now_nanos();
-    let rows: Vec<_> = rules
-        .iter()
-        .take(FIRING_MAX)
-        .map(|(name, alerts)| {
-            let first = alerts[0];
-            let said = ["summary", "description"].into_iter().find_map(|key| first.annotations.get(key));
-            let said = said.cloned().unwrap_or_else(|| format!("value {}", format::number(first.value)));
-            let since = alerts.iter().filter_map(|alert| alert.fired_unix_nano.as_ref()?.parse::<i64>().ok()).min();
-            let since = since.map(|since| format!("for {}", format::duration(now.saturating_sub(since).max(0).unsigned_abs())));
-            let others = (alerts.len() > 1).then(|| format!("and {} more", alerts.len() - 1));
-            let link = format!("/alerts/{}{}", url::encode(name).replace('+', "%20"), url::shared(search));
-            view! {
-                <li>
-                    <span class="bad" aria-hidden="true">"▲"</span> <b>{(*name).to_owned()}</b>
-                    <span class="dim ell" title=said.clone()>{said.clone()}</span>
-                    <span class="faint n">{others}</span> <span class="faint n">{since}</span>
-                    <span class="grow"></span> <a class="acc" href=link aria-label=format!("Open the alert {name}")>"Open"</a>
-                </li>
-            }
-        })
-        .collect();
-    let all = format!("/alerts{}", url::with_parameters(&url::shared(search), &[("state", Some("firing"))]));
-    (!rules.is_empty()).then(|| {
-        view! {
-            <ul class="firing" aria-label="Firing alerts">
-                {rows}
-                {(more > 0).then(|| view! { <li><a class="acc" href=all>{format!("{} more fire", format::counted(more as u64, "rule"))}</a></li> })}
-            </ul>
-        }
-    })
 }
 
 /// A count in an answer: integers of 64 bits travel as text.

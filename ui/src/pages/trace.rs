@@ -5,8 +5,9 @@
 //! unfolded), `alone=1` (without the other traces), `wider` (times as many of them as usual), `cut` (traces whose join the reader does not believe).
 //!
 //! The trace comes first and is drawn at once. When a message may lead out of it, its journey is asked for, then the other traces; the list
-//! is drawn again with all of them. `head.rs` draws the header.
+//! is drawn again with all of them. `head.rs` draws the header, `find_box.rs` the find box.
 
+mod find_box;
 mod head;
 
 use api::{PathSegment, Problem, Timeline, span_flag};
@@ -16,6 +17,7 @@ use leptos_router::NavigateOptions;
 use leptos_router::hooks::{use_location, use_navigate, use_params_map};
 use model::{SpanId, TraceId};
 
+use self::find_box::FindBox;
 use self::head::Head;
 use crate::app::{Shared, shared, there};
 use crate::asking::{Turns, ask_newest};
@@ -23,17 +25,14 @@ use crate::client;
 use crate::components::icon::{Icon, icon};
 use crate::components::inspector::Inspector;
 use crate::components::journey::tabs::tabs;
-use crate::components::keys::{focus_field, on_key};
+use crate::components::keys::on_key;
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
 use crate::components::waterfall::{Model, Only, Stage, Waterfall};
 use crate::view::journey::cut::{WIDER_MAX, wider};
 use crate::view::span_tree::Row;
 use crate::view::stitched::{self, Stitched};
 use crate::view::timeline::Window;
-use crate::view::{find, format, url};
-
-/// Pause in typing after which the server is asked too, in milliseconds.
-const TYPING_PAUSE_MS: u32 = 250;
+use crate::view::{format, url};
 
 /// Spans of all traces that are shown as one list at most.
 const STITCHED_MAX: u64 = 20_000;
@@ -497,109 +496,4 @@ pub(crate) fn copy_link(shared: Shared) {
         },
         std::time::Duration::from_millis(160),
     );
-}
-
-/// Looks for a text: at once in what is on the page, after a pause in everything the server knows.
-#[component]
-fn FindBox(stage: Stage) -> impl IntoView {
-    let asking = Turns::new();
-    let incomplete = RwSignal::new(false);
-    Effect::new(move |_| {
-        let text = stage.find.get();
-        let turn = asking.next();
-        let local = stage.model.with_value(|model| find::matches(&model.tree, &model.services, &model.texts, &text));
-        stage.model.update_value(|model| model.set_found(local.clone()));
-        stage.found();
-        incomplete.set(false);
-        if text.trim().is_empty() {
-            return;
-        }
-        let traces = stage.model.with_value(|model| model.traces.clone());
-        spawn_local(async move {
-            gloo_timers::future::TimeoutFuture::new(TYPING_PAUSE_MS).await;
-            if !turn.is_newest() {
-                return;
-            }
-            let (mut ids, mut is_whole) = (Vec::new(), true);
-            for trace in traces {
-                let answer = client::find(trace, text.trim()).await;
-                if !turn.is_newest() {
-                    return;
-                }
-                // Without the server's part the count would look complete and not be.
-                match answer {
-                    Ok(answer) => {
-                        is_whole &= !answer.incomplete;
-                        ids.extend(answer.span_ids);
-                    }
-                    Err(_) => is_whole = false,
-                }
-            }
-            incomplete.set(!is_whole);
-            stage.model.update_value(|model| {
-                let found = find::merged(&model.tree, local, &ids);
-                model.set_found(found);
-            });
-            stage.found();
-        });
-    });
-    let count = move || {
-        stage.matches.track();
-        let selected = stage.selected.get().map(Row::index);
-        if stage.find.with(|text| text.trim().is_empty()) {
-            return String::new();
-        }
-        let more = if incomplete.get() { "+" } else { "" };
-        stage.model.with_value(|model| {
-            let at = selected.and_then(|index| model.found.binary_search(&(index as u32)).ok());
-            match at {
-                Some(at) => {
-                    format!("{} / {}{more}", format::count(at as u64 + 1), format::count(model.found.len() as u64))
-                }
-                None => format!("{}{more}", format::count(model.found.len() as u64)),
-            }
-        })
-    };
-    on_key(move |_, key| {
-        if key != "/" {
-            return false;
-        }
-        focus_field("find");
-        true
-    });
-    // Rows that are not on screen are not in the page: the browser's find cannot see them. A second press gives it.
-    let handle = window_event_listener(leptos::ev::keydown, move |event| {
-        let is_here = document().active_element().is_some_and(|field| field.id() == "find");
-        if (event.ctrl_key() || event.meta_key()) && event.key() == "f" && !is_here {
-            event.prevent_default();
-            focus_field("find");
-        }
-    });
-    on_cleanup(move || handle.remove());
-    view! {
-        <div class="find" role="search">
-            {icon(Icon::Search, true)}
-            <input
-                id="find"
-                class="v"
-                type="text"
-                autocomplete="off"
-                spellcheck="false"
-                aria-label="Find in this trace"
-                placeholder="Find in this trace"
-                title="Names, services, ids, attributes, events, status messages"
-                prop:value=stage.find
-                on:input=move |event| stage.find.set(event_target_value(&event))
-                on:keydown=move |event| {
-                    if event.key() == "Enter" {
-                        event.prevent_default();
-                        stage.step_match(!event.shift_key());
-                    }
-                }
-            />
-            <span class="cnt" aria-live="polite">{count}</span>
-            <button aria-label="Previous match" on:click=move |_| stage.step_match(false)>{icon(Icon::Up, true)}</button>
-            <button aria-label="Next match" on:click=move |_| stage.step_match(true)>{icon(Icon::Down, true)}</button>
-        </div>
-    }
 }
