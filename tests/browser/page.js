@@ -117,7 +117,7 @@ async function main() {
     page.onFailure = () => picture(page, 'failure').catch(() => {});
     try {
       if (config.only) {
-        const steps = { alerts, statement, selection, pages, tabs, story, clocks, big, huge, metrics, command, cut, behind, waterfall, stitched, views, refused, narrow, states, hostile, bundle };
+        const steps = { folds, lanes, columns, places, short, alerts, statement, selection, pages, tabs, story, clocks, big, huge, metrics, command, cut, behind, waterfall, stitched, views, refused, narrow, states, hostile, bundle };
         const own = { bundle, signIn, refused };
         for (const name of config.only) await (own[name] ? own[name](browser, complaints) : steps[name](page, browser, complaints));
       } else {
@@ -148,12 +148,17 @@ async function all(page, browser, complaints) {
   await metrics(page);
   await command(page);
   await cut(page);
+  await lanes(page);
+  await columns(page);
+  await places(page);
   await behind(page);
   await statement(page, browser, complaints);
   await alerts(page);
   await waterfall(page);
   await stitched(page);
+  await folds(page);
   await views(page);
+  await short(page);
   await refused(browser, complaints);
   await narrow(page);
   await page.goto(`${config.url}/t/${config.journey.trace_id}`);
@@ -887,6 +892,153 @@ async function waterfall(page) {
   await picture(page, 'waterfall-dark');
 }
 
+// Long stretches in which nothing ran are folded in the waterfall, too; one unfolds by a click, all by a key.
+async function folds(page) {
+  step = 'the waterfall folds a long wait';
+  const pills = page.locator('.over button');
+  let place = null;
+  for (const { trace_id } of [config.journey, config.doubtful, config.skewed]) {
+    await page.goto(`${config.url}/t/${trace_id}`);
+    await at.spanRows(page).first().waitFor();
+    await page.waitForLoadState('networkidle');
+    await page.waitForTimeout(300);
+    if ((await pills.count()) > 0) place = `${config.url}/t/${trace_id}`;
+    if (place) break;
+  }
+  assert(place, 'one of the journeys waits long');
+  assert((await page.locator('.wfw .fold').count()) === (await pills.count()), 'a band for each fold');
+  await accessible(page, 'folded waterfall');
+  await picture(page, 'waterfall-folded-dark');
+  const before = await pills.count();
+  await pills.first().click();
+  await until(async () => (await pills.count()) === before - 1, 'a click unfolds one');
+  step = 'folds are switched off by key, and the address keeps that';
+  await page.goto(place);
+  await pills.first().waitFor();
+  await page.keyboard.press('f');
+  await page.waitForURL((url) => url.searchParams.get('fold') === '0');
+  assert((await pills.count()) === 0, 'nothing is folded');
+  await page.reload();
+  await at.spanRows(page).first().waitFor();
+  await page.getByRole('button', { name: 'Fold waits' }).and(page.locator('[aria-pressed=false]')).waitFor();
+  assert((await pills.count()) === 0, 'nothing is folded after a reload');
+}
+
+// Lanes are moved and hidden by keyboard; the address restores them.
+async function lanes(page) {
+  const { trace_id } = config.journey;
+  step = 'lanes are moved and hidden';
+  await page.goto(`${config.url}/j/${trace_id}`);
+  await at.lanes(page).first().waitFor();
+  const names = () => page.locator('svg.jy .lane .name').allTextContents();
+  const [first, second, ...others] = await names();
+  await page.getByRole('button', { name: 'Lanes', exact: true }).press('Enter');
+  const panel = page.getByRole('region', { name: 'Lanes' });
+  await accessible(page, 'list of lanes');
+  await panel.getByRole('button', { name: `Move ${first} down` }).press('Enter');
+  await page.waitForURL((url) => url.searchParams.has('lanes'));
+  await until(async () => (await names())[0] === second, 'the second lane is the first');
+  await until(() => page.evaluate((name) => document.activeElement?.getAttribute('aria-label') === `Move ${name} down`, first), 'the key stays where it was');
+  await panel.getByRole('checkbox').nth(1).click();
+  await page.waitForURL((url) => (url.searchParams.get('lanes') ?? '').includes(',-'));
+  await until(async () => (await names()).length === others.length + 1, 'a lane is hidden');
+  await picture(page, 'journey-lanes-dark');
+  const chosen = await names();
+  await page.reload();
+  await at.lanes(page).first().waitFor();
+  assert(JSON.stringify(await names()) === JSON.stringify(chosen), `${await names()} after a reload, ${chosen} before`);
+  await page.getByRole('button', { name: 'hidden' }).click();
+  await until(async () => (await names()).length === others.length + 2, 'what was hidden is shown');
+  await page.waitForURL((url) => !(url.searchParams.get('lanes') ?? '').includes('-service'));
+}
+
+// Which columns the table has is in the address.
+async function columns(page) {
+  step = 'columns are chosen';
+  await page.goto(`${config.url}/explore?unit=spans`);
+  await at.rows(page).first().waitFor();
+  const heads = () => page.locator('.lst thead th').count();
+  const before = await heads();
+  await page.getByRole('button', { name: 'Columns' }).press('Enter');
+  await accessible(page, 'list of columns');
+  await page.locator('ul.menu').getByLabel('Kind').click();
+  await page.waitForURL((url) => (url.searchParams.get('cols') ?? '').startsWith('when,what'));
+  await until(async () => (await heads()) === before - 1, 'a column less');
+  await page.reload();
+  await at.rows(page).first().waitFor();
+  assert((await heads()) === before - 1, 'the choice survives a reload');
+  assert((await at.rows(page).first().locator('td').count()) === before - 1, 'rows have as many cells');
+}
+
+// Parts of pages that the address chooses: cards by namespace, the map of namespaces, sums of a comparison, a part of a service.
+async function places(page) {
+  const { trace_id, hop } = config.journey;
+  step = 'cards stand by namespace';
+  await page.goto(`${config.url}/?group=namespace`);
+  await page.locator('.home-cards .space').first().waitFor();
+  await accessible(page, 'Home by namespace');
+  step = 'the map is one of namespaces';
+  await page.goto(`${config.url}/map`);
+  await page.locator('svg.map .card-node').first().waitFor();
+  await page.getByRole('button', { name: 'By namespace' }).click();
+  await page.waitForURL((url) => url.searchParams.get('group') === 'namespace');
+  await page.locator('svg.map .card-node').first().waitFor();
+  await accessible(page, 'map by namespace');
+  await picture(page, 'map-namespaces-dark');
+  step = 'a comparison is added up';
+  await page.goto(`${config.url}/compare?a=${trace_id}&b=${config.skewed.trace_id}`);
+  await page.getByRole('navigation', { name: 'A row for each' }).getByText('Reached').click();
+  await page.waitForURL((url) => url.searchParams.get('by') === 'reached');
+  await page.locator('.compare td.what', { hasText: /\d+ steps?/ }).first().waitFor();
+  await accessible(page, 'comparison, added up');
+  step = 'one part of a service, one operation of it';
+  await page.goto(`${config.url}/services/${hop.from}`);
+  await page.getByRole('navigation', { name: 'Parts' }).getByText('Versions').click();
+  await page.waitForURL((url) => url.searchParams.get('tab') === 'versions');
+  await page.getByRole('region', { name: 'Versions' }).waitFor();
+  assert(await page.locator('section[aria-label=Operations]').isHidden(), 'other parts are hidden');
+  await accessible(page, 'a part of a service');
+  await page.getByRole('navigation', { name: 'Parts' }).getByText('Operations').click();
+  await page.locator('section[aria-label=Operations] td.what a').first().click();
+  await page.waitForURL((url) => url.searchParams.has('op'));
+  await page.getByText('as its callers perceive it').waitFor();
+  await accessible(page, 'an operation of a service');
+  step = 'the environment goes along';
+  await page.goto(`${config.url}/explore?unit=spans&env=nowhere`);
+  await page.locator('.chip.env', { hasText: 'nowhere' }).waitFor();
+  await page.locator('.empty').first().waitFor();
+  await page.locator('.rail a', { hasText: 'Map' }).click();
+  await page.waitForURL((url) => url.pathname === '/map' && url.searchParams.get('env') === 'nowhere');
+  await page.locator('.chip.env', { hasText: 'all here' }).waitFor();
+  await accessible(page, 'map in an environment');
+  await page.getByRole('button', { name: 'Leave the environment nowhere' }).click();
+  await page.waitForURL((url) => !url.searchParams.has('env'));
+}
+
+// A view by its short name, one that is not there, and an address that is too long to be handed on.
+async function short(page) {
+  step = 'a saved view has a short address';
+  const kept = (id, sql) => page.request.put(`${config.url}/api/queries/${id}`, { data: { title: id, sql } });
+  assert((await kept('short-of-the-test', '-- Short\n-- view /explore?unit=spans&sort=slowest\nSELECT 1')).ok(), 'a view can be kept');
+  await page.goto(`${config.url}/v/short-of-the-test`);
+  await page.waitForURL((url) => url.pathname === '/explore' && url.searchParams.get('sort') === 'slowest');
+  await page.request.delete(`${config.url}/api/queries/short-of-the-test`);
+  await page.goto(`${config.url}/v/short-of-the-test`);
+  await page.locator('.empty').first().waitFor();
+  await accessible(page, 'a view that is not kept');
+  step = 'a long address is handed on as a short one';
+  const statement = `SELECT '${'long '.repeat(400)}' AS text`;
+  await page.goto(`${config.url}/sql?sql=${encodeURIComponent(statement)}`);
+  await page.locator('.answer thead th', { hasText: 'text' }).waitFor();
+  await page.getByRole('button', { name: 'Share view' }).click();
+  const ids = async () => (await (await page.request.get(`${config.url}/api/queries`)).json()).queries.map((query) => query.id);
+  await until(async () => (await ids()).some((id) => id.startsWith('link-')), 'the address is kept');
+  const [id] = (await ids()).filter((id) => id.startsWith('link-'));
+  await page.goto(`${config.url}/v/${id}`);
+  await page.waitForURL((url) => url.pathname === '/sql' && (url.searchParams.get('sql') ?? '').includes('long long'));
+  await page.request.delete(`${config.url}/api/queries/${id}`);
+}
+
 // Find marks the matches and counts them.
 async function find(page) {
   step = 'find in the trace';
@@ -1168,7 +1320,7 @@ async function big(page) {
   const scrolled = await scroll(page);
   assert(!scrolled.error, scrolled.error);
   assert(scrolled.height > n_spans * 15, `the list is ${scrolled.height} px high for ${n_spans} rows`);
-  figures.scroll_frame_ms = { p50: scrolled.p50, p95: scrolled.p95, max: scrolled.max, over_20: scrolled.over_20, rest_p95: scrolled.rest_p95 };
+  figures.scroll_frame_ms = { p50: scrolled.p50, p95: scrolled.p95, max: scrolled.max, over_20: scrolled.over_20, per_second: scrolled.per_second, rest_p95: scrolled.rest_p95 };
   const visible = await at.spanRows(page).count();
   assert(visible > 5, 'rows are there after scrolling');
   await picture(page, 'big-dark');
@@ -1186,7 +1338,7 @@ async function huge(page) {
   await page.waitForURL((url) => url.pathname.startsWith(`/t/${trace_id}`));
   await at.spanRows(page).first().waitFor();
   const first_rows_ms = Date.now() - begun;
-  const { p50, p95, max, over_20 } = await scroll(page);
+  const { p50, p95, max, over_20, per_second, rest_p95 } = await scroll(page);
   const shut_ms = await page.evaluate(async () => {
     const before = document.querySelector('[role=treegrid]').getAttribute('aria-rowcount');
     const begun = performance.now();
@@ -1200,7 +1352,7 @@ async function huge(page) {
   const session = await page.context().newCDPSession(page);
   const heap = await session.send('Runtime.getHeapUsage');
   const megabytes = (heap.usedSize + (heap.backingStorageSize ?? 0)) / 1e6;
-  figures.huge = { first_rows_ms, frame_ms: { p50, p95, max, over_20 }, shut_ms, megabytes };
+  figures.huge = { first_rows_ms, frame_ms: { p50, p95, max, over_20, per_second, rest_p95 }, shut_ms, megabytes };
 }
 
 // A hundred and twenty frames of fast scrolling, and as many of a page at rest: what the machine does besides holds up both.
@@ -1225,6 +1377,7 @@ async function scroll(page) {
     return {
       top: box.scrollTop, height: box.scrollHeight, p50: frames[60], p95: frames[114], max: frames[119],
       over_20: frames.filter((frame) => frame > 20).length, rest_p95: rest[114],
+      per_second: 1_000 * frames.length / frames.reduce((sum, frame) => sum + frame, 0),
     };
   });
 }
