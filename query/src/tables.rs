@@ -6,6 +6,7 @@
 //! | `provider.rs` | one table of a snapshot: segments and buffer in one scan         |
 //! | `readers.rs`  | readers of segments that know where pages begin                  |
 //! | `leaves.rs`   | readers that leave out row groups without a text that is wanted  |
+//! | `page_texts.rs` | whether a text stands in a column chunk                       |
 //! | `prune.rs`    | which segments a query can need: pure                            |
 //! | `pruned.rs`   | the view of traces, over the asked time range                    |
 //! | `by_id.rs`    | table functions of one id                                        |
@@ -22,6 +23,7 @@ pub(crate) mod by_id;
 pub(crate) mod direct;
 mod edge_minutes;
 mod leaves;
+mod page_texts;
 mod pages;
 mod provider;
 mod prune;

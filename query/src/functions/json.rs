@@ -82,15 +82,17 @@ impl JsonAttr {
 
 /// False when certainly no entry of the text has one of the keys.
 fn may_hold(text: &str, keys: &[String]) -> bool {
-    keys.iter().any(|key| key.contains(['"', '\\']) || !key.is_ascii() || text.contains(key.as_str()))
+    keys.iter().any(|key| is_written_in_ways(key) || text.contains(key.as_str()))
 }
 
-/// False when certainly none of these texts, each of them OTLP/JSON, has an entry with one of the keys.
-pub(crate) fn any_may_hold(texts: &ArrayRef, keys: &[String]) -> bool {
-    if let Some(dictionary) = texts.as_any_dictionary_opt() {
-        return any_may_hold(dictionary.values(), keys);
-    }
-    texts.as_string_opt::<i32>().is_none_or(|texts| texts.iter().flatten().any(|text| may_hold(text, keys)))
+/// JSON has more than one way to write this key.
+fn is_written_in_ways(key: &str) -> bool {
+    key.contains(['"', '\\']) || !key.is_ascii()
+}
+
+/// False when certainly no entry has one of the keys in what these bytes hold of texts, each of them OTLP/JSON.
+pub(crate) fn any_may_hold(bytes: &[u8], keys: &[String]) -> bool {
+    keys.iter().any(|key| is_written_in_ways(key) || memchr::memmem::find(bytes, key.as_bytes()).is_some())
 }
 
 /// The value of the first entry with one of the keys.

@@ -2,8 +2,8 @@
 //!
 //! A condition on the attribute list is tried while a segment is decoded, for which the Parquet reader decodes the whole list: keys and
 //! six kinds of values of every entry. Most of that is not needed to know that a row group holds no such row. Before DataFusion
-//! sees the footer of a segment, these readers read the one leaf that holds texts (and those of other types that may be shown as
-//! this one, as far as they have values), and leave the row groups without it out of the footer.
+//! sees the footer of a segment, these readers look through the pages of the one leaf that holds texts (`page_texts.rs`; and through
+//! those of other types that may be shown as this one, as far as they have values), and leave the row groups without it out of the footer.
 //!
 //! ```text
 //!   row groups          |  a b c  |  a c  |  b a  |  c   |     wanted: b, in the last three
@@ -27,6 +27,7 @@ use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFact
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
+use memchr::memmem;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
@@ -34,6 +35,7 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::statistics::Statistics;
 
+use super::page_texts;
 use super::prune::Bounds;
 use super::readers::IndexedReader;
 use crate::functions::{any_may_hold, leaves_shown_as, may_show};
@@ -131,13 +133,23 @@ impl Needed {
     /// False when no row of the row group has what is needed.
     async fn may_be_in(&self, open: &Open, arrow: &ArrowReaderMetadata, group: usize) -> Result<bool> {
         let metadata = arrow.metadata();
-        let leaves = self.leaves(metadata, metadata.row_group(group));
-        if any(open, arrow, group, leaves, |lists| may_show(lists, &self.text)).await? {
+        let row_group = metadata.row_group(group);
+        let is_text =
+            |leaf: &usize| row_group.column(*leaf).column_path().parts().last().is_some_and(|name| name == "str");
+        let (texts, others): (Vec<usize>, Vec<usize>) = self.leaves(metadata, row_group).into_iter().partition(is_text);
+        let reader = || open().map_err(|error| ParquetError::External(Box::new(error)));
+        let text = memmem::Finder::new(&self.text);
+        for leaf in texts {
+            if page_texts::may_hold(&mut *reader()?, row_group, leaf, |bytes| text.find(bytes).is_some()).await? {
+                return Ok(true);
+            }
+        }
+        if any(open, arrow, group, others, |lists| may_show(lists, &self.text)).await? {
             return Ok(true);
         }
         let Some((column, keys)) = &self.elsewhere else { return Ok(false) };
-        let leaf = leaf_of(metadata, column).into_iter().collect();
-        any(open, arrow, group, leaf, |texts| any_may_hold(texts, keys)).await
+        let Some(leaf) = leaf_of(metadata, column) else { return Ok(false) };
+        page_texts::may_hold(&mut *reader()?, row_group, leaf, |bytes| any_may_hold(bytes, keys)).await
     }
 
     /// The leaves that may be shown as the text and have values.
@@ -187,7 +199,7 @@ fn leaf_of(metadata: &ParquetMetaData, name: &str) -> Option<usize> {
     (0..schema.num_columns()).find(|leaf| schema.column(*leaf).path().parts() == [name])
 }
 
-/// Whether a batch of a row group passes a test; false without leaves.
+/// Whether values of a row group pass a test; false without leaves.
 async fn any(
     open: &Open,
     arrow: &ArrowReaderMetadata,
