@@ -1,12 +1,14 @@
 //! Plans with pauses, in which they can be cancelled and others have their turn.
 //!
 //! A plan works on a query thread until it is asked for more than it has. Joins may be asked once and never come back: a
-//! condition that no pair of rows fulfils makes no batch, however many billions of pairs are looked at. So
+//! condition that no pair of rows fulfils makes no batch, however many billions of pairs are looked at. And what takes all of
+//! its input before it gives something, a `GROUP BY` say, has DataFusion's own pauses only: one after 128 batches, each of which may
+//! take it 20 ms. So
 //!
-//! - whatever makes many batches of one is followed by DataFusion's own pause, after every 128 batches;
-//! - what probes a join comes in pieces, which are small when the join works long on each, and a pause follows whenever
-//!   [`TURN`] has passed. A piece begins with one row and doubles while the join takes less than [`PIECE_MIN`] for it, so
-//!   that a join which is quick has whole batches after thirteen pieces.
+//! - what reads, sorts, groups, joins or gathers is followed by a pause whenever [`TURN`] has passed, and whatever makes many
+//!   batches of one by DataFusion's own pause too;
+//! - what probes a join comes in pieces, which are small when the join works long on each. A piece begins with one row and doubles
+//!   while the join takes less than [`PIECE_MIN`] for it, so that a join which is quick has whole batches after thirteen pieces.
 
 use std::fmt;
 use std::pin::Pin;
@@ -20,8 +22,13 @@ use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursio
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::repartition::RepartitionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{
     ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
@@ -30,9 +37,9 @@ use futures::Stream;
 
 use crate::error::Result;
 
-/// How long a join works before others have their turn.
+/// How long a plan works before others have their turn.
 const TURN: Duration = Duration::from_millis(10);
-/// A join that takes less for a piece gets larger ones, and smaller ones from four times as long on.
+/// Whoever takes less for a piece gets larger ones, and smaller ones from four times as long on.
 const PIECE_MIN: Duration = Duration::from_millis(2);
 
 /// The plan with pauses.
@@ -42,13 +49,21 @@ const PIECE_MIN: Duration = Duration::from_millis(2);
 pub(crate) fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     let pauses = |plan: Arc<dyn ExecutionPlan>| {
         let is_probed = plan.is::<NestedLoopJoinExec>() || plan.is::<HashJoinExec>();
-        let is_busy =
+        let is_many =
             is_probed || plan.is::<CrossJoinExec>() || plan.is::<SortMergeJoinExec>() || plan.is::<UnnestExec>();
+        let is_busy = is_many
+            || plan.children().is_empty()
+            || plan.is::<AggregateExec>()
+            || plan.is::<SortExec>()
+            || plan.is::<SortPreservingMergeExec>()
+            || plan.is::<CoalescePartitionsExec>()
+            || plan.is::<RepartitionExec>();
         if !is_busy {
             return Ok(Transformed::no(plan));
         }
         let plan = if is_probed { in_pieces(plan)? } else { plan };
-        Ok(Transformed::yes(Arc::new(CooperativeExec::new(plan)) as _))
+        let plan = if is_many { Arc::new(CooperativeExec::new(plan)) } else { plan };
+        Ok(Transformed::yes(Arc::new(TurnsExec { input: plan, are_cut: false }) as _))
     };
     Ok(plan.transform_up(pauses)?.data)
 }
@@ -57,26 +72,28 @@ pub(crate) fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execut
 fn in_pieces(join: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
     let mut children: Vec<_> = join.children().into_iter().map(Arc::clone).collect();
     if let Some(probe) = children.pop() {
-        children.push(Arc::new(PiecesExec { input: probe }));
+        children.push(Arc::new(TurnsExec { input: probe, are_cut: true }));
     }
     join.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
 }
 
-/// The rows of a plan in pieces that whoever takes them works off in milliseconds.
+/// The rows of a plan with a pause whenever others should have their turn; cut to pieces that whoever takes them works off in
+/// milliseconds, or as they are.
 #[derive(Debug)]
-struct PiecesExec {
+pub(super) struct TurnsExec {
     input: Arc<dyn ExecutionPlan>,
+    are_cut: bool,
 }
 
-impl DisplayAs for PiecesExec {
+impl DisplayAs for TurnsExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "PiecesExec")
+        write!(f, "TurnsExec")
     }
 }
 
-impl ExecutionPlan for PiecesExec {
+impl ExecutionPlan for TurnsExec {
     fn name(&self) -> &'static str {
-        "PiecesExec"
+        "TurnsExec"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -104,8 +121,8 @@ impl ExecutionPlan for PiecesExec {
         _: ReplaceChildrenOptions,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         match (children.pop(), children.is_empty()) {
-            (Some(input), true) => Ok(Arc::new(Self { input })),
-            _ => Err(DataFusionError::Internal("PiecesExec has one child".to_owned())),
+            (Some(input), true) => Ok(Arc::new(Self { input, are_cut: self.are_cut })),
+            _ => Err(DataFusionError::Internal("TurnsExec has one child".to_owned())),
         }
     }
 
@@ -118,30 +135,31 @@ impl ExecutionPlan for PiecesExec {
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
         let rows = self.input.execute(partition, context)?;
-        Ok(Box::pin(Pieces { rows, rest: None, piece_rows: 1, turn_began: None, given: None }))
+        let piece_rows = self.are_cut.then_some(1);
+        Ok(Box::pin(Turns { rows, rest: None, piece_rows, turn_began: None, given: None }))
     }
 }
 
-/// Batches of `rows`, cut to pieces.
-struct Pieces {
+/// Batches of `rows`, in turns.
+struct Turns {
     rows: SendableRecordBatchStream,
     /// What is still to be given of the last batch.
     rest: Option<RecordBatch>,
-    /// Rows of the next piece.
-    piece_rows: usize,
+    /// Rows of the next piece; `None` when batches stay whole.
+    piece_rows: Option<usize>,
     /// Since when nobody else had a turn.
     turn_began: Option<Instant>,
     /// When the last piece was given, and its rows.
     given: Option<(Instant, usize)>,
 }
 
-impl Stream for Pieces {
+impl Stream for Turns {
     type Item = DataFusionResult<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let now = Instant::now();
-        if let Some((at, n_rows)) = self.given.take() {
-            self.piece_rows = next_piece(self.piece_rows, n_rows, now.duration_since(at));
+        if let (Some((at, n_rows)), Some(piece_rows)) = (self.given.take(), self.piece_rows) {
+            self.piece_rows = Some(next_piece(piece_rows, n_rows, now.duration_since(at)));
         }
         if self.turn_began.is_some_and(|began| now.duration_since(began) >= TURN) {
             self.turn_began = None;
@@ -160,7 +178,8 @@ impl Stream for Pieces {
                 end => return end,
             },
         };
-        let n_rows = rows.num_rows().min(self.piece_rows);
+        let Some(piece_rows) = self.piece_rows else { return Poll::Ready(Some(Ok(rows))) };
+        let n_rows = rows.num_rows().min(piece_rows);
         if n_rows < rows.num_rows() {
             self.rest = Some(rows.slice(n_rows, rows.num_rows() - n_rows));
         }
@@ -169,7 +188,7 @@ impl Stream for Pieces {
     }
 }
 
-impl RecordBatchStream for Pieces {
+impl RecordBatchStream for Turns {
     fn schema(&self) -> SchemaRef {
         self.rows.schema()
     }

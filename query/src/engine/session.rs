@@ -29,7 +29,7 @@ use storage::table::Table;
 use tokio::task::JoinSet;
 
 use super::group_texts::GroupTexts;
-use super::pauses::with_pauses;
+use super::pauses::{TurnsExec, with_pauses};
 use super::runtime::n_threads;
 use crate::config::Config;
 use crate::digest::on_demand::{Computed, Derived};
@@ -394,6 +394,7 @@ impl Session {
     pub(crate) fn spread(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         let is_simple = |node: &Arc<dyn ExecutionPlan>| {
             node.downcast_ref::<DataSourceExec>().is_some()
+                || node.is::<TurnsExec>()
                 || node.downcast_ref::<FilterExec>().is_some()
                 || node.downcast_ref::<ProjectionExec>().is_some()
                 || node.downcast_ref::<UnionExec>().is_some()
