@@ -10,7 +10,8 @@
 //! 66,000 x 0.3 us = 20 ms; 650 KB of JSON take 3 ms: 20 to 40 ms. The five warming turns hold the first question, which is
 //! printed for itself. The usual of one journey reads the rows of its edges only: 11 edges x 1,440 = 16,000 rows.
 //!
-//! RED per service and minute reads the same 1.4 million rows with 12 of 20 columns, and nothing is remembered: 200 to 300 ms.
+//! RED per service and minute reads the same 1.4 million rows with 12 of 20 columns the first time. From then on 144,000 sums of 11 buckets are
+//! unpacked, 0.3 us each, and written as JSON: 40 to 80 ms.
 //!
 //! Goals: `/api/map` for 24 h of 1,000 edges <= 100 ms; RED per service and minute over 24 h <= 100 ms.
 

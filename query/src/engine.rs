@@ -38,6 +38,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::config::Config;
 use crate::digest::on_demand::Computed;
 use crate::error::{Error, Result};
+use crate::map::minutes::Minutes;
 use crate::map::remembered::Remembered;
 use runtime::{CpuRuntime, Running};
 use session::{Session, Shared};
@@ -101,6 +102,7 @@ struct Inner {
     places: Arc<Semaphore>,
     waiting: AtomicUsize,
     remembered: Remembered,
+    minutes: Minutes,
 }
 
 impl fmt::Debug for Engine {
@@ -154,6 +156,7 @@ impl Engine {
             places: Arc::new(Semaphore::new(config.concurrent_max)),
             waiting: AtomicUsize::new(0),
             remembered: Remembered::default(),
+            minutes: Minutes::default(),
             shared: Shared::new(Arc::new(config))?,
             snapshots,
             find_damage,
@@ -167,6 +170,11 @@ impl Engine {
     /// Sums of the service map that were asked for before.
     pub(crate) fn remembered(&self) -> &Remembered {
         &self.inner.remembered
+    }
+
+    /// Sums of services per minute that were asked for before.
+    pub(crate) fn minutes(&self) -> &Minutes {
+        &self.inner.minutes
     }
 
     /// The settings in force.

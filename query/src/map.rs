@@ -5,7 +5,9 @@
 //! | `totals.rs` | sums of edges over a range                                |
 //! | `remembered.rs` | sums of minutes and half hours that were asked for before |
 //! | `packed.rs` | the same sums in few bytes |
+//! | `minutes.rs` | sums of services per minute that were asked for before, for `/api/red` |
 
+pub(crate) mod minutes;
 mod packed;
 pub(crate) mod remembered;
 pub(crate) mod totals;

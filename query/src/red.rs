@@ -1,7 +1,7 @@
 //! `GET /api/red`: rate, errors and durations over time of services, operations and edges, from the sums per minute.
 //!
-//! Reads the rows at rest of the range once, and computes what is not at rest yet; spans are not read. The figures of one
-//! service with versions and neighbours are at `/api/services/{name}`, those of a whole range at `/api/map`.
+//! Takes sums per minute of all services and operations from memory, reads the rows at rest of one node and of edges, and computes
+//! what is not at rest yet; spans are not read. The figures of one service with versions and neighbours are at `/api/services/{name}`, those of a whole range at `/api/map`.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -15,7 +15,8 @@ use crate::digest::stored::within;
 use crate::engine::Engine;
 use crate::engine::session::{Session, incomplete};
 use crate::error::{Error, Result};
-use crate::map::totals::{By, Edge, MINUTE, Totals, add_on_demand_by_span, read_up_to};
+use crate::map::minutes::{Figures, Minutes};
+use crate::map::totals::{By, BySpan, Edge, MINUTE, Totals, add_on_demand_by_span, read_up_to};
 use crate::map::{figures, whole_minutes};
 use crate::times::{parse_duration, parse_range};
 
@@ -90,6 +91,11 @@ impl RedQuestion {
         }
     }
 
+    /// Those are remembered.
+    fn is_of_all_services(&self) -> bool {
+        self.node.is_none() && matches!(self.by, By::Target | By::TargetOperation)
+    }
+
     /// The rows at rest that can matter.
     fn filter(&self) -> Expr {
         let (first, n) = self.grid();
@@ -113,12 +119,14 @@ impl Engine {
     /// The limits of the configuration; [`Error::TooLarge`] when there are too many series for such short steps.
     pub async fn red(&self, tenant: &TenantId, question: RedQuestion) -> Result<RedAnswer> {
         let started = Instant::now();
-        let answer = self.run(tenant, move |session| async move { red(&session, &question).await }).await?;
+        let (minutes, own) = (self.minutes().clone(), tenant.clone());
+        let work = move |session| async move { red(&session, &minutes, &own, &question).await };
+        let answer = self.run(tenant, work).await?;
         Ok(RedAnswer { elapsed_ms: started.elapsed().as_secs_f64() * 1e3, ..answer })
     }
 }
 
-async fn red(session: &Session, question: &RedQuestion) -> Result<RedAnswer> {
+async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: &RedQuestion) -> Result<RedAnswer> {
     let (first, n_steps) = question.grid();
     let begin = first.saturating_mul(question.step);
     let end = begin.saturating_add(question.step.saturating_mul(n_steps as i64));
@@ -128,32 +136,43 @@ async fn red(session: &Session, question: &RedQuestion) -> Result<RedAnswer> {
             "more than {SUMS_MAX} sums would be held at once; take a longer step, or one node with node="
         ))
     };
-    let sums = read_up_to(session, question.filter(), question.by, question.step, SUMS_MAX).await?;
-    let mut sums = sums.ok_or_else(too_many)?;
-    add_on_demand_by_span(session, range, question.by, question.step, &mut sums).await?;
-    if sums.len() > SUMS_MAX {
-        return Err(too_many());
-    }
-    let mut by_edge: BTreeMap<Edge, Vec<(usize, Totals)>> = BTreeMap::new();
-    for ((span, edge), totals) in sums {
-        if totals.count > 0
-            && question.is_wanted(&edge)
-            && let Some(step) = usize::try_from(span - first).ok().filter(|step| *step < n_steps)
-        {
-            by_edge.entry(edge).or_default().push((step, totals));
+    let mut more = BySpan::new();
+    add_on_demand_by_span(session, range, question.by, question.step, &mut more).await?;
+    more.retain(|(_, edge), _| question.is_wanted(edge));
+    let mut drawn = Drawn { series: Vec::new(), n_series: 0, limit: question.limit };
+    let mut draw = |edge: &Edge, spans: Vec<(i64, Figures)>| {
+        let step = |(span, figures): (i64, Figures)| {
+            let step = usize::try_from(span - first).ok().filter(|step| *step < n_steps)?;
+            (figures.numbers[0] > 0).then_some((step, figures))
+        };
+        let steps: Vec<_> = spans.into_iter().filter_map(step).collect();
+        if !steps.is_empty() {
+            drawn.add(one(edge, steps, n_steps, range));
+        }
+    };
+    let is_done = question.is_of_all_services()
+        && minutes.by_span(tenant, session, question.by, (range, question.step), &more, &mut draw).await?;
+    if !is_done {
+        let sums = read_up_to(session, question.filter(), question.by, question.step, SUMS_MAX).await?;
+        let mut by_edge: BTreeMap<Edge, BTreeMap<i64, Figures>> = BTreeMap::new();
+        for ((span, edge), totals) in sums.ok_or_else(too_many)?.into_iter().chain(more) {
+            by_edge.entry(edge).or_default().entry(span).or_default().add(&Figures::of(&totals));
+        }
+        if by_edge.values().map(BTreeMap::len).sum::<usize>() > SUMS_MAX {
+            return Err(too_many());
+        }
+        by_edge.retain(|edge, _| question.is_wanted(edge));
+        let in_order = |(span, mut figures): (i64, Figures)| {
+            figures.ascend();
+            (span, figures)
+        };
+        for (edge, spans) in by_edge {
+            draw(&edge, spans.into_iter().map(in_order).collect());
         }
     }
-    let mut series: Vec<RedSeries> =
-        by_edge.into_iter().map(|(edge, steps)| one(edge, &steps, n_steps, range)).collect();
-    series.sort_by(|a, b| {
-        let name =
-            |one: &RedSeries| [&one.source, &one.target, &one.protocol, &one.system, &one.operation].map(String::clone);
-        b.total.calls.cmp(&a.total.calls).then_with(|| name(a).cmp(&name(b)))
-    });
-    let n_series = series.len();
+    let (series, n_series) = drawn.finish();
     let cut = (n_series > question.limit)
         .then(|| format!("the {} with the most calls of {n_series}; limit={} shows more", question.limit, SERIES.1));
-    series.truncate(question.limit);
     let reasons: Vec<String> = cut.into_iter().chain(session.derived.reason()).collect();
     let (incomplete, incomplete_reason) =
         incomplete(&session.snapshot, (!reasons.is_empty()).then(|| reasons.join("; ")));
@@ -176,31 +195,64 @@ async fn red(session: &Session, question: &RedQuestion) -> Result<RedAnswer> {
     })
 }
 
-/// A series of its sums by step.
-fn one(edge: Edge, steps: &[(usize, Totals)], n_steps: usize, range: TimeRange) -> RedSeries {
+/// The series with the most calls; no more than twice as many as are wanted are in memory.
+struct Drawn {
+    series: Vec<RedSeries>,
+    n_series: usize,
+    limit: usize,
+}
+
+impl Drawn {
+    fn add(&mut self, series: RedSeries) {
+        self.series.push(series);
+        self.n_series += 1;
+        if self.series.len() >= 2 * self.limit {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.series.sort_by(|a, b| {
+            let name = |one: &RedSeries| {
+                [&one.source, &one.target, &one.protocol, &one.system, &one.operation].map(String::clone)
+            };
+            b.total.calls.cmp(&a.total.calls).then_with(|| name(a).cmp(&name(b)))
+        });
+        self.series.truncate(self.limit);
+    }
+
+    /// In order, and how many there were.
+    fn finish(mut self) -> (Vec<RedSeries>, usize) {
+        self.cut();
+        (self.series, self.n_series)
+    }
+}
+
+/// A series of its figures by step.
+fn one(edge: &Edge, steps: Vec<(usize, Figures)>, n_steps: usize, range: TimeRange) -> RedSeries {
     let mut total = Totals::default();
     let count = |n: i64| u64::try_from(n).unwrap_or_default();
     let (mut calls, mut errors) = (vec![0; n_steps], vec![0; n_steps]);
     let mut percentiles: [Vec<Option<i64>>; 3] = std::array::from_fn(|_| vec![None; n_steps]);
-    for (step, sums) in steps {
-        total.add(sums);
-        calls[*step] = count(sums.count);
-        errors[*step] = count(sums.errors);
-        let durations = sums.durations.counts();
+    for (step, figures) in steps {
+        figures.add_to(&mut total);
+        calls[step] = count(figures.numbers[0]);
+        errors[step] = count(figures.numbers[1]);
+        let durations = figures.durations();
         if durations.count() > 0 {
             for (values, q) in percentiles.iter_mut().zip([0.5, 0.95, 0.99]) {
-                values[*step] = Some(durations.percentile(q));
+                values[step] = Some(durations.percentile(q));
             }
         }
     }
     let [p50_nanos, p95_nanos, p99_nanos] = percentiles;
     RedSeries {
         total: figures(&total, range),
-        source: edge.source,
-        target: edge.target,
-        protocol: edge.protocol,
-        system: edge.system,
-        operation: edge.op,
+        source: edge.source.clone(),
+        target: edge.target.clone(),
+        protocol: edge.protocol.clone(),
+        system: edge.system.clone(),
+        operation: edge.op.clone(),
         calls,
         errors,
         p50_nanos,

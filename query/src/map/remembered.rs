@@ -66,17 +66,22 @@ struct Sums {
 
 /// Edges by number.
 #[derive(Debug, Default)]
-struct Edges {
+pub(super) struct Edges {
     numbers: HashMap<Edge, u32>,
     edges: Vec<Edge>,
 }
 
 impl Edges {
-    fn number(&mut self, edge: Edge) -> u32 {
+    pub(super) fn number(&mut self, edge: Edge) -> u32 {
         *self.numbers.entry(edge).or_insert_with_key(|edge| {
             self.edges.push(edge.clone());
             (self.edges.len() - 1) as u32
         })
+    }
+
+    /// By number.
+    pub(super) fn all(&self) -> &[Edge] {
+        &self.edges
     }
 }
 
@@ -123,7 +128,7 @@ impl Remembered {
 }
 
 /// The part of a range in which there may be rows.
-fn stored_part(session: &Session, range: TimeRange) -> TimeRange {
+pub(super) fn stored_part(session: &Session, range: TimeRange) -> TimeRange {
     let Some(table) = session.snapshot.table(&EDGE_MINUTE_PARTS) else {
         return TimeRange::new(range.start, range.start);
     };
@@ -247,7 +252,7 @@ impl Pieces {
 }
 
 /// The minutes from one to another, as moments.
-fn minutes(first: i64, after: i64) -> TimeRange {
+pub(super) fn minutes(first: i64, after: i64) -> TimeRange {
     TimeRange::new(UnixNanos(first.saturating_mul(MINUTE)), UnixNanos(after.saturating_mul(MINUTE)))
 }
 
