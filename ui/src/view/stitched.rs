@@ -285,10 +285,8 @@ pub(crate) fn path(
 ) -> HashMap<usize, Vec<(u64, u64)>> {
     let mut rows: HashMap<(TraceId, SpanId, bool), usize> = HashMap::new();
     for (index, (id, kind)) in spans.span_id.iter().zip(&spans.kind).enumerate() {
-        if let Some(trace) = trace(index) {
-            if *kind != PAUSE {
-                rows.entry((trace, *id, *kind == CROSSING)).or_insert(index);
-            }
+        if let Some(trace) = trace(index).filter(|_| *kind != PAUSE) {
+            rows.entry((trace, *id, *kind == CROSSING)).or_insert(index);
         }
     }
     let mut all: HashMap<usize, Vec<(u64, u64)>> = HashMap::new();
