@@ -7,8 +7,8 @@
 //!
 //! - what reads, sorts, groups, joins or gathers is followed by a pause whenever [`TURN`] has passed, and whatever makes many
 //!   batches of one by DataFusion's own pause too;
-//! - what probes a join comes in pieces, which are small when the join works long on each. A piece begins with one row and doubles
-//!   while the join takes less than [`PIECE_MIN`] for it, so that a join which is quick has whole batches after thirteen pieces.
+//! - what probes a join, and what is grouped, comes in pieces, which are small when there is long work on each. A piece begins with
+//!   one row and doubles while it takes less than [`PIECE_MIN`], so that quick work has whole batches after thirteen pieces.
 
 use std::fmt;
 use std::pin::Pin;
@@ -61,20 +61,22 @@ pub(crate) fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execut
         if !is_busy {
             return Ok(Transformed::no(plan));
         }
-        let plan = if is_probed { in_pieces(plan)? } else { plan };
+        // Each new group may take 10 KiB: `count(DISTINCT ...)` has a set for each.
+        let is_grouped = plan.downcast_ref::<AggregateExec>().is_some_and(|plan| !plan.group_expr().is_empty());
+        let plan = if is_probed || is_grouped { in_pieces(plan)? } else { plan };
         let plan = if is_many { Arc::new(CooperativeExec::new(plan)) } else { plan };
         Ok(Transformed::yes(Arc::new(TurnsExec { input: plan, are_cut: false }) as _))
     };
     Ok(plan.transform_up(pauses)?.data)
 }
 
-/// A join whose right side, by which it is probed, comes in pieces.
-fn in_pieces(join: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-    let mut children: Vec<_> = join.children().into_iter().map(Arc::clone).collect();
+/// A plan whose input comes in pieces; of a join the right side, by which it is probed.
+fn in_pieces(plan: Arc<dyn ExecutionPlan>) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+    let mut children: Vec<_> = plan.children().into_iter().map(Arc::clone).collect();
     if let Some(probe) = children.pop() {
         children.push(Arc::new(TurnsExec { input: probe, are_cut: true }));
     }
-    join.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
+    plan.replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Keep))
 }
 
 /// The rows of a plan with a pause whenever others should have their turn; cut to pieces that whoever takes them works off in
