@@ -40,7 +40,10 @@ const PAUSE_QUESTIONS: u32 = 100;
 
 /// Sums of every tenant. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Minutes(Arc<Mutex<HashMap<(TenantId, bool), Arc<tokio::sync::Mutex<HalfHours>>>>>);
+pub(crate) struct Minutes(Arc<Mutex<HashMap<(TenantId, bool), Kept>>>);
+
+/// What is remembered of one tenant and kind; whoever reads more waits for whoever reads already.
+type Kept = Arc<tokio::sync::Mutex<HalfHours>>;
 
 /// Sums of one tenant and kind, up to one batch of the digest.
 #[derive(Debug, Default)]
