@@ -73,11 +73,9 @@ fn FoldSummary(stage: Stage, first: usize) -> impl IntoView {
         let tree = &model.tree;
         let (sum, shortest, longest) = tree.fold_durations(first);
         let (start, end) = tree.extent(Row::Fold(first));
-        let class = model.classes.get(tree.spans.service[first] as usize).cloned().unwrap_or_default();
         let errors = tree.row_errors(Row::Fold(first)) as u64;
         (
             model.service(first).to_owned(),
-            class,
             model.text(tree.spans.name[first]).to_owned(),
             tree.fold_size(first) as u64,
             sum,
@@ -87,14 +85,15 @@ fn FoldSummary(stage: Stage, first: usize) -> impl IntoView {
             errors,
         )
     });
-    let (service, class, name, size, sum, shortest, longest, spread, errors) = facts;
+    let (service, name, size, sum, shortest, longest, spread, errors) = facts;
+    let (shared, called) = (shared(), service.clone());
     let is_open = move || {
         stage.rows.track();
         stage.model.with_value(|model| model.tree.is_open(Row::Fold(first)))
     };
     view! {
         <section>
-            <div class="row top"><span class=format!("svc med {class}")>{service}</span></div>
+            <div class="row top"><span class=move || format!("svc med {}", shared.color_class(&called))>{service}</span></div>
             <h2>{format!("{name} × {}", format::count(size))}</h2>
             <div class="facts">
                 <div><span>"Sum"</span><b>{format::duration(sum)}</b></div>

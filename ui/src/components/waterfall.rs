@@ -52,6 +52,7 @@ pub(crate) fn Waterfall(
     let list_height = RwSignal::new(0.0);
     let scroll_top = RwSignal::new(0.0);
     let pool = StoredValue::new_local(None::<Pool>);
+    stage.follow_colors(shared);
     let due = StoredValue::new(false);
     let n_rows = Memo::new(move |_| {
         stage.rows.track();
@@ -120,6 +121,7 @@ pub(crate) fn Waterfall(
         }
     });
     Effect::new(move |_| {
+        stage.colors.track();
         stage.rows.track();
         stage.selected.track();
         stage.matches.track();

@@ -42,7 +42,6 @@ const TRACES_MAX: usize = 16;
 const PATH_MAX: u64 = 2_000;
 
 /// What is on the page.
-#[derive(Clone)]
 struct Shown {
     stitched: Stitched,
     /// The critical path of the journey; empty when it was not asked for.
@@ -182,10 +181,10 @@ pub(crate) fn TracePage() -> impl IntoView {
     let retry = asking.retry();
     view! {
         <LoadingBar active=asking.loading/>
-        {move || match found.get() {
+        {move || match taken(found) {
             None => view! { <Skeleton rows=24/> }.into_any(),
             Some(Ok(shown)) if shown.stitched.timeline.spans.span_id.is_empty() => view! { <Absent text=asked.get_untracked() retry/> }.into_any(),
-            Some(Ok(shown)) => trace(shown, settled, path, done, alone, shared).into_any(),
+            Some(Ok(shown)) => untrack(|| trace(shown, settled, path, done, alone, shared)).into_any(),
             Some(Err(problem)) if problem.status == 404 && problem.kind != "not-an-id" => {
                 view! { <Absent text=asked.get_untracked() retry/> }.into_any()
             }
@@ -234,6 +233,13 @@ async fn stitch(timeline: Timeline, cut: &str, wider: usize) -> Option<Shown> {
     let hops = if parts.len() > 1 { way.hops.as_slice() } else { &[] };
     let stitched = Stitched::new(asked, parts, hops, &way.findings);
     Some(Shown { stitched, path, note, is_cut: way.truncated.is_some() })
+}
+
+/// What has been found, once for each answer. It is moved to where it is drawn and not copied: of 100,000 spans a copy takes 10 MB, which a
+/// page of wasm never gives back. So nothing else may have it drawn again: new colours are the business of [`Waterfall`].
+fn taken(found: RwSignal<Option<Result<Shown, Problem>>, LocalStorage>) -> Option<Result<Shown, Problem>> {
+    found.track();
+    found.try_update_untracked(Option::take).flatten()
 }
 
 fn parameter(search: &str, name: &str) -> Option<String> {

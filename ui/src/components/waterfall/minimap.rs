@@ -60,6 +60,7 @@ pub(super) fn MiniMap(stage: Stage, shared: Shared) -> impl IntoView {
     Effect::new(move |_| {
         let (Some(canvas), width) = (canvas.get(), width.get()) else { return };
         shared.theme.track();
+        stage.colors.track();
         // The theme reaches the style before the next frame.
         request_animation_frame(move || draw(stage, &canvas, width));
     });

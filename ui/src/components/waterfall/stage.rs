@@ -20,7 +20,7 @@ pub(crate) struct Model {
     /// Services by index.
     pub(crate) services: Vec<String>,
     /// Class names of each service's colour.
-    pub(crate) classes: Vec<String>,
+    pub(super) classes: Vec<String>,
     /// Colour slot of each service.
     pub(super) slots: Vec<u8>,
     /// Names, badges, details by index.
@@ -96,9 +96,9 @@ impl Model {
         let Stitched { timeline, traces, trace_of, crossings, pauses } = stitched;
         shared.see_services(timeline.services.iter().map(String::as_str));
         let tree = SpanTree::new(timeline.spans);
-        Self {
-            classes: timeline.services.iter().map(|service| shared.color_class(service)).collect(),
-            slots: timeline.services.iter().map(|service| shared.color_slot(service)).collect(),
+        let mut model = Self {
+            classes: Vec::new(),
+            slots: Vec::new(),
             is_found: vec![false; tree.len()],
             quiet: tree.quiet(timeline.duration_nanos),
             tree,
@@ -111,7 +111,15 @@ impl Model {
             crossings,
             pauses,
             path: HashMap::new(),
-        }
+        };
+        model.color(shared);
+        model
+    }
+
+    /// Gives each service its colour.
+    fn color(&mut self, shared: Shared) {
+        self.classes = self.services.iter().map(|service| shared.color_class(service)).collect();
+        self.slots = self.services.iter().map(|service| shared.color_slot(service)).collect();
     }
 
     /// The trace of a row.
@@ -191,6 +199,8 @@ impl Model {
 pub(crate) struct Stage {
     /// The trace.
     pub(crate) model: StoredValue<Model, LocalStorage>,
+    /// Bumped when services have other colours.
+    pub(super) colors: RwSignal<u32>,
     /// Bumped when rows opened or shut.
     pub(crate) rows: RwSignal<u32>,
     /// The selected row.
@@ -227,6 +237,7 @@ impl Stage {
         let window = Window::whole(model.duration_nanos);
         Self {
             model: StoredValue::new_local(model),
+            colors: RwSignal::new(0),
             rows: RwSignal::new(0),
             selected: RwSignal::new(None),
             window: RwSignal::new(window),
@@ -262,6 +273,16 @@ impl Stage {
             });
             self.window.set(window);
         }
+    }
+
+    /// Gives each service its colour again whenever colours become known better.
+    pub(super) fn follow_colors(self, shared: Shared) {
+        Effect::new(move |first: Option<()>| {
+            self.model.update_value(|model| model.color(shared));
+            if first.is_some() {
+                self.colors.update(|count| *count += 1);
+            }
+        });
     }
 
     /// Shows the critical path.
