@@ -1,6 +1,7 @@
 //! A person finds a trace and reads its waterfall, in a real browser on the page of the real executable.
 //!
-//! The steps are in `tests/browser/page.js`; this file sends the telemetry, starts the browser and prints figures.
+//! `tests/browser/page.js` goes through the steps of `tests/browser/steps/`, a file for each room of the page; this file sends the
+//! telemetry, starts the browser and prints figures.
 //! Pictures of each step, and of a failure, are left in `tests/screenshots/`. `HODOSCOPE_BROWSER_ONLY=metrics,cut` runs these steps
 //! alone, while one works on them; `HODOSCOPE_LONG=1` also opens a trace of 100,000 spans.
 
