@@ -76,6 +76,7 @@ struct Slot {
     row: HtmlElement,
     guides: HtmlElement,
     chevron: Element,
+    swatch: Element,
     before: Text,
     mark: Element,
     after: Text,
@@ -97,6 +98,7 @@ enum What {
     Place,
     Indent,
     Chevron,
+    Swatch,
     Before,
     Mark,
     After,
@@ -227,6 +229,7 @@ impl Slot {
             row,
             guides,
             chevron,
+            swatch,
             before,
             mark,
             after,
@@ -285,7 +288,7 @@ impl Slot {
             (crossing.is_some(), " cross"),
             (is_pause, " pause"),
         ];
-        let mut class = format!("wr {color}");
+        let mut class = "wr".to_owned();
         flags.iter().filter(|(on, _)| *on).for_each(|(_, name)| class.push_str(name));
         self.class(What::Class, &self.row, &class);
         self.hide(false);
@@ -303,6 +306,8 @@ impl Slot {
             (true, false) => "cv shut",
         };
         self.class(What::Chevron, &self.chevron, chevron);
+        // Only where it is seen: a colour of the row would have each part of the row styled again.
+        self.class(What::Swatch, &self.swatch, &format!("sb {color}"));
         self.write_name(name, &screen.needle, is_found);
         let n_below = if is_parent && !is_open { tree.n_below(index) } else { 0 };
         let chip = match row {
@@ -340,7 +345,7 @@ impl Slot {
             (_, false, true) => "bar e",
             (_, false, false) => "bar",
         };
-        self.class(What::BarClass, &self.bar, bar);
+        self.class(What::BarClass, &self.bar, &format!("{bar} {color}"));
         self.style(What::BarLeft, &self.bar, "left", &format!("{:.3}%", left * 100.0));
         self.style(What::BarWidth, &self.bar, "width", &format!("{:.3}%", (right - left) * 100.0));
         self.write_path(screen, model.path.get(&index).filter(|_| screen.track && matches!(row, Row::Span(_))));
