@@ -250,6 +250,11 @@ async fn check_figures(figures: &Json) {
         let is_idle = rest <= 20.0 && !cfg!(debug_assertions);
         assert!(!is_idle || first_rows.is_some_and(|ms| ms <= 2_500.0), "{HUGE} spans open after {first_rows:?} ms");
         assert!(!is_idle || per_second >= 50.0, "{per_second} frames a second while scrolling {HUGE} spans");
+        // However busy the machine is.
+        for moment in ["opened", "scrolled", "collected"] {
+            let megabytes = huge["megabytes"][moment]["all"].as_f64().expect("a number");
+            assert!(megabytes < 120.0, "a tab with {HUGE} spans takes {megabytes} MB when {moment}");
+        }
     }
     println!(
         "page: {BIG} spans: first rows after {} ms (goal 500); frames while scrolling {} (ms; goals p95 20, 60 a second); figures {figures}",

@@ -27,7 +27,7 @@ const rooms = ['explore', 'journey', 'waterfall', 'large', 'desk', 'alerts', 'fr
 const steps = Object.assign({}, ...rooms.map((room) => require(`./steps/${room}.js`)));
 
 // Steps that open a browser's context of their own.
-const isOwn = new Set(['bundle', 'signIn', 'refused']);
+const isOwn = new Set(['bundle', 'signIn', 'refused', 'huge']);
 
 async function main() {
   const browser = await chromium.launch({
@@ -98,7 +98,7 @@ async function all(page, browser, complaints) {
   await steps.hostile(page);
   await steps.states(page);
   await steps.big(page);
-  if (config.huge) await steps.huge(page);
+  if (config.huge) await steps.huge(browser, complaints);
   await steps.signIn(browser, complaints);
   await steps.bundle(browser, complaints);
   await steps.story(page);

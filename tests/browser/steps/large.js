@@ -1,7 +1,7 @@
 // Traces of 10,000 and 100,000 spans: how soon they are there, how they scroll, what they take.
 'use strict';
 
-const { run, config, at, assert, picture } = require('../shared.js');
+const { run, config, at, assert, picture, open } = require('../shared.js');
 
 // A trace of ten thousand spans: first rows soon, and scrolling without long frames.
 async function big(page) {
@@ -29,32 +29,71 @@ async function big(page) {
 }
 
 // The same in a trace ten times as long, which only long runs hold: what it takes to open, scroll and shut it.
-async function huge(page) {
+// In a tab of its own: what a hundred pages before it left behind, until the browser collects it, is none of its memory.
+async function huge(browser, complaints) {
   run.step = 'a huge trace opens and scrolls';
   const { trace_id } = config.huge;
-  await page.goto(`${config.url}/explore?unit=traces`);
-  await at.rows(page).first().waitFor();
-  const begun = Date.now();
-  await at.search(page).fill(trace_id);
-  await at.search(page).press('Enter');
-  await page.waitForURL((url) => url.pathname.startsWith(`/t/${trace_id}`));
-  await at.spanRows(page).first().waitFor();
-  const first_rows_ms = Date.now() - begun;
-  const { p50, p95, max, over_20, per_second, rest_p95 } = await scroll(page);
-  const shut_ms = await page.evaluate(async () => {
-    const before = document.querySelector('[role=treegrid]').getAttribute('aria-rowcount');
-    const begun = performance.now();
-    window.dispatchEvent(new KeyboardEvent('keydown', { key: '1', code: 'Digit1', bubbles: true }));
-    while (document.querySelector('[role=treegrid]').getAttribute('aria-rowcount') === before) {
-      await new Promise(requestAnimationFrame);
-      if (performance.now() - begun > 10_000) return -1;
-    }
-    return performance.now() - begun;
-  });
-  const session = await page.context().newCDPSession(page);
+  const page = await open(browser, complaints, { colorScheme: 'dark', isPlain: true });
+  page.onFailure = () => picture(page, 'failure').catch(() => {});
+  try {
+    await page.addInitScript(keepMemories);
+    await page.goto(`${config.url}/explore?unit=traces`);
+    await at.rows(page).first().waitFor();
+    const begun = Date.now();
+    await at.search(page).fill(trace_id);
+    await at.search(page).press('Enter');
+    await page.waitForURL((url) => url.pathname.startsWith(`/t/${trace_id}`));
+    await at.spanRows(page).first().waitFor();
+    const first_rows_ms = Date.now() - begun;
+    const session = await page.context().newCDPSession(page);
+    const opened = await memory(page, session);
+    const { p50, p95, max, over_20, per_second, rest_p95 } = await scroll(page);
+    const scrolled = await memory(page, session);
+    const shut_ms = await page.evaluate(async () => {
+      const before = document.querySelector('[role=treegrid]').getAttribute('aria-rowcount');
+      const begun = performance.now();
+      window.dispatchEvent(new KeyboardEvent('keydown', { key: '1', code: 'Digit1', bubbles: true }));
+      while (document.querySelector('[role=treegrid]').getAttribute('aria-rowcount') === before) {
+        await new Promise(requestAnimationFrame);
+        if (performance.now() - begun > 10_000) return -1;
+      }
+      return performance.now() - begun;
+    });
+    await session.send('HeapProfiler.collectGarbage');
+    const megabytes = { opened, scrolled, collected: await memory(page, session) };
+    run.figures.huge = { first_rows_ms, frame_ms: { p50, p95, max, over_20, per_second, rest_p95 }, shut_ms, megabytes };
+  } catch (error) {
+    await page.onFailure();
+    throw error;
+  }
+  await page.context().close();
+}
+
+// Keeps the memories of programs that the page starts: the browser counts them nowhere.
+function keepMemories() {
+  window.memories = [];
+  for (const name of ['instantiate', 'instantiateStreaming']) {
+    const instantiate = WebAssembly[name];
+    WebAssembly[name] = async (...given) => {
+      const made = await instantiate(...given);
+      window.memories.push((made.instance ?? made).exports.memory);
+      return made;
+    };
+  }
+}
+
+// What the tab takes, in MB: what scripts, the document and buffers hold, garbage among it, and the memory of the program, which never shrinks.
+async function memory(page, session) {
   const heap = await session.send('Runtime.getHeapUsage');
-  const megabytes = (heap.usedSize + (heap.backingStorageSize ?? 0)) / 1e6;
-  run.figures.huge = { first_rows_ms, frame_ms: { p50, p95, max, over_20, per_second, rest_p95 }, shut_ms, megabytes };
+  const program = await page.evaluate(() => window.memories.reduce((sum, memory) => sum + memory.buffer.byteLength, 0));
+  const parts = { script: heap.usedSize, document: heap.embedderHeapUsedSize, buffers: heap.backingStorageSize, program };
+  let all = 0;
+  for (const [name, bytes] of Object.entries(parts)) {
+    assert(bytes > 0, `the browser says ${bytes} bytes of ${name}`);
+    parts[name] = bytes / 1e6;
+    all += bytes / 1e6;
+  }
+  return { all, ...parts };
 }
 
 // A hundred and twenty frames of fast scrolling, and as many of a page at rest: what the machine does besides holds up both.
