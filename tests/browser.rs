@@ -15,6 +15,8 @@ use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
     Exemplar, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
 };
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Link;
 use serde_json::{Value as Json, json};
 
 use crate::harness::otlp::Client;
@@ -24,6 +26,8 @@ use crate::harness::{Collector, Request, Server, Transport, canonical, fixtures,
 const BIG: u64 = 10_000;
 /// Spans of the huge trace, which only long runs open.
 const HUGE: u64 = 100_000;
+/// Traces of the wide journey, and how many of them are joined without being asked.
+const WIDE: [u64; 2] = [70, 64];
 /// Text that would run when a page took it for markup.
 const PAYLOAD: &str = "<img src=x onerror=\"window.executed=(window.executed||0)+1\">";
 
@@ -54,6 +58,32 @@ fn hostile_journey(trace_id: u128) -> [Request; 2] {
     process.parent_span_id = send.span_id.clone();
     let services = [(format!("{PAYLOAD} sender"), send), (format!("{PAYLOAD} receiver"), process)];
     services.map(|(service, span)| Request::Traces(generate::request(&service, vec![span])))
+}
+
+/// A message that each of so many traces but one received, `seconds_ago`.
+fn wide_journey(trace_id: u128, n_traces: u64, seconds_ago: u64) -> [Request; 2] {
+    let about = [
+        generate::attribute("messaging.system", "kafka"),
+        generate::attribute("messaging.destination.name", "news"),
+        generate::attribute("messaging.operation.type", "process"),
+    ];
+    let sent = fixtures::now_nanos() - seconds_ago * 1_000_000_000;
+    let at = |trace_id: u128, name: &str, kind: i32, after_millis: u64| Span {
+        kind,
+        start_time_unix_nano: sent + after_millis * 1_000_000,
+        end_time_unix_nano: sent + (after_millis + 1) * 1_000_000,
+        ..generate::span(trace_id, 1, name)
+    };
+    let send = Span { attributes: about[..2].to_vec(), ..at(trace_id, "send news", 4, 0) };
+    let link = Link { trace_id: send.trace_id.clone(), span_id: send.span_id.clone(), ..Link::default() };
+    let receive = |number: u64| Span {
+        attributes: about.to_vec(),
+        links: vec![link.clone()],
+        ..at(trace_id + u128::from(number), "process news", 5, 10 * number)
+    };
+    let received = (1..n_traces).map(receive).collect();
+    [("editor", vec![send]), ("reader", received)]
+        .map(|(service, spans)| Request::Traces(generate::request(service, spans)))
 }
 
 /// A trace whose every text is markup.
@@ -163,6 +193,12 @@ async fn a_person_finds_and_reads_a_trace() {
         client.send_all(Transport::Grpc, &Request::Traces(generate::big_trace(huge_id, HUGE, 3 * day))).await;
     }
 
+    // Of another day: a list of the last hour would hold nothing else.
+    let wide_id = 0x51de_u128 << 64;
+    for request in wide_journey(wide_id, WIDE[0], 24 * 3600) {
+        client.send_all(Transport::Grpc, &request).await;
+    }
+
     let hostile_journey_id = 0xbad_u128 << 64 | 2;
     for request in hostile_journey(hostile_journey_id) {
         client.send_all(Transport::HttpProtobuf, &request).await;
@@ -193,6 +229,7 @@ async fn a_person_finds_and_reads_a_trace() {
             "hop": { "from": "order", "to": "loyalty", "took": "120" },
         },
         "doubtful": { "trace_id": doubtful["traces"][doubtful_seed] },
+        "wide": { "trace_id": format!("{wide_id:032x}"), "n_traces": WIDE[0], "n_joined": WIDE[1] },
         "metric": { "name": "shop.checkout.duration" },
         "skewed": { "trace_id": skewed["traces"]["t1"] },
         "only": only,

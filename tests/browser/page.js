@@ -7,6 +7,7 @@
 //   journey      { trace_id, service, name, n_spans, find, span_id, span_name, attribute, lanes, hop }
 //   skewed       { trace_id }
 //   doubtful     { trace_id }: a journey with an inferred join
+//   wide         { trace_id, n_traces, n_joined }: a journey of more traces than are joined without being asked
 //   metric       { name }
 //   big          { trace_id, n_spans }
 //   guarded      { url, key, sender_key }: a collector that asks for keys
@@ -75,6 +76,7 @@ async function all(page, browser, complaints) {
   await steps.metrics(page);
   await steps.command(page);
   await steps.cut(page);
+  await steps.wider(page);
   await steps.lanes(page);
   await steps.columns(page);
   await steps.places(page);

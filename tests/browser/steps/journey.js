@@ -172,6 +172,31 @@ async function cut(page) {
   await page.waitForFunction((n) => document.querySelectorAll('.stitch a.t').length < n, whole);
 }
 
+// A journey of more traces than are joined by themselves: more of them on demand, and the address keeps that.
+async function wider(page) {
+  run.step = 'a journey that is cut says so';
+  const { trace_id, n_traces, n_joined } = config.wide;
+  const shown = page.locator('.stitch a.t');
+  const others = page.locator('.more-members');
+  const members = async () => (await shown.count()) + Number((await others.textContent()).replace(/\D/g, ''));
+  const more = page.getByRole('link', { name: 'Load more' });
+  await page.goto(`${config.url}/j/${trace_id}`);
+  await at.lanes(page).first().waitFor();
+  assert((await members()) === n_joined, `${await members()} traces, ${n_joined} are joined by themselves`);
+  await page.getByText(`${n_traces - n_joined} left out`).waitFor();
+  await accessible(page, 'a journey that is cut');
+  run.step = 'more of a journey is loaded on demand';
+  await more.press('Enter');
+  await page.waitForURL((url) => url.searchParams.get('wider') === '2');
+  await until(async () => (await members()) === n_traces, `all ${n_traces} traces are there`);
+  assert((await more.count()) === 0, 'nothing is left to load');
+  await picture(page, 'journey-wider-dark');
+  await page.reload();
+  await at.lanes(page).first().waitFor();
+  assert((await members()) === n_traces, `${await members()} traces after a reload, ${n_traces} before`);
+  assert(new URL(page.url()).searchParams.get('wider') === '2', 'the address keeps how much was asked for');
+}
+
 // Raw times are drawn until the reader asks for corrected ones.
 async function clocks(page) {
   run.step = 'clocks that disagree are shown, and aligned on demand';
@@ -183,4 +208,4 @@ async function clocks(page) {
   await picture(page, 'journey-aligned-dark');
 }
 
-module.exports = { journey, restoreJourney, tabs, lanes, cut, clocks };
+module.exports = { journey, restoreJourney, tabs, lanes, cut, wider, clocks };
