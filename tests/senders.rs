@@ -254,10 +254,12 @@ impl Forwarder {
 async fn arrives(what: &str, forwarder: impl AsyncFn(&Way, &Way) -> Forwarder) {
     let Some(python) = tools::installed("the Python SDK", "python/bin/python") else { return };
     let server = Server::start();
-    let (grpc, http) = (Way::to(&server.otlp_grpc).await, Way::to(&server.otlp_http).await);
+    let (mut grpc, mut http) = (Way::to(&server.otlp_grpc).await, Way::to(&server.otlp_http).await);
     let forwarder = forwarder(&grpc, &http).await;
     let (status, stopped) = server.stop(PATIENCE);
     assert!(status.success(), "{status}");
+    grpc.shut().await;
+    http.shut().await;
     let mut sent = Vec::new();
     for (protocol, address) in [(Protocol::Grpc, &forwarder.grpc), (Protocol::HttpProtobuf, &forwarder.http)] {
         let mut command = std::process::Command::new(&python);
@@ -266,8 +268,8 @@ async fn arrives(what: &str, forwarder: impl AsyncFn(&Way, &Way) -> Forwarder) {
         sent.push((format!("{what}-{}", protocol.name()), ledger));
     }
     let mut server = stopped.start();
-    grpc.turn(&server.otlp_grpc);
-    http.turn(&server.otlp_http);
+    grpc.open(&server.otlp_grpc).await;
+    http.open(&server.otlp_http).await;
     for (service, ledger) in sent {
         let about = format!("everything of {service}; {what} said:\n{}", forwarder.said());
         wait_for(&about, PATIENCE, || arrived(&server, &service)).await;

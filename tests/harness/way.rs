@@ -31,6 +31,21 @@ impl Way {
     pub fn turn(&self, to: &str) {
         to.clone_into(&mut self.to.lock().unwrap_or_else(PoisonError::into_inner));
     }
+
+    /// Refuses connections, as the port of a collector that is down does: some senders try again after that and not after a
+    /// connection that ends.
+    pub async fn shut(&mut self) {
+        self.leading.abort();
+        // The port is closed with the task.
+        let _ = (&mut self.leading).await;
+    }
+
+    /// Takes connections again and leads them to `to`.
+    pub async fn open(&mut self, to: &str) {
+        self.turn(to);
+        let listener = TcpListener::bind(self.address).await.expect("nobody took the port meanwhile");
+        self.leading = tokio::spawn(lead(listener, Arc::clone(&self.to)));
+    }
 }
 
 impl Drop for Way {

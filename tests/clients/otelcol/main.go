@@ -37,6 +37,8 @@ func main() {
 		Factories: factories,
 		ConfigProviderSettings: otelcol.ConfigProviderSettings{ResolverSettings: confmap.ResolverSettings{
 			ProviderFactories: []confmap.ProviderFactory{fileprovider.NewFactory()},
+			// What the command would take instead, `env`, is no part of this one.
+			DefaultScheme: "file",
 		}},
 	}
 	if err := otelcol.NewCommand(settings).Execute(); err != nil {
