@@ -80,6 +80,7 @@ async fn serve(config: Config) -> Outcome {
     let storage = Storage::open(config.storage.clone(), Arc::<SystemClock>::clone(&clock)).await?;
     let engine = Engine::new(config.query.clone(), storage.reader(), Arc::<SystemClock>::clone(&clock))?;
     let digest = engine.start_digest(storage.reader(), storage.derived_writer())?;
+    let footers = engine.keep_footers(storage.reader());
     let mut collector = Collector::new(config.collector.clone(), retention, storage.appender(), clock)?;
     let own_traces = collector.start_own_traces();
 
@@ -120,6 +121,7 @@ async fn serve(config: Config) -> Outcome {
     collector.close();
     tokio::join!(grpc.close(), http.close());
     digest.close().await;
+    drop(footers);
     alerts.close().await;
     own_traces.close().await;
     let closed = storage.close().await;

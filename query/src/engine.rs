@@ -193,6 +193,11 @@ impl Engine {
         }
     }
 
+    /// What all sessions share: memory, caches, temporary files.
+    pub(crate) fn runtime_env(&self) -> &datafusion::execution::runtime_env::RuntimeEnv {
+        self.inner.shared.runtime_env()
+    }
+
     /// The time of day, for readers of relative times.
     pub(crate) fn now(&self) -> model::UnixNanos {
         self.inner.clock.now()

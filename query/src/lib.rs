@@ -67,4 +67,5 @@ pub use metrics::{MetricQuestion, MetricsQuestion};
 pub use red::RedQuestion;
 pub use search::{DiffersQuestion, FacetsQuestion, Picture, Question};
 pub use sql::{Format, SqlBody};
+pub use tables::footers::Footers;
 pub use trace::{Encoding, TraceDocument};

@@ -5,6 +5,7 @@
 //! | `scan.rs`     | what every table has in common towards DataFusion                |
 //! | `provider.rs` | one table of a snapshot: segments and buffer in one scan         |
 //! | `readers.rs`  | readers of segments that know where pages begin                  |
+//! | `footers.rs`  | footers of segments, read before anybody asks                    |
 //! | `leaves.rs`   | readers that leave out row groups without a text that is wanted  |
 //! | `page_texts.rs` | whether a text stands in a column chunk                       |
 //! | `prune.rs`    | which segments a query can need: pure                            |
@@ -22,6 +23,7 @@
 pub(crate) mod by_id;
 pub(crate) mod direct;
 mod edge_minutes;
+pub(crate) mod footers;
 mod leaves;
 mod page_texts;
 mod pages;

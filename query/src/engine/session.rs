@@ -92,6 +92,11 @@ impl Shared {
         Ok(Self { config, runtime, state, small_state, views: ViewPlans::default() })
     }
 
+    /// What all sessions share: memory, caches, temporary files.
+    pub(crate) fn runtime_env(&self) -> &RuntimeEnv {
+        &self.runtime
+    }
+
     /// Memory that queries hold at the moment.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.runtime.memory_pool.reserved() as u64

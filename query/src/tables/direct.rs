@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{filter_record_batch, take_record_batch};
 use datafusion::datasource::listing::PartitionedFile;
-use datafusion::datasource::physical_plan::parquet::{CachedParquetFileReaderFactory, ParquetFileReaderFactory as _};
+use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory as _;
 use datafusion::execution::SessionState;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use futures::{Stream, TryStreamExt as _};
@@ -28,6 +28,7 @@ use storage::table::Table;
 use storage::{SegmentMeta, Snapshot};
 use tokio::task::JoinSet;
 
+use super::footers::readers;
 use super::pages::Selected;
 use super::provider::{LOOK_UPS_MAX, Located, Part, TRACE_COLUMN, parts_of};
 use super::readers::IndexedReader;
@@ -161,8 +162,7 @@ async fn read(
     if n_bytes > room.bytes {
         return Ok(None);
     }
-    let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-    let readers = CachedParquetFileReaderFactory::new(Arc::clone(&snapshot.store), cache);
+    let readers = readers(state.runtime_env(), snapshot);
     let (mut reading, mut batches, mut number) = (JoinSet::new(), vec![(0, buffered)], 0);
     // Readers count in here what they fetch.
     let metrics = ExecutionPlanMetricsSet::new();

@@ -271,8 +271,7 @@ mod tests {
         let snapshot = fixture.engine.snapshot(&tenant());
         let session = fixture.engine.session(Arc::clone(&snapshot)).expect("a session");
         let state = session.context.state();
-        let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let readers = Arc::new(CachedParquetFileReaderFactory::new(Arc::clone(&snapshot.store), cache));
+        let readers = Arc::new(crate::tables::footers::readers(state.runtime_env(), &snapshot));
         let segments = &snapshot.table(&SPANS).expect("spans").segments;
         assert_eq!(segments.len(), 1);
         let file = PartitionedFile::new(segments[0].path.to_string(), segments[0].size_bytes);

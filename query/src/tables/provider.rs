@@ -28,9 +28,7 @@ use datafusion::common::{ColumnStatistics, ScalarValue, Statistics};
 use datafusion::config::TableParquetOptions;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
-use datafusion::datasource::physical_plan::parquet::{
-    CachedParquetFileReaderFactory, ParquetFileReaderFactory, ParquetRowSelection,
-};
+use datafusion::datasource::physical_plan::parquet::{ParquetFileReaderFactory, ParquetRowSelection};
 use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
@@ -43,6 +41,7 @@ use parquet::arrow::arrow_reader::RowSelection;
 use storage::table::{Kind, SPANS, Table};
 use storage::{SegmentMeta, SegmentRows, Snapshot, TableSnapshot};
 
+use super::footers::readers;
 use super::leaves::{LeafReaders, Needed};
 use super::prune::Bounds;
 use super::readers::IndexedReaders;
@@ -185,8 +184,7 @@ impl SnapshotTable {
 
     fn scan_segments(&self, asked: Asked<'_>, parts: &[Part]) -> Result<Arc<dyn ExecutionPlan>> {
         let state = asked.state;
-        let cache = state.runtime_env().cache_manager.get_file_metadata_cache();
-        let readers = CachedParquetFileReaderFactory::new(Arc::clone(&self.snapshot.store), cache);
+        let readers = readers(state.runtime_env(), &self.snapshot);
         let is_located = parts.iter().any(|part| part.rows.is_some());
         let readers: Arc<dyn ParquetFileReaderFactory> = match self.needed(asked.filters) {
             _ if is_located => Arc::new(IndexedReaders(readers)),
