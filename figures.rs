@@ -144,6 +144,7 @@ fn open_metrics(ingest: &Ingest, storage: &storage::Status, digest: &DigestStatu
         ("digest_late_traces", "Traces written again because more of their spans came.", digest.late_traces),
         ("digest_early_traces", "Traces written before they had settled.", digest.early_traces),
         ("digest_unchecked_traces", "Traces taken for new ones unchecked.", digest.unchecked_traces),
+        ("digest_left_out_spans", "Spans of too large traces that were not looked at.", digest.left_out_spans),
         ("digest_gaps", "Times that spans were read again because they came too fast.", digest.gaps),
         ("digest_failures", "Attempts that failed and were repeated.", digest.failures),
     ] {

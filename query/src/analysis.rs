@@ -48,7 +48,7 @@ pub mod joins;
 pub mod journey;
 pub mod map;
 pub mod node;
-mod read;
+pub(crate) mod read;
 mod service;
 pub mod skew;
 pub mod span;

@@ -172,6 +172,7 @@ impl Figured {
             late_traces: read(&figures.late),
             early_traces: read(&figures.early),
             unchecked_traces: read(&figures.unchecked),
+            left_out_spans: read(&figures.left_out),
             gaps: read(&figures.gaps),
             failures: read(&figures.failures),
         }

@@ -199,6 +199,10 @@ pub struct DigestStatus {
     pub early_traces: u64,
     /// Traces that were taken for new ones without a look at what is at rest: too many at once looked as if they were not.
     pub unchecked_traces: u64,
+    /// Spans that were not looked at because their trace is too large: it has more than 100,000, or they take more than 8 MiB
+    /// when packed, or 20,000 are at rest already. They are in the trace, but not in sums per minute.
+    #[serde(default)]
+    pub left_out_spans: u64,
     /// Times that spans came faster than they were taken and were read again from storage.
     pub gaps: u64,
     /// Attempts that failed; they are repeated.

@@ -81,6 +81,11 @@ static NAMES: LazyLock<HashMap<&'static str, Vec<(u16, u8)>>> = LazyLock::new(||
     table
 });
 
+/// True when some value of this key may be asked for. Of other keys only the names are looked at.
+pub(crate) fn is_asked_for(key: &str) -> bool {
+    NAMES.contains_key(key)
+}
+
 /// Key families found on a span, one bit each.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Families {

@@ -37,7 +37,9 @@ impl Task {
         if chosen.is_empty() {
             return Ok(false);
         }
-        let taken: Vec<Taken> = chosen.iter().filter_map(|trace| desk.open.take(*trace, now)).collect();
+        let taken = desk.open.take_some(&chosen, now);
+        let n_left_out: usize = taken.iter().map(|taken| taken.n_left_out).sum();
+        self.figures.left_out.fetch_add(n_left_out as u64, Ordering::Relaxed);
         let late = match self.late(desk, &self.stored(&desk.tenant)?, &taken).await {
             Ok(late) => late,
             Err(error) => {

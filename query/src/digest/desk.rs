@@ -33,7 +33,7 @@ impl Desk {
         Self {
             tenant,
             open: OpenTraces::new(now, settle_nanos),
-            reader: plain::Reader::default(),
+            reader: plain::Reader::lean(),
             n_reads: 0,
             batch: 0,
             newest_arrival: 0,
@@ -63,7 +63,7 @@ impl Desk {
     pub(crate) fn read(&mut self, records: &arrow::array::RecordBatch) {
         self.n_reads += 1;
         if self.n_reads > READS_MAX {
-            (self.reader, self.n_reads) = (plain::Reader::default(), 0);
+            (self.reader, self.n_reads) = (plain::Reader::lean(), 0);
         }
         let spans = with_arrival(&mut self.reader, records);
         self.add(&spans);

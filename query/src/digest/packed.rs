@@ -144,12 +144,12 @@ impl Shared {
         }
     }
 
-    /// Unpacks all spans of a trace, in the order in which they were packed.
-    pub(crate) fn unpack(&self, trace_id: TraceId, bytes: &[u8]) -> Vec<Span> {
+    /// Unpacks the spans of a trace, in the order in which they were packed, up to so many.
+    pub(crate) fn unpack(&self, trace_id: TraceId, bytes: &[u8], spans_max: usize) -> Vec<Span> {
         let mut reader = Unpack { shared: self, bytes };
         let mut spans = Vec::new();
-        while !reader.bytes.is_empty() {
-            // Only what was packed here is read: an end in the middle would be a bug, and loses the rest.
+        while !reader.bytes.is_empty() && spans.len() < spans_max {
+            // Only what was packed here is read: an end in the middle is where the caller cut.
             let Some(span) = reader.span(trace_id) else { break };
             spans.push(span);
         }
@@ -324,6 +324,8 @@ mod tests {
         let first = bytes.len();
         shared.pack(&root, &mut bytes);
         assert!(bytes.len() - first < first, "texts that repeat stand once");
-        assert_eq!(shared.unpack(trace_id, &bytes), vec![span, root]);
+        assert_eq!(shared.unpack(trace_id, &bytes, 9), vec![span.clone(), root]);
+        assert_eq!(shared.unpack(trace_id, &bytes[..bytes.len() - 1], 9), vec![span.clone()], "cut in the middle");
+        assert_eq!(shared.unpack(trace_id, &bytes, 1), vec![span]);
     }
 }

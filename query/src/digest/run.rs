@@ -51,6 +51,7 @@ pub(crate) struct Figures {
     pub(crate) gaps: AtomicU64,
     pub(crate) failures: AtomicU64,
     pub(crate) unchecked: AtomicU64,
+    pub(crate) left_out: AtomicU64,
     pub(crate) open_traces: AtomicU64,
     pub(crate) open_spans: AtomicU64,
     pub(crate) memory_bytes: AtomicU64,

@@ -42,6 +42,13 @@ const GROUP_TRACES_MAX: usize = 256;
 const RESOURCES_MAX: usize = 20_000;
 /// Memory of an open trace besides its packed spans, in bytes: table entry, leads, their index.
 const TRACE_BYTES: usize = 400;
+/// Spans that are handed out at once, about 100 MB for the analysis. What a trace has beyond is not looked at; its journey shows
+/// [`Bounds::spans_max`](crate::analysis::thresholds::Bounds) of them anyway.
+const TRACE_SPANS_MAX: usize = 100_000;
+/// The same in bytes as they are packed: as plain values they may take eight times as much.
+const TRACE_PACKED_MAX: usize = 8 << 20;
+/// Spans that are put back at once.
+const PIECE_SPANS: usize = 1_000;
 /// Room for one more packed span.
 const SPAN_BYTES: usize = 256;
 /// A trace that is open.
@@ -91,6 +98,8 @@ pub(crate) struct Taken {
     pub(crate) is_doubtful: bool,
     /// Traces it links to, and those looked at lately that it may be joined to.
     pub(crate) links: Vec<TraceId>,
+    /// Spans that are not among these because there are too many.
+    pub(crate) n_left_out: usize,
     leads: Vec<u64>,
     deliveries: Vec<Linked>,
 }
@@ -287,6 +296,22 @@ impl OpenTraces {
         chosen
     }
 
+    /// Hands out those of some traces that fit into memory together as plain values, at least one. The others stay open: their turn
+    /// comes next.
+    pub(crate) fn take_some(&mut self, chosen: &BTreeSet<TraceId>, now: i64) -> Vec<Taken> {
+        let (mut taken, mut n_spans, mut n_packed): (Vec<Taken>, usize, usize) = (Vec::new(), 0, 0);
+        for trace in chosen {
+            let Some(open) = self.traces.get(trace) else { continue };
+            let (spans, packed) = (n_spans + open.n_spans, n_packed + open.packed.len());
+            if !taken.is_empty() && (spans > TRACE_SPANS_MAX || packed > TRACE_PACKED_MAX) {
+                continue;
+            }
+            (n_spans, n_packed) = (spans, packed);
+            taken.extend(self.take(*trace, now));
+        }
+        taken
+    }
+
     /// Hands a trace out; it is no longer open. `now` says whether that is early.
     pub(crate) fn take(&mut self, trace: TraceId, now: i64) -> Option<Taken> {
         let open = self.traces.remove(&trace)?;
@@ -302,7 +327,9 @@ impl OpenTraces {
         self.n_spans -= open.n_spans;
         let links = self.links_of(trace, &open);
         let is_known = self.is_remembered(trace);
-        let spans = self.shared.unpack(trace, &open.packed);
+        let packed = &open.packed[..open.packed.len().min(TRACE_PACKED_MAX)];
+        let spans = self.shared.unpack(trace, packed, TRACE_SPANS_MAX);
+        let n_left_out = open.n_spans - spans.len();
         let is_whole = || {
             let ids: HashSet<_> = spans.iter().map(|span| span.span_id).collect();
             open.has_root && spans.iter().all(|span| span.parent_span_id.is_none_or(|parent| ids.contains(&parent)))
@@ -322,6 +349,7 @@ impl OpenTraces {
             leads: open.leads,
             deliveries: open.deliveries,
             spans,
+            n_left_out,
         })
     }
 
@@ -348,8 +376,11 @@ impl OpenTraces {
     /// Puts back what was handed out: it could not be written.
     pub(crate) fn put_back(&mut self, taken: &[Taken]) {
         for trace in taken {
-            let spans: Vec<_> = trace.spans.iter().map(|span| (span.clone(), trace.arrival_max)).collect();
-            self.add(&spans);
+            // In pieces: a trace may be large, and all of it is in memory once already.
+            for piece in trace.spans.chunks(PIECE_SPANS) {
+                let spans: Vec<_> = piece.iter().map(|span| (span.clone(), trace.arrival_max)).collect();
+                self.add(&spans);
+            }
             if let Some(open) = self.traces.get_mut(&trace.trace) {
                 open.arrival_min = open.arrival_min.min(trace.arrival_min);
             }
@@ -580,6 +611,36 @@ mod tests {
             assert_eq!(taken.links, [trace(1)]);
             open.put_back(&[taken]);
         }
+    }
+
+    /// Whatever a group or a trace has, plain values are held of so many spans.
+    #[test]
+    fn large_traces_are_handed_out_in_parts() {
+        let mut open = OpenTraces::new(0, 30 * SECOND);
+        for (of, n_spans) in [(1, TRACE_SPANS_MAX / 2), (2, 7), (3, TRACE_SPANS_MAX / 2), (4, TRACE_SPANS_MAX + 5)] {
+            let spans: Vec<Span> = (0..n_spans).map(|_| span(of, 1, None, &[], None)).collect();
+            arrive(&mut open, 0, &spans);
+        }
+        let mut hand_out = || {
+            let chosen = open.settled(30 * SECOND, 4 * TRACE_SPANS_MAX, usize::MAX);
+            let taken = open.take_some(&chosen, 30 * SECOND);
+            let told = taken.iter().map(|taken| (taken.trace.as_bytes()[0], taken.spans.len(), taken.n_left_out));
+            told.collect::<Vec<_>>()
+        };
+        let half = TRACE_SPANS_MAX / 2;
+        assert_eq!(hand_out(), [(1, half, 0), (2, 7, 0)]);
+        assert_eq!(hand_out(), [(3, half, 0)]);
+        assert_eq!(hand_out(), [(4, TRACE_SPANS_MAX, 5)]);
+        assert_eq!(open.bytes(), OpenTraces::new(0, 30 * SECOND).bytes(), "nothing is left of them");
+        let mut long = span(5, 1, None, &[], Some(&"x".repeat(TRACE_PACKED_MAX / 4)));
+        long.scope = "y".repeat(TRACE_PACKED_MAX / 4);
+        arrive(&mut open, 0, &[long.clone(), long.clone(), long]);
+        let taken = open.take(trace(5), 30 * SECOND).expect("it is open");
+        assert_eq!(
+            (taken.spans.len(), taken.n_left_out),
+            (1, 2),
+            "two of them take a little more than there is room for"
+        );
     }
 
     #[test]

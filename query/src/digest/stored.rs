@@ -402,7 +402,7 @@ impl Stored {
         if self.snapshot.table(&SPANS).is_none() {
             return Ok(());
         }
-        let mut reader = plain::Reader::default();
+        let mut reader = plain::Reader::lean();
         let frame = self.table(&SPANS)?.filter(within("arrival_time", arrived))?.select(columns())?;
         self.fold(frame, |batch| {
             each(&mut with_arrival(&mut reader, batch));
@@ -414,7 +414,7 @@ impl Stored {
     /// All spans of some traces, up to a bound.
     pub(crate) async fn spans_of(&self, traces: &BTreeSet<TraceId>, spans_max: usize) -> Result<Vec<(Span, i64)>> {
         let columns: Vec<&'static str> = plain::column_names().chain(["arrival_time"]).collect();
-        let (mut reader, mut spans) = (plain::Reader::default(), Vec::new());
+        let (mut reader, mut spans) = (plain::Reader::lean(), Vec::new());
         self.fold_traces(&SPANS, traces, &columns, |batch| {
             spans.extend(with_arrival(&mut reader, batch));
             if spans.len() > spans_max { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -32,7 +32,7 @@ use crate::analysis::journey::{Cut, CutReason, origin};
 use crate::analysis::span::Span;
 use crate::analysis::thresholds::Bounds;
 use crate::analysis::{Analysis, Options, analyze};
-use crate::engine::session::Session;
+use crate::engine::session::{Session, TRACE_BYTES_MAX};
 use crate::error::Result;
 use crate::trace::plain;
 
@@ -41,6 +41,8 @@ const CAUSES_MAX: usize = 256;
 /// Message ids of one level that are looked up, and for each of many seeds.
 const MESSAGES_MAX: usize = 512;
 const MESSAGES_PER_SEED: usize = 16;
+/// Rows that are read at once for the digest, which works beside everything else.
+const LEAN_BYTES_MAX: u64 = 32 << 20;
 /// Steps upwards; chains of single causes are longer only by accident.
 const CLIMB_MAX: usize = 64;
 
@@ -68,18 +70,24 @@ pub(crate) async fn gather(
     bounds: &Bounds,
     options: &Options,
 ) -> Result<Gathered> {
-    let mut gatherer = Gatherer::new(session, bounds, options);
-    let linked = gatherer.linked(seed).await?;
-    gatherer.load_together(&linked).await?;
-    gatherer.load([seed]).await?;
-    if !gatherer.spans.is_empty() {
-        let origins = gatherer.climb(vec![(seed, span)]).await?;
-        gatherer.descend(origins).await?;
-    }
-    Ok(gatherer.finish())
+    Gatherer::new(session, bounds, options).around(seed, span).await
 }
 
-/// Loads what the journeys of some traces may need. `None` when that does not fit into the bounds of one journey, so
+/// The same for who hands the spans to the analysis and nobody else: as [`plain::Reader::lean`] reads them. Of a trace that takes
+/// more than 32 MiB as rows some spans, and not the earliest.
+///
+/// # Errors
+/// What went wrong while reading.
+pub(crate) async fn gather_lean(
+    session: &Session,
+    seed: TraceId,
+    bounds: &Bounds,
+    options: &Options,
+) -> Result<Vec<Span>> {
+    Ok(Gatherer::new(session, bounds, options).lean().around(seed, None).await?.spans)
+}
+
+/// Loads what the journeys of some traces may need, as [`gather_lean`] does. `None` when that does not fit into the bounds of one journey, so
 /// many spans together and so many members for each; then fewer seeds may.
 ///
 /// # Errors
@@ -92,7 +100,7 @@ pub(crate) async fn gather_all(
 ) -> Result<Option<Vec<Span>>> {
     let n_seeds = seeds.len().max(1);
     let bounds = Bounds { members_max: bounds.members_max.saturating_mul(n_seeds), ..bounds.clone() };
-    let mut gatherer = Gatherer::new(session, &bounds, options);
+    let mut gatherer = Gatherer::new(session, &bounds, options).lean();
     gatherer.messages_max = MESSAGES_MAX.max(MESSAGES_PER_SEED.saturating_mul(n_seeds));
     gatherer.load(seeds.iter().copied()).await?;
     if !gatherer.is_cut() {
@@ -119,6 +127,9 @@ struct Gatherer<'a> {
     bounds: &'a Bounds,
     options: &'a Options,
     reader: plain::Reader,
+    /// Memory that rows may take before they are read.
+    bytes_max: u64,
+    is_lean: bool,
     spans: Vec<Span>,
     /// Traces that were loaded whole, stored or not.
     whole: HashSet<TraceId>,
@@ -150,6 +161,8 @@ impl<'a> Gatherer<'a> {
             bounds,
             options,
             reader: plain::Reader::default(),
+            bytes_max: TRACE_BYTES_MAX,
+            is_lean: false,
             spans: Vec::new(),
             whole: HashSet::new(),
             single: HashSet::new(),
@@ -159,6 +172,24 @@ impl<'a> Gatherer<'a> {
             messages_max: MESSAGES_MAX,
             linked_by: HashMap::new(),
         }
+    }
+
+    /// Reads what the analysis asks for and no more.
+    fn lean(mut self) -> Self {
+        (self.reader, self.bytes_max, self.is_lean) = (plain::Reader::lean(), LEAN_BYTES_MAX, true);
+        self
+    }
+
+    /// The journey of `seed`.
+    async fn around(mut self, seed: TraceId, span: Option<SpanId>) -> Result<Gathered> {
+        let linked = self.linked(seed).await?;
+        self.load_together(&linked).await?;
+        self.load([seed]).await?;
+        if !self.spans.is_empty() {
+            let origins = self.climb(vec![(seed, span)]).await?;
+            self.descend(origins).await?;
+        }
+        Ok(self.finish())
     }
 
     /// Traces that links alone join to the seed, up to what has no single cause and then down, itself among them. Only ids

@@ -9,7 +9,14 @@ use model::{
 };
 use storage::table::SPANS;
 
+use crate::analysis::read::is_asked_for;
 use crate::rows::{Bytes, Ints, Texts};
+
+/// Keys of a span that are kept for the analysis besides those it asks for: SDKs send 128 attributes at most, unless told
+/// otherwise.
+const KEYS_MAX: usize = 128;
+/// Longest text that is kept for the analysis.
+const VALUE_BYTES_MAX: usize = 4 << 10;
 
 /// A span as it was sent, with what the house knows about it.
 #[derive(Clone, Debug)]
@@ -253,6 +260,17 @@ impl<'a> AttributeColumns<'a> {
 
     /// The attributes of a row in sent order, under the names they were sent with.
     pub(crate) fn get(&self, row: usize) -> Vec<Attribute> {
+        self.restored(row, listed)
+    }
+
+    /// As [`Self::get`]; of those that the analysis never asks for only the keys, and not more than [`KEYS_MAX`] of them.
+    pub(super) fn lean(&self, row: usize) -> Vec<Attribute> {
+        let mut attributes = self.restored(row, listed_lean);
+        attributes.iter_mut().for_each(|attribute| shorten(&mut attribute.value));
+        attributes
+    }
+
+    fn restored(&self, row: usize, listed: impl Fn(&StructArray) -> Vec<Attribute>) -> Vec<Attribute> {
         let column = |convention: &'static Convention| match self.promoted.get(convention.key)? {
             Promoted::Text(texts) => texts.get(row).map(|text| AttributeValue::String(text.to_owned())),
             Promoted::Int(ints) => ints.get(row).map(AttributeValue::Int),
@@ -264,6 +282,16 @@ impl<'a> AttributeColumns<'a> {
 
 /// The entries of a typed attribute list.
 fn listed(entries: &StructArray) -> Vec<Attribute> {
+    listed_where(entries, usize::MAX, |_| true)
+}
+
+/// The same without the values that the analysis never asks for. A key that is too long, or one too many, is left out.
+fn listed_lean(entries: &StructArray) -> Vec<Attribute> {
+    listed_where(entries, KEYS_MAX, is_asked_for)
+}
+
+/// The entries of a typed attribute list: those with a value that is wanted, and so many keys of others.
+fn listed_where(entries: &StructArray, others_max: usize, is_wanted: impl Fn(&str) -> bool) -> Vec<Attribute> {
     let member = |name: &str| entries.column_by_name(name);
     let texts = |name: &str| member(name).map_or(Texts::Missing, Texts::from_array);
     let (keys, text, json) = (texts("key"), texts("str"), texts("json"));
@@ -289,7 +317,41 @@ fn listed(entries: &StructArray) -> Vec<Attribute> {
                 .unwrap_or_default()
         }
     };
-    (0..entries.len()).map(|row| Attribute { key: keys.text(row).to_owned(), value: value(row) }).collect()
+    let mut n_others = 0;
+    (0..entries.len())
+        .filter_map(|row| {
+            let key = keys.text(row);
+            if is_wanted(key) {
+                return Some(Attribute { key: key.to_owned(), value: value(row) });
+            }
+            n_others += 1;
+            let is_kept = n_others <= others_max && key.len() <= VALUE_BYTES_MAX;
+            is_kept.then(|| Attribute { key: key.to_owned(), value: AttributeValue::Empty })
+        })
+        .collect()
+}
+
+/// Attributes of an event or a link as far as the analysis asks for them.
+pub(super) fn lean(attributes: &mut Vec<Attribute>) {
+    attributes.retain(|attribute| is_asked_for(&attribute.key));
+    attributes.iter_mut().for_each(|attribute| shorten(&mut attribute.value));
+    attributes.shrink_to_fit();
+}
+
+/// Cuts what is longer than anything that is read from a value: of a statement its first words, of a list its first entry.
+fn shorten(value: &mut AttributeValue) {
+    match value {
+        AttributeValue::String(text) if text.len() > VALUE_BYTES_MAX => {
+            text.truncate(text.floor_char_boundary(VALUE_BYTES_MAX));
+            text.shrink_to_fit();
+        }
+        AttributeValue::Array(values) => {
+            values.truncate(1);
+            values.iter_mut().for_each(shorten);
+        }
+        AttributeValue::Bytes(_) | AttributeValue::Map(_) => *value = AttributeValue::Empty,
+        _ => {}
+    }
 }
 
 /// The columns to select for [`read`]: all of the table.

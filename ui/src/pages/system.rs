@@ -138,6 +138,7 @@ fn report(status: StatusAnswer) -> impl IntoView {
         ("Again, because spans came late", format::count(digest.late_traces)),
         ("Before they had settled", format::count(digest.early_traces)),
         ("Taken for new without a look", format::count(digest.unchecked_traces)),
+        ("Spans left out of too large traces", format::count(digest.left_out_spans)),
         ("Read again from storage", format::count(digest.gaps)),
         ("Attempts that failed", format::count(digest.failures)),
     ];

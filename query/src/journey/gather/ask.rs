@@ -1,6 +1,7 @@
 //! What is asked of storage while a journey is gathered: whole traces, single spans, and who may be joined to them.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::ops::ControlFlow;
 
 use arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
@@ -13,7 +14,7 @@ use storage::table::SPANS;
 use super::{CAUSES_MAX, Gatherer, Leads, is_location};
 use crate::analysis::Analysis;
 use crate::analysis::journey::CutReason;
-use crate::engine::session::TRACE_BYTES_MAX;
+use crate::engine::session::sliced_bytes;
 use crate::error::Result;
 use crate::rows::{Bytes, Ints, Texts, column_of};
 use crate::tables::Located;
@@ -43,9 +44,32 @@ impl Gatherer<'_> {
         let room = (self.bounds.spans_max + 1).saturating_sub(self.spans.len()).max(1);
         let batches = match self.rows_of(&traces, room).await? {
             Some(batches) => batches,
+            None if self.is_lean => return self.load_some(&traces, room).await,
             None => self.load_by_statement(&traces, room).await?,
         };
         self.add(&batches);
+        Ok(())
+    }
+
+    /// Spans of traces as they come, while they fit.
+    async fn load_some(&mut self, traces: &BTreeSet<TraceId>, room: usize) -> Result<()> {
+        let ids = traces.iter().map(|trace| literal(trace.as_bytes())).collect();
+        let frame = self.session.table(&SPANS)?.filter(ident("trace_id").in_list(ids, false))?;
+        let plan = self.session.plan(frame.select(plain::columns())?.logical_plan()).await?;
+        let (mut n_bytes, mut is_cut) = (0, false);
+        let (reader, spans, bytes_max) = (&mut self.reader, &mut self.spans, self.bytes_max);
+        let spans_max = spans.len() + room;
+        let each = |batch: RecordBatch| {
+            n_bytes += sliced_bytes(&batch);
+            is_cut = n_bytes > bytes_max || spans.len() + batch.num_rows() > spans_max;
+            if is_cut {
+                return Ok(ControlFlow::Break(()));
+            }
+            spans.extend(reader.read(&batch));
+            Ok(ControlFlow::Continue(()))
+        };
+        self.session.fold(plan, each).await?;
+        self.leave_out(CutReason::Spans, usize::from(is_cut));
         Ok(())
     }
 
@@ -68,7 +92,7 @@ impl Gatherer<'_> {
 
     async fn rows_of(&self, traces: &BTreeSet<TraceId>, rows: usize) -> Result<Option<Vec<RecordBatch>>> {
         let columns: Vec<&'static str> = plain::column_names().collect();
-        self.session.derived.stored.rows_of(&SPANS, traces, &columns, Room { rows, bytes: TRACE_BYTES_MAX }).await
+        self.session.derived.stored.rows_of(&SPANS, traces, &columns, Room { rows, bytes: self.bytes_max }).await
     }
 
     /// Whole traces, the earliest spans first when there are too many.
@@ -261,7 +285,7 @@ impl Gatherer<'_> {
 
     /// Traces that spans of one link to, without itself; `None` when they are too many to be looked at.
     pub(super) async fn linked_from(&self, trace: TraceId) -> Result<Option<BTreeSet<TraceId>>> {
-        let room = Room { rows: self.bounds.spans_max, bytes: TRACE_BYTES_MAX };
+        let room = Room { rows: self.bounds.spans_max, bytes: self.bytes_max };
         let (seed, columns) = (BTreeSet::from([trace]), ["trace_id", LINKED_TRACES]);
         let batches = self.session.derived.stored.rows_of(&SPANS, &seed, &columns, room).await?;
         Ok(batches.map(|batches| {
