@@ -77,10 +77,9 @@ pub(crate) struct Figures {
 
 impl Figures {
     pub(crate) fn of(totals: &Totals) -> Self {
-        let numbers = [totals.count, totals.errors, totals.faults, totals.request_bytes, totals.response_bytes];
         // Buckets of a sketch have 32 bits.
         let small = |(bucket, count)| Some((i32::try_from(bucket).ok()?, count));
-        Self { numbers, durations: totals.durations.buckets().filter_map(small).collect() }
+        Self { numbers: totals.numbers(), durations: totals.durations.buckets().filter_map(small).collect() }
     }
 
     /// Adds to others.
@@ -108,12 +107,7 @@ impl Figures {
 
     /// Adds all of it to sums.
     pub(crate) fn add_to(&self, totals: &mut Totals) {
-        let [count, errors, faults, request_bytes, response_bytes] = self.numbers;
-        totals.count += count;
-        totals.errors += errors;
-        totals.faults += faults;
-        totals.request_bytes += request_bytes;
-        totals.response_bytes += response_bytes;
+        totals.add_numbers(self.numbers);
         self.durations.iter().for_each(|(bucket, count)| totals.durations.add_one(i64::from(*bucket), *count));
     }
 

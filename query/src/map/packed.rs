@@ -36,7 +36,7 @@ impl Packed {
             (buckets.len() - before) as u32
         });
         Self {
-            numbers: [totals.count, totals.errors, totals.faults, totals.request_bytes, totals.response_bytes],
+            numbers: totals.numbers(),
             first_seen: totals.first_seen,
             last_seen: totals.last_seen,
             slowest: totals.slowest,
@@ -49,12 +49,7 @@ impl Packed {
 
     /// Adds these sums to others.
     pub(super) fn add_to(&self, totals: &mut Totals) {
-        let [count, errors, faults, request_bytes, response_bytes] = self.numbers;
-        totals.count += count;
-        totals.errors += errors;
-        totals.faults += faults;
-        totals.request_bytes += request_bytes;
-        totals.response_bytes += response_bytes;
+        totals.add_numbers(self.numbers);
         let (durations, rest) = self.buckets.split_at(self.n_durations as usize);
         let (networks, lags) = rest.split_at(self.n_networks as usize);
         for (buckets, histogram) in

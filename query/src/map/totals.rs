@@ -124,13 +124,23 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
+    /// What is counted: calls, errors, faults, bytes of requests and answers.
+    pub(super) const fn numbers(&self) -> [i64; 5] {
+        [self.count, self.errors, self.faults, self.request_bytes, self.response_bytes]
+    }
+
+    /// Adds to what is counted.
+    pub(super) fn add_numbers(&mut self, [count, errors, faults, request_bytes, response_bytes]: [i64; 5]) {
+        self.count += count;
+        self.errors += errors;
+        self.faults += faults;
+        self.request_bytes += request_bytes;
+        self.response_bytes += response_bytes;
+    }
+
     /// Adds what another part saw.
     pub(crate) fn add(&mut self, other: &Self) {
-        self.count += other.count;
-        self.errors += other.errors;
-        self.faults += other.faults;
-        self.request_bytes += other.request_bytes;
-        self.response_bytes += other.response_bytes;
+        self.add_numbers(other.numbers());
         self.durations.add(&other.durations);
         self.networks.add(&other.networks);
         self.lags.add(&other.lags);

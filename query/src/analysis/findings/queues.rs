@@ -143,7 +143,8 @@ fn fanout_amplification(view: &View<'_>, found: &mut Vec<Finding>) {
         let n_messages: u64 = sends.iter().map(|(_, messages)| messages).sum();
         let per_message = consumers.len() as f64 / n_messages.max(1) as f64;
         if consumers.len() >= thresholds.fanout_deliveries && per_message >= thresholds.fanout_deliveries as f64 {
-            let summary = format!("{n_messages} messages led to {} deliveries", consumers.len());
+            let messages = if n_messages == 1 { "message" } else { "messages" };
+            let summary = format!("{n_messages} {messages} led to {} deliveries", consumers.len());
             found.push(
                 Finding::new(
                     FindingName::FanoutAmplification,

@@ -86,7 +86,9 @@ fn row(tour: Tour, shared: Shared, scene: &Scene, at: usize, longest: f64) -> im
     let usual = row.usual.map_or_else(|| "–".to_owned(), |usual| format::duration(usual as u64));
     let factor = row.factor().map_or_else(|| "–".to_owned(), format::factor);
     let tries = match (row.times, row.tries, row.why.is_empty()) {
-        (2.., _, _) => format!("{} calls", format::count(row.times.into())),
+        (n @ 2.., _, _) => {
+            format!("{} {}", format::count(n.into()), if row.is_async() { "deliveries" } else { "calls" })
+        }
         (_, tries, true) => tries.to_string(),
         (_, tries, false) => format!("{tries}, {}", row.why),
     };
@@ -114,6 +116,7 @@ fn row(tour: Tour, shared: Shared, scene: &Scene, at: usize, longest: f64) -> im
 /// What the number of a row is.
 fn whole(row: &Hop) -> &'static str {
     match (row.is_async(), row.tries > 1, row.times > 1) {
+        (true, _, true) => "How long the last of these copies of a message waited",
         (true, ..) => "How long the message waited for its first attempt",
         (false, _, true) => "All these calls together, as their caller saw them",
         (false, true, _) => "The whole call with all attempts, as its caller saw it",

@@ -134,7 +134,10 @@ fn selected(tour: Tour, shared: Shared, scene: Arc<Scene>, at: usize, open_span:
         add("Joined by", why.to_owned());
     }
     add("Attempts", if row.tries > 1 { row.tries.to_string() } else { String::new() });
-    add("Similar calls", if row.times > 1 { format::count(row.times.into()) } else { String::new() });
+    add(
+        if row.is_async() { "Deliveries" } else { "Similar calls" },
+        if row.times > 1 { format::count(row.times.into()) } else { String::new() },
+    );
     add("Failed with", row.why.clone());
     let node = |at: usize| facts.nodes.get(at).cloned().unwrap_or_default();
     let like = sql::Like {

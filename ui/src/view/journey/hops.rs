@@ -192,12 +192,17 @@ fn messages(facts: &Facts) -> Vec<Hop> {
         let key = (hop.send, consumer.node, hop.queue, hop.group.as_str(), hop.message.as_str());
         let known = row_of.get(&key).copied().filter(|_| hop.attempt > 1 && hop.send.is_some());
         if let Some(row) = known.and_then(|at| rows.get_mut(at)) {
-            // The attempt before is part of the way now.
             if let Some(before) = hop.prev.map(|prev| &facts.spans[prev]) {
+                // The attempt before is part of the way now.
                 row.parts.push((Part::Failed, before.end - before.start));
+                row.parts.push((Part::Backoff, hop.wait));
+                row.tries += 1;
+            } else {
+                // Nothing failed before: another copy, which waited beside the others and not after them.
+                row.parts[0].1 = row.parts[0].1.max(hop.wait);
+                row.took = row.took.max(hop.wait);
+                row.times += 1;
             }
-            row.parts.push((Part::Backoff, hop.wait));
-            row.tries += 1;
             row.end = row.end.max(hop.received);
             row.spans.push(hop.consumer);
             row.messages.push(at);

@@ -134,6 +134,21 @@ fn redeliveries_wait_in_the_brokers_lane_and_long_waits_fold() {
     assert_eq!(table(&facts), MAIL_HOPS);
 }
 
+/// Nothing failed, and one service got the message again and again: copies that waited side by side, whose waits do not add up.
+#[test]
+fn copies_of_a_message_wait_side_by_side() {
+    let mut facts = facts("02");
+    let again: Vec<usize> = (0..facts.hops.len()).filter(|hop| facts.hops[*hop].attempt > 1).collect();
+    assert!(!again.is_empty());
+    let n_rows = hops(&facts).len();
+    again.iter().for_each(|hop| facts.hops[*hop].prev = None);
+    let rows = hops(&facts);
+    let copied = rows.iter().find(|row| row.times > 1).expect("a message was delivered again");
+    assert_eq!((rows.len(), copied.times as usize, copied.tries), (n_rows, copied.messages.len(), 1));
+    let longest = copied.messages.iter().map(|message| facts.hops[*message].wait).fold(0.0, f64::max);
+    assert_eq!((copied.between, copied.took), (longest, longest));
+}
+
 #[test]
 fn attempts_of_a_call_are_one_hop_with_their_waits() {
     let facts = facts("07");
