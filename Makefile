@@ -54,9 +54,9 @@ test-long: tools ## the long forms of the fault tests: hours; HODOSCOPE_SEEDS (f
 	$(call stage,simulated power cuts,HODOSCOPE_LONG=1 HODOSCOPE_SEEDS=$${HODOSCOPE_SEEDS:-10000} HODOSCOPE_SECONDS_MAX=$${HODOSCOPE_SECONDS_MAX:-14400} timeout 5h cargo test --workspace --locked --lib -- f02_ f03_ f04_ f05_ --nocapture)
 	$(call stage,damaged requests,HODOSCOPE_REQUESTS=$${HODOSCOPE_REQUESTS:-20000} timeout 2h cargo test --workspace --locked --lib -- damaged_requests)
 	$(call stage,kills and faults,HODOSCOPE_LONG=1 HODOSCOPE_KILL_CYCLES=$${HODOSCOPE_KILL_CYCLES:-200} timeout 4h cargo test --workspace --locked --test tests -- crash:: faults:: bad_start:: --nocapture --test-threads 1)
-	$(call stage,memory under bombs,timeout 1h cargo test --workspace --locked --test tests -- bombs:: --ignored --nocapture)
+	$(call stage,memory under bombs,timeout 1h cargo test --workspace --locked --test tests -- bombs:: --nocapture)
 	$(call stage,a release build,cargo build --release --locked --workspace --bin hodoscope)
-	$(call stage,memory under 64 clients with 64 MiB,HODOSCOPE_LONG=1 HODOSCOPE_TEST_BINARY="$(BINARY)" timeout 1h cargo test --workspace --locked --test tests -- bombs:: --ignored --nocapture)
+	$(call stage,memory under 64 clients with 64 MiB,HODOSCOPE_LONG=1 HODOSCOPE_TEST_BINARY="$(BINARY)" timeout 1h cargo test --workspace --locked --test tests -- bombs:: --nocapture)
 	$(call stage,a soak,HODOSCOPE_SOAK_S=$${HODOSCOPE_SOAK_S:-1800} HODOSCOPE_TEST_BINARY="$(BINARY)" timeout 25h cargo test --workspace --locked --test tests -- soak:: --nocapture)
 
 fuzz: tools ## look for inputs that break something: a minute for each target (HODOSCOPE_FUZZ_SECONDS, HODOSCOPE_FUZZ_TARGETS)

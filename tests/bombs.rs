@@ -5,8 +5,7 @@
 //! digest's open traces at 32 MiB each; the rest is for rows being made and for what the program is without load (60 MiB). The short form sends an eighth of the
 //! bytes and clients; `HODOSCOPE_LONG=1` is 64 clients with 64 MiB each, and wants a release build (`HODOSCOPE_TEST_BINARY`).
 //!
-//! A minute of load, and some more in the long form, so the gate leaves it out: `make test-long`, or `cargo test --test tests -- bombs::
-//! --ignored --nocapture`, which prints the peak of each kind.
+//! Half a minute of load, more in the long form. `cargo test --test tests -- bombs:: --nocapture` prints the peak of each kind.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -129,7 +128,6 @@ async fn send(server: &Server, path: &str, coding: Option<&'static str>, bodies:
 
 /// F12, F13, F15, F17, F18: whatever is sent, it is answered, the process lives within its budget, and a small client is served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a minute of load: make test-long runs it"]
 async fn f12_memory_stays_within_its_budget() {
     let (n_clients, bytes) = if is_long() { (64, 63 * MIB) } else { (8, 8 * MIB) };
     let mut server = Collector { config: SETTINGS.to_owned(), ..Collector::default() }.start();
