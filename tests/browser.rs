@@ -86,6 +86,22 @@ fn wide_journey(trace_id: u128, n_traces: u64, seconds_ago: u64) -> [Request; 2]
         .map(|(service, spans)| Request::Traces(generate::request(service, spans)))
 }
 
+/// Requests to one version of a service: in 2.0 bills take ten times as long, and there are refunds.
+fn versioned(service: &str, version: &str, trace_id: u128) -> Request {
+    let of = |number: u64, name: &str, millis: u64| {
+        let mut span = generate::span(trace_id + u128::from(number), number + 1, name);
+        span.start_time_unix_nano = span.end_time_unix_nano - millis * 1_000_000;
+        span
+    };
+    let mut spans: Vec<_> = (0..30).map(|n| of(n, "POST /bills", if version == "2.0" { 50 } else { 5 })).collect();
+    spans.extend((30..35).filter(|_| version == "2.0").map(|n| of(n, "POST /refunds", 7)));
+    let mut request = generate::request(service, spans);
+    if let Some(resource) = &mut request.resource_spans[0].resource {
+        resource.attributes.push(generate::attribute("service.version", version));
+    }
+    Request::Traces(request)
+}
+
 /// A trace whose every text is markup.
 fn hostile(trace_id: u128) -> Request {
     let mut span = generate::span(trace_id, 1, &format!("{PAYLOAD} name"));
@@ -199,6 +215,9 @@ async fn a_person_finds_and_reads_a_trace() {
         client.send_all(Transport::Grpc, &request).await;
     }
 
+    for (version, trace_id) in [("1.9", 0x19_u128 << 64), ("2.0", 0x20_u128 << 64)] {
+        client.send_all(Transport::Grpc, &versioned("billing", version, trace_id)).await;
+    }
     let hostile_journey_id = 0xbad_u128 << 64 | 2;
     for request in hostile_journey(hostile_journey_id) {
         client.send_all(Transport::HttpProtobuf, &request).await;

@@ -1,18 +1,20 @@
 //! One service: rate, errors and durations over time, what it is asked to do, who it talks to, its versions; beside
 //! them, each asked for by itself (`service/beside.rs`), its running copies and alerts about it.
 //!
-//! URL: `/services/:name`, `tab` (one part alone), `op` (the operation whose charts stand above).
+//! URL: `/services/:name`, `tab` (one part alone), `op` (the operation whose charts stand above), `version` and `vs` (two versions
+//! that are compared, `service/versions.rs`).
 
 mod beside;
+mod versions;
 
 use std::sync::Arc;
 
-use api::{Problem, ServiceAnswer, ServiceDependency, ServiceVersion};
+use api::{Problem, ServiceAnswer, ServiceDependency};
 use leptos::prelude::*;
 use leptos_router::hooks::{use_location, use_params_map};
-use model::semconv::key;
 
 use self::beside::{Alerts, Instances};
+use self::versions::Versions;
 use super::home::steps;
 use crate::app::{Shared, shared, there};
 use crate::asking::ask_newest;
@@ -22,7 +24,7 @@ use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton, behi
 use crate::view::behind as sql;
 use crate::view::journey::facts::{Family, label};
 use crate::view::url::{self, ExploreState, RangeText, Sort, Unit};
-use crate::view::{clock, condition, format, names};
+use crate::view::{condition, format, names};
 
 /// Loads the service of the URL and shows it.
 #[component]
@@ -80,7 +82,7 @@ fn parameter(search: &str, name: &str) -> String {
     url::pairs(search).into_iter().find(|(key, _)| key == name).map(|(_, value)| value).unwrap_or_default()
 }
 
-fn whole(answer: &ServiceAnswer, range: RangeText, search: Memo<String>, shared: Shared) -> impl IntoView + use<> {
+fn whole(answer: &Arc<ServiceAnswer>, range: RangeText, search: Memo<String>, shared: Shared) -> impl IntoView + use<> {
     let tab = Memo::new(move |_| {
         let asked = parameter(&search.get(), "tab");
         TABS.into_iter().find(|(tab, _)| *tab == asked).map(|(tab, _)| tab).unwrap_or_default()
@@ -149,26 +151,6 @@ fn whole(answer: &ServiceAnswer, range: RangeText, search: Memo<String>, shared:
             </tr>
         }
     });
-    let versions = answer.versions.iter().enumerate().map(|(at, version)| {
-        let before = at.checked_sub(1).and_then(|before| answer.versions.get(before));
-        let slower = before.and_then(|before| slower(version, before));
-        let only = condition::write(key::SERVICE_VERSION, "=", &version.version);
-        let link = ExploreState { unit: Unit::Traces, filter: condition::with(&view.filter, &only), ..view.clone() };
-        let bad = version.errors > 0 && version.errors.saturating_mul(100) >= version.requests;
-        let name = if version.version.is_empty() { "not said".to_owned() } else { version.version.clone() };
-        view! {
-            <tr>
-                <td class="mono">{if version.version.is_empty() { view! { {name} }.into_any() } else { view! { <a href=link.link() title="Its traces">{name}</a> }.into_any() }}</td>
-                <td class="mono dim">{clock::day_and_time(nanos(&version.first_seen_unix_nano))}</td>
-                <td class="mono dim">{clock::day_and_time(nanos(&version.last_seen_unix_nano))}</td>
-                <td class="num">{format::count(version.requests)}</td>
-                <td class="num" class:bad=bad>{format::percent(version.errors, version.requests)}</td>
-                <td class="num semi">{duration(version.p95_nanos)}</td>
-                <td class="num" class:hot=slower.is_some_and(|times| times >= 1.5)>{slower.map_or_else(|| "–".to_owned(), |times| format!("{} ×", format::factor(times)))}</td>
-            </tr>
-        }
-    });
-    let unversioned = answer.versions.iter().all(|version| version.version.is_empty());
     view! {
         <div class="home-head big-head">
             <h1 class=format!("svc {}", shared.color_class(&answer.name))>{answer.name.clone()}</h1>
@@ -196,15 +178,7 @@ fn whole(answer: &ServiceAnswer, range: RangeText, search: Memo<String>, shared:
             {neighbours(&sql::neighbours(&answer.name, false), "What it calls", "It calls nobody, as far as its spans tell.", &answer.downstream, shared)}
         </div>
         <div hidden=hides("topics")>{topics(answer)}</div>
-        <section aria-label="Versions" hidden=hides("versions")>
-            <div class="home-head"><h2>"Versions"</h2> <span class="grow"></span> {behind(&sql::versions(&answer.name))}</div>
-            <table>
-                <caption class="sr">"Versions"</caption>
-                <thead><tr><th>"Version"</th><th>"First span"</th><th>"Last span"</th><th class="num">"Requests"</th><th class="num">"Errors"</th><th class="num">"p95"</th><th class="num" title="p95 against the version before">"× before"</th></tr></thead>
-                <tbody>{versions.collect_view()}</tbody>
-            </table>
-            {unversioned.then(|| view! { <p class="hint faint">"The service does not say its version: set the resource attribute service.version (OTEL_RESOURCE_ATTRIBUTES=service.version=1.2.3)."</p> })}
-        </section>
+        <div hidden=hides("versions")><Versions answer=Arc::clone(answer) path=path.clone() search range=range.clone()/></div>
         <div hidden=hides("instances")><Instances name=answer.name.clone() range/></div>
         <div hidden=hides("alerts")><Alerts name=answer.name.clone()/></div>
     }
@@ -262,16 +236,6 @@ fn operation_charts(service: &str, op: Memo<String>, search: Memo<String>, range
 
 fn chart(name: &'static str, value: String, values: &[Option<f64>], tone: &'static str) -> AnyView {
     view! { <section class="card chart"><div class="row"><h2 class="h">{name}</h2><span class="grow"></span><b class:bad=tone == "bad">{value}</b></div>{spark(values, 400.0, 64.0, tone)}</section> }.into_any()
-}
-
-/// How many times slower than another version; `None` when one of them took too few requests to say.
-fn slower(version: &ServiceVersion, before: &ServiceVersion) -> Option<f64> {
-    const REQUESTS_MIN: u64 = 20;
-    if version.requests.min(before.requests) < REQUESTS_MIN {
-        return None;
-    }
-    let (now, then) = (version.p95_nanos?, before.p95_nanos?);
-    (then > 0).then(|| now as f64 / then as f64)
 }
 
 /// Queues and topics that the service reads and writes: how much, and how long messages wait for it.
@@ -359,20 +323,5 @@ fn neighbours(
             </table>
             {is_empty.then(|| view! { <p class="hint faint">{none}</p> })}
         </section>
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Few requests say nothing about a version.
-    #[test]
-    fn versions_are_compared_when_both_are_used() {
-        let version = |requests, p95_nanos| ServiceVersion { requests, p95_nanos, ..ServiceVersion::default() };
-        assert_eq!(slower(&version(20, Some(30)), &version(50, Some(10))), Some(3.0));
-        assert_eq!(slower(&version(19, Some(30)), &version(50, Some(10))), None);
-        assert_eq!(slower(&version(20, None), &version(50, Some(10))), None);
-        assert_eq!(slower(&version(20, Some(1)), &version(50, Some(0))), None);
     }
 }

@@ -60,6 +60,24 @@ pub(crate) fn versions(service: &str) -> String {
     )
 }
 
+/// Requests of one service by operation, in one version and in another.
+pub(crate) fn between_versions(service: &str, version: &str, other: &str) -> String {
+    let side = |version: &str, name: &str| {
+        let is = format!("service_version = {}", quoted(version));
+        format!(
+            "count(CASE WHEN {is} THEN 1 END) AS requests{name},\n       count(CASE WHEN {is} AND status_code = 2 THEN 1 END) AS errors{name},\n       approx_percentile_cont(CASE WHEN {is} THEN duration_nanos END, 0.95) / 1e6 AS p95_ms{name}"
+        )
+    };
+    format!(
+        "-- Two versions, operation by operation\nSELECT name, {},\n       {}\nFROM spans\nWHERE start_time >= $from AND start_time < $to AND service_name = {} AND kind IN (2, 5)\n  AND service_version IN ({}, {})\nGROUP BY name\nORDER BY count(*) DESC, name\nLIMIT 100",
+        side(version, ""),
+        side(other, "_other"),
+        quoted(service),
+        quoted(version),
+        quoted(other),
+    )
+}
+
 /// Spans of a service by the values of an attribute.
 pub(crate) fn group_by(service: &str, key: &str, is_resource: bool) -> String {
     let value = format!("{}({})", if is_resource { "resource_attr" } else { "attr" }, quoted(key));
@@ -298,6 +316,7 @@ mod tests {
             operations(name),
             versions(name),
             instances(name),
+            between_versions(name, name, name),
             group_by(name, name, true),
             neighbours(name, true),
             edge(name, "queue:a", name, name),
