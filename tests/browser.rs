@@ -86,10 +86,13 @@ fn wide_journey(trace_id: u128, n_traces: u64, seconds_ago: u64) -> [Request; 2]
         .map(|(service, spans)| Request::Traces(generate::request(service, spans)))
 }
 
-/// Requests to one version of a service: in 2.0 bills take ten times as long, and there are refunds.
+/// Requests to one version of a service, a day ago: in 2.0, which came a minute after 1.9, bills take ten times as long, and there
+/// are refunds.
 fn versioned(service: &str, version: &str, trace_id: u128) -> Request {
     let of = |number: u64, name: &str, millis: u64| {
         let mut span = generate::span(trace_id + u128::from(number), number + 1, name);
+        let seconds_ago = 24 * 3600 + if version == "2.0" { 0 } else { 60 };
+        span.end_time_unix_nano -= seconds_ago * 1_000_000_000;
         span.start_time_unix_nano = span.end_time_unix_nano - millis * 1_000_000;
         span
     };
@@ -216,7 +219,7 @@ async fn a_person_finds_and_reads_a_trace() {
     }
 
     for (version, trace_id) in [("1.9", 0x19_u128 << 64), ("2.0", 0x20_u128 << 64)] {
-        client.send_all(Transport::Grpc, &versioned("billing", version, trace_id)).await;
+        client.send_all(Transport::Grpc, &versioned("cashier", version, trace_id)).await;
     }
     let hostile_journey_id = 0xbad_u128 << 64 | 2;
     for request in hostile_journey(hostile_journey_id) {

@@ -129,7 +129,7 @@ async function places(page) {
   await page.getByText('as its callers perceive it').waitFor();
   await accessible(page, 'an operation of a service');
   run.step = 'two versions of a service are compared';
-  await page.goto(`${config.url}/services/billing?tab=versions`);
+  await page.goto(`${config.url}/services/cashier?tab=versions&from=now-2d`);
   const versions = page.getByRole('region', { name: 'Versions' });
   await versions.getByLabel('Difference of').selectOption('2.0');
   await page.waitForURL((url) => url.searchParams.get('version') === '2.0' && !url.searchParams.has('vs'));

@@ -202,8 +202,8 @@ fn table(pair: &(String, String), answer: &SqlAnswer) -> impl IntoView + use<> {
         let cells = |side: Side| {
             let bad = side.errors > 0 && side.errors.saturating_mul(100) >= side.requests;
             view! {
-                <td class="num">{if side.requests == 0 { "–".to_owned() } else { format::count(side.requests) }}</td>
-                <td class="num" class:bad=bad>{format::percent(side.errors, side.requests)}</td>
+                <td class="num">{some(side.requests > 0, || format::count(side.requests))}</td>
+                <td class="num" class:bad=bad>{some(side.requests > 0, || format::percent(side.errors, side.requests))}</td>
                 <td class="num semi">{side.p95_nanos.map_or_else(|| "–".to_owned(), format::duration)}</td>
             }
         };
@@ -227,6 +227,11 @@ fn table(pair: &(String, String), answer: &SqlAnswer) -> impl IntoView + use<> {
         </table>
         {answer.rows.is_empty().then(|| view! { <p class="hint faint">"Neither took a request in this range."</p> })}
     }
+}
+
+/// A figure, or a dash where there is nothing to count.
+fn some(is_there: bool, figure: impl FnOnce() -> String) -> String {
+    if is_there { figure() } else { "–".to_owned() }
 }
 
 fn times(slower: Option<f64>) -> String {
