@@ -2,7 +2,8 @@
 //!
 //! Whoever looks for a trace needs the footer of each segment that has some of its rows: 3 MiB in memory for a million spans,
 //! which take longer to read and decode than everything else of the look-up. Read when a segment appears, they cost little beside
-//! making it. Newest segments first, up to half of what the cache holds, so that what is asked for has room too.
+//! making it. Newest segments first, up to half of what the cache holds, so that what is asked for has room too; those of segments
+//! that were merged or removed go.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -64,7 +65,11 @@ impl Known {
         }
         let names: HashSet<(&TenantId, &Path)> =
             live.iter().map(|(_, tenant, segment)| (*tenant, &segment.path)).collect();
-        self.0.retain(|(tenant, path), _| names.contains(&(tenant, path)));
+        // What was merged or removed would push out what is asked for: flushes come every few seconds.
+        let cache = engine.runtime_env().cache_manager.get_file_metadata_cache();
+        for (_, path) in self.0.extract_if(|(tenant, path), _| !names.contains(&(tenant, path))).map(|(gone, _)| gone) {
+            cache.remove(&path);
+        }
         live.retain(|(_, tenant, segment)| !self.0.contains_key(&((*tenant).clone(), segment.path.clone())));
         live.sort_by_key(|(_, _, segment)| std::cmp::Reverse(segment.time_range.end));
         let room = usize::try_from(engine.config().metadata_cache_bytes / 2).unwrap_or(usize::MAX);
@@ -123,7 +128,7 @@ mod tests {
         known.look(engine, &snapshots).await;
         assert_eq!(known.0, before);
         known.look(engine, &[]).await;
-        assert!(known.0.is_empty());
+        assert_eq!((n_cached(engine), known.0.len()), (0, 0), "the segment is gone");
 
         let config = Config { threads: 2, metadata_cache_bytes: 0, ..Config::default() };
         let fixture = Fixture::with_config(config, vec![spans_batch(&spans)]).await.flushed().await;
