@@ -131,7 +131,7 @@ async function places(page) {
   run.step = 'two versions of a service are compared';
   await page.goto(`${config.url}/services/cashier?tab=versions&from=now-2d`);
   const versions = page.getByRole('region', { name: 'Versions' });
-  await versions.getByLabel('Difference of').selectOption('2.0');
+  await versions.getByRole('combobox').first().selectOption('2.0');
   await page.waitForURL((url) => url.searchParams.get('version') === '2.0' && !url.searchParams.has('vs'));
   const bills = versions.locator('tr', { hasText: 'POST /bills' });
   await bills.waitFor();
@@ -139,7 +139,7 @@ async function places(page) {
   assert(await versions.locator('tr', { hasText: 'POST /refunds' }).count() === 1, 'an operation that the other version has not');
   await accessible(page, 'two versions of a service');
   await picture(page, 'service-versions-dark');
-  await versions.getByLabel('to', { exact: true }).selectOption('2.0');
+  await versions.getByRole('combobox').nth(1).selectOption('2.0');
   await versions.locator('caption', { hasText: 'in two versions' }).waitFor({ state: 'detached' });
   await page.goBack();
   await bills.waitFor();
