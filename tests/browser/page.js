@@ -21,7 +21,7 @@
 
 const { chromium } = require('playwright-core');
 
-const { assert, config, open, picture, run, whole } = require('./shared.js');
+const { assert, config, open, picture, run, whole } = require('./common.js');
 
 // A room of the page each; every step in them is a function by its name.
 const rooms = ['explore', 'journey', 'waterfall', 'large', 'desk', 'alerts', 'frame', 'visits'];

@@ -1,7 +1,7 @@
 // Alert rules: written, rehearsed, kept, fired, muted, deleted.
 'use strict';
 
-const { run, config, at, assert, picture, accessible } = require('../shared.js');
+const { run, config, at, assert, picture, accessible } = require('../common.js');
 
 // A rule is written, rehearsed and kept; it fires, is muted, and the silence is ended.
 async function alerts(page) {

@@ -1,7 +1,7 @@
 // Metrics and SQL: plots, statements, and the statements behind every number.
 'use strict';
 
-const { run, config, at, assert, picture, open, accessible } = require('../shared.js');
+const { run, config, at, assert, picture, open, accessible } = require('../common.js');
 
 // A metric over time with its gaps, its exemplar that opens a journey, its table; the URL restores it.
 async function metrics(page) {

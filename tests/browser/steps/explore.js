@@ -1,7 +1,7 @@
 // Explore: the list, its filter, its heatmap, columns and saved views.
 'use strict';
 
-const { run, config, at, assert, until, picture, open, accessible } = require('../shared.js');
+const { run, config, at, assert, until, picture, open, accessible } = require('../common.js');
 
 // The list shows traces without a question asked.
 async function explore(page) {

@@ -1,7 +1,7 @@
 // What all pages have in common: both themes, keys, the command box, addresses, narrow windows, what is wrong or not there.
 'use strict';
 
-const { run, config, at, assert, until, picture, accessible, whole } = require('../shared.js');
+const { run, config, at, assert, until, picture, accessible, whole } = require('../common.js');
 
 // Every other page, in both themes.
 async function pages(page) {

@@ -1,7 +1,7 @@
 // A journey: diagram, hops, tabs, lanes, clocks, joins that are cut off.
 'use strict';
 
-const { run, config, at, assert, until, picture, open, accessible } = require('../shared.js');
+const { run, config, at, assert, until, picture, open, accessible } = require('../common.js');
 
 // The row opens its journey: lanes, waits, hops; everything works by keyboard too.
 async function journey(page) {

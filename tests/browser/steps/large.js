@@ -1,12 +1,10 @@
 // Traces of 10,000 and 100,000 spans: how soon they are there, how they scroll, what they take.
 'use strict';
 
-const { run, config, at, assert, picture, open } = require('../shared.js');
+const { run, config, at, assert, picture, open } = require('../common.js');
 
-// A trace of ten thousand spans: first rows soon, and scrolling without long frames.
-async function big(page) {
-  run.step = 'a big trace shows its first rows';
-  const { trace_id, n_spans } = config.big;
+// Opens a trace by its id from the list; milliseconds until its first rows are there.
+async function openById(page, trace_id) {
   await page.goto(`${config.url}/explore?unit=traces`);
   await at.rows(page).first().waitFor();
   const begun = Date.now();
@@ -14,7 +12,14 @@ async function big(page) {
   await at.search(page).press('Enter');
   await page.waitForURL((url) => url.pathname.startsWith(`/t/${trace_id}`));
   await at.spanRows(page).first().waitFor();
-  run.figures.big_first_rows_ms = Date.now() - begun;
+  return Date.now() - begun;
+}
+
+// A trace of ten thousand spans: first rows soon, and scrolling without long frames.
+async function big(page) {
+  run.step = 'a big trace shows its first rows';
+  const { trace_id, n_spans } = config.big;
+  run.figures.big_first_rows_ms = await openById(page, trace_id);
   const nodes = await at.spanRows(page).count();
   assert(nodes < 300, `${nodes} row nodes for ${n_spans} spans: rows are not virtual`);
 
@@ -37,14 +42,7 @@ async function huge(browser, complaints) {
   page.onFailure = () => picture(page, 'failure').catch(() => {});
   try {
     await page.addInitScript(keepMemories);
-    await page.goto(`${config.url}/explore?unit=traces`);
-    await at.rows(page).first().waitFor();
-    const begun = Date.now();
-    await at.search(page).fill(trace_id);
-    await at.search(page).press('Enter');
-    await page.waitForURL((url) => url.pathname.startsWith(`/t/${trace_id}`));
-    await at.spanRows(page).first().waitFor();
-    const first_rows_ms = Date.now() - begun;
+    const first_rows_ms = await openById(page, trace_id);
     const session = await page.context().newCDPSession(page);
     const opened = await memory(page, session);
     const { p50, p95, max, over_20, per_second, rest_p95 } = await scroll(page);

@@ -1,7 +1,7 @@
 // Whole visits: with a key, for the first time, and the story of the mock from Home to the partition.
 'use strict';
 
-const { run, config, at, assert, picture, open, accessible, whole } = require('../shared.js');
+const { run, config, at, assert, picture, open, accessible, whole } = require('../common.js');
 
 // A collector that asks for keys: the page asks for one, goes on where it was, and signs out.
 async function signIn(browser, complaints) {

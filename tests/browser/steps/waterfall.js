@@ -1,7 +1,7 @@
 // The waterfall of a small journey: find, details, folds, several traces as one list.
 'use strict';
 
-const { run, config, at, assert, until, picture, open, accessible, whole } = require('../shared.js');
+const { run, config, at, assert, until, picture, open, accessible, whole } = require('../common.js');
 
 // Find marks the matches and counts them.
 async function find(page) {
