@@ -116,7 +116,7 @@ fn row(tour: Tour, shared: Shared, scene: &Scene, at: usize, longest: f64) -> im
 /// What the number of a row is.
 fn whole(row: &Hop) -> &'static str {
     match (row.is_async(), row.tries > 1, row.times > 1) {
-        (true, _, true) => "How long the last of these copies of a message waited",
+        (true, _, true) => "How long the slowest of these copies of a message waited",
         (true, ..) => "How long the message waited for its first attempt",
         (false, _, true) => "All these calls together, as their caller saw them",
         (false, true, _) => "The whole call with all attempts, as its caller saw it",
