@@ -16,7 +16,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::harness::otlp::Client;
-use crate::harness::{Collector, Request, Server, Transport, fixtures, generate};
+use crate::harness::{Collector, Request, Server, Transport, fixtures, generate, whole_machine};
 
 const MIB: usize = 1 << 20;
 const BUDGET_MIB: u64 = 512;
@@ -129,6 +129,7 @@ async fn send(server: &Server, path: &str, coding: Option<&'static str>, bodies:
 /// F12, F13, F15, F17, F18: whatever is sent, it is answered, the process lives within its budget, and a small client is served.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f12_memory_stays_within_its_budget() {
+    let _machine = whole_machine().await;
     let (n_clients, bytes) = if is_long() { (64, 63 * MIB) } else { (8, 8 * MIB) };
     let mut server = Collector { config: SETTINGS.to_owned(), ..Collector::default() }.start();
     let small = Client::new(&server);

@@ -20,7 +20,7 @@ use opentelemetry_proto::tonic::trace::v1::span::Link;
 use serde_json::{Value as Json, json};
 
 use crate::harness::otlp::Client;
-use crate::harness::{Collector, Request, Server, Transport, canonical, fixtures, generate, tools};
+use crate::harness::{Collector, Request, Server, Transport, canonical, fixtures, generate, tools, whole_machine};
 
 /// Spans of the big trace.
 const BIG: u64 = 10_000;
@@ -185,6 +185,7 @@ pub(crate) async fn has_page(server: &Server) -> bool {
 #[tokio::test]
 async fn a_person_finds_and_reads_a_trace() {
     let Some((node, modules, chromium)) = tools() else { return };
+    let _machine = whole_machine().await;
     let server = Server::start();
     if !has_page(&server).await {
         return;

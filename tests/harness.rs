@@ -34,6 +34,14 @@ use std::time::{Duration, Instant};
 pub use otlp::{Request, Transport};
 pub use server::{Collector, Server, Stopped};
 
+/// Tests that take the whole machine for a while: one after the other.
+static WHOLE_MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// Waits until no other test takes the whole machine, and keeps it until the guard is dropped.
+pub async fn whole_machine() -> tokio::sync::MutexGuard<'static, ()> {
+    WHOLE_MACHINE.lock().await
+}
+
 /// Asks again until the answer is there.
 ///
 /// # Panics

@@ -19,7 +19,7 @@ use serde_json::{Value as Json, json};
 
 use crate::browser;
 use crate::harness::otlp::Client;
-use crate::harness::{Request, Server, Transport, fixtures, generate, tools};
+use crate::harness::{Request, Server, Transport, fixtures, generate, tools, whole_machine};
 
 /// How text has become code in other pages: markup, handlers, addresses, templates, ends of what it stands in.
 const FORMS: [&str; 50] = [
@@ -224,6 +224,7 @@ fn encoded(text: &str) -> String {
 #[tokio::test]
 async fn s9_a_hundred_payloads_in_every_field_and_view_run_nowhere() {
     let Some((node, modules, chromium)) = browser::tools() else { return };
+    let _machine = whole_machine().await;
     let server = Server::start();
     if !browser::has_page(&server).await {
         return;

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::otlp::{Accepted, Client, Refused};
+use crate::harness::otlp::Client;
 use crate::harness::{Collector, Request, Server, Transport, generate, sql, wait_for};
 
 /// Files beyond those after the first rounds: segments that are being written or read when one looks.
@@ -23,24 +23,13 @@ fn resident_mib(server: &Server) -> f64 {
     resident.trim().trim_end_matches(" kB").trim().parse::<f64>().expect("a number") / 1024.0
 }
 
-/// As a sender does: a disk that does not answer in time is a reason to try again, for a minute.
-async fn send(client: &Client, transport: Transport, request: &Request) {
-    for attempt in 1.. {
-        match client.send(transport, request).await {
-            Err(Refused { code: 503 | 14, message }) if attempt < 60 => println!("once more: {message}"),
-            answer => return assert_eq!(answer, Ok(Accepted::default()), "{transport:?}"),
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
 /// Every transport, a refusal, a question, and a reader who goes away. Clients are new each time: their connections end with them.
 async fn round(server: &Server, number: u64) {
     let client = Client::new(server);
     for (n, transport) in Transport::ALL.into_iter().enumerate() {
         let trace = u128::from(number) * 10 + n as u128 + 1;
         let spans = (1..=20).map(|item| generate::span(trace, item, "soak")).collect();
-        send(&client, transport, &Request::Traces(generate::request("soak", spans))).await;
+        client.send_all(transport, &Request::Traces(generate::request("soak", spans))).await;
     }
     let asking = reqwest::Client::new();
     let odd = asking.post(format!("http://{}/v1/traces", server.otlp_http)).body("odd").send().await;

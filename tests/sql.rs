@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value as Json, json};
 
 use crate::harness::otlp::Client;
-use crate::harness::{Collector, Request, Server, Transport, generate, sql, wait_for};
+use crate::harness::{Collector, Request, Server, Transport, generate, sql, wait_for, whole_machine};
 
 /// Statements that are no queries, or queries of something else than our tables.
 fn escapes() -> BTreeSet<String> {
@@ -405,6 +405,7 @@ async fn f20_work_stops_when_its_reader_goes_away() {
 /// F19, S8: eight hostile queries at a time, each within memory, disk and time of its own: spans are taken meanwhile, the next question is answered, the process lives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f19_hostile_queries_do_not_stop_the_intake() {
+    let _machine = whole_machine().await;
     let config = "[query]\nseconds_max = 5\nmemory_bytes_max = 134217728\nspill_bytes_max = 67108864\n".to_owned();
     let mut server = Collector { config, ..Collector::default() }.start();
     let ask = |n: u64| {

@@ -87,7 +87,7 @@ async function main() {
     executablePath: config.chromium,
     args: [
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync',
+      '--disable-component-update', '--disable-sync', '--disable-dev-shm-usage',
     ],
   });
   try {

@@ -36,6 +36,8 @@ async function main() {
     args: [
       '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync',
+      // Shared memory of a container may be too small for a page.
+      '--disable-dev-shm-usage',
     ],
   });
   const complaints = [];

@@ -1,10 +1,10 @@
 //! The collector as a process: started on free ports in a folder of its own, killed when dropped.
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Once, mpsc};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -56,6 +56,20 @@ pub fn binary() -> String {
     std::env::var("HODOSCOPE_TEST_BINARY").unwrap_or(built)
 }
 
+/// From now on a test that fails says so at once; what it printed comes when all others have ended.
+fn say_failures_at_once() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            let test = std::thread::current().name().unwrap_or("a thread").to_owned();
+            // Written past what keeps the output of tests until their end.
+            let _ = writeln!(std::io::stderr(), "test {test} fails: {panic}");
+            usual(panic);
+        }));
+    });
+}
+
 impl Collector {
     /// A collector whose buffer becomes segments every second, which are merged and vacuumed at once, so that a short
     /// test sees commits, merges and replays.
@@ -84,6 +98,7 @@ impl Collector {
 
     /// As [`Self::start_in`], for a start that may not live to be ready.
     pub fn try_start_in(self, folder: TempDir) -> Result<Server, Stopped> {
+        say_failures_at_once();
         let begun = Instant::now();
         let mut child = self.spawn(folder.path());
         let stdout = child.stdout.take().expect("stdout is piped");

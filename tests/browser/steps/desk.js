@@ -1,7 +1,7 @@
 // Metrics and SQL: plots, statements, and the statements behind every number.
 'use strict';
 
-const { run, config, at, assert, picture, open, accessible } = require('../common.js');
+const { run, config, at, assert, until, picture, open, accessible } = require('../common.js');
 
 // A metric over time with its gaps, its exemplar that opens a journey, its table; the URL restores it.
 async function metrics(page) {
@@ -13,7 +13,7 @@ async function metrics(page) {
   await page.locator('.pick-metric', { hasText: name }).click();
   await page.waitForURL((url) => url.searchParams.get('m') === name);
   await page.locator('svg.plot .dot-ex').first().waitFor();
-  assert((await page.locator('svg.plot .line').count()) >= 1, 'a line is drawn');
+  await until(async () => (await page.locator('svg.plot .line').count()) >= 1, 'a line is drawn');
   await page.locator('#metric-table tbody tr').first().waitFor();
   await accessible(page, 'a metric, dark');
   await picture(page, 'metric-dark');
@@ -50,7 +50,7 @@ async function metrics(page) {
   await page.getByLabel('show', { exact: true }).selectOption('heatmap');
   await page.waitForURL((url) => url.searchParams.get('fn') === 'heatmap');
   await page.locator('svg.plot path.heat-6').waitFor();
-  assert((await page.locator('#metric-table tbody tr').count()) === 3, 'a row for each bucket');
+  await until(async () => (await page.locator('#metric-table tbody tr').count()) === 3, 'a row for each bucket');
   await accessible(page, 'a heatmap');
   await picture(page, 'metric-heatmap-dark');
   run.step = 'two metrics stand one above the other, and their link restores them';
@@ -95,6 +95,14 @@ async function statement(page, browser, complaints) {
   await picture(page, 'sql-dark');
   await page.reload();
   await page.locator('.answer tbody tr').first().waitFor();
+  run.step = 'a statement asks for the environment of the page';
+  const asked = encodeURIComponent("SELECT coalesce($env, 'all') || ' of ' || count(*) AS seen FROM spans WHERE $env IS NULL OR deployment_environment = $env");
+  for (const [env, seen] of [['&env=nowhere', /^nowhere of 0$/], ['', /^all of [1-9]\d*$/]]) {
+    await page.goto(`${config.url}/sql?sql=${asked}${env}`);
+    await page.locator('.answer tbody td', { hasText: seen }).waitFor();
+  }
+  await page.goto(`${config.url}/sql`);
+  await page.locator('.tbl').first().waitFor();
   run.step = 'a statement is kept on the server, for other readers too';
   await field.fill('-- Spans by service\nSELECT service_name, count(*) AS n FROM spans GROUP BY service_name');
   await field.press('Control+s');

@@ -10,7 +10,7 @@ async function explore(page) {
   await page.goto(`${config.url}/explore?unit=traces`);
   await at.rows(page).first().waitFor();
   run.figures.explore_rows_ms = Date.now() - begun;
-  assert((await at.rows(page).count()) >= 10, 'the fixtures hold more than ten traces');
+  await until(async () => (await at.rows(page).count()) >= 10, 'the fixtures hold more than ten traces');
   await picture(page, 'explore-dark');
 }
 
@@ -32,7 +32,7 @@ async function filterByUrl(page) {
   run.step = 'the filter survives a reload';
   await page.reload();
   await at.rows(page).first().waitFor();
-  assert((await at.rows(page).count()) === kept, 'the same rows after a reload');
+  await until(async () => (await at.rows(page).count()) === kept, 'the same rows after a reload');
 }
 
 // A rectangle in the heatmap selects, by keyboard too; what differs is ranked beside it; Escape drops it.
@@ -85,7 +85,7 @@ async function columns(page) {
   await until(async () => (await heads()) === before - 1, 'a column less');
   await page.reload();
   await at.rows(page).first().waitFor();
-  assert((await heads()) === before - 1, 'the choice survives a reload');
+  await until(async () => (await heads()) === before - 1, 'the choice survives a reload');
   assert((await at.rows(page).first().locator('td').count()) === before - 1, 'rows have as many cells');
 }
 

@@ -19,14 +19,14 @@ async function journey(page) {
   for (const lane of lanes) {
     assert(names.some((text) => text.includes(lane)), `no lane ${lane} among ${names}`);
   }
-  assert((await page.locator('svg.jy .dwell').count()) >= 3, 'each consumer waits in a row of its own');
-  assert((await page.locator('svg.jy .track path').count()) >= 2, 'the critical path is drawn');
+  await until(async () => (await page.locator('svg.jy .dwell').count()) >= 3, 'each consumer waits in a row of its own');
+  await until(async () => (await page.locator('svg.jy .track path').count()) >= 2, 'the critical path is drawn');
   await picture(page, 'journey-dark');
   await accessible(page, 'journey, dark');
 
   run.step = 'the hop table is the equal twin of the diagram';
   const rows = at.hops(page);
-  assert((await rows.count()) >= 7, `${await rows.count()} hops`);
+  await until(async () => (await rows.count()) >= 7, 'a row for each hop');
   const row = rows.filter({ hasText: hop.from }).filter({ hasText: hop.to }).first();
   await row.getByText(hop.took).waitFor();
   const inspector = page.getByRole('complementary', { name: 'Journey details' });
@@ -71,7 +71,7 @@ async function restoreJourney(browser, complaints, link) {
   await at.lanes(page).first().waitFor();
   const asked = new URL(link).searchParams;
   await page.locator(`#hop-${asked.get('hop')}[aria-selected=true]`).waitFor();
-  assert((await page.locator('svg.jy .track path').count()) === 0, 'the critical path stays off');
+  await until(async () => (await page.locator('svg.jy .track path').count()) === 0, 'the critical path stays off');
   await page.waitForTimeout(300);
   assert(new URL(page.url()).searchParams.get('x') === asked.get('x'), 'the part of the time stays');
   await picture(page, 'journey-link-light');
@@ -84,7 +84,7 @@ async function tabs(page) {
   run.step = 'the flame holds the journey';
   await page.goto(`${config.url}/j/${trace_id}?tab=flame`);
   await page.locator('svg .slab').first().waitFor();
-  assert((await page.locator('svg .slab').count()) >= 8, 'frames of several services');
+  await until(async () => (await page.locator('svg .slab').count()) >= 8, 'frames of several services');
   await page.keyboard.press('ArrowDown');
   await page.keyboard.press('ArrowDown');
   await page.locator('.about b').first().waitFor();
@@ -182,18 +182,18 @@ async function wider(page) {
   const more = page.getByRole('link', { name: 'Load more' });
   await page.goto(`${config.url}/j/${trace_id}`);
   await at.lanes(page).first().waitFor();
-  assert((await members()) === n_joined, `${await members()} traces, ${n_joined} are joined by themselves`);
+  await until(async () => (await members()) === n_joined, `${n_joined} traces are joined by themselves`);
   await page.getByText(`${n_traces - n_joined} left out`).waitFor();
   await accessible(page, 'a journey that is cut');
   run.step = 'more of a journey is loaded on demand';
   await more.press('Enter');
   await page.waitForURL((url) => url.searchParams.get('wider') === '2');
   await until(async () => (await members()) === n_traces, `all ${n_traces} traces are there`);
-  assert((await more.count()) === 0, 'nothing is left to load');
+  await until(async () => (await more.count()) === 0, 'nothing is left to load');
   await picture(page, 'journey-wider-dark');
   await page.reload();
   await at.lanes(page).first().waitFor();
-  assert((await members()) === n_traces, `${await members()} traces after a reload, ${n_traces} before`);
+  await until(async () => (await members()) === n_traces, `${n_traces} traces after a reload, too`);
   assert(new URL(page.url()).searchParams.get('wider') === '2', 'the address keeps how much was asked for');
 }
 

@@ -77,7 +77,7 @@ async function folds(page) {
     if (place) break;
   }
   assert(place, 'one of the journeys waits long');
-  assert((await page.locator('.wfw .fold').count()) === (await pills.count()), 'a band for each fold');
+  await until(async () => (await page.locator('.wfw .fold').count()) === (await pills.count()), 'a band for each fold');
   await accessible(page, 'folded waterfall');
   await picture(page, 'waterfall-folded-dark');
   const before = await pills.count();
@@ -88,11 +88,11 @@ async function folds(page) {
   await pills.first().waitFor();
   await page.keyboard.press('f');
   await page.waitForURL((url) => url.searchParams.get('fold') === '0');
-  assert((await pills.count()) === 0, 'nothing is folded');
+  await until(async () => (await pills.count()) === 0, 'nothing is folded');
   await page.reload();
   await at.spanRows(page).first().waitFor();
   await page.getByRole('button', { name: 'Fold waits' }).and(page.locator('[aria-pressed=false]')).waitFor();
-  assert((await pills.count()) === 0, 'nothing is folded after a reload');
+  await until(async () => (await pills.count()) === 0, 'nothing is folded after a reload');
 }
 
 // One list for the whole journey: a row for each message between two traces; what is shown of it stands in the address.
@@ -126,7 +126,7 @@ async function stitched(page) {
   await page.getByRole('link', { name: 'This trace only' }).click();
   await page.waitForURL((url) => url.searchParams.get('alone') === '1');
   await page.waitForFunction((n) => Number(document.querySelector('[role=treegrid]').getAttribute('aria-rowcount')) < n, all);
-  assert((await page.locator('.wr.cross:visible').count()) === 0, 'a trace alone has no crossing');
+  await until(async () => (await page.locator('.wr.cross:visible').count()) === 0, 'a trace alone has no crossing');
   await page.getByRole('link', { name: 'Whole journey' }).click();
   await whole(page);
   run.step = 'what is shut stands in the address';
@@ -142,7 +142,7 @@ async function stitched(page) {
   await page.waitForURL((url) => url.pathname.endsWith(span_id));
   await page.keyboard.press('r');
   await page.waitForURL((url) => url.searchParams.get('root') === span_id);
-  assert((await count()) < all, 'a part of the rows');
+  await until(async () => (await count()) < all, 'a part of the rows');
   await page.reload();
   await page.getByRole('button', { name: 'Subtree' }).waitFor();
   await page.keyboard.press('r');
@@ -150,7 +150,7 @@ async function stitched(page) {
   await whole(page);
   await page.getByLabel('Rows shown').selectOption('10pc');
   await page.waitForURL((url) => url.searchParams.get('only') === '10pc');
-  assert((await count()) < all, 'short rows are left out');
+  await until(async () => (await count()) < all, 'short rows are left out');
   await page.getByLabel('Rows shown').selectOption('path');
   await page.waitForURL((url) => url.searchParams.get('only') === 'path');
   await page.locator('.wr .cp:visible').first().waitFor();
