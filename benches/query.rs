@@ -1,7 +1,7 @@
 //! How long do questions take, and how do plain scans compare with DuckDB on the same files?
 //!
-//! Loads `BENCH_MILLION_SPANS` (10) million spans of 24 services through the front door, waits until all of them are in
-//! segments, and asks over HTTP, 20 times each after 3 to warm up. `BENCH_DATA=/folder` keeps the data and uses it again.
+//! Loads `BENCH_MILLION_SPANS` (10) million spans of 24 services through the front door, which tell of the last `BENCH_HOURS`
+//! (24; 0: all of them of now), waits until all of them are in segments, and asks over HTTP, 20 times each after 3 to warm up. `BENCH_DATA=/folder` keeps the data and uses it again.
 //! DuckDB (as `tests/setup.sh` installs it) answers the same statements over the Parquet files of the table log, in the
 //! same run, both with all cores. Last, spans are sent at a fixed pace alone, and beside eight hostile statements.
 //! `BENCH_SETTLE_SECONDS` (1,800) is how long the digest and the merges may take before the first question.
@@ -78,7 +78,9 @@ async fn main() {
     let mut first_serial = 0;
     if !is_loaded {
         let n_requests = setting("BENCH_MILLION_SPANS", 10) * 1_000_000 / 512;
-        let run = sender::send(&Plan::new(&server.otlp_grpc, Until::Sent(n_requests)), &requests).await;
+        let plan = Plan::new(&server.otlp_grpc, Until::Sent(n_requests));
+        let plan = Plan { spread: Duration::from_secs(setting("BENCH_HOURS", 24) * 3600), ..plan };
+        let run = sender::send(&plan, &requests).await;
         first_serial = run.serials.iter().max().map_or(0, |last| (last / 8 + 1) * 8);
         println!("loaded {} spans in {:.0} s", run.accepted, run.elapsed.as_secs_f64());
     }

@@ -66,6 +66,8 @@ pub struct Plan {
     pub until: Until,
     /// Serial of the first request; a multiple of 8 for spans.
     pub first_serial: u64,
+    /// The requests of `Until::Sent` are of so long a time, which ends now: the first of them began so long ago.
+    pub spread: Duration,
 }
 
 impl Plan {
@@ -80,7 +82,17 @@ impl Plan {
             per_second: None,
             until,
             first_serial: 0,
+            spread: Duration::ZERO,
         }
+    }
+
+    /// The moment that a request tells of, in nanoseconds, when `sent` others went before it.
+    fn moment(&self, sent: u64) -> u64 {
+        let ago = match self.until {
+            Until::Sent(n) => self.spread.as_nanos() as u64 / n.max(1) * (n - sent),
+            Until::Elapsed(_) => 0,
+        };
+        unix_nanos() - ago
     }
 
     fn path(&self) -> &'static str {
@@ -187,7 +199,7 @@ async fn send_one(run: Arc<Run>) -> Outcome {
         }
         let bytes = match run.compressed.get(sent as usize % run.compressed.len().max(1)) {
             Some(bytes) => bytes.clone(),
-            None => request.framed(serial, unix_nanos()),
+            None => request.framed(serial, plan.moment(sent)),
         };
         let begin = due.unwrap_or_else(Instant::now);
         while let Err(refusal) = connection.export(plan, bytes.clone()).await {
