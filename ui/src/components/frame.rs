@@ -263,8 +263,10 @@ fn Environment() -> impl IntoView {
                 format!("{}{}", path.get_untracked(), url::with_parameters(&search.get_untracked(), &[("env", None)]));
             navigate(&link, NavigateOptions { scroll: false, ..NavigateOptions::default() });
         };
-        let title = move || {
-            if is_of_sums() { "The sums on this page are of all environments" } else { "Only this environment" }
+        let title = move || match path.get().as_str() {
+            _ if is_of_sums() => "The sums on this page are of all environments",
+            path if path == "/sql" || path.starts_with("/sql/") => "Statements ask for it as $env",
+            _ => "Only this environment",
         };
         Some(view! {
             <span class="chip env" class:hot=is_of_sums title=title>

@@ -29,8 +29,9 @@ use crate::client;
 use crate::components::download::download;
 use crate::components::states::{ErrorBox, LoadingBar};
 use crate::view::alerts::draft::{Column, RANGE_MINUTES, draft};
-use crate::view::format;
+use crate::view::sql_text::{Piece, pieces};
 use crate::view::url::{self, RangeText};
+use crate::view::{environment, format};
 
 /// What the page starts with.
 const FIRST: &str = "SELECT service_name, count(*) AS spans, max(duration_nanos) / 1e6 AS slowest_ms\nFROM spans\nWHERE start_time >= $from AND start_time < $to\nGROUP BY service_name\nORDER BY spans DESC";
@@ -39,14 +40,16 @@ const ROWS: usize = 1_000;
 /// Earlier runs kept.
 const HISTORY_MAX: usize = 50;
 
-/// A request for a statement over the range of the page.
+/// A request for a statement over the range and the environment of the page.
 fn request(sql: &str, search: &str, limit: usize) -> SqlRequest {
     let range = RangeText::read(search);
     // The server refuses parameters that the statement does not name.
-    let named = |name: &str, value: String| sql.contains(name).then_some(Json::String(value));
+    let is_named = |name: &str| pieces(sql).contains(&(Piece::Parameter, name));
+    let env = is_named("$env").then(|| environment::of(search).map_or(Json::Null, Json::String));
     SqlRequest {
-        from: named("$from", range.from),
-        to: named("$to", range.to),
+        from: is_named("$from").then_some(Json::String(range.from)),
+        to: is_named("$to").then_some(Json::String(range.to)),
+        params: env.map(|env| ("env".to_owned(), env)).into_iter().collect(),
         sql: sql.to_owned(),
         limit: Some(limit),
         ..SqlRequest::default()
@@ -157,7 +160,7 @@ pub(crate) fn SqlPage() -> impl IntoView {
     });
     // A rule that fires above what the value is at most now; the editor of alerts goes on from there.
     let alert = move |_| {
-        let sql = ran.get_untracked();
+        let sql = environment::written_out(&ran.get_untracked(), &search.get_untracked());
         let rule = answer.with_untracked(|answer| {
             let found = answer.as_ref()?.as_ref().ok()?;
             let is = |words: &[&str], kind: &str| words.iter().any(|word| kind.to_lowercase().contains(word));
@@ -241,7 +244,7 @@ pub(crate) fn SqlPage() -> impl IntoView {
                     <button class="btn s" on:click=explain title="How the server would answer it">"Explain"</button>
                     <button class="btn s" on:click=move |_| save.run(()) title="Keep it on the server (Ctrl S); a first line like -- name names it, another name makes another query">"Save"</button>
                     <button class="btn s" disabled=move || !matches!(answer.get(), Some(Ok(_))) on:click=alert title="A rule that fires when the value rises above what it is now">"Alert"</button>
-                    <span class="faint"><span class="mono">"$from"</span>" and "<span class="mono">"$to"</span>" are the time range above"</span>
+                    <span class="faint"><span class="mono">"$from"</span>" and "<span class="mono">"$to"</span>" are the time range above, "<span class="mono" title="NULL while all are looked at: $env IS NULL OR deployment_environment = $env">"$env"</span>" the environment"</span>
                     <span class="grow"></span>
                     <Show when=move || { answer.with(Option::is_some) && text.get() != ran.get() }><span class="chip hot">"edited since this run"</span></Show>
                     <div class="seg" role="group" aria-label="Show the answer as">{view_button("table", "Table")}{view_button("plot", "Plot and table")}</div>

@@ -12,7 +12,7 @@ pub(crate) mod hits;
 use super::clock::rfc3339;
 
 /// A text as SQL writes it.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

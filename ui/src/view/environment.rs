@@ -5,7 +5,8 @@
 
 use model::semconv::key;
 
-use super::{condition, url};
+use super::sql_text::{Piece, pieces};
+use super::{behind, condition, url};
 
 /// What the address says.
 pub(crate) fn of(search: &str) -> Option<String> {
@@ -32,9 +33,28 @@ pub(crate) fn taken_out(filter: &str) -> (String, Option<String>) {
     }
 }
 
+/// A statement with the environment in place of `$env`, for places where nobody looks at one: rules.
+pub(crate) fn written_out(sql: &str, search: &str) -> String {
+    let env = of(search).map_or_else(|| "NULL".to_owned(), |env| behind::quoted(&env));
+    pieces(sql)
+        .into_iter()
+        .map(|(piece, text)| if (piece, text) == (Piece::Parameter, "$env") { &env } else { text })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rules_name_the_environment_itself() {
+        let sql = "SELECT '$env' AS text FROM spans WHERE $env IS NULL OR deployment_environment = $env -- $env";
+        let kept = |env: &str| {
+            format!("SELECT '$env' AS text FROM spans WHERE {env} IS NULL OR deployment_environment = {env} -- $env")
+        };
+        assert_eq!(written_out(sql, "?env=o%27hare"), kept("'o''hare'"));
+        assert_eq!(written_out(sql, ""), kept("NULL"));
+    }
 
     #[test]
     fn an_environment_goes_into_the_filter_and_out_again() {

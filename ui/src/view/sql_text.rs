@@ -93,6 +93,10 @@ const KEYWORDS: &[&str] = &[
     "WITH",
 ];
 
+/// What the page knows and statements may ask for.
+const PARAMETERS: [(&str, &str); 3] =
+    [("$from", "begin of the range"), ("$to", "end of the range"), ("$env", "environment, or NULL")];
+
 /// Cuts a statement into pieces; together they are the statement.
 pub(crate) fn pieces(sql: &str) -> Vec<(Piece, &str)> {
     let mut found: Vec<(Piece, &str)> = Vec::new();
@@ -139,7 +143,7 @@ fn closing(text: &str, quote: char) -> usize {
 pub(crate) enum Wanted {
     /// A name that begins so; tables only.
     Table(String),
-    /// A column, function or keyword that begins so.
+    /// A column, function, keyword or parameter that begins so.
     Name(String),
     /// A value of this column that begins so; the quote was typed when true.
     Value(String, String, bool),
@@ -158,7 +162,8 @@ pub(crate) fn wanted(sql: &str, cursor: usize) -> Option<Wanted> {
         (matches!(operator, "=" | "<>") && is_column).then(|| column.to_owned())
     };
     match last {
-        Piece::Comment | Piece::Parameter | Piece::Number => None,
+        Piece::Comment | Piece::Number => None,
+        Piece::Parameter => Some(Wanted::Name(text.to_owned())),
         Piece::Text if text.len() > 1 && text.ends_with('\'') => None,
         Piece::Text => value_of(2).map(|column| Wanted::Value(column, text.trim_start_matches('\'').to_owned(), true)),
         _ if text == "=" || text.trim().is_empty() && significant.last() == Some(&"=") => {
@@ -223,6 +228,12 @@ pub(crate) fn offers(wanted: &Wanted, sql: &str, tables: &[TableInfo], functions
                     .iter()
                     .filter(|table| begins(&table.name, typed))
                     .map(|table| (table.name.clone(), table.kind.clone())),
+            );
+            found.extend(
+                PARAMETERS
+                    .iter()
+                    .filter(|(name, _)| begins(name, typed))
+                    .map(|(name, what)| ((*name).to_owned(), (*what).to_owned())),
             );
             if typed.len() > 1 {
                 found.extend(
@@ -304,6 +315,7 @@ mod tests {
             at_end("SELECT * FROM hops WHERE grp = "),
             Some(Wanted::Value("grp".to_owned(), String::new(), false))
         );
+        assert_eq!(at_end("SELECT * FROM hops WHERE $e"), Some(Wanted::Name("$e".to_owned())));
         assert_eq!(at_end("SELECT 'done'"), None);
         assert_eq!(at_end("-- FROM "), None);
         assert_eq!(at_end(""), None);
@@ -314,6 +326,8 @@ mod tests {
         let tables = tables();
         let wanted = Wanted::Name("gr".to_owned());
         assert_eq!(offers(&wanted, "SELECT gr FROM hops", &tables, &[])[0].0, "grp");
+        assert_eq!(offers(&Wanted::Name("$e".to_owned()), "", &tables, &[])[0].0, "$env");
+        assert_eq!(offers(&Wanted::Name("$".to_owned()), "", &tables, &[]).len(), PARAMETERS.len());
         let statement =
             values_statement("grp", "o'b%", "SELECT 1 FROM hops WHERE grp = 'o''b%'", &tables).expect("a table has it");
         assert!(statement.contains("grp ILIKE 'o''b%'"), "{statement}");
