@@ -6,8 +6,10 @@
 //! | `remembered.rs` | sums of minutes and half hours that were asked for before |
 //! | `packed.rs` | the same sums in few bytes |
 //! | `minutes.rs` | sums of services per minute that were asked for before, for `/api/red` |
+//! | `owners.rs` | what is remembered for each tenant, in one bound for all |
 
 pub(crate) mod minutes;
+mod owners;
 mod packed;
 pub(crate) mod remembered;
 pub(crate) mod totals;

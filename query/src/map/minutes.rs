@@ -10,18 +10,19 @@
 //! ```
 //!
 //! Memory: 56 bytes a minute and service, and 2 to 3 for each bucket of its histogram; a day of 100 services with 11 calls a
-//! minute is 144,000 of them, 12 MB. [`BYTES_MAX`] for a tenant and kind; what was not asked for longest goes first.
+//! minute is 144,000 of them, 12 MB. [`BYTES_MAX`] for a tenant and kind, and thrice that for all of them (`owners.rs`); what was not
+//! asked for longest goes first.
 //!
 //! Cost: 0.3 us a minute and service, where reading the rows takes 0.3 us for each row of each edge and batch.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::{ident, lit};
 use model::{TenantId, TimeRange};
 
+use super::owners::Owners;
 use super::remembered::{Edges, minutes, stored_part};
 use super::totals::{By, BySpan, Edge, MINUTE, Totals, read_up_to};
 use crate::analysis::statistics::Ascending;
@@ -38,12 +39,9 @@ const SUMS_MAX: usize = 200_000;
 /// A tenant with too many services is not tried again for so many questions.
 const PAUSE_QUESTIONS: u32 = 100;
 
-/// Sums of every tenant. Cheap to clone.
+/// Sums of every tenant and kind. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Minutes(Arc<Mutex<HashMap<(TenantId, bool), Kept>>>);
-
-/// What is remembered of one tenant and kind; whoever reads more waits for whoever reads already.
-type Kept = Arc<tokio::sync::Mutex<HalfHours>>;
+pub(crate) struct Minutes(Owners<(TenantId, bool), HalfHours>);
 
 /// Sums of one tenant and kind, up to one batch of the digest.
 #[derive(Debug, Default)]
@@ -175,17 +173,18 @@ impl Minutes {
         each: impl FnMut(&Edge, Vec<(i64, Figures)>),
     ) -> Result<bool> {
         let key = (tenant.clone(), by == By::TargetOperation);
-        let own = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
+        let own = self.0.of(key);
         let newest = session.derived.stored.progress().await?.map_or(0, |progress| progress.batch);
         // As for the map: outside of it there are no rows, or they were removed.
         let stored = super::whole_minutes(stored_part(session, range));
-        let mut own = own.lock().await;
-        if !own.bring(session, by, newest, stored).await? {
-            return Ok(false);
+        let mut known = own.kept.lock().await;
+        let is_brought = known.bring(session, by, newest, stored).await?;
+        if is_brought {
+            known.give(stored, span_nanos, more, each);
+            known.forget();
         }
-        own.give(stored, span_nanos, more, each);
-        own.forget();
-        Ok(true)
+        own.takes(known.bytes());
+        Ok(is_brought)
     }
 }
 
@@ -312,9 +311,13 @@ impl HalfHours {
         }
     }
 
+    fn bytes(&self) -> usize {
+        self.known.values().map(HalfHour::bytes).sum()
+    }
+
     /// Forgets what was not asked for longest, until there is room.
     fn forget(&mut self) {
-        let mut n_bytes: usize = self.known.values().map(HalfHour::bytes).sum();
+        let mut n_bytes = self.bytes();
         let mut by_age: Vec<(u64, i64)> = self.known.iter().map(|(at, known)| (known.asked, *at)).collect();
         by_age.sort_unstable();
         for (_, half_hour) in by_age {

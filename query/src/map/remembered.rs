@@ -9,14 +9,13 @@
 //!   minutes      [][]                                              [][][]
 //! ```
 //!
-//! Memory: about 300 bytes an edge and piece of time, [`ENTRIES_MAX`] of them for a tenant: 45 MB. What was not asked
-//! for longest goes first.
+//! Memory: about 300 bytes an edge and piece of time, [`ENTRIES_MAX`] of them for a tenant: 45 MB, and twice that for all of them
+//! (`owners.rs`). What was not asked for longest goes first.
 //!
 //! Cost: a map of a day of 1,100 edges adds 47 half hours and 30 minutes, 85,000 sums of about 0.3 us: 25 ms.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
@@ -24,6 +23,7 @@ use datafusion::prelude::ident;
 use model::{TenantId, TimeRange, UnixNanos};
 use storage::table::EDGE_MINUTE_PARTS;
 
+use super::owners::Owners;
 use super::packed::Packed;
 use super::totals::{By, BySpan, Edge, MINUTE, Totals, add_on_demand, read};
 use crate::digest::stored::within;
@@ -38,10 +38,12 @@ const HALF_HOURS_MAX: i64 = 2_016;
 const PIECES_AT_ONCE: usize = 108;
 /// Edges times minutes and half hours that are remembered.
 const ENTRIES_MAX: usize = 150_000;
+/// Bytes of each, about.
+const ENTRY_BYTES: usize = 300;
 
 /// Sums of every tenant. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Remembered(Arc<Mutex<HashMap<TenantId, Arc<tokio::sync::Mutex<Pieces>>>>>);
+pub(crate) struct Remembered(Owners<TenantId, Pieces>);
 
 /// A piece of time: the minutes from `.0`, as many as `.1`.
 type Piece = (i64, i64);
@@ -107,14 +109,20 @@ impl Remembered {
         session: &Session,
         range: TimeRange,
     ) -> Result<BTreeMap<Edge, Totals>> {
-        let own = Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(tenant.clone()).or_default());
+        let own = self.0.of(tenant.clone());
         let newest = session.derived.stored.progress().await?.map_or(0, |progress| progress.batch);
         // What is older than the oldest rows was removed, and is not asked for from memory; nothing is newer than
         // the newest.
         let stored = super::whole_minutes(stored_part(session, range));
         let n_half_hours = stored.end.0.saturating_sub(stored.start.0) / (MINUTES * MINUTE);
-        let remembered =
-            if n_half_hours > HALF_HOURS_MAX { None } else { own.lock().await.totals(session, newest, stored).await? };
+        let remembered = if n_half_hours > HALF_HOURS_MAX {
+            None
+        } else {
+            let mut pieces = own.kept.lock().await;
+            let totals = pieces.totals(session, newest, stored).await?;
+            own.takes(pieces.n_entries() * ENTRY_BYTES);
+            totals
+        };
         let mut totals = match remembered {
             Some(totals) => totals,
             None => {
@@ -233,9 +241,14 @@ impl Pieces {
         self.edges.edges.iter().zip(totals).filter_map(of_edge).collect()
     }
 
+    /// Edges times pieces of time.
+    fn n_entries(&self) -> usize {
+        self.pieces.values().map(|known| known.totals.len() + 1).sum()
+    }
+
     /// Forgets what was not asked for longest, until there is room.
     fn forget(&mut self) {
-        let mut n_entries: usize = self.pieces.values().map(|known| known.totals.len() + 1).sum();
+        let mut n_entries = self.n_entries();
         let mut by_age: Vec<(u64, Piece)> = self.pieces.iter().map(|(piece, known)| (known.asked, *piece)).collect();
         by_age.sort_unstable();
         for (_, piece) in by_age {

@@ -1,5 +1,7 @@
 //! Packing, and half hours that are remembered, against sums that are read.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::analysis::statistics::ZERO_BUCKET;
 use crate::digest::columns::{Progress, minute_parts, progress};
