@@ -59,12 +59,6 @@ impl Load {
     }
 }
 
-/// Sends a request until it is taken: a store on a busy machine may be slower than a PUT is waited for.
-async fn send_until_taken(client: &Client, transport: Transport, request: &Request) {
-    wait_for("a request to be taken", Duration::from_secs(120), async || client.send(transport, request).await.ok())
-        .await;
-}
-
 /// Sends numbered requests from one sender until told to stop; a refused one is sent again, as SDKs do.
 async fn send(client: Client, first: u64, load: Arc<Load>) -> (BTreeMap<u64, Sent>, Vec<f64>) {
     let (mut ledger, mut millis) = (BTreeMap::new(), Vec::new());
@@ -456,7 +450,7 @@ async fn f22_a_paused_writer_commits_nothing() {
     let Some(s3) = Store::start(Kind::S3).await else { return };
     let paused = collector(&s3, "two").start();
     let client = Client::new(&paused);
-    send_until_taken(&client, Transport::Grpc, &spans(1, 10)).await;
+    client.send_all(Transport::Grpc, &spans(1, 10)).await;
     signal(&paused, "-STOP");
     // The newer one commits nothing while one looks, so that every commit would be the paused one's.
     let mut newer = collector(&s3, "two");
@@ -465,7 +459,7 @@ async fn f22_a_paused_writer_commits_nothing() {
     let newer = newer.start();
     settled(&newer).await;
     assert_eq!(sql::number(&newer, "SELECT count(*) FROM spans").await, 10, "what was acknowledged came along");
-    send_until_taken(&Client::new(&newer), Transport::Grpc, &spans(2, 10)).await;
+    Client::new(&newer).send_all(Transport::Grpc, &spans(2, 10)).await;
     // Long enough for the paused one's buffer to be due.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let before = s3.names("two/tenants").await;
@@ -565,7 +559,7 @@ async fn people_look_into_a_bucket() {
 
     let server = collector(&s3, "looked/at").start();
     let client = Client::new(&server);
-    send_until_taken(&client, Transport::Grpc, &spans(1, 20)).await;
+    client.send_all(Transport::Grpc, &spans(1, 20)).await;
     wait_for("a flush", Duration::from_secs(120), async || (status(&server).await.storage.segments > 0).then_some(()))
         .await;
     let rows = |answer: &serde_json::Value| {
@@ -582,7 +576,7 @@ async fn people_look_into_a_bucket() {
         assert!(code == Some(1) && error.contains("--take-over"), "{words:?}: {error}");
     }
     // Looking took nothing from the collector.
-    send_until_taken(&client, Transport::HttpProtobuf, &spans(2, 20)).await;
+    client.send_all(Transport::HttpProtobuf, &spans(2, 20)).await;
     assert_eq!(sql::number(&server, "SELECT count(*) FROM spans WHERE service_name = 'bucket'").await, 40);
     let (exit, _) = server.stop(Duration::from_secs(120));
     assert_eq!(exit.code(), Some(0));

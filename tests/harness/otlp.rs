@@ -138,15 +138,15 @@ impl Client {
         }
     }
 
-    /// Sends and expects that every item is taken without a word. As a sender does: a disk that does not answer in time, because
-    /// other tests write too, is a reason to try again, for a minute.
+    /// Sends and expects that every item is taken without a word. As a sender does: a disk or store that does not answer in time,
+    /// because other tests write too, is a reason to try again, for two minutes.
     #[track_caller]
     pub fn send_all<'a>(&'a self, transport: Transport, request: &'a Request) -> impl Future<Output = ()> + use<'a> {
         let caller = std::panic::Location::caller();
         async move {
             for attempt in 1.. {
                 match self.send(transport, request).await {
-                    Err(Refused { code: 503 | 14, message }) if attempt < 60 => println!("once more: {message}"),
+                    Err(Refused { code: 503 | 14, message }) if attempt < 120 => println!("once more: {message}"),
                     answer => {
                         assert_eq!(
                             answer,

@@ -36,6 +36,7 @@ async function journey(page) {
 
   run.step = 'the journey is read by keyboard';
   await row.click();
+  await row.and(page.locator('[aria-selected=true]')).waitFor();
   const selected = () => page.locator('#hops tr[aria-selected=true] td').first().textContent();
   const before = Number(await selected());
   await page.keyboard.press('k');
