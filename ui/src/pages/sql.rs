@@ -52,7 +52,6 @@ fn request(sql: &str, search: &str, limit: usize) -> SqlRequest {
         params: env.map(|env| ("env".to_owned(), env)).into_iter().collect(),
         sql: sql.to_owned(),
         limit: Some(limit),
-        ..SqlRequest::default()
     }
 }
 
