@@ -12,6 +12,8 @@
 //! | `pruned.rs`   | the view of traces, over the asked time range                    |
 //! | `by_id.rs`    | table functions of one id                                        |
 //! | `direct.rs`   | rows found by an id, read without a statement                    |
+//! | `walk.rs`     | every row of a time range, read without a statement              |
+//! | `constants.rs` | columns of a row group with one value, told by its statistics   |
 //! | `visible.rs`  | leaves out what was erased                                       |
 //! | `views.rs`    | relations written in SQL over the tables                         |
 //! | `relations.rs` | relations of settled journeys: at rest and on demand            |
@@ -21,6 +23,7 @@
 //! without saying so: the same tables plus the views. There is no way to add to either from SQL.
 
 pub(crate) mod by_id;
+mod constants;
 pub(crate) mod direct;
 mod edge_minutes;
 pub(crate) mod footers;
@@ -37,6 +40,7 @@ pub(crate) mod scan;
 mod tests;
 mod views;
 mod visible;
+pub(crate) mod walk;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -12,11 +12,13 @@ use api::{
     AttributePlace as Place, DiffersAnswer, DiffersAttribute, DiffersRequest, DiffersValue, Facet, FacetValue,
     FacetsAnswer,
 };
+use arrow::array::RecordBatch;
 use datafusion::execution::memory_pool::MemoryConsumer;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::ident;
 use model::semconv::{self, On, key};
 use model::{TenantId, UnixNanos};
+use storage::table::SPANS;
 
 use super::items::{self, Items, Plot};
 use super::tally::{self, Counted, Keys, Read, Source, Tally, Values, Wanted, canonical};
@@ -24,6 +26,7 @@ use super::{Scope, Unit, filter};
 use crate::engine::Engine;
 use crate::engine::session::{Cost, Session, incomplete};
 use crate::error::{Error, Result};
+use crate::tables::walk::{self, Walk};
 use crate::times::parse_moment;
 
 /// Values of a facet when nobody says, and at most.
@@ -138,27 +141,41 @@ fn named(unit: Unit, names: &str) -> Result<Wanted> {
 
 /// Counts the items of a question.
 async fn count(session: &Session, scope: &Scope, wanted: &Wanted, plot: Plot, brush: Brush) -> Result<(Counted, Cost)> {
-    let mut columns = items::columns(scope.unit, plot);
-    let mut names: Vec<&str> = wanted.sources.iter().map(|source| source.column).collect();
+    let mut names: Vec<&'static str> = wanted.sources.iter().map(|source| source.column).collect();
     if wanted.listed != Keys::None {
         names.push("attributes");
     }
     if wanted.resource != Keys::None {
         names.push("resource");
     }
+    let pool = std::sync::Arc::clone(&session.context.runtime_env().memory_pool);
+    let start = {
+        let wanted = wanted.clone();
+        move || Tally::new(wanted.clone(), MemoryConsumer::new("attribute counts").register(&pool))
+    };
+    let add = move |tally: &mut Tally, batch: &RecordBatch, items: &Items| {
+        let is_selected: Vec<bool> = (0..items.len()).map(|row| brush.holds(items, row)).collect();
+        tally.add(batch, &is_selected)
+    };
+    if scope.unit == Unit::Spans && scope.is_everything() {
+        let mut columns: Vec<&'static str> = names.iter().copied().chain(items::span_columns()).collect();
+        columns.sort_unstable();
+        columns.dedup();
+        let walk = Walk { table: &SPANS, range: scope.range, columns: &columns };
+        let each = move |tally: &mut Tally, batch: RecordBatch| add(tally, &batch, &Items::of_spans(&batch));
+        if let Some((parts, cost)) = walk::fold(session, walk, &start, each).await? {
+            return Ok((Tally::merged(parts), cost));
+        }
+    }
     names.sort_unstable();
     names.dedup();
+    let mut columns = items::columns(scope.unit, plot);
     columns.extend(names.into_iter().map(ident).collect::<Vec<Expr>>());
     let frame = items::frame(session, scope).await?.select(columns)?;
     let plan = session.plan(frame.logical_plan()).await?;
-    let pool = std::sync::Arc::clone(&session.context.runtime_env().memory_pool);
-    let wanted = wanted.clone();
-    let start = move || Tally::new(wanted.clone(), MemoryConsumer::new("attribute counts").register(&pool));
     let (parts, cost) = session
         .fold_parts(plan, start, move |tally, batch| {
-            let items = Items::of(&batch);
-            let is_selected: Vec<bool> = (0..items.len()).map(|row| brush.holds(&items, row)).collect();
-            tally.add(&batch, &is_selected)?;
+            add(tally, &batch, &Items::of(&batch))?;
             Ok(ControlFlow::Continue(()))
         })
         .await?;

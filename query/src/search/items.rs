@@ -147,6 +147,11 @@ pub(super) fn columns(unit: Unit, plot: Plot) -> Vec<Expr> {
     ]
 }
 
+/// Columns for [`Items::of_spans`].
+pub(super) const fn span_columns() -> [&'static str; 3] {
+    ["start_time", "duration_nanos", "status_code"]
+}
+
 /// Columns to select for [`Items::trace_id`] and [`Items::span_id`].
 pub(super) fn id_columns(unit: Unit) -> Vec<Expr> {
     let (trace, span) = match unit {
@@ -176,6 +181,20 @@ impl Items {
             errors,
             traces: Bytes::of(batch, "item_trace"),
             spans: Bytes::of(batch, "item_span"),
+            n_rows: batch.num_rows(),
+        }
+    }
+
+    /// Items of a batch with the columns of spans as they are stored: [`span_columns`].
+    pub(super) fn of_spans(batch: &RecordBatch) -> Self {
+        let status = Ints::of(batch, "status_code");
+        let errors = (0..batch.num_rows()).map(|row| status.get(row).map(|status| status == 2)).collect();
+        Self {
+            starts: Ints::of(batch, "start_time"),
+            values: Ints::of(batch, "duration_nanos"),
+            errors: Some(errors),
+            traces: Bytes::of(batch, "trace_id"),
+            spans: Bytes::of(batch, "span_id"),
             n_rows: batch.num_rows(),
         }
     }

@@ -322,6 +322,33 @@ async fn facets_are_counted() {
     }
 }
 
+/// Without a condition rows are counted without a statement: as with one that every span fulfils.
+#[tokio::test]
+async fn both_ways_count_the_same() {
+    let fixture = Fixture::mixed(&slow_and_fast()).await;
+    for range in ["", "&from=now-1m&to=now", "&from=now-50s&to=now-40s", "&from=now-2d&to=now-1d"] {
+        let facets = async |condition: &str| {
+            let params = parameters(&format!("unit=spans&keys=*&limit=1000{range}{condition}"));
+            let question = FacetsQuestion::from_params(&params, NOW).expect("a question");
+            let answer = fixture.engine.facets(&tenant(), question).await.expect("facets");
+            (answer.count, answer.facets)
+        };
+        let walked = facets("").await;
+        assert_eq!(walked, facets("&q=duration>=0ns").await, "{range}");
+        assert_eq!(walked.0 > 0, !range.contains("2d"), "{range}");
+    }
+    let differs = async |condition: &str| {
+        let request = serde_json::json!({ "unit": "spans", "q": condition, "brush": { "error": true } });
+        let request = serde_json::from_value(request).expect("a request");
+        let question = DiffersQuestion::from_request(&request, NOW).expect("a question");
+        let answer = fixture.engine.differs(&tenant(), question).await.expect("an answer");
+        (answer.selected, answer.outside, answer.attributes)
+    };
+    let walked = differs("").await;
+    assert_eq!((walked.0, walked.1), (50, 550));
+    assert_eq!(walked, differs("duration>=0ns").await);
+}
+
 /// Whatever is different about the slow requests stands first; what is the same everywhere does not stand there.
 #[tokio::test]
 async fn what_differs_is_ranked() {

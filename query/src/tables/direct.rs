@@ -4,10 +4,10 @@
 //! Planning a statement over a table of fifty columns takes longer than reading a few of its rows, and a list of a
 //! thousand ids passes through every rule of the optimizer. And a scan opens every column of every row group that it
 //! touches, 30 us each for the decompressor alone, although a row group has values in half of them: rows are sorted by
-//! service and name, so that a column of databases is empty in most. Here only columns with values are opened; whoever
-//! reads the rows takes a missing column for null, as with older segments. See docs/decisions/41-reads-by-id.md.
+//! service and name, so that a column of databases is empty in most, and another says the same in each row (`constants.rs`). Here
+//! only columns with values of their own are opened; whoever reads the rows takes a missing column for null, as with older segments. See docs/decisions/41-reads-by-id.md.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,6 +28,7 @@ use storage::table::Table;
 use storage::{SegmentMeta, Snapshot};
 use tokio::task::JoinSet;
 
+use super::constants::Constants;
 use super::footers::readers;
 use super::pages::Selected;
 use super::provider::{LOOK_UPS_MAX, Located, Part, TRACE_COLUMN, parts_of};
@@ -163,6 +164,8 @@ async fn read(
         return Ok(None);
     }
     let readers = readers(state.runtime_env(), snapshot);
+    // One column at least is read, so that batches have rows.
+    let skippable: HashSet<&str> = columns.iter().copied().filter(|column| *column != TRACE_COLUMN).collect();
     let (mut reading, mut batches, mut number) = (JoinSet::new(), vec![(0, buffered)], 0);
     // Readers count in here what they fetch.
     let metrics = ExecutionPlanMetricsSet::new();
@@ -174,7 +177,8 @@ async fn read(
         let schema = ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new()).map_err(parquet)?;
         let groups = metadata.row_groups().iter().map(|group| usize::try_from(group.num_rows()).unwrap_or_default());
         for (group, rows) in by_group(groups, part.rows.as_deref().unwrap_or_default()) {
-            let mask = with_values(&metadata, metadata.row_group(group), columns);
+            let constants = Constants::of(&schema, metadata.row_group(group), &skippable).map_err(parquet)?;
+            let mask = with_values(&metadata, metadata.row_group(group), columns, &constants);
             let batch_rows = batch_rows(metadata.row_group(group), &mask, room);
             let selected = Selected { metadata: Arc::clone(&metadata), group, mask, rows };
             if selected.n_bytes() > room.bytes / AT_ONCE as u64 {
@@ -185,7 +189,8 @@ async fn read(
             reading.spawn(async move {
                 let fetched = selected.fetch(&mut reader).await.map_err(parquet)?;
                 let rows = fetched.decode(&schema, batch_rows).map_err(parquet)?;
-                let rows = futures::stream::iter(rows.map(|batch| batch.map_err(arrow)));
+                let rows = rows.map(|batch| constants.beside(&batch.map_err(arrow)?).map_err(parquet));
+                let rows = futures::stream::iter(rows);
                 let batches = up_to(rows, &n_bytes, room.bytes).await?;
                 Ok::<_, Error>(batches.map(|batches| (at, batches)))
             });
@@ -273,8 +278,13 @@ fn by_group(groups: impl Iterator<Item = usize>, rows: &[Range<usize>]) -> Vec<(
     found
 }
 
-/// The leaves of the columns that have a value in a row group, or of which that is not known.
-fn with_values(metadata: &ParquetMetaData, group: &RowGroupMetaData, columns: &[&'static str]) -> ProjectionMask {
+/// The leaves of the columns that have values of their own in a row group, or of which that is not known.
+pub(super) fn with_values(
+    metadata: &ParquetMetaData,
+    group: &RowGroupMetaData,
+    columns: &[&'static str],
+    constants: &Constants,
+) -> ProjectionMask {
     let schema = metadata.file_metadata().schema_descr();
     let mut wanted: HashMap<&str, Option<&str>> = HashMap::new();
     for column in columns {
@@ -284,6 +294,9 @@ fn with_values(metadata: &ParquetMetaData, group: &RowGroupMetaData, columns: &[
         let parts = schema.column(*leaf);
         let parts = parts.path().parts();
         let Some(only) = parts.first().and_then(|root| wanted.get(root.as_str())) else { return false };
+        if constants.has(parts[0].as_str()) {
+            return false;
+        }
         let is_asked = only.is_none_or(|only| parts.last().is_some_and(|last| last == only));
         let column = group.column(*leaf);
         let n_nulls = column.statistics().and_then(|statistics| statistics.null_count_opt());
@@ -294,11 +307,11 @@ fn with_values(metadata: &ParquetMetaData, group: &RowGroupMetaData, columns: &[
     ProjectionMask::leaves(schema, (0..schema.num_columns()).filter(is_wanted))
 }
 
-fn arrow(error: arrow::error::ArrowError) -> Error {
+pub(super) fn arrow(error: arrow::error::ArrowError) -> Error {
     datafusion::error::DataFusionError::from(error).into()
 }
 
-fn parquet(error: parquet::errors::ParquetError) -> Error {
+pub(super) fn parquet(error: parquet::errors::ParquetError) -> Error {
     datafusion::error::DataFusionError::from(error).into()
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Whoever looks for a trace needs the footer of each segment that has some of its rows: 3 MiB in memory for a million spans,
 //! which take longer to read and decode than everything else of the look-up. Read when a segment appears, they cost little beside
-//! making it. Newest segments first, up to half of what the cache holds, so that what is asked for has room too; those of segments
-//! that were merged or removed go.
+//! making it. Newest segments first, up to three quarters of what the cache holds (60 million spans by default), so that what is asked for
+//! has room too; those of segments that were merged or removed go.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -72,7 +72,7 @@ impl Known {
         }
         live.retain(|(_, tenant, segment)| !self.0.contains_key(&((*tenant).clone(), segment.path.clone())));
         live.sort_by_key(|(_, _, segment)| std::cmp::Reverse(segment.time_range.end));
-        let room = usize::try_from(engine.config().metadata_cache_bytes / 2).unwrap_or(usize::MAX);
+        let room = usize::try_from(engine.config().metadata_cache_bytes / 4 * 3).unwrap_or(usize::MAX);
         let mut n_bytes: usize = self.0.values().sum();
         for (snapshot, tenant, segment) in live {
             if n_bytes >= room {

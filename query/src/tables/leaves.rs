@@ -194,7 +194,7 @@ impl Needed {
 }
 
 /// The leaf of a column that is no list.
-fn leaf_of(metadata: &ParquetMetaData, name: &str) -> Option<usize> {
+pub(super) fn leaf_of(metadata: &ParquetMetaData, name: &str) -> Option<usize> {
     let schema = metadata.file_metadata().schema_descr();
     (0..schema.num_columns()).find(|leaf| schema.column(*leaf).path().parts() == [name])
 }
