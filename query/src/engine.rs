@@ -7,6 +7,10 @@
 //! | `prepared.rs`  | a statement that is asked again and again, optimized once                |
 //! | `read_only.rs` | what a statement may be                                                  |
 //! | `growth.rs`    | expressions that make values much longer than what is stored             |
+//! | `windows.rs`   | window functions that would never end                                    |
+//! | `group_texts.rs` | groups by labels, as DataFusion is quickest at them                    |
+//! | `label_groups.rs` | their first half, by codes in place of texts                          |
+//! | `pauses.rs`    | where plans can be cancelled and others have their turn                  |
 //!
 //! Every question takes one snapshot and sees each row exactly once, whatever the writer does meanwhile.
 //! It runs on the query threads under four limits: places (`concurrent_max`, others wait), memory of all
@@ -14,6 +18,7 @@
 
 mod group_texts;
 pub(crate) mod growth;
+mod label_groups;
 mod pauses;
 pub(crate) mod prepared;
 pub(crate) mod read_only;

@@ -35,6 +35,7 @@ use datafusion::physical_plan::{
 };
 use futures::Stream;
 
+use super::label_groups::LabelGroupsExec;
 use crate::error::Result;
 
 /// How long a plan works before others have their turn.
@@ -54,6 +55,7 @@ pub(crate) fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execut
         let is_busy = is_many
             || plan.children().is_empty()
             || plan.is::<AggregateExec>()
+            || plan.is::<LabelGroupsExec>()
             || plan.is::<SortExec>()
             || plan.is::<SortPreservingMergeExec>()
             || plan.is::<CoalescePartitionsExec>()
@@ -62,7 +64,8 @@ pub(crate) fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execut
             return Ok(Transformed::no(plan));
         }
         // Each new group may take 10 KiB: `count(DISTINCT ...)` has a set for each.
-        let is_grouped = plan.downcast_ref::<AggregateExec>().is_some_and(|plan| !plan.group_expr().is_empty());
+        let is_grouped = plan.is::<LabelGroupsExec>()
+            || plan.downcast_ref::<AggregateExec>().is_some_and(|plan| !plan.group_expr().is_empty());
         let plan = if is_probed || is_grouped { in_pieces(plan)? } else { plan };
         let plan = if is_many { Arc::new(CooperativeExec::new(plan)) } else { plan };
         Ok(Transformed::yes(Arc::new(TurnsExec { input: plan, are_cut: false }) as _))

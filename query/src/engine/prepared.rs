@@ -29,6 +29,7 @@ use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::physical_plan::ExecutionPlan;
 use model::UnixNanos;
 
+use super::label_groups::by_codes;
 use super::pauses::with_pauses;
 use super::session::Session;
 use crate::error::Result;
@@ -95,7 +96,7 @@ impl Prepared {
         let state = session.context.state();
         let plan =
             Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]).optimize(plan, &state, |_, _| {})?;
-        Ok(Some(with_pauses(state.query_planner().create_physical_plan(&plan, &state).await?)?))
+        Ok(Some(with_pauses(by_codes(state.query_planner().create_physical_plan(&plan, &state).await?)?)?))
     }
 }
 
