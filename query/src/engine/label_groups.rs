@@ -3,7 +3,8 @@
 //! Labels are dictionaries (`group_texts.rs` says why DataFusion gets them as texts). To make texts of codes, hash them and
 //! compare them takes 40 % of a `GROUP BY service_name`. Here each text of a batch's dictionary gets a number once, and a row's number is
 //! that of its code. A number or moment beside it is looked up, unless it is that of the row before: rows are sorted by service,
-//! name and start. What is counted is counted by DataFusion's own accumulators.
+//! name and start. What is counted is counted by DataFusion's own accumulators: of long runs of one group by those for no groups at all,
+//! which add up eight values at a time, and otherwise row by row.
 //!
 //! ```text
 //!   AggregateExec: Final                     AggregateExec: Final
@@ -15,17 +16,21 @@
 //! Groups beyond [`GROUPS_MAX`], or beyond the memory there is, are handed on early: the second half puts them together.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray as _, Int64Array, RecordBatch, StringViewArray};
+use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef, TimeUnit};
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_expr::expressions::CastExpr;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -38,6 +43,10 @@ use hashbrown::HashMap;
 
 /// Groups that are kept until they are handed on.
 const GROUPS_MAX: usize = if cfg!(test) { 1_000 } else { 65_536 };
+/// Rows of a run, on average, from which on it is counted as a whole: an accumulator for each costs about a microsecond.
+const RUN_ROWS_MIN: usize = if cfg!(test) { 8 } else { 256 };
+/// Functions whose states are the same for a group among others and for all rows.
+const BY_RUNS: [&str; 5] = ["count", "sum", "min", "max", "avg"];
 /// Bytes of a group beside its texts and what is counted.
 const GROUP_BYTES: usize = 64;
 
@@ -161,8 +170,7 @@ impl ExecutionPlan for LabelGroupsExec {
             columns: self.keys.iter().map(Column::of).collect(),
             pairs: vec![HashMap::new(); self.keys.len() - 1],
             members: Vec::new(),
-            arguments: counted.clone().map(|counted| counted.expressions()).collect(),
-            accumulators: counted.map(|counted| counted.create_groups_accumulator()).collect::<Result<_>>()?,
+            counted: counted.map(Counted::of).collect::<Result<_>>()?,
             memory: MemoryConsumer::new("groups of labels").register(context.memory_pool()),
         };
         let stream = futures::stream::try_unfold(Some((rows, groups)), |state| async move {
@@ -205,7 +213,7 @@ impl Column {
     }
 
     /// The number of the value in each row.
-    fn numbers(&mut self, batch: &RecordBatch) -> Result<Vec<u32>> {
+    fn numbers(&mut self, batch: &RecordBatch) -> Result<Numbers> {
         let (Self::Label { of, .. } | Self::Number { of, .. }) = &*self;
         let array = of.evaluate(batch)?.into_array(batch.num_rows())?;
         match self {
@@ -225,23 +233,27 @@ impl Column {
                         next
                     })
                 };
-                let null = |row: usize| labels.keys().is_null(row);
-                let codes = labels.keys().values().iter().enumerate();
-                let numbers = codes.map(|(row, code)| {
-                    let Some(place) = known.numbers.get_mut(*code as usize).filter(|_| !null(row)) else {
+                let mut number_of = |code: i32, is_null: bool| {
+                    let Some(place) = known.numbers.get_mut(code as usize).filter(|_| !is_null) else {
                         return number_of(None);
                     };
                     *place.get_or_insert_with(|| {
-                        let code = *code as usize;
+                        let code = code as usize;
                         number_of(texts.is_valid(code).then(|| texts.value(code)))
                     })
-                });
-                Ok(numbers.collect())
+                };
+                let (codes, nulls) = (labels.keys().values(), labels.keys().nulls());
+                if let Some(code) = only_one(codes, nulls) {
+                    return Ok(Numbers::Same(number_of(code, false)));
+                }
+                let is_null = |row: usize| nulls.is_some_and(|nulls| nulls.is_null(row));
+                let numbers = codes.iter().enumerate().map(|(row, code)| number_of(*code, is_null(row)));
+                Ok(Numbers::Each(numbers.collect()))
             }
             Self::Number { numbers, .. } => {
                 let array = cast(&array, &DataType::Int64)?;
                 let mut before = None;
-                let number = |value: Option<i64>| match before {
+                let mut number = |value: Option<i64>| match before {
                     Some((known, number)) if known == value => number,
                     _ => {
                         let next = numbers.len() as u32;
@@ -250,7 +262,11 @@ impl Column {
                         number
                     }
                 };
-                Ok(array.as_primitive::<Int64Type>().iter().map(number).collect())
+                let array = array.as_primitive::<Int64Type>();
+                if let Some(value) = only_one(array.values(), array.nulls()) {
+                    return Ok(Numbers::Same(number(Some(value))));
+                }
+                Ok(Numbers::Each(array.iter().map(number).collect()))
             }
         }
     }
@@ -282,6 +298,33 @@ impl Column {
     }
 }
 
+/// The number of the value of a key in each row of a batch.
+#[derive(Clone)]
+enum Numbers {
+    /// The same in all rows.
+    Same(u32),
+    Each(Vec<u32>),
+}
+
+impl Numbers {
+    fn of(&self, row: usize) -> u32 {
+        match self {
+            Self::Same(number) => *number,
+            Self::Each(numbers) => numbers[row],
+        }
+    }
+}
+
+/// The only value there is; `None` when there are several, or nulls, or no rows.
+fn only_one<T: Copy + PartialEq>(values: &[T], nulls: Option<&NullBuffer>) -> Option<T> {
+    let first = *values.first()?;
+    let has_nulls = nulls.is_some_and(|nulls| nulls.null_count() > 0);
+    // In pieces that are compared at once: most batches are of one value, or are seen not to be in the first piece.
+    let is_only =
+        !has_nulls && values.chunks(256).all(|piece| piece.iter().fold(true, |same, value| same & (*value == first)));
+    is_only.then_some(first)
+}
+
 /// Groups that are not handed on yet.
 struct Groups {
     schema: SchemaRef,
@@ -290,9 +333,72 @@ struct Groups {
     pairs: Vec<HashMap<u64, u32>>,
     /// Numbers of the values of each group, key by key.
     members: Vec<u32>,
-    arguments: Vec<Vec<Arc<dyn PhysicalExpr>>>,
-    accumulators: Vec<Box<dyn GroupsAccumulator>>,
+    counted: Vec<Counted>,
     memory: MemoryReservation,
+}
+
+/// What is counted of each group.
+struct Counted {
+    function: Arc<AggregateFunctionExpr>,
+    arguments: Vec<Arc<dyn PhysicalExpr>>,
+    accumulator: Box<dyn GroupsAccumulator>,
+    /// Its states are the same with groups and without.
+    goes_by_runs: bool,
+}
+
+impl Counted {
+    fn of(function: &Arc<AggregateFunctionExpr>) -> Result<Self> {
+        Ok(Self {
+            arguments: function.expressions(),
+            accumulator: function.create_groups_accumulator()?,
+            goes_by_runs: BY_RUNS.contains(&function.fun().name()),
+            function: Arc::clone(function),
+        })
+    }
+
+    /// Rows by the group of each.
+    fn add(&mut self, batch: &RecordBatch, groups: &[usize], runs: Option<&Runs>, n_groups: usize) -> Result<()> {
+        let values = self.arguments.iter().map(|argument| argument.evaluate(batch)?.into_array(batch.num_rows()));
+        let values = values.collect::<Result<Vec<_>>>()?;
+        let Some(runs) = runs.filter(|_| self.goes_by_runs) else {
+            return self.accumulator.update_batch(&values, groups, None, n_groups);
+        };
+        let mut states: Vec<Vec<ScalarValue>> = Vec::new();
+        for rows in &runs.rows {
+            let of_run: Vec<ArrayRef> = values.iter().map(|array| array.slice(rows.start, rows.len())).collect();
+            let mut run = self.function.create_accumulator()?;
+            run.update_batch(&of_run)?;
+            let state = run.state()?;
+            states.resize_with(state.len(), Vec::new);
+            states.iter_mut().zip(state).for_each(|(states, state)| states.push(state));
+        }
+        let states = states.into_iter().map(ScalarValue::iter_to_array).collect::<Result<Vec<_>>>()?;
+        self.accumulator.merge_batch(&states, &runs.groups, n_groups)
+    }
+}
+
+/// Rows of one group that follow each other.
+struct Runs {
+    rows: Vec<Range<usize>>,
+    groups: Vec<usize>,
+}
+
+impl Runs {
+    /// `None` when they are short.
+    fn of(groups: &[usize]) -> Option<Self> {
+        let n_runs_max = groups.len() / RUN_ROWS_MIN;
+        let mut runs = Self { rows: Vec::new(), groups: Vec::new() };
+        let mut at = 0;
+        for run in groups.chunk_by(|a, b| a == b) {
+            if runs.rows.len() == n_runs_max {
+                return None;
+            }
+            runs.rows.push(at..at + run.len());
+            runs.groups.push(run[0]);
+            at += run.len();
+        }
+        Some(runs)
+    }
 }
 
 impl Groups {
@@ -305,9 +411,9 @@ impl Groups {
         let mut groups = numbers[0].clone();
         for (pairs, numbers) in self.pairs.iter_mut().zip(&numbers[1..]) {
             let mut before = None;
-            for (group, number) in groups.iter_mut().zip(numbers) {
-                let pair = u64::from(*group) << 32 | u64::from(*number);
-                *group = match before {
+            let mut group_of = |group: u32, number: u32| {
+                let pair = u64::from(group) << 32 | u64::from(number);
+                match before {
                     Some((known, group)) if known == pair => group,
                     _ => {
                         let next = pairs.len() as u32;
@@ -315,29 +421,36 @@ impl Groups {
                         before = Some((pair, group));
                         group
                     }
-                };
-            }
+                }
+            };
+            groups = match (groups, numbers) {
+                (Numbers::Same(group), Numbers::Same(number)) => Numbers::Same(group_of(group, *number)),
+                (groups, numbers) => {
+                    Numbers::Each((0..batch.num_rows()).map(|row| group_of(groups.of(row), numbers.of(row))).collect())
+                }
+            };
         }
         // Groups are numbered in the order in which they come.
         let mut n_groups = self.len();
-        for (row, group) in groups.iter().enumerate() {
-            if *group as usize == n_groups {
-                self.members.extend(numbers.iter().map(|numbers| numbers[row]));
+        let n_looked_at = if matches!(groups, Numbers::Same(_)) { 1 } else { batch.num_rows() };
+        for row in 0..n_looked_at.min(batch.num_rows()) {
+            if groups.of(row) as usize == n_groups {
+                self.members.extend(numbers.iter().map(|numbers| numbers.of(row)));
                 n_groups += 1;
             }
         }
-        let groups: Vec<usize> = groups.into_iter().map(|group| group as usize).collect();
-        for (accumulator, arguments) in self.accumulators.iter_mut().zip(&self.arguments) {
-            let values = arguments.iter().map(|argument| argument.evaluate(batch)?.into_array(batch.num_rows()));
-            accumulator.update_batch(&values.collect::<Result<Vec<_>>>()?, &groups, None, n_groups)?;
-        }
-        Ok(())
+        let groups = match groups {
+            Numbers::Same(group) => vec![group as usize; batch.num_rows()],
+            Numbers::Each(groups) => groups.into_iter().map(|group| group as usize).collect(),
+        };
+        let runs = Runs::of(&groups);
+        self.counted.iter_mut().try_for_each(|counted| counted.add(batch, &groups, runs.as_ref(), n_groups))
     }
 
     /// Reserves what they take; false when there is not so much.
     fn has_room(&self) -> bool {
         let columns: usize = self.columns.iter().map(Column::bytes).sum();
-        let counted: usize = self.accumulators.iter().map(|accumulator| accumulator.size()).sum();
+        let counted: usize = self.counted.iter().map(|counted| counted.accumulator.size()).sum();
         let pairs = self.pairs.iter().map(|pairs| pairs.len() * GROUP_BYTES).sum::<usize>();
         self.memory.try_resize(columns + counted + pairs + 4 * self.members.len()).is_ok()
     }
@@ -350,8 +463,8 @@ impl Groups {
             let members = self.members.iter().skip(at).step_by(n_keys).copied();
             arrays.push(column.take(members, self.schema.field(at).data_type())?);
         }
-        for accumulator in &mut self.accumulators {
-            arrays.extend(accumulator.state(EmitTo::All)?);
+        for counted in &mut self.counted {
+            arrays.extend(counted.accumulator.state(EmitTo::All)?);
         }
         self.members.clear();
         self.pairs.iter_mut().for_each(HashMap::clear);
