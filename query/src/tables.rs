@@ -13,6 +13,7 @@
 //! | `by_id.rs`    | table functions of one id                                        |
 //! | `direct.rs`   | rows found by an id, read without a statement                    |
 //! | `walk.rs`     | every row of a time range, read without a statement              |
+//! | `conditions.rs` | what must hold of such a row                                  |
 //! | `constants.rs` | columns of a row group with one value, told by its statistics   |
 //! | `visible.rs`  | leaves out what was erased                                       |
 //! | `views.rs`    | relations written in SQL over the tables                         |
@@ -23,6 +24,7 @@
 //! without saying so: the same tables plus the views. There is no way to add to either from SQL.
 
 pub(crate) mod by_id;
+mod conditions;
 mod constants;
 pub(crate) mod direct;
 mod edge_minutes;

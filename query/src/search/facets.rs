@@ -157,11 +157,11 @@ async fn count(session: &Session, scope: &Scope, wanted: &Wanted, plot: Plot, br
         let is_selected: Vec<bool> = (0..items.len()).map(|row| brush.holds(items, row)).collect();
         tally.add(batch, &is_selected)
     };
-    if scope.unit == Unit::Spans && scope.is_everything() {
+    if scope.unit == Unit::Spans {
         let mut columns: Vec<&'static str> = names.iter().copied().chain(items::span_columns()).collect();
         columns.sort_unstable();
         columns.dedup();
-        let walk = Walk { table: &SPANS, range: scope.range, columns: &columns };
+        let walk = Walk { table: &SPANS, range: scope.range, columns: &columns, conditions: &scope.conditions };
         let each = move |tally: &mut Tally, batch: RecordBatch| add(tally, &batch, &Items::of_spans(&batch));
         if let Some((parts, cost)) = walk::fold(session, walk, &start, each).await? {
             return Ok((Tally::merged(parts), cost));

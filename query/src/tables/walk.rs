@@ -1,8 +1,9 @@
-//! Every row of a time range, row group by row group, without a statement: for questions that count all of them in many columns.
+//! Rows of a time range, row group by row group, without a statement: for questions that count them in many columns.
 //!
 //! A scan opens each column of each row group it touches, 50 us at least, and a question about every attribute has sixty of them, half
 //! without a value in most row groups. As in `direct.rs`, only columns with values of their own are opened here, and of a row
-//! group that begins or ends outside of the range only the pages within.
+//! group that begins or ends outside of the range only the pages within. Where conditions must hold (`conditions.rs`), their columns
+//! are read first, and of the others only rows that are left.
 //!
 //! ```text
 //!   segments, buffer --> pieces: row groups, batches --> | few waiting | --> a worker for each thread, with a state of its own
@@ -16,17 +17,20 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::ParquetFileReaderFactory as _;
+use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::metrics::ExecutionPlanMetricsSet;
 use model::TimeRange;
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowSelection};
 use parquet::arrow::async_reader::AsyncFileReader;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::statistics::Statistics;
 use storage::table::Table;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 
+use super::conditions::Condition;
 use super::constants::Constants;
 use super::direct::{arrow, parquet, with_values};
 use super::footers::readers;
@@ -49,6 +53,18 @@ pub(crate) struct Walk<'a> {
     /// Rows whose moment lies in here.
     pub(crate) range: TimeRange,
     pub(crate) columns: &'a [&'static str],
+    /// What must hold of them.
+    pub(crate) conditions: &'a [Expr],
+}
+
+/// A condition that does not hold or fail for a row group as a whole.
+struct Tried {
+    /// Its number.
+    condition: usize,
+    /// What is read of its columns.
+    mask: ProjectionMask,
+    /// Those that need not be read.
+    constants: Constants,
 }
 
 /// Some rows, not read yet.
@@ -59,13 +75,15 @@ enum Piece {
         file: ArrowReaderMetadata,
         selected: Selected,
         constants: Constants,
+        /// Conditions to be tried row by row.
+        tried: Vec<Tried>,
     },
     Buffered(RecordBatch),
 }
 
 /// Hands batches with all rows of a range to `each`, several at the same time, each with a state of its own; gives the states.
-/// A column that stands nowhere in a batch is null there. `None` when a statement is the better way: rows are being erased, or
-/// row groups are very large.
+/// A column that stands nowhere in a batch is null there. `None` when a statement is the better way: rows are being erased,
+/// row groups are very large, or conditions are better tried by a statement.
 ///
 /// # Errors
 /// The first that went wrong while reading, or in `each`.
@@ -75,6 +93,8 @@ pub(crate) async fn fold<T: Send + 'static>(
     start: impl Fn() -> T,
     each: impl Fn(&mut T, RecordBatch) -> Result<()> + Clone + Send + Sync + 'static,
 ) -> Result<Option<(Vec<T>, Cost)>> {
+    let Some(conditions) = Condition::all(session, walk.table, walk.conditions)? else { return Ok(None) };
+    let conditions: Arc<[Condition]> = conditions.into();
     let state = session.context.state();
     let n_workers = state.config_options().execution.target_partitions.max(1);
     let (pieces, waiting) = mpsc::channel::<Piece>(n_workers);
@@ -82,25 +102,26 @@ pub(crate) async fn fold<T: Send + 'static>(
     let mut workers = JoinSet::new();
     for _ in 0..n_workers {
         let (mut state, each, waiting, time) = (start(), each.clone(), Arc::clone(&waiting), walk.table.time);
+        let conditions = Arc::clone(&conditions);
         workers.spawn(async move {
             let mut n_rows = 0;
             loop {
                 // Held until a piece has come, so that one worker waits for it and the others wait for that one.
                 let Some(piece) = waiting.lock().await.recv().await else { return Ok((state, n_rows)) };
-                let read = of_piece(piece, time, walk.range, |batch| {
-                    n_rows += batch.num_rows() as u64;
-                    each(&mut state, batch)
-                });
-                if let Err(error) = read.await {
-                    // Nobody needs what else was to be read.
-                    waiting.lock().await.close();
-                    return Err(error);
+                let read = of_piece(piece, time, walk.range, &conditions, |batch| each(&mut state, batch));
+                match read.await {
+                    Ok(n_looked_at) => n_rows += n_looked_at,
+                    Err(error) => {
+                        // Nobody needs what else was to be read.
+                        waiting.lock().await.close();
+                        return Err(error);
+                    }
                 }
             }
         });
     }
     let metrics = ExecutionPlanMetricsSet::new();
-    let is_walked = send_pieces(session, walk, &metrics, &pieces).await?;
+    let is_walked = send_pieces(session, walk, &conditions, &metrics, &pieces).await?;
     drop(pieces);
     if !is_walked {
         return Ok(None);
@@ -125,6 +146,7 @@ pub(crate) async fn fold<T: Send + 'static>(
 async fn send_pieces(
     session: &Session,
     walk: Walk<'_>,
+    conditions: &[Condition],
     metrics: &ExecutionPlanMetricsSet,
     pieces: &mpsc::Sender<Piece>,
 ) -> Result<bool> {
@@ -135,7 +157,11 @@ async fn send_pieces(
     // A worker that failed has closed the way; it says why.
     for rows in entry.buffer.iter().filter(|rows| rows.time_range.overlaps(walk.range)) {
         let schema = rows.records.schema();
-        let positions: Vec<usize> = walk.columns.iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let mut names: Vec<&str> = walk.columns.to_vec();
+        names.extend(conditions.iter().flat_map(Condition::columns));
+        names.sort_unstable();
+        names.dedup();
+        let positions: Vec<usize> = names.iter().filter_map(|name| schema.index_of(name).ok()).collect();
         let piece = Piece::Buffered(rows.records.project(&positions).map_err(arrow)?);
         if pieces.send(piece).await.is_err() {
             return Ok(true);
@@ -157,16 +183,38 @@ async fn send_pieces(
             if row_group.total_byte_size() > GROUP_BYTES_MAX {
                 return Ok(false);
             }
+            let Some(tried) = tried_in(&file, row_group, conditions)? else { continue };
             let constants = Constants::of(&file, row_group, &skippable).map_err(parquet)?;
             let mask = with_values(&metadata, row_group, walk.columns, &constants);
             let selected = Selected { metadata: Arc::clone(&metadata), group, mask, rows };
-            let piece = Piece::Group { reader: Box::new(open()?), file: file.clone(), selected, constants };
+            let piece = Piece::Group { reader: Box::new(open()?), file: file.clone(), selected, constants, tried };
             if pieces.send(piece).await.is_err() {
                 return Ok(true);
             }
         }
     }
     Ok(true)
+}
+
+/// Conditions that must be tried row by row in a row group; `None` when one holds for no row of it.
+fn tried_in(
+    file: &ArrowReaderMetadata,
+    row_group: &RowGroupMetaData,
+    conditions: &[Condition],
+) -> Result<Option<Vec<Tried>>> {
+    let mut tried = Vec::new();
+    for (number, condition) in conditions.iter().enumerate() {
+        let names = condition.columns().iter().copied().collect();
+        let constants = Constants::of(file, row_group, &names).map_err(parquet)?;
+        let mut mask = with_values(file.metadata(), row_group, condition.columns(), &constants);
+        mask.union(&condition.whole(file.metadata()));
+        if (0..row_group.num_columns()).any(|leaf| mask.leaf_included(leaf)) {
+            tried.push(Tried { condition: number, mask, constants });
+        } else if !condition.holds_for(&constants)? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(tried))
 }
 
 /// Rows of a row group that lie in pages with moments of a range; all of them when the file does not say.
@@ -196,27 +244,54 @@ fn rows_within(metadata: &ParquetMetaData, group: usize, time: &str, range: Time
     of(pages.collect())
 }
 
-/// Hands the rows of a piece that lie in the range to `each`.
+/// Hands the rows of a piece that lie in the range and fulfil conditions to `each`; says how many were looked at.
 async fn of_piece(
     piece: Piece,
     time: &str,
     range: TimeRange,
+    conditions: &[Condition],
     mut each: impl FnMut(RecordBatch) -> Result<()>,
-) -> Result<()> {
-    let (mut reader, file, selected, constants) = match piece {
-        Piece::Buffered(rows) => return each(in_range(rows, time, range)?),
-        Piece::Group { reader, file, selected, constants } => (reader, file, selected, constants),
+) -> Result<u64> {
+    let (mut reader, file, mut selected, constants, tried) = match piece {
+        Piece::Buffered(rows) => {
+            let mut rows = in_range(rows, time, range)?;
+            let n_rows = rows.num_rows() as u64;
+            for condition in conditions {
+                rows = filter_record_batch(&rows, &condition.holding(&rows)?).map_err(arrow)?;
+            }
+            each(rows)?;
+            return Ok(n_rows);
+        }
+        Piece::Group { reader, file, selected, constants, tried } => (reader, file, selected, constants, tried),
     };
+    let n_selected = selected.rows.row_count() as u64;
+    let is_tried = !tried.is_empty();
+    for Tried { condition, mask, constants } in tried {
+        let (metadata, group, rows) = (Arc::clone(&selected.metadata), selected.group, selected.rows.clone());
+        let fetched = Selected { metadata, group, mask, rows }.fetch(&mut *reader).await.map_err(parquet)?;
+        let mut holding = Vec::new();
+        for batch in fetched.decode(&file, BATCH_ROWS).map_err(parquet)? {
+            let batch = constants.beside(&batch.map_err(arrow)?).map_err(parquet)?;
+            holding.push(conditions[condition].holding(&batch)?);
+            tokio::task::yield_now().await;
+        }
+        selected.rows = selected.rows.and_then(&RowSelection::from_filters(&holding));
+        if !selected.rows.selects_any() {
+            return Ok(n_selected);
+        }
+    }
+    let mut n_in_range = 0;
     let fetched = selected.fetch(&mut *reader).await.map_err(parquet)?;
     for batch in fetched.decode(&file, BATCH_ROWS).map_err(parquet)? {
         let batch = in_range(batch.map_err(arrow)?, time, range)?;
+        n_in_range += batch.num_rows() as u64;
         if batch.num_rows() > 0 {
             each(constants.beside(&batch).map_err(parquet)?)?;
         }
         // Decoding never waits: others get their turn here, and who gave up is noticed.
         tokio::task::yield_now().await;
     }
-    Ok(())
+    Ok(if is_tried { n_selected } else { n_in_range })
 }
 
 /// Rows whose moment lies in the range.
@@ -237,6 +312,7 @@ fn in_range(batch: RecordBatch, time: &str, range: TimeRange) -> Result<RecordBa
 mod tests {
     use super::*;
     use crate::testing::{Fixture, TestSpan, span, tenant};
+    use datafusion::prelude::{ident, lit};
     use model::{AttributeValue, UnixNanos};
     use storage::table::SPANS;
 
@@ -257,7 +333,7 @@ mod tests {
         let session = fixture.engine.session(fixture.engine.snapshot(&tenant())).expect("a session");
         let columns = ["start_time", "span_id", "name", "http_status_code", "service_name"];
         let rows = async |range: TimeRange| {
-            let walk = Walk { table: &SPANS, range, columns: &columns };
+            let walk = Walk { table: &SPANS, range, columns: &columns, conditions: &[] };
             let each = |all: &mut Vec<RecordBatch>, batch: RecordBatch| {
                 all.push(batch);
                 Ok(())
@@ -286,13 +362,96 @@ mod tests {
         assert_eq!(rows(after).await.0, [0i64; 0]);
     }
 
+    /// Conditions leave the same rows as a statement's: on columns of one value, of many, of none in most rows, and of none at all.
+    #[tokio::test]
+    async fn conditions_leave_what_a_statement_leaves() {
+        let text = |text: &str| AttributeValue::String(text.to_owned());
+        let spans: Vec<TestSpan> = (0..9_000)
+            .map(|n| TestSpan {
+                service: ["web", "shop", "stock"][n as usize * 3 / 9_000],
+                status: if n % 50 == 0 { 2 } else { 0 },
+                columns: match n % 3 {
+                    0 => vec![
+                        ("http_status_code", AttributeValue::Int(200 + n as i64 % 7)),
+                        ("url_path", text(&format!("/{n}"))),
+                    ],
+                    _ => Vec::new(),
+                },
+                ..span(n + 1, n + 1, None, ["work", "rest"][usize::from(n % 2 == 0)], n as i64, 1 + n as i64 % 100)
+            })
+            .collect();
+        let fixture = Fixture::mixed(&spans).await;
+        let session = fixture.engine.session(fixture.engine.snapshot(&tenant())).expect("a session");
+        let (service, code) = (|| ident("service_name"), || ident("http_status_code"));
+        let number = crate::functions::attribute_number("http.response.status_code", &SPANS).expect("a key");
+        let conditions: [&[Expr]; 11] = [
+            &[number.gt(lit(204.5))],
+            &[
+                crate::functions::attribute_text("order.id", &SPANS).expect("a key").eq(lit("none")).is_not_true(),
+                service().eq(lit("web")),
+            ],
+            &[service().eq(lit("shop"))],
+            &[service().eq(lit("nobody"))],
+            &[service().not_eq(lit("shop")), ident("name").eq(lit("work"))],
+            &[ident("duration_nanos").gt(lit(50_000_000i64))],
+            &[code().eq(lit(203i64))],
+            &[code().eq(lit(203i64)).is_not_true(), ident("status_code").eq(lit(2))],
+            &[ident("db_system").is_null()],
+            &[ident("db_system").eq(lit("redis"))],
+            &[ident("url_path").like(lit("/1%")).or(service().eq(lit("stock")).and(ident("status_code").eq(lit(2))))],
+        ];
+        for conditions in conditions {
+            for range in [TimeRange::ALL, fixture_range(&session, 4_000, 7_000).await] {
+                let walk = Walk { table: &SPANS, range, columns: &["start_time", "span_id"], conditions };
+                let each = |all: &mut Vec<i64>, batch: RecordBatch| {
+                    let moments = Ints::of(&batch, "start_time");
+                    all.extend((0..batch.num_rows()).map(|row| moments.int(row)));
+                    Ok(())
+                };
+                let (parts, _) = fold(&session, walk, Vec::new, each).await.expect("rows").expect("plain columns");
+                let mut found = parts.concat();
+                found.sort_unstable();
+                assert_eq!(found, by_statement(&session, range, conditions).await, "{conditions:?} in {range:?}");
+            }
+        }
+        // Ids have an index, and texts are looked for before lists are decoded.
+        let text = crate::functions::attribute_is("order.id", "none", &SPANS).expect("no column of its own");
+        for left in [ident("span_id").eq(lit(vec![1u8; 8])), ident("events").is_not_null(), text] {
+            let walk = Walk { table: &SPANS, range: TimeRange::ALL, columns: &["start_time"], conditions: &[left] };
+            assert!(fold(&session, walk, || (), |(), _| Ok(())).await.expect("no error").is_none());
+        }
+    }
+
+    /// Starts of the spans that a statement finds, in order.
+    async fn by_statement(session: &Session, range: TimeRange, conditions: &[Expr]) -> Vec<i64> {
+        let mut frame = session.table(&SPANS).expect("a table");
+        for condition in conditions {
+            frame = frame.filter(condition.clone()).expect("it fits");
+        }
+        let collected = session.collect(frame.select(vec![ident("start_time")]).expect("a column"), 10_000).await;
+        let batches = collected.expect("rows").batches;
+        let starts = |batch: &RecordBatch| {
+            let moments = Ints::of(batch, "start_time");
+            (0..batch.num_rows()).map(|row| moments.int(row)).collect::<Vec<_>>()
+        };
+        let mut found: Vec<i64> = batches.iter().flat_map(starts).filter(|at| range.contains(UnixNanos(*at))).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// From the start of one span to that of another, by their order.
+    async fn fixture_range(session: &Session, first: usize, after: usize) -> TimeRange {
+        let all = by_statement(session, TimeRange::ALL, &[]).await;
+        TimeRange::new(UnixNanos(all[first]), UnixNanos(all[after]))
+    }
+
     /// What goes wrong in a worker ends the walk with its reason.
     #[tokio::test]
     async fn an_error_ends_the_walk() {
         let spans: Vec<TestSpan> = (1..=100).map(|n| span(n, n, None, "work", n as i64, 1)).collect();
         let fixture = Fixture::mixed(&spans).await;
         let session = fixture.engine.session(fixture.engine.snapshot(&tenant())).expect("a session");
-        let walk = Walk { table: &SPANS, range: TimeRange::ALL, columns: &["start_time"] };
+        let walk = Walk { table: &SPANS, range: TimeRange::ALL, columns: &["start_time"], conditions: &[] };
         let fails = |(): &mut (), _: RecordBatch| Err(Error::Internal("on purpose".to_owned()));
         let error = fold(&session, walk, || (), fails).await.expect_err("each fails");
         assert!(error.to_string().contains("on purpose"), "{error}");
