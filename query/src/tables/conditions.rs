@@ -1,9 +1,8 @@
 //! Conditions of a walk, tried on batches: on the columns they name, before any other column of a row group is read.
 //!
 //! Each leaves fewer rows for the next one, and where all columns of one are one value or none ([`Constants`]), it is tried once for the
-//! whole row group, which is not read when it does not hold. Conditions on ids, and
-//! those that want an attribute to be a certain text, are left to statements, which ask the index for ids and look for texts before they
-//! decode the list of attributes (`leaves.rs`).
+//! whole row group, which is not read when it does not hold. Conditions on ids, and those that want an attribute to be a certain text,
+//! are left to statements, which ask the index for ids and look for texts before they decode the list of attributes (`leaves.rs`).
 
 use std::sync::Arc;
 

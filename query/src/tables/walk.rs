@@ -183,6 +183,8 @@ async fn send_pieces(
             if row_group.total_byte_size() > GROUP_BYTES_MAX {
                 return Ok(false);
             }
+            // Thousands of row groups may be passed over: who gave up is noticed here too.
+            tokio::task::consume_budget().await;
             let Some(tried) = tried_in(&file, row_group, conditions)? else { continue };
             let constants = Constants::of(&file, row_group, &skippable).map_err(parquet)?;
             let mask = with_values(&metadata, row_group, walk.columns, &constants);
