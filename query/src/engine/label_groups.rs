@@ -342,7 +342,7 @@ struct Counted {
     function: Arc<AggregateFunctionExpr>,
     arguments: Vec<Arc<dyn PhysicalExpr>>,
     accumulator: Box<dyn GroupsAccumulator>,
-    /// Its states are the same with groups and without.
+    /// Its states are the same with groups and without, where there are no nulls.
     goes_by_runs: bool,
 }
 
@@ -360,7 +360,9 @@ impl Counted {
     fn add(&mut self, batch: &RecordBatch, groups: &[usize], runs: Option<&Runs>, n_groups: usize) -> Result<()> {
         let values = self.arguments.iter().map(|argument| argument.evaluate(batch)?.into_array(batch.num_rows()));
         let values = values.collect::<Result<Vec<_>>>()?;
-        let Some(runs) = runs.filter(|_| self.goes_by_runs) else {
+        // A run of nulls only has a state that groups take for one with values.
+        let has_nulls = || values.iter().any(|values| values.logical_null_count() > 0);
+        let Some(runs) = runs.filter(|_| self.goes_by_runs && !has_nulls()) else {
             return self.accumulator.update_batch(&values, groups, None, n_groups);
         };
         let mut states: Vec<Vec<ScalarValue>> = Vec::new();
@@ -384,8 +386,11 @@ struct Runs {
 }
 
 impl Runs {
-    /// `None` when they are short.
+    /// `None` when they are short, or there are none.
     fn of(groups: &[usize]) -> Option<Self> {
+        if groups.is_empty() {
+            return None;
+        }
         let n_runs_max = groups.len() / RUN_ROWS_MIN;
         let mut runs = Self { rows: Vec::new(), groups: Vec::new() };
         let mut at = 0;
@@ -480,7 +485,7 @@ mod tests {
     use datafusion::physical_plan::displayable;
     use model::AttributeValue;
 
-    const STATEMENTS: [&str; 7] = [
+    const STATEMENTS: [&str; 9] = [
         "SELECT service_name, count(*), avg(duration_nanos), max(duration_nanos) FROM spans GROUP BY 1",
         "SELECT name, status_code, count(*), sum(duration_nanos) FROM spans GROUP BY 1, 2",
         "SELECT http_route, count(*), min(start_time) FROM spans GROUP BY 1",
@@ -488,6 +493,8 @@ mod tests {
         "SELECT http_route, name FROM spans GROUP BY 1, 2",
         "SELECT name, stddev(duration_nanos) FROM spans GROUP BY 1",
         "SELECT name, duration_nanos, count(*) FROM spans GROUP BY 1, 2",
+        "SELECT service_name, avg(messaging_batch_count), sum(messaging_offset), max(server_port), count(server_port) FROM spans GROUP BY 1",
+        "SELECT name, avg(http_status_code), sum(http_status_code), min(http_status_code) FROM spans GROUP BY 1",
     ];
 
     /// Two services, routes that are sometimes missing, 10,000 different durations: more groups than tests keep.
@@ -537,6 +544,17 @@ mod tests {
                 assert_eq!(found, expected, "{sql}");
             }
         }
+    }
+
+    /// Batches without rows have no states to put together.
+    #[test]
+    fn runs_are_long() {
+        assert!(Runs::of(&[]).is_none());
+        assert!(Runs::of(&[7; RUN_ROWS_MIN - 1]).is_none());
+        let two = [[3; RUN_ROWS_MIN], [5; RUN_ROWS_MIN]].concat();
+        let runs = Runs::of(&two).expect("two of them");
+        assert_eq!((runs.rows, runs.groups), (vec![0..RUN_ROWS_MIN, RUN_ROWS_MIN..2 * RUN_ROWS_MIN], vec![3, 5]));
+        assert!(Runs::of(&(0..100).collect::<Vec<_>>()).is_none());
     }
 
     /// Whatever is no plain first half over labels stays as it is.
