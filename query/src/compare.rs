@@ -21,6 +21,7 @@ use crate::engine::Engine;
 use crate::engine::session::incomplete;
 use crate::error::{Error, Result};
 use crate::journey;
+use crate::map::environment::Environment;
 
 pub use styles::By;
 
@@ -72,9 +73,16 @@ impl Engine {
     ///
     /// # Errors
     /// The limits of the configuration.
-    pub async fn styles(&self, tenant: &TenantId, range: TimeRange, by: By) -> Result<StylesAnswer> {
+    pub async fn styles(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        environment: Environment,
+        by: By,
+    ) -> Result<StylesAnswer> {
         let started = Instant::now();
-        let answer = self.run(tenant, move |session| async move { styles::styles(&session, range, by).await });
+        let work = move |session| async move { styles::styles(&session, range, &environment, by).await };
+        let answer = self.run(tenant, work);
         let answer = answer.await?;
         Ok(StylesAnswer { elapsed_ms: started.elapsed().as_secs_f64() * 1e3, ..answer })
     }

@@ -1,4 +1,4 @@
-//! `GET /api/findings?from=&to=`: what only many journeys together show.
+//! `GET /api/findings?from=&to=&env=`: what only many journeys together show.
 //!
 //! | finding             | computed from                                                                   |
 //! |---------------------|---------------------------------------------------------------------------------|
@@ -18,11 +18,12 @@ use model::{TenantId, TimeRange, UnixNanos};
 use crate::analysis::findings::{Finding, MinuteOfEdge, traffic_spikes, window_findings};
 use crate::analysis::{Analysis, analyze};
 use crate::compare::newest::newest_spans;
-use crate::digest::rollup::{MINUTE, Sums};
+use crate::digest::rollup::{MINUTE, SumKey, Sums};
 use crate::engine::Engine;
 use crate::engine::session::{Session, incomplete};
 use crate::error::Result;
 use crate::journey::finding_answer;
+use crate::map::environment::Environment;
 
 /// Spans of the evidence of one finding in an answer; drift over shapes rests on every call of a version.
 const EVIDENCE_MAX: usize = 100;
@@ -32,19 +33,25 @@ const FINDINGS_MAX: usize = 500;
 const SPIKES_NANOS: i64 = 3 * 60 * MINUTE;
 
 impl Engine {
-    /// Findings over the journeys of a range.
+    /// Findings over the journeys of a range in an environment.
     ///
     /// # Errors
     /// The limits of the configuration.
-    pub async fn findings(&self, tenant: &TenantId, range: TimeRange) -> Result<FindingsAnswer> {
+    pub async fn findings(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        environment: Environment,
+    ) -> Result<FindingsAnswer> {
         let started = Instant::now();
-        let answer = self.run(tenant, move |session| async move { findings(&session, range).await }).await?;
+        let work = move |session| async move { findings(&session, range, &environment).await };
+        let answer = self.run(tenant, work).await?;
         Ok(FindingsAnswer { elapsed_ms: started.elapsed().as_secs_f64() * 1e3, ..answer })
     }
 }
 
-async fn findings(session: &Session, range: TimeRange) -> Result<FindingsAnswer> {
-    let newest = newest_spans(session, range).await?;
+async fn findings(session: &Session, range: TimeRange, environment: &Environment) -> Result<FindingsAnswer> {
+    let newest = newest_spans(session, range, environment).await?;
     let mut reasons: Vec<String> = newest.reason.into_iter().collect();
     let n_spans = newest.spans.len();
     let thresholds = &session.config.findings;
@@ -56,7 +63,7 @@ async fn findings(session: &Session, range: TimeRange) -> Result<FindingsAnswer>
         reasons.push("spikes were looked for in the last three hours of the range".to_owned());
     }
     let minutes = TimeRange::new(UnixNanos(from.saturating_sub(look_back)), range.end);
-    let spikes = traffic_spikes(&minutes_of_edges(session, minutes).await?, thresholds);
+    let spikes = traffic_spikes(&minutes_of_edges(session, minutes, environment).await?, thresholds);
     let is_inside =
         |spike: &Finding| spike.numbers.get("minute_unix_nano").is_some_and(|at| at.to_json().as_i64() >= Some(from));
     found.extend(spikes.into_iter().filter(is_inside));
@@ -80,11 +87,12 @@ async fn findings(session: &Session, range: TimeRange) -> Result<FindingsAnswer>
 }
 
 /// Sums of edges by minute, all operations together.
-async fn minutes_of_edges(session: &Session, range: TimeRange) -> Result<Vec<MinuteOfEdge>> {
+async fn minutes_of_edges(session: &Session, range: TimeRange, environment: &Environment) -> Result<Vec<MinuteOfEdge>> {
     let parts = session.derived.parts(range).await?;
     let mut edges: BTreeMap<(i64, &str, &str), Sums> = BTreeMap::new();
-    let inside = |minute: i64| range.contains(UnixNanos(minute.saturating_mul(MINUTE)));
-    for (key, sums) in parts.0.iter().filter(|(key, _)| inside(key.minute)) {
+    let is_wanted =
+        |key: &SumKey| environment.takes(key) && range.contains(UnixNanos(key.minute.saturating_mul(MINUTE)));
+    for (key, sums) in parts.0.iter().filter(|(key, _)| is_wanted(key)) {
         edges.entry((key.minute, &key.src, &key.dst)).or_default().add(sums);
     }
     let minute = |((minute, src, dst), sums): ((i64, &str, &str), Sums)| {

@@ -1,4 +1,4 @@
-//! `GET /api/map?from=&to=&vs=`: the service map of a time range, and what changed against an earlier one.
+//! `GET /api/map?from=&to=&vs=&env=`: the service map of a time range, and what changed against an earlier one.
 //!
 //! | file        | knows                                                     |
 //! |-------------|-----------------------------------------------------------|
@@ -7,7 +7,9 @@
 //! | `packed.rs` | the same sums in few bytes |
 //! | `minutes.rs` | sums of services per minute that were asked for before, for `/api/red` |
 //! | `owners.rs` | what is remembered for each tenant, in one bound for all |
+//! | `environment.rs` | one environment, or all |
 
+pub(crate) mod environment;
 pub(crate) mod minutes;
 mod owners;
 mod packed;
@@ -28,6 +30,7 @@ use crate::engine::Engine;
 use crate::engine::session::incomplete;
 use crate::error::{Error, Result};
 use crate::times::parse_moment;
+use environment::Environment;
 use totals::{Edge, MINUTE, Totals};
 
 /// Edges in an answer; a store with more has node names made of ids.
@@ -158,10 +161,16 @@ impl Engine {
     ///
     /// # Errors
     /// The limits of the configuration.
-    pub async fn map(&self, tenant: &TenantId, range: TimeRange, vs: Option<TimeRange>) -> Result<MapAnswer> {
+    pub async fn map(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        vs: Option<TimeRange>,
+        environment: Environment,
+    ) -> Result<MapAnswer> {
         let started = Instant::now();
         let (range, vs) = (whole_minutes(range), vs.map(whole_minutes));
-        let (remembered, own) = (self.remembered().clone(), tenant.clone());
+        let (remembered, own) = (self.remembered().clone(), (tenant.clone(), environment));
         let answer = self.run(tenant, move |session| async move {
             let now = remembered.totals(&own, &session, range).await?;
             let before = match vs {

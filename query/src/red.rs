@@ -15,6 +15,7 @@ use crate::digest::stored::within;
 use crate::engine::Engine;
 use crate::engine::session::{Session, incomplete};
 use crate::error::{Error, Result};
+use crate::map::environment::Environment;
 use crate::map::minutes::{Figures, Minutes};
 use crate::map::totals::{By, BySpan, Edge, MINUTE, Totals, add_on_demand_by_span, read_up_to};
 use crate::map::{figures, whole_minutes};
@@ -34,6 +35,7 @@ pub struct RedQuestion {
     step: i64,
     by: By,
     node: Option<String>,
+    environment: Environment,
     limit: usize,
 }
 
@@ -73,7 +75,8 @@ impl RedQuestion {
         };
         // A name alone is that of a service.
         let node = |name: &str| if name.contains(':') { name.to_owned() } else { format!("service:{name}") };
-        Ok(Self { range, step, by, node: text("node").map(node), limit })
+        let environment = Environment::from_params(params);
+        Ok(Self { range, step, by, node: text("node").map(node), environment, limit })
     }
 
     /// Steps begin at multiples of their length.
@@ -101,7 +104,7 @@ impl RedQuestion {
         let (first, n) = self.grid();
         let begin = first.saturating_mul(self.step);
         let end = begin.saturating_add(self.step.saturating_mul(n as i64));
-        let rows = within("time", TimeRange::new(UnixNanos(begin), UnixNanos(end)));
+        let rows = self.environment.sums(within("time", TimeRange::new(UnixNanos(begin), UnixNanos(end))));
         let is = |end: &str, node: &str| ident(end).eq(lit(node));
         match &self.node {
             Some(node) if self.by == By::Edge => rows.and(is("src", node).or(is("dst", node))),
@@ -137,7 +140,7 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
         ))
     };
     let mut more = BySpan::new();
-    add_on_demand_by_span(session, range, question.by, question.step, &mut more).await?;
+    add_on_demand_by_span(session, range, question.by, &question.environment, question.step, &mut more).await?;
     more.retain(|(_, edge), _| question.is_wanted(edge));
     let mut drawn = Drawn { series: Vec::new(), n_series: 0, limit: question.limit };
     let mut draw = |edge: &Edge, spans: Vec<(i64, Figures)>| {
@@ -151,7 +154,9 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
         }
     };
     let is_done = question.is_of_all_services()
-        && minutes.by_span(tenant, session, question.by, (range, question.step), &more, &mut draw).await?;
+        && minutes
+            .by_span((tenant, &question.environment), session, question.by, (range, question.step), &more, &mut draw)
+            .await?;
     if !is_done {
         let sums = read_up_to(session, question.filter(), question.by, question.step, SUMS_MAX).await?;
         let mut by_edge: BTreeMap<Edge, BTreeMap<i64, Figures>> = BTreeMap::new();

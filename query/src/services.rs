@@ -18,6 +18,7 @@ use crate::analysis::node::Node;
 use crate::engine::Engine;
 use crate::engine::session::{Session, incomplete};
 use crate::error::{Error, Result};
+use crate::map::environment::Environment;
 use crate::map::totals::{By, Edge, Totals, totals};
 use crate::map::{figures, style_of, whole_minutes};
 use crate::rows::{Ints, Texts, column_of};
@@ -32,17 +33,22 @@ const SQL: &str = "\
            sum(CASE WHEN kind IN (2, 5) AND status_code = 2 THEN 1 ELSE 0 END) AS errors, \
            arrow_cast(approx_percentile_cont(CASE WHEN kind IN (2, 5) THEN duration_nanos END, 0.5), 'Int64') AS p50, \
            arrow_cast(approx_percentile_cont(CASE WHEN kind IN (2, 5) THEN duration_nanos END, 0.95), 'Int64') AS p95 \
-    FROM raw.spans WHERE start_time >= $from AND start_time < $to \
-    GROUP BY service_name ORDER BY service_name";
+    FROM raw.spans WHERE start_time >= $from AND start_time < $to";
 
 impl Engine {
-    /// Services of which a span starts in `range`, by name.
+    /// Services of which a span of an environment starts in `range`, by name.
     ///
     /// # Errors
     /// The limits of the configuration.
-    pub async fn services(&self, tenant: &TenantId, range: TimeRange) -> Result<ServicesAnswer> {
+    pub async fn services(
+        &self,
+        tenant: &TenantId,
+        range: TimeRange,
+        environment: Environment,
+    ) -> Result<ServicesAnswer> {
         self.run(tenant, move |session| async move {
-            let frame = session.query(SQL, range).await?;
+            let sql = format!("{SQL}{} GROUP BY service_name ORDER BY service_name", environment.sql());
+            let frame = session.query_with(&sql, range, vec![environment.value()]).await?;
             let collected = session.collect(frame, SERVICES_MAX).await?;
             let mut services = Vec::new();
             for batch in &collected.batches {
@@ -71,8 +77,8 @@ const POINTS_MAX: i64 = 120;
 /// Operations and versions in an answer.
 const PARTS_MAX: u64 = 500;
 
-/// Spans of one service, grouped by the expressions `part` and `part_kind`.
-fn requests_by(part: &str, part_kind: &str, order: &str) -> String {
+/// Spans of one service, grouped by the expressions `part` and `part_kind`; `further` are further conditions.
+fn requests_by(part: &str, part_kind: &str, order: &str, further: &str) -> String {
     let duration = "CASE WHEN kind IN (2, 5) THEN duration_nanos END";
     format!(
         "SELECT part, part_kind, count(*) AS spans, \
@@ -84,7 +90,7 @@ fn requests_by(part: &str, part_kind: &str, order: &str) -> String {
                 arrow_cast(approx_percentile_cont({duration}, 0.99), 'Int64') AS p99 \
          FROM (SELECT {part} AS part, {part_kind} AS part_kind, kind, status_code, duration_nanos, start_time \
                FROM raw.spans \
-               WHERE start_time >= $from AND start_time < $to AND service_name = $service) \
+               WHERE start_time >= $from AND start_time < $to AND service_name = $service{further}) \
          GROUP BY part, part_kind ORDER BY {order}"
     )
 }
@@ -134,18 +140,30 @@ fn step_nanos(range: TimeRange) -> i64 {
 }
 
 impl Engine {
-    /// One service in a range.
+    /// One service in a range and environment.
     ///
     /// # Errors
-    /// [`Error::NotFound`] when no span of it starts in the range.
-    pub async fn service(&self, tenant: &TenantId, name: String, range: TimeRange) -> Result<ServiceAnswer> {
+    /// [`Error::NotFound`] when no span of it starts there.
+    pub async fn service(
+        &self,
+        tenant: &TenantId,
+        name: String,
+        range: TimeRange,
+        environment: Environment,
+    ) -> Result<ServiceAnswer> {
         let started = Instant::now();
-        let answer = self.run(tenant, move |session| async move { service(&session, name, range).await }).await?;
+        let work = move |session| async move { service(&session, name, range, &environment).await };
+        let answer = self.run(tenant, work).await?;
         Ok(ServiceAnswer { elapsed_ms: started.elapsed().as_secs_f64() * 1e3, ..answer })
     }
 }
 
-async fn service(session: &Session, name: String, range: TimeRange) -> Result<ServiceAnswer> {
+async fn service(
+    session: &Session,
+    name: String,
+    range: TimeRange,
+    environment: &Environment,
+) -> Result<ServiceAnswer> {
     let mut cut = None;
     let step_nanos = step_nanos(range);
     let step = format!("arrow_cast(start_time, 'Int64') / {step_nanos}");
@@ -158,8 +176,8 @@ async fn service(session: &Session, name: String, range: TimeRange) -> Result<Se
         (version, "0", "first_time, part"),
     ] {
         let service = ScalarValue::from(name.as_str());
-        let text = requests_by(part, part_kind, order);
-        let frame = session.query_with(&text, range, vec![("service", service)]).await?;
+        let text = requests_by(part, part_kind, order, &environment.sql());
+        let frame = session.query_with(&text, range, vec![("service", service), environment.value()]).await?;
         let collected = session.collect(frame, PARTS_MAX).await?;
         cut = cut.or(collected.cut);
         parts.push(groups(&collected.batches));
@@ -168,13 +186,13 @@ async fn service(session: &Session, name: String, range: TimeRange) -> Result<Se
         <[Vec<Group>; 4]>::try_from(parts).map_err(|_| Error::Internal("four parts were asked for".to_owned()))?;
     let Some(total) = total.first().filter(|total| total.spans > 0) else {
         return Err(Error::NotFound(format!(
-            "no span of the service {name} starts in this range; GET /api/services lists those that have some"
+            "no span of the service {name} starts in this range and environment; GET /api/services lists those that have some"
         )));
     };
     let minutes = whole_minutes(range);
     let own = Node::service(&name);
     let is_own = |end: &str| ident(end).eq(Expr::Literal(ScalarValue::from(own.as_str()), None));
-    let edges = totals(session, minutes, By::Edge, Some(is_own("src").or(is_own("dst")))).await?;
+    let edges = totals(session, minutes, By::Edge, environment, Some(is_own("src").or(is_own("dst")))).await?;
     let neighbours = |is_neighbour: &dyn Fn(&Edge) -> Option<String>| {
         let mut found: BTreeMap<(String, &Edge), &Totals> = BTreeMap::new();
         for (edge, totals) in &edges {

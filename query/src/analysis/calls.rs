@@ -121,6 +121,11 @@ impl Call {
         self.client.or(self.server).expect("a call has a client or a server")
     }
 
+    /// Where it runs, such as production: as the callee says, else the caller.
+    pub fn environment<'a>(&self, graph: &'a Graph) -> Option<&'a Arc<str>> {
+        [self.server, self.client].into_iter().flatten().find_map(|span| graph.spans[span].environment.as_ref())
+    }
+
     /// The caller's service and the callee's are both known services.
     pub fn is_between_services(&self) -> bool {
         self.source.family() == "service" && self.target.family() == "service"

@@ -50,6 +50,8 @@ pub struct Known {
     pub version: Option<Arc<str>>,
     /// `service.namespace`, else the Kubernetes namespace.
     pub namespace: Option<Arc<str>>,
+    /// `deployment.environment.name`.
+    pub environment: Option<Arc<str>>,
     /// It failed.
     pub is_error: bool,
     /// It failed and was not merely refused.
@@ -313,6 +315,7 @@ fn know(span: Span, senders: &mut HashMap<*const Resource, Sender>, processes: &
         process: Arc::clone(process),
         version: sender.version.clone(),
         namespace: sender.namespace.clone(),
+        environment: sender.environment.clone(),
         weight: span.weight(),
         service,
         class,

@@ -1,7 +1,7 @@
 //! The service map over time: what went over each edge, minute by minute.
 //!
 //! ```text
-//! (minute, source, target, protocol, system, op) → count, errors, faults, sketches, bytes, exemplars
+//! (minute, source, target, protocol, system, op, environment) → count, errors, faults, sketches, bytes, exemplars
 //! ```
 //!
 //! Every value merges, in any order: hours and days are sums of minutes, and the map of any range is a
@@ -21,6 +21,7 @@ use super::calls::Missing;
 use super::classify::{Protocol, Style};
 use super::edges::{EdgeKey, call_key, message_key, send_key};
 use super::findings::MinuteOfEdge;
+use super::graph::SpanIndex;
 use super::node::Node;
 use super::statistics::Sketch;
 use super::words::words;
@@ -34,7 +35,7 @@ pub const LATE_NANOS: i64 = 600 * UnixNanos::SECOND;
 
 const MINUTE: i64 = 60 * UnixNanos::SECOND;
 
-/// One edge and operation in one minute.
+/// One edge and operation in one minute, in one environment.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MinuteKey {
     /// Minutes since 1970, of the call's start.
@@ -43,6 +44,8 @@ pub struct MinuteKey {
     pub edge: EdgeKey,
     /// What was asked for.
     pub op: Arc<str>,
+    /// Where it runs, such as production: of a call as its server says, of a message as who handles it; empty when nobody says.
+    pub environment: Arc<str>,
 }
 
 /// A journey to look at: how long (or when), and its trace.
@@ -108,6 +111,7 @@ impl Minute {
 struct Passage {
     key: EdgeKey,
     op: Arc<str>,
+    environment: Arc<str>,
     start: i64,
     nanos: i64,
     count: u64,
@@ -136,10 +140,14 @@ pub fn minutes(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> 
 pub fn minutes_of_traces(analysis: &Analysis, journey_of: impl Fn(TraceId) -> TraceId) -> ByTrace {
     let graph = &analysis.graph;
     let mut minutes = BTreeMap::new();
+    let nowhere: Arc<str> = Arc::from("");
+    let said = |environment: Option<&Arc<str>>| Arc::clone(environment.unwrap_or(&nowhere));
+    let environment = |span: SpanIndex| said(graph.spans[span].environment.as_ref());
     for call in &analysis.calls {
         let passage = Passage {
             key: call_key(call),
             op: Arc::clone(&call.op),
+            environment: said(call.environment(graph)),
             start: call.start,
             nanos: call.duration(),
             count: 1,
@@ -159,6 +167,7 @@ pub fn minutes_of_traces(analysis: &Analysis, journey_of: impl Fn(TraceId) -> Tr
         let passage = Passage {
             key: send_key(graph, send),
             op: Arc::clone(&known.class.op),
+            environment: environment(send.span),
             start: known.start(),
             nanos: known.duration(),
             count: send.messages,
@@ -176,6 +185,7 @@ pub fn minutes_of_traces(analysis: &Analysis, journey_of: impl Fn(TraceId) -> Tr
         let passage = |key: EdgeKey, nanos: i64| Passage {
             key,
             op: Arc::clone(&known.class.op),
+            environment: environment(delivery.span),
             start: delivery.received,
             nanos,
             count: 1,
@@ -209,8 +219,8 @@ pub fn minutes_of_traces(analysis: &Analysis, journey_of: impl Fn(TraceId) -> Tr
 }
 
 fn pass(minutes: &mut ByTrace, passage: Passage) -> &mut Minute {
-    let Passage { key, op, start, nanos, count, is_error, is_fault, trace, journey } = passage;
-    let key = MinuteKey { minute: start.div_euclid(MINUTE), edge: key, op };
+    let Passage { key, op, environment, start, nanos, count, is_error, is_fault, trace, journey } = passage;
+    let key = MinuteKey { minute: start.div_euclid(MINUTE), edge: key, op, environment };
     let minute = minutes.entry(trace).or_default().entry(key).or_default();
     minute.count += count;
     minute.errors += if is_error { count } else { 0 };

@@ -23,6 +23,8 @@ pub(crate) struct Sender {
     pub version: Option<Arc<str>>,
     /// `service.namespace`, else the Kubernetes namespace.
     pub namespace: Option<Arc<str>>,
+    /// `deployment.environment.name`, or its older spelling.
+    pub environment: Option<Arc<str>>,
     /// `faas.*` is present.
     pub is_faas: bool,
 }
@@ -49,6 +51,7 @@ impl Sender {
             instance: INSTANCES.into_iter().find_map(|slot| resource.string(slot)).unwrap_or_default(),
             version: text(slot!(key::SERVICE_VERSION)),
             namespace: text(slot!(key::SERVICE_NAMESPACE)).or_else(|| text(slot!(key::K8S_NAMESPACE))),
+            environment: text(slot!(key::DEPLOYMENT_ENVIRONMENT)),
             is_faas: resource.families.faas,
         }
     }

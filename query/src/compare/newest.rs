@@ -7,6 +7,7 @@ use storage::table::SPANS;
 use crate::analysis::span::Span;
 use crate::engine::session::Session;
 use crate::error::Result;
+use crate::map::environment::Environment;
 use crate::rows::Ints;
 use crate::trace::{moment, plain};
 
@@ -22,15 +23,15 @@ pub(crate) struct Newest {
     pub(crate) reason: Option<String>,
 }
 
-/// Whole seconds from the end of the range backwards, as long as their spans are few enough.
+/// Those of an environment in whole seconds from the end of the range backwards, as long as their spans are few enough.
 ///
 /// # Errors
 /// What went wrong while reading.
-pub(crate) async fn newest_spans(session: &Session, range: TimeRange) -> Result<Newest> {
-    let (looked_at, is_all) = newest(session, range).await?;
+pub(crate) async fn newest_spans(session: &Session, range: TimeRange, environment: &Environment) -> Result<Newest> {
+    let (looked_at, is_all) = newest(session, range, environment).await?;
     let within =
         ident("start_time").gt_eq(moment(looked_at.start.0)).and(ident("start_time").lt(moment(looked_at.end.0)));
-    let frame = session.table(&SPANS)?.filter(within)?.select(plain::columns())?;
+    let frame = session.table(&SPANS)?.filter(environment.spans(within))?.select(plain::columns())?;
     let collected = session.collect_trace(frame, SPANS_MAX).await?;
     let mut reader = plain::Reader::default();
     let spans = collected.batches.iter().flat_map(|batch| reader.read(batch)).collect();
@@ -40,10 +41,11 @@ pub(crate) async fn newest_spans(session: &Session, range: TimeRange) -> Result<
 }
 
 /// The end of the range with no more spans than are looked at, and whether it is the whole range.
-async fn newest(session: &Session, range: TimeRange) -> Result<(TimeRange, bool)> {
+async fn newest(session: &Session, range: TimeRange, environment: &Environment) -> Result<(TimeRange, bool)> {
     const SQL: &str = "SELECT arrow_cast(start_time, 'Int64') / 1000000000 AS second, count(*) AS spans FROM raw.spans \
-                       WHERE start_time >= $from AND start_time < $to GROUP BY second ORDER BY second DESC";
-    let frame = session.query(SQL, range).await?;
+                       WHERE start_time >= $from AND start_time < $to";
+    let sql = format!("{SQL}{} GROUP BY second ORDER BY second DESC", environment.sql());
+    let frame = session.query_with(&sql, range, vec![environment.value()]).await?;
     let collected = session.collect(frame, session.config.rows_max).await?;
     let (mut n_spans, mut start) = (0, range.end.0);
     for batch in &collected.batches {

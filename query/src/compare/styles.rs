@@ -12,6 +12,7 @@ use crate::analysis::compare::{Row, by_edge, by_family, is_human_readable};
 use crate::analysis::statistics::Distribution;
 use crate::engine::session::{Session, incomplete};
 use crate::error::Result;
+use crate::map::environment::Environment;
 
 use super::newest::newest_spans;
 
@@ -29,8 +30,13 @@ pub enum By {
 
 /// # Errors
 /// What went wrong while reading.
-pub(super) async fn styles(session: &Session, range: TimeRange, by: By) -> Result<StylesAnswer> {
-    let newest = newest_spans(session, range).await?;
+pub(super) async fn styles(
+    session: &Session,
+    range: TimeRange,
+    environment: &Environment,
+    by: By,
+) -> Result<StylesAnswer> {
+    let newest = newest_spans(session, range, environment).await?;
     let looked_at = newest.looked_at;
     let analysis = analyze(newest.spans, &session.config.options());
     let window = looked_at.end.0.saturating_sub(looked_at.start.0);

@@ -15,6 +15,7 @@ use super::sides::{StepKey, steps};
 use crate::engine::session::Session;
 use crate::error::Result;
 use crate::journey::Found;
+use crate::map::environment::Environment;
 use crate::map::totals::{By, MINUTE, Totals, totals};
 use crate::map::whole_minutes;
 use crate::rows::Ints;
@@ -62,7 +63,7 @@ pub(super) async fn usual(session: &Session, found: &Found, range: TimeRange) ->
     let minutes = whole_minutes(TimeRange::new(range.start, end));
     let mut sums: BTreeMap<(String, String, String, String), Totals> = BTreeMap::new();
     let mut of_queue: BTreeMap<(String, String), Totals> = BTreeMap::new();
-    for (edge, part) in totals(session, minutes, By::Operation, Some(filter)).await? {
+    for (edge, part) in totals(session, minutes, By::Operation, &Environment::ALL, Some(filter)).await? {
         of_queue.entry((edge.source.clone(), edge.target.clone())).or_default().add(&part);
         sums.entry((edge.source, edge.target, edge.protocol, edge.op)).or_default().add(&part);
     }

@@ -154,6 +154,7 @@ fn calls(look: &Look<'_>) -> Result<Option<Batch>> {
         ("missing", labels(rows, |(call, _)| Some(missing(call.missing)))),
         ("inferred", bools(rows, |(call, _)| Some(call.is_inferred))),
         ("weight", floats(rows, |(call, _)| call.weight)),
+        ("environment", labels(rows, |(call, _)| call.environment(graph).map(|environment| &**environment))),
     ];
     batch(&CALLS, rows.len(), columns)
 }
@@ -217,6 +218,7 @@ fn hops(look: &Look<'_>) -> Result<Option<Batch>> {
                 Some(consumer.is_error && consumer.facts.is_contract_failure)
             }),
         ),
+        ("environment", labels(rows, |(hop, _)| known(hop.consumer).environment.as_deref())),
     ];
     batch(&HOPS, rows.len(), columns)
 }
@@ -293,6 +295,7 @@ fn journeys(look: &Look<'_>) -> Result<Option<Batch>> {
         ("truncated", labels(rows, |row| row.journey.cuts.first().map(|cut| cut.reason.as_str()))),
         ("early", bools(rows, |row| Some(row.owner.early))),
         ("members", texts(rows, members)),
+        ("environment", labels(rows, |row| root(row).environment.as_deref())),
     ];
     batch(&JOURNEYS, rows.len(), columns)
 }
@@ -359,6 +362,7 @@ pub(crate) fn minute_parts(parts: &Parts, number: i64) -> Result<Option<Batch>> 
         ("slowest_journey", traces(rows, |(_, sums)| sums.slowest.map(|(_, journey)| journey))),
         ("failed", maybe_ints(rows, |(_, sums)| sums.failed.map(|(start, _)| start))),
         ("failed_journey", traces(rows, |(_, sums)| sums.failed.map(|(_, journey)| journey))),
+        ("environment", labels(rows, |(key, _)| Some(&*key.environment).filter(|text| !text.is_empty()))),
     ];
     batch(&EDGE_MINUTE_PARTS, rows.len(), columns)
 }

@@ -14,8 +14,8 @@ use crate::analysis::statistics::Sketch;
 /// Nanoseconds of a minute.
 pub(crate) const MINUTE: i64 = 60 * UnixNanos::SECOND;
 
-/// One edge and operation in one minute, as text all through: what stands at rest.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// One edge and operation in one minute and environment, as text all through: what stands at rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct SumKey {
     /// Minutes since 1970.
     pub(crate) minute: i64,
@@ -24,6 +24,9 @@ pub(crate) struct SumKey {
     pub(crate) protocol: String,
     pub(crate) system: String,
     pub(crate) op: String,
+    /// Empty when nobody says, and in sums from before it was kept.
+    #[serde(default)]
+    pub(crate) environment: String,
 }
 
 impl From<&MinuteKey> for SumKey {
@@ -35,6 +38,7 @@ impl From<&MinuteKey> for SumKey {
             protocol: key.edge.protocol.as_str().to_owned(),
             system: key.edge.system.clone(),
             op: key.op.to_string(),
+            environment: key.environment.to_string(),
         }
     }
 }
@@ -227,7 +231,15 @@ mod tests {
     fn key(minute: i64, dst: usize) -> SumKey {
         let text = |text: &str| text.to_owned();
         let dst = format!("service:{dst}");
-        SumKey { minute, src: text("client"), dst, protocol: text("http"), system: text("http"), op: text("GET /") }
+        SumKey {
+            minute,
+            src: text("client"),
+            dst,
+            protocol: text("http"),
+            system: text("http"),
+            op: text("GET /"),
+            ..SumKey::default()
+        }
     }
 
     fn parts(values: &[(i64, usize, i64, bool)]) -> Parts {

@@ -530,7 +530,8 @@ fn add_parts(parts: &mut Parts, batch: &RecordBatch) {
     let [time, count, errors, faults] = ["time", "count", "errors", "faults"].map(ints);
     let [request_bytes, response_bytes] = ["request_bytes", "response_bytes"].map(ints);
     let [first_seen, last_seen, slowest, failed] = ["first_seen", "last_seen", "slowest", "failed"].map(ints);
-    let [src, dst, protocol, system, op] = ["src", "dst", "protocol", "system", "op"].map(texts);
+    let [src, dst, protocol, system, op, environment] =
+        ["src", "dst", "protocol", "system", "op", "environment"].map(texts);
     let [slowest_journey, failed_journey] = ["slowest_journey", "failed_journey"].map(|name| Bytes::of(batch, name));
     let [durations, networks, lags] = ["durations", "networks", "lags"].map(|name| histograms(batch, name));
     for row in 0..batch.num_rows() {
@@ -542,6 +543,7 @@ fn add_parts(parts: &mut Parts, batch: &RecordBatch) {
             protocol: text(&protocol),
             system: text(&system),
             op: text(&op),
+            environment: text(&environment),
         };
         let moment = |ints: &Ints| Some(ints.int(row)).filter(|moment| *moment != 0);
         let trace = |ids: &Bytes| ids.get(row).and_then(TraceId::from_bytes);

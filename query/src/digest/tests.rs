@@ -1,6 +1,7 @@
 //! The digest as a reader notices it: whatever order, batching, repetition, delay or restart, the relations say the
 //! same as one analysis of everything.
 
+mod environments;
 mod findings;
 mod late;
 mod world;
@@ -13,6 +14,7 @@ use model::{TimeRange, TraceId, UnixNanos};
 use super::rollup::Parts;
 use crate::analysis::span::Span;
 use crate::engine::Engine;
+use crate::map::environment::Environment;
 use crate::testing::tenant;
 use world::{BEGIN, MovedClock, SECOND, World, difference, fixtures};
 
@@ -159,7 +161,7 @@ async fn the_map_is_the_same_wherever_its_sums_come_from() {
 }
 
 async fn edges(engine: &Engine, range: TimeRange) -> Vec<api::MapEdge> {
-    let answer = engine.map(&tenant(), range, None).await.expect("a map");
+    let answer = engine.map(&tenant(), range, None, Environment::ALL).await.expect("a map");
     assert!(!answer.incomplete, "{:?}", answer.incomplete_reason);
     // Rates are per minute of the range.
     let without_rate = |mut edge: api::MapEdge| {

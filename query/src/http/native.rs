@@ -22,6 +22,7 @@ use super::problem::Refusal;
 use super::slow::Asked;
 use crate::compare::{By, Other, missing};
 use crate::error::{Error, Result};
+use crate::map::environment::Environment;
 use crate::map::parse_vs;
 use crate::sql::body::Piece;
 use crate::sql::{Format, SqlBody};
@@ -165,8 +166,8 @@ pub(super) async fn search(State(app): State<App>, who: Who, given: Params) -> R
 }
 
 pub(super) async fn services(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
-    let range = range(&params(given)?, &app)?;
-    json(&app.engine.services(&tenant(who), range).await?)
+    let given = params(given)?;
+    json(&app.engine.services(&tenant(who), range(&given, &app)?, Environment::from_params(&given)).await?)
 }
 
 pub(super) async fn service(
@@ -175,8 +176,8 @@ pub(super) async fn service(
     Path(name): Path<String>,
     given: Params,
 ) -> Result<Response, Refusal> {
-    let range = range(&params(given)?, &app)?;
-    json(&app.engine.service(&tenant(who), name, range).await?)
+    let given = params(given)?;
+    json(&app.engine.service(&tenant(who), name, range(&given, &app)?, Environment::from_params(&given)).await?)
 }
 
 pub(super) async fn map(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
@@ -184,11 +185,12 @@ pub(super) async fn map(State(app): State<App>, who: Who, given: Params) -> Resu
     let range = range(&given, &app)?;
     let vs = given.get("vs").filter(|text| !text.trim().is_empty());
     let vs = vs.map(|text| parse_vs(text.trim(), range, app.engine.now())).transpose()?;
-    json(&app.engine.map(&tenant(who), range, vs).await?)
+    json(&app.engine.map(&tenant(who), range, vs, Environment::from_params(&given)).await?)
 }
 
 pub(super) async fn findings(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
-    json(&app.engine.findings(&tenant(who), range(&params(given)?, &app)?).await?)
+    let given = params(given)?;
+    json(&app.engine.findings(&tenant(who), range(&given, &app)?, Environment::from_params(&given)).await?)
 }
 
 pub(super) async fn compare(State(app): State<App>, who: Who, given: Params) -> Result<Response, Refusal> {
@@ -209,7 +211,7 @@ pub(super) async fn styles(State(app): State<App>, who: Who, given: Params) -> R
         Some("edge") => By::Edge,
         Some(_) => return Err(Refusal::invalid("by is family or edge")),
     };
-    json(&app.engine.styles(&tenant(who), range(&given, &app)?, by).await?)
+    json(&app.engine.styles(&tenant(who), range(&given, &app)?, Environment::from_params(&given), by).await?)
 }
 
 /// The range that `from` and `to` name; the last hour by default.

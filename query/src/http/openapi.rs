@@ -23,6 +23,7 @@ const Q: Parameter = ("q", "string", "filter text, see docs/search.md");
 const UNIT: Parameter = ("unit", "string", "journeys, traces or spans");
 const LIMIT: Parameter = ("limit", "integer", "how many at most");
 const CURSOR: Parameter = ("cursor", "string", "next_cursor of the page before");
+const ENV: Parameter = ("env", "string", "deployment environment, such as production; all when not said");
 const STEP: Parameter = ("step", "string", "length of a step, such as 30s, 5m or 1h");
 
 /// What a route takes and answers.
@@ -119,8 +120,8 @@ fn operations() -> Vec<Operation> {
             .answers::<api::FacetsAnswer>(),
         post("/api/search/differs").takes::<api::DiffersRequest>().answers::<api::DiffersAnswer>(),
         get("/api/live").asks(&[UNIT, Q]).in_text(&["text/event-stream"]),
-        get("/api/services").asks(&[FROM, TO]).answers::<api::ServicesAnswer>(),
-        get("/api/services/{name}").asks(&[FROM, TO]).answers::<api::ServiceAnswer>(),
+        get("/api/services").asks(&[FROM, TO, ENV]).answers::<api::ServicesAnswer>(),
+        get("/api/services/{name}").asks(&[FROM, TO, ENV]).answers::<api::ServiceAnswer>(),
         get("/api/metrics")
             .asks(&[
                 FROM,
@@ -154,17 +155,20 @@ fn operations() -> Vec<Operation> {
                 ("step", "string", "whole minutes, such as 1m or 1h"),
                 ("by", "string", "service, operation or edge"),
                 ("node", "string", "only this service, or node of the map"),
+                ENV,
                 LIMIT,
             ])
             .answers::<api::RedAnswer>(),
         get("/api/map")
-            .asks(&[FROM, TO, ("vs", "string", "previous, or begin of the range to compare with")])
+            .asks(&[FROM, TO, ("vs", "string", "previous, or begin of the range to compare with"), ENV])
             .answers::<api::MapAnswer>(),
-        get("/api/findings").asks(&[FROM, TO]).answers::<api::FindingsAnswer>(),
+        get("/api/findings").asks(&[FROM, TO, ENV]).answers::<api::FindingsAnswer>(),
         get("/api/compare")
             .asks(&[("a", "string", "id of a journey"), ("b", "string", "id of another journey, or usual")])
             .answers::<api::CompareAnswer>(),
-        get("/api/compare/styles").asks(&[FROM, TO, ("by", "string", "family or edge")]).answers::<api::StylesAnswer>(),
+        get("/api/compare/styles")
+            .asks(&[FROM, TO, ENV, ("by", "string", "family or edge")])
+            .answers::<api::StylesAnswer>(),
         get("/api/traces/{trace_id}").asks(&[FROM, TO]).in_types(&["application/json", "application/x-protobuf"]),
         get("/api/traces/{trace_id}/timeline").answers::<api::Timeline>(),
         get("/api/traces/{trace_id}/spans/{span_id}").answers::<api::SpanDetail>(),

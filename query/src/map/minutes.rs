@@ -22,6 +22,7 @@ use datafusion::logical_expr::Expr;
 use datafusion::prelude::{ident, lit};
 use model::{TenantId, TimeRange};
 
+use super::environment::Environment;
 use super::owners::Owners;
 use super::remembered::{Edges, minutes, stored_part};
 use super::totals::{By, BySpan, Edge, MINUTE, Totals, read_up_to};
@@ -39,11 +40,11 @@ const SUMS_MAX: usize = 200_000;
 /// A tenant with too many services is not tried again for so many questions.
 const PAUSE_QUESTIONS: u32 = 100;
 
-/// Sums of every tenant and kind. Cheap to clone.
+/// Sums of every tenant, environment and kind. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Minutes(Owners<(TenantId, bool), HalfHours>);
+pub(crate) struct Minutes(Owners<(TenantId, Environment, bool), HalfHours>);
 
-/// Sums of one tenant and kind, up to one batch of the digest.
+/// Sums of one tenant, environment and kind, up to one batch of the digest.
 #[derive(Debug, Default)]
 struct HalfHours {
     /// Number of the newest batch that is in the sums.
@@ -165,20 +166,20 @@ impl Minutes {
     /// What went wrong while reading.
     pub(crate) async fn by_span(
         &self,
-        tenant: &TenantId,
+        (tenant, environment): (&TenantId, &Environment),
         session: &Session,
         by: By,
         (range, span_nanos): (TimeRange, i64),
         more: &BySpan,
         each: impl FnMut(&Edge, Vec<(i64, Figures)>),
     ) -> Result<bool> {
-        let key = (tenant.clone(), by == By::TargetOperation);
+        let key = (tenant.clone(), environment.clone(), by == By::TargetOperation);
         let own = self.0.of(key);
         let newest = session.derived.stored.progress().await?.map_or(0, |progress| progress.batch);
         // As for the map: outside of it there are no rows, or they were removed.
         let stored = super::whole_minutes(stored_part(session, range));
         let mut known = own.kept.lock().await;
-        let is_brought = known.bring(session, by, newest, stored).await?;
+        let is_brought = known.bring(session, (by, environment), newest, stored).await?;
         if is_brought {
             known.give(stored, span_nanos, more, each);
             known.forget();
@@ -188,6 +189,9 @@ impl Minutes {
     }
 }
 
+/// What is summed up together, and in which environment.
+type Of<'a> = (By, &'a Environment);
+
 /// The half hours that a range of whole minutes touches.
 fn half_hours(range: TimeRange) -> std::ops::Range<i64> {
     let length = MINUTES * MINUTE;
@@ -196,7 +200,7 @@ fn half_hours(range: TimeRange) -> std::ops::Range<i64> {
 
 impl HalfHours {
     /// Reads what is missing; false when that cannot be.
-    async fn bring(&mut self, session: &Session, by: By, newest: i64, range: TimeRange) -> Result<bool> {
+    async fn bring(&mut self, session: &Session, of: Of<'_>, newest: i64, range: TimeRange) -> Result<bool> {
         if newest < self.batch {
             return Ok(false);
         }
@@ -207,7 +211,7 @@ impl HalfHours {
         self.turn += 1;
         let wanted = half_hours(range);
         let is_brought =
-            self.catch_up(session, by, newest).await? && self.read_missing(session, by, wanted.clone()).await?;
+            self.catch_up(session, of, newest).await? && self.read_missing(session, of, wanted.clone()).await?;
         if !is_brought {
             *self = Self { batch: newest, pause: PAUSE_QUESTIONS, ..Self::default() };
             return Ok(false);
@@ -217,14 +221,15 @@ impl HalfHours {
     }
 
     /// Adds the batches after those that are in the sums.
-    async fn catch_up(&mut self, session: &Session, by: By, newest: i64) -> Result<bool> {
+    async fn catch_up(&mut self, session: &Session, (by, environment): Of<'_>, newest: i64) -> Result<bool> {
         let ends = [self.known.first_key_value(), self.known.last_key_value()];
         if let [Some((first, _)), Some((last, _))] = ends
             && self.batch < newest
         {
             let newer = ident("batch").gt(number(self.batch)).and(ident("batch").lt_eq(number(newest)));
             let rows = within("time", minutes(first * MINUTES, (last + 1) * MINUTES)).and(newer);
-            let Some(found) = read_up_to(session, rows.and(services()), by, MINUTE, SUMS_MAX).await? else {
+            let Some(found) = read_up_to(session, environment.sums(rows.and(services())), by, MINUTE, SUMS_MAX).await?
+            else {
                 return Ok(false);
             };
             self.add(found);
@@ -234,7 +239,12 @@ impl HalfHours {
     }
 
     /// Reads the half hours that are not remembered, neighbours at once.
-    async fn read_missing(&mut self, session: &Session, by: By, wanted: std::ops::Range<i64>) -> Result<bool> {
+    async fn read_missing(
+        &mut self,
+        session: &Session,
+        (by, environment): Of<'_>,
+        wanted: std::ops::Range<i64>,
+    ) -> Result<bool> {
         // A range as long as that has too many sums in any case, and the numbers of its half hours alone would fill memory.
         if wanted.end - wanted.start > BYTES_MAX as i64 / 1_024 {
             return Ok(false);
@@ -244,6 +254,7 @@ impl HalfHours {
             let (first, after) = (run[0], run[run.len() - 1] + 1);
             let rows = within("time", minutes(first * MINUTES, after * MINUTES));
             let rows = rows.and(ident("batch").lt_eq(number(self.batch))).and(services());
+            let rows = environment.sums(rows);
             let Some(found) = read_up_to(session, rows, by, MINUTE, SUMS_MAX).await? else { return Ok(false) };
             run.iter().for_each(|half_hour| drop(self.known.insert(*half_hour, HalfHour::default())));
             for ((minute, edge), totals) in found {

@@ -9,7 +9,7 @@
 //!   minutes      [][]                                              [][][]
 //! ```
 //!
-//! Memory: about 300 bytes an edge and piece of time, [`ENTRIES_MAX`] of them for a tenant: 45 MB, and twice that for all of them
+//! Memory: about 300 bytes an edge and piece of time, [`ENTRIES_MAX`] of them for a tenant and environment: 45 MB, and twice that for all of them
 //! (`owners.rs`). What was not asked for longest goes first.
 //!
 //! Cost: a map of a day of 1,100 edges adds 47 half hours and 30 minutes, 85,000 sums of about 0.3 us: 25 ms.
@@ -23,6 +23,7 @@ use datafusion::prelude::ident;
 use model::{TenantId, TimeRange, UnixNanos};
 use storage::table::EDGE_MINUTE_PARTS;
 
+use super::environment::Environment;
 use super::owners::Owners;
 use super::packed::Packed;
 use super::totals::{By, BySpan, Edge, MINUTE, Totals, add_on_demand, read};
@@ -41,14 +42,17 @@ const ENTRIES_MAX: usize = 150_000;
 /// Bytes of each, about.
 const ENTRY_BYTES: usize = 300;
 
-/// Sums of every tenant. Cheap to clone.
+/// Whose sums.
+type Owner = (TenantId, Environment);
+
+/// Sums of every tenant and environment. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Remembered(Owners<TenantId, Pieces>);
+pub(crate) struct Remembered(Owners<Owner, Pieces>);
 
 /// A piece of time: the minutes from `.0`, as many as `.1`.
 type Piece = (i64, i64);
 
-/// Sums of one tenant, up to one batch of the digest.
+/// Sums of one tenant and environment, up to one batch of the digest.
 #[derive(Debug, Default)]
 struct Pieces {
     /// Number of the newest batch that is in the sums.
@@ -105,11 +109,12 @@ impl Remembered {
     /// What went wrong while reading.
     pub(crate) async fn totals(
         &self,
-        tenant: &TenantId,
+        owner: &Owner,
         session: &Session,
         range: TimeRange,
     ) -> Result<BTreeMap<Edge, Totals>> {
-        let own = self.0.of(tenant.clone());
+        let own = self.0.of(owner.clone());
+        let environment = &owner.1;
         let newest = session.derived.stored.progress().await?.map_or(0, |progress| progress.batch);
         // What is older than the oldest rows was removed, and is not asked for from memory; nothing is newer than
         // the newest.
@@ -119,18 +124,18 @@ impl Remembered {
             None
         } else {
             let mut pieces = own.kept.lock().await;
-            let totals = pieces.totals(session, newest, stored).await?;
+            let totals = pieces.totals(session, environment, newest, stored).await?;
             own.takes(pieces.n_entries() * ENTRY_BYTES);
             totals
         };
         let mut totals = match remembered {
             Some(totals) => totals,
             None => {
-                let found = read(session, within("time", range), By::Edge, i64::MAX).await?;
+                let found = read(session, environment.sums(within("time", range)), By::Edge, i64::MAX).await?;
                 found.into_iter().map(|((_, edge), sums)| (edge, sums)).collect()
             }
         };
-        add_on_demand(session, range, By::Edge, &mut totals).await?;
+        add_on_demand(session, range, By::Edge, environment, &mut totals).await?;
         Ok(totals)
     }
 }
@@ -154,16 +159,17 @@ impl Pieces {
     async fn totals(
         &mut self,
         session: &Session,
+        environment: &Environment,
         newest: i64,
         range: TimeRange,
     ) -> Result<Option<BTreeMap<Edge, Totals>>> {
         if newest < self.batch {
             return Ok(None);
         }
-        self.catch_up(session, newest).await?;
+        self.catch_up(session, environment, newest).await?;
         let mut totals: BTreeMap<Edge, Totals> = BTreeMap::new();
         for wanted in pieces(range).chunks(PIECES_AT_ONCE) {
-            self.read_missing(session, wanted).await?;
+            self.read_missing(session, environment, wanted).await?;
             for (edge, sums) in self.sum(wanted) {
                 match totals.entry(edge) {
                     Entry::Vacant(place) => drop(place.insert(sums)),
@@ -176,14 +182,14 @@ impl Pieces {
     }
 
     /// Adds the batches after those that are in the sums.
-    async fn catch_up(&mut self, session: &Session, newest: i64) -> Result<()> {
+    async fn catch_up(&mut self, session: &Session, environment: &Environment, newest: i64) -> Result<()> {
         let first = self.pieces.keys().map(|(minute, _)| *minute).min();
         let after = self.pieces.keys().map(|(minute, n)| minute + n).max();
         if let (Some(first), Some(after)) = (first, after)
             && self.batch < newest
         {
             let newer = ident("batch").gt(number(self.batch)).and(ident("batch").lt_eq(number(newest)));
-            let rows = within("time", minutes(first, after)).and(newer);
+            let rows = environment.sums(within("time", minutes(first, after)).and(newer));
             self.add(read(session, rows, By::Edge, MINUTE).await?, |_, _| true);
         }
         self.batch = newest;
@@ -191,14 +197,14 @@ impl Pieces {
     }
 
     /// Reads the pieces that are not remembered, neighbours at once.
-    async fn read_missing(&mut self, session: &Session, wanted: &[Piece]) -> Result<()> {
+    async fn read_missing(&mut self, session: &Session, environment: &Environment, wanted: &[Piece]) -> Result<()> {
         let missing: BTreeSet<Piece> =
             wanted.iter().copied().filter(|piece| !self.pieces.contains_key(piece)).collect();
         let missing: Vec<Piece> = missing.into_iter().collect();
         for run in missing.chunk_by(|(minute, n), (next, n_next)| minute + n == *next && n == n_next) {
             let (first, length, after) = (run[0].0, run[0].1, run[run.len() - 1].0 + run[run.len() - 1].1);
             let rows = within("time", minutes(first, after)).and(ident("batch").lt_eq(number(self.batch)));
-            let found = read(session, rows, By::Edge, length * MINUTE).await?;
+            let found = read(session, environment.sums(rows), By::Edge, length * MINUTE).await?;
             run.iter().for_each(|piece| drop(self.pieces.insert(*piece, Sums::default())));
             let found = found.into_iter().map(|((at, edge), sums)| ((at * length, edge), sums)).collect();
             self.add(found, |piece, minute| piece == (minute, length));

@@ -19,6 +19,7 @@ use model::{TimeRange, TraceId, UnixNanos};
 use storage::table::EDGE_MINUTE_PARTS;
 use tokio::task::JoinSet;
 
+use super::environment::Environment;
 use crate::analysis::statistics::Ascending;
 use crate::digest::rollup::{Counts, Sums};
 use crate::digest::stored::within;
@@ -241,8 +242,8 @@ impl Histogram {
     }
 }
 
-/// Sums of the edges over the minutes of a range; of those that `filter` picks among the rows at rest, and all of those
-/// that are not at rest yet.
+/// Sums of the edges of an environment over the minutes of a range; of those that `filter` picks among the rows at rest, and all of
+/// those that are not at rest yet.
 ///
 /// # Errors
 /// What went wrong while reading.
@@ -250,17 +251,18 @@ pub(crate) async fn totals(
     session: &Session,
     range: TimeRange,
     by: By,
+    environment: &Environment,
     filter: Option<Expr>,
 ) -> Result<BTreeMap<Edge, Totals>> {
-    let rows = within("time", range);
+    let rows = environment.sums(within("time", range));
     let rows = filter.into_iter().fold(rows, Expr::and);
     let found = read(session, rows, by, i64::MAX).await?;
     let mut totals: BTreeMap<Edge, Totals> = found.into_iter().map(|((_, edge), sums)| (edge, sums)).collect();
-    add_on_demand(session, range, by, &mut totals).await?;
+    add_on_demand(session, range, by, environment, &mut totals).await?;
     Ok(totals)
 }
 
-/// Adds what is not at rest, and leaves out edges of which nothing is left.
+/// Adds what is not at rest of an environment, and leaves out edges of which nothing is left.
 ///
 /// # Errors
 /// What went wrong while reading.
@@ -268,10 +270,11 @@ pub(super) async fn add_on_demand(
     session: &Session,
     range: TimeRange,
     by: By,
+    environment: &Environment,
     totals: &mut BTreeMap<Edge, Totals>,
 ) -> Result<()> {
     let mut found = BySpan::new();
-    add_on_demand_by_span(session, range, by, i64::MAX, &mut found).await?;
+    add_on_demand_by_span(session, range, by, environment, i64::MAX, &mut found).await?;
     for ((_, edge), sums) in found {
         totals.entry(edge).or_default().add(&sums);
     }
@@ -279,7 +282,7 @@ pub(super) async fn add_on_demand(
     Ok(())
 }
 
-/// Adds what is not at rest, by span of time as [`read`] does.
+/// Adds what is not at rest of an environment, by span of time as [`read`] does.
 ///
 /// # Errors
 /// What went wrong while reading.
@@ -287,11 +290,12 @@ pub(crate) async fn add_on_demand_by_span(
     session: &Session,
     range: TimeRange,
     by: By,
+    environment: &Environment,
     span_nanos: i64,
     totals: &mut BySpan,
 ) -> Result<()> {
     let on_demand = session.derived.on_demand(range).await?;
-    for (key, sums) in &on_demand.parts.0 {
+    for (key, sums) in on_demand.parts.0.iter().filter(|(key, _)| environment.takes(key)) {
         let time = key.minute.saturating_mul(MINUTE);
         if range.contains(UnixNanos(time)) {
             let edge = Edge::new(by.key([&key.src, &key.dst, &key.protocol, &key.system, &key.op]));

@@ -27,16 +27,17 @@ use super::prune::Bounds;
 use super::relations::internal;
 use super::scan::{Asked, Scanned};
 use crate::digest::on_demand::Derived;
-use crate::digest::rollup::{Counts, MINUTE, Parts};
+use crate::digest::rollup::{Counts, MINUTE, Parts, SumKey};
 
 /// What of an edge can be asked for at rest too.
-const KEYS: [&str; 5] = ["src", "dst", "protocol", "system", "op"];
+const KEYS: [&str; 6] = ["src", "dst", "protocol", "system", "op", "environment"];
 
 /// Name of the sums per minute.
 pub(super) const NAME: &str = "edge_minutes";
 
 /// One line for people about the sums per minute.
-pub(super) const HELP: &str = "one row per edge of the service map, operation and minute: rate, errors and durations";
+pub(super) const HELP: &str =
+    "one row per edge of the service map, operation, environment and minute: rate, errors and durations";
 
 /// Columns of the sums per minute with a line for people each; the first is the time column.
 const COLUMNS: &[(&str, &str)] = &[
@@ -64,6 +65,7 @@ const COLUMNS: &[(&str, &str)] = &[
     ("slowest", "nanoseconds of the slowest"),
     ("slowest_journey", "a journey to look at: that of the slowest"),
     ("failed_journey", "a journey to look at: that of the first that failed"),
+    ("environment", "deployment environment, such as production; null when nobody said it"),
 ];
 
 /// What a column of the sums per minute holds.
@@ -89,6 +91,7 @@ fn schema() -> SchemaRef {
         "time" => Field::new(*name, moment_type(), false),
         "src" | "dst" | "protocol" | "system" | "op" => Field::new(*name, DataType::Utf8, false),
         "slowest_journey" | "failed_journey" => Field::new(*name, DataType::Binary, true),
+        "environment" => Field::new(*name, DataType::Utf8, true),
         name if name.starts_with("lag_") || name.starts_with("network_") => Field::new(name, DataType::Int64, true),
         name => Field::new(name, DataType::Int64, false),
     };
@@ -101,8 +104,8 @@ fn rows(parts: &Parts, schema: &SchemaRef) -> Result<RecordBatch> {
     let ints = |value: &dyn Fn(usize) -> Option<i64>| -> ArrayRef {
         Arc::new((0..rows.len()).map(value).collect::<Int64Array>())
     };
-    let texts = |value: &dyn Fn(usize) -> String| -> ArrayRef {
-        Arc::new((0..rows.len()).map(|row| Some(value(row))).collect::<StringArray>())
+    let texts = |value: &dyn Fn(&SumKey) -> &str| -> ArrayRef {
+        Arc::new(rows.iter().map(|(key, _)| Some(value(key))).collect::<StringArray>())
     };
     let percentile = |counts: &Counts, q: f64| {
         let sketch = counts.sketch();
@@ -121,11 +124,15 @@ fn rows(parts: &Parts, schema: &SchemaRef) -> Result<RecordBatch> {
         Ok(match *name {
             "time" => cast(&ints(&|row| Some(key(row).minute.saturating_mul(MINUTE))), &moment_type())?,
             "minute" => ints(&|row| Some(key(row).minute)),
-            "src" => texts(&|row| key(row).src.clone()),
-            "dst" => texts(&|row| key(row).dst.clone()),
-            "protocol" => texts(&|row| key(row).protocol.clone()),
-            "system" => texts(&|row| key(row).system.clone()),
-            "op" => texts(&|row| key(row).op.clone()),
+            "src" => texts(&|key| &key.src),
+            "dst" => texts(&|key| &key.dst),
+            "protocol" => texts(&|key| &key.protocol),
+            "system" => texts(&|key| &key.system),
+            "op" => texts(&|key| &key.op),
+            "environment" => {
+                let said = rows.iter().map(|(key, _)| Some(&*key.environment).filter(|text| !text.is_empty()));
+                Arc::new(said.collect::<StringArray>())
+            }
             "count" => ints(&|row| Some(sums(row).count)),
             "errors" => ints(&|row| Some(sums(row).errors)),
             "faults" => ints(&|row| Some(sums(row).faults)),

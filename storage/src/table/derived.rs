@@ -60,6 +60,7 @@ pub static CALLS: Table = Table::derived(
         Column::always("missing", Kind::Label, "which half is missing: nothing, server, client, caller, entry"),
         Column::always("inferred", Kind::Bool, "the callee was found by its address, not by a span"),
         Column::always("weight", Kind::Float64, "calls of the source it stands for, by the sampling threshold"),
+        Column::optional("environment", Kind::Label, "deployment environment of the callee, else of the caller"),
     ],
 );
 
@@ -100,6 +101,7 @@ pub static HOPS: Table = Table::derived(
         Column::optional("consumer_ver", Kind::Label, "service.version of the consumer"),
         Column::optional("body_bytes", Kind::Int64, "bytes of the message"),
         Column::always("contract_fail", Kind::Bool, "the consumer could not read it"),
+        Column::optional("environment", Kind::Label, "deployment environment of the consumer"),
     ],
 );
 
@@ -178,6 +180,7 @@ pub static JOURNEYS: Table = Table::derived(
             "looked at before it had settled, because memory was short or it went on for long",
         ),
         Column::always("members", Kind::JsonText, "ids of its traces as a JSON list, origin first"),
+        Column::optional("environment", Kind::Label, "deployment environment of the main root"),
     ],
 );
 
@@ -208,7 +211,7 @@ pub static FINDINGS: Table = Table::derived(
 /// Sums of edges per minute, in parts that add up.
 pub static EDGE_MINUTE_PARTS: Table = Table::derived(
     "edge_minute_parts",
-    "sums per edge, operation and minute in parts that add up; ask edge_minutes for the sums",
+    "sums per edge, operation, environment and minute in parts that add up; ask edge_minutes for the sums",
     &["src", "dst", "op", "time"],
     &[
         Column::always("time", Kind::UnixNanos, "begin of the minute in which the calls began"),
@@ -236,6 +239,7 @@ pub static EDGE_MINUTE_PARTS: Table = Table::derived(
         Column::optional("slowest_journey", Kind::Id16, "journey of the slowest"),
         Column::optional("failed", Kind::Int64, "start of the first that failed, nanoseconds since 1970"),
         Column::optional("failed_journey", Kind::Id16, "journey of the first that failed"),
+        Column::optional("environment", Kind::Label, "deployment environment, such as production"),
     ],
 );
 

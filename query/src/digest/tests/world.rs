@@ -138,6 +138,11 @@ pub(super) fn stored(spans: &[Span], arrival: i64) -> Batch {
         (!moved.is_empty()).then(|| format!("{},*", moved.join(",")))
     };
     columns.push(("attribute_order", texts(&order)));
+    let environment = |span: &Span| {
+        let is_it = |attribute: &&Attribute| attribute.key == semconv::key::DEPLOYMENT_ENVIRONMENT;
+        span.resource.attributes.iter().find(is_it).and_then(|attribute| attribute.value.as_str().map(str::to_owned))
+    };
+    columns.push(("deployment_environment", texts(&environment)));
     columns.extend(promoted);
     Batch::from_columns(&SPANS, spans.len(), columns).expect("a batch of spans")
 }
@@ -229,7 +234,7 @@ impl World {
         }
         // Exemplars and moments are not taken away by corrections.
         let sums = "SELECT time, src, dst, protocol, system, op, count, errors, faults, p50, p95, p99, network_p50, lag_p95, \
-                    request_bytes, response_bytes FROM edge_minutes";
+                    request_bytes, response_bytes, environment FROM edge_minutes";
         relations.insert("edge_minutes", sorted(&self.sql(sums).await));
         relations
     }

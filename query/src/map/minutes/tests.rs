@@ -32,7 +32,15 @@ fn parts(minutes: &[i64], calls: i64) -> Parts {
         for edge in 0..6 {
             let [src, protocol, system] = ["client", "http", ""].map(str::to_owned);
             let dst = if edge == 5 { "db:orders".to_owned() } else { format!("service:{}", edge % 3) };
-            let key = SumKey { minute: *minute, src, dst, protocol, system, op: format!("GET /{}", edge % 2) };
+            let key = SumKey {
+                minute: *minute,
+                src,
+                dst,
+                protocol,
+                system,
+                op: format!("GET /{}", edge % 2),
+                ..SumKey::default()
+            };
             let mut durations = Counts::default();
             durations.add_one(600 + n as i32 + edge, calls);
             durations.add_one(650, 1);
@@ -65,7 +73,10 @@ async fn read_all(session: &Session, by: By, range: TimeRange, span_nanos: i64) 
 async fn ask(minutes: &Minutes, session: &Session, by: By, range: TimeRange, span_nanos: i64) -> Option<Given> {
     let (none, mut given) = (BySpan::new(), Given::new());
     let each = |edge: &Edge, spans| drop(given.insert(edge.clone(), spans));
-    let is_given = minutes.by_span(&tenant(), session, by, (range, span_nanos), &none, each).await.expect("an answer");
+    let is_given = minutes
+        .by_span((&tenant(), &Environment::ALL), session, by, (range, span_nanos), &none, each)
+        .await
+        .expect("an answer");
     is_given.then_some(given)
 }
 

@@ -17,7 +17,7 @@ async fn the_bound_counts_each_sum_once() {
         let text = |text: &str| text.to_owned();
         let dst = format!("service:{edge}");
         let (protocol, system, op) = (text("http"), text(""), text("GET /"));
-        let key = SumKey { minute: 29_000_000, src: text("client"), dst, protocol, system, op };
+        let key = SumKey { minute: 29_000_000, src: text("client"), dst, protocol, system, op, ..SumKey::default() };
         parts.add_sums(&key, &Sums { count: 2, ..Sums::default() });
     }
     let batch = |number| minute_parts(&parts, number).expect("rows").expect("some");
@@ -38,7 +38,15 @@ async fn nothing_is_read_twice() {
     let mut parts = Parts::default();
     for edge in 0..7 {
         let [src, protocol, system, op] = ["client", "http", "", "GET /"].map(str::to_owned);
-        let key = SumKey { minute: 29_000_000, src, dst: format!("service:{edge}"), protocol, system, op };
+        let key = SumKey {
+            minute: 29_000_000,
+            src,
+            dst: format!("service:{edge}"),
+            protocol,
+            system,
+            op,
+            ..SumKey::default()
+        };
         parts.add_sums(&key, &Sums { count: 1, ..Sums::default() });
     }
     let rows = minute_parts(&parts, 1).expect("rows").expect("some").records().clone();
@@ -74,7 +82,15 @@ async fn sums_take_the_columns_they_need() {
         let text = |text: &str| text.to_owned();
         let dst = format!("service:{}", edge % 2);
         let (protocol, system, op) = (text(["http", "grpc"][edge % 2]), text("x"), format!("GET /{}", edge % 3));
-        let key = SumKey { minute: 29_000_000, src: format!("service:{edge}"), dst, protocol, system, op };
+        let key = SumKey {
+            minute: 29_000_000,
+            src: format!("service:{edge}"),
+            dst,
+            protocol,
+            system,
+            op,
+            ..SumKey::default()
+        };
         let histogram = |n: i32| {
             let mut counts = Counts::default();
             counts.add_one(600 + n, 2);
@@ -154,8 +170,15 @@ async fn percentiles_at_rest_are_within_one_percent() {
             let mut durations = Counts::default();
             sketch.buckets().for_each(|(bucket, count)| durations.add_one(bucket, count as i64));
             let [dst, protocol, system, op] = ["service:shop", "http", "", "GET /"].map(str::to_owned);
-            let key =
-                SumKey { minute: 29_000_000 + edge % 3, src: format!("service:{edge}"), dst, protocol, system, op };
+            let key = SumKey {
+                minute: 29_000_000 + edge % 3,
+                src: format!("service:{edge}"),
+                dst,
+                protocol,
+                system,
+                op,
+                ..SumKey::default()
+            };
             parts.add_sums(&key, &Sums { count: 500, durations, ..Sums::default() });
         }
         batches.push(minute_parts(&parts, number).expect("rows").expect("some"));
