@@ -86,9 +86,9 @@ fn wide_journey(trace_id: u128, n_traces: u64, seconds_ago: u64) -> [Request; 2]
         .map(|(service, spans)| Request::Traces(generate::request(service, spans)))
 }
 
-/// Requests to one version of a service, a day ago: in 2.0, which came a minute after 1.9, bills take ten times as long, and there
-/// are refunds.
-fn versioned(service: &str, version: &str, trace_id: u128) -> Request {
+/// Requests to one version of a service in one environment, a day ago: in 2.0, which came a minute after 1.9, bills take ten times as
+/// long, and there are refunds.
+fn versioned(service: &str, (version, environment): (&str, &str), trace_id: u128) -> Request {
     let of = |number: u64, name: &str, millis: u64| {
         let mut span = generate::span(trace_id + u128::from(number), number + 1, name);
         let seconds_ago = 24 * 3600 + if version == "2.0" { 0 } else { 60 };
@@ -101,6 +101,7 @@ fn versioned(service: &str, version: &str, trace_id: u128) -> Request {
     let mut request = generate::request(service, spans);
     if let Some(resource) = &mut request.resource_spans[0].resource {
         resource.attributes.push(generate::attribute("service.version", version));
+        resource.attributes.push(generate::attribute("deployment.environment.name", environment));
     }
     Request::Traces(request)
 }
@@ -219,7 +220,7 @@ async fn a_person_finds_and_reads_a_trace() {
         client.send_all(Transport::Grpc, &request).await;
     }
 
-    for (version, trace_id) in [("1.9", 0x19_u128 << 64), ("2.0", 0x20_u128 << 64)] {
+    for (version, trace_id) in [(("1.9", "production"), 0x19_u128 << 64), (("2.0", "staging"), 0x20_u128 << 64)] {
         client.send_all(Transport::Grpc, &versioned("cashier", version, trace_id)).await;
     }
     let hostile_journey_id = 0xbad_u128 << 64 | 2;

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::view::behind;
 use crate::view::namespaces::Namespaces;
+use crate::view::scope::Scope;
 use crate::view::stitched::Finding;
 use crate::view::url::{self, ExploreState, RangeText};
 
@@ -91,10 +92,9 @@ pub(crate) async fn differs(request: &DiffersRequest) -> Result<DiffersAnswer, P
     post("/api/search/differs", request).await
 }
 
-/// Services seen in the range.
-pub(crate) async fn services(range: &RangeText) -> Result<ServicesAnswer, Problem> {
-    get(&format!("/api/services{}", url::query_string([("from", range.from.as_str()), ("to", range.to.as_str())])))
-        .await
+/// Services seen in the range and environment.
+pub(crate) async fn services(scope: &Scope) -> Result<ServicesAnswer, Problem> {
+    get(&format!("/api/services{}", url::query_string(scope.parameters()))).await
 }
 
 /// Structure of a trace, in columns.
@@ -155,9 +155,9 @@ pub(crate) async fn compare(a: TraceId, b: &str) -> Result<CompareAnswer, Proble
     get(&format!("/api/compare{}", url::query_string([("a", a.to_hex().as_str()), ("b", b)]))).await
 }
 
-/// Who talks to whom in the range; `vs` is the start of an earlier range of the same length.
-pub(crate) async fn map(range: &RangeText, vs: Option<&str>) -> Result<MapAnswer, Problem> {
-    let mut all = vec![("from", range.from.as_str()), ("to", range.to.as_str())];
+/// Who talks to whom in the range and environment; `vs` is the start of an earlier range of the same length.
+pub(crate) async fn map(scope: &Scope, vs: Option<&str>) -> Result<MapAnswer, Problem> {
+    let mut all = scope.parameters();
     all.extend(vs.map(|vs| ("vs", vs)));
     get(&format!("/api/map{}", url::query_string(all))).await
 }
@@ -214,18 +214,17 @@ pub(crate) async fn sql_as(request: &SqlRequest, accept: &str) -> Result<String,
     if response.ok() { Ok(body) } else { Err(serde_json::from_str(&body).unwrap_or_else(|_| unexpected(status, ""))) }
 }
 
-/// The namespace of each service in the range.
-pub(crate) async fn namespaces(range: &RangeText) -> Result<Namespaces, Problem> {
-    let (from, to) = (Some(range.from.clone().into()), Some(range.to.clone().into()));
-    let answer = sql(&SqlRequest { sql: behind::namespaces(), from, to, ..SqlRequest::default() }).await?;
+/// The namespace of each service in the range and environment.
+pub(crate) async fn namespaces(scope: &Scope) -> Result<Namespaces, Problem> {
+    let answer = sql(&scope.statement(behind::namespaces())).await?;
     Ok(Namespaces::read(&answer.rows))
 }
 
 /// One operation of a service over time; nothing when it was not called.
-pub(crate) async fn operation(service: &str, name: &str, range: &RangeText) -> Result<Option<Box<Operation>>, Problem> {
+pub(crate) async fn operation(service: &str, name: &str, scope: &Scope) -> Result<Option<Box<Operation>>, Problem> {
     let node = format!("service:{service}");
-    let all =
-        [("by", "operation"), ("node", node.as_str()), ("from", &range.from), ("to", &range.to), ("limit", "1000")];
+    let mut all = scope.parameters();
+    all.extend([("by", "operation"), ("node", node.as_str()), ("limit", "1000")]);
     let answer: Operations = get(&format!("/api/red{}", url::query_string(all))).await?;
     Ok(answer.series.into_iter().find(|series| series.operation == name).map(Box::new))
 }
@@ -249,11 +248,10 @@ struct Operations {
     series: Vec<Operation>,
 }
 
-/// One service in the range.
-pub(crate) async fn service(name: &str, range: &RangeText) -> Result<ServiceAnswer, Problem> {
+/// One service in the range and environment.
+pub(crate) async fn service(name: &str, scope: &Scope) -> Result<ServiceAnswer, Problem> {
     let name = url::encode(name).replace('+', "%20");
-    let query = url::query_string([("from", range.from.as_str()), ("to", range.to.as_str())]);
-    get(&format!("/api/services/{name}{query}")).await
+    get(&format!("/api/services/{name}{}", url::query_string(scope.parameters()))).await
 }
 
 /// Every alert rule.

@@ -6,6 +6,7 @@
 //! | `frame.rs`        | rail, top bar, key sheet, messages                               |
 //! | `time_range.rs`   | the range of time: presets, absolute, pasted                     |
 //! | `download.rs`     | saves a file made on the page                                    |
+//! | `environments.rs` | the choice of an environment                                     |
 //! | `draw.rs`         | SVG nodes for drawings of many shapes                            |
 //! | `icon.rs`         | line icons                                                       |
 //! | `keys.rs`         | single-letter keys, ignored while typing                         |
@@ -23,6 +24,7 @@
 pub(crate) mod command_box;
 pub(crate) mod download;
 pub(crate) mod draw;
+pub(crate) mod environments;
 pub(crate) mod frame;
 pub(crate) mod icon;
 pub(crate) mod inspector;

@@ -59,6 +59,7 @@ pub(crate) mod namespaces;
 pub(crate) mod partitions;
 pub(crate) mod plot;
 pub(crate) mod saved_view;
+pub(crate) mod scope;
 pub(crate) mod shape;
 pub(crate) mod snippets;
 pub(crate) mod span_tree;

@@ -149,10 +149,39 @@ async function places(page) {
   await page.locator('.empty').first().waitFor();
   await page.locator('.rail a', { hasText: 'Map' }).click();
   await page.waitForURL((url) => url.pathname === '/map' && url.searchParams.get('env') === 'nowhere');
-  await page.locator('.chip.env', { hasText: 'all here' }).waitFor();
+  await page.getByText('Only the environment nowhere is looked at.').waitFor();
   await accessible(page, 'map in an environment');
+  await page.locator('.rail a', { hasText: 'System' }).click();
+  await page.locator('.chip.env', { hasText: 'all here' }).waitFor();
   await page.getByRole('button', { name: 'Leave the environment nowhere' }).click();
   await page.waitForURL((url) => !url.searchParams.has('env'));
+  run.step = 'an environment is chosen, and every number is of it';
+  await page.goto(`${config.url}/?from=now-2d`);
+  const choice = page.locator('label', { hasText: 'environment' }).locator('select');
+  await choice.selectOption('staging');
+  await page.waitForURL((url) => url.searchParams.get('env') === 'staging');
+  const cards = page.locator('.home-cards > li');
+  await until(async () => (await cards.count()) === 1 && (await cards.innerText()).includes('cashier'), 'one service is in staging');
+  await accessible(page, 'home in an environment');
+  await picture(page, 'home-environment-dark');
+  await page.locator('.home-head', { hasText: 'Services' }).getByRole('link', { name: 'SQL' }).click();
+  await until(async () => /^cashier\s+35\s+35\s/.test(await page.locator('.answer tbody').innerText().catch(() => '')), 'the statement behind it finds the same');
+  await page.goBack();
+  await page.locator('.rail a', { hasText: 'Map' }).click();
+  await page.locator('.tb').getByRole('button', { name: 'Table' }).click();
+  await until(async () => (await page.locator('tbody tr', { hasText: 'cashier' }).count()) === 1 && (await page.locator('tbody tr').count()) === 1, 'one edge is in staging');
+  await page.locator('.rail a', { hasText: 'Services' }).click();
+  await page.locator('tbody .svc', { hasText: 'cashier' }).waitFor();
+  assert((await page.locator('tbody tr').count()) === 1, 'one service is listed');
+  await page.goto(`${config.url}/services/cashier?from=now-2d&env=production`);
+  await page.locator('section[aria-label=Operations]', { hasText: 'POST /bills' }).waitFor();
+  assert((await page.locator('section[aria-label=Operations]', { hasText: 'POST /refunds' }).count()) === 0, 'nobody refunds in production');
+  run.isRefusalExpected = true;
+  await page.goto(`${config.url}/services/${hop.from}?env=staging`);
+  await accessible(page, 'a service that is not in the environment');
+  await page.getByRole('link', { name: 'All environments' }).click();
+  await page.locator('section[aria-label=Operations]').waitFor();
+  run.isRefusalExpected = false;
 }
 
 // A view by its short name, one that is not there, and an address that is too long to be handed on.

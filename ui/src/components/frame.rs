@@ -244,7 +244,7 @@ fn Firing() -> impl IntoView {
     }
 }
 
-/// The environment that the reader looks at, where it is chosen; pages made of sums per minute know none, and it says so there.
+/// The environment that the reader looks at, where it is chosen; some pages show all of them, and it says so there.
 #[component]
 fn Environment() -> impl IntoView {
     let location = use_location();
@@ -254,9 +254,9 @@ fn Environment() -> impl IntoView {
     move || {
         let env = env.get()?;
         let navigate = navigate.clone();
-        let is_of_sums = move || {
+        let is_of_all = move || {
             let first = path.get().split('/').nth(1).unwrap_or_default().to_owned();
-            matches!(first.as_str(), "" | "map" | "services" | "alerts" | "system" | "compare")
+            matches!(first.as_str(), "alerts" | "system" | "compare")
         };
         let leave = move |_| {
             let link =
@@ -264,14 +264,14 @@ fn Environment() -> impl IntoView {
             navigate(&link, NavigateOptions { scroll: false, ..NavigateOptions::default() });
         };
         let title = move || match path.get().as_str() {
-            _ if is_of_sums() => "The sums on this page are of all environments",
+            _ if is_of_all() => "This page is of all environments",
             path if path == "/sql" || path.starts_with("/sql/") => "Statements ask for it as $env",
             _ => "Only this environment",
         };
         Some(view! {
-            <span class="chip env" class:hot=is_of_sums title=title>
+            <span class="chip env" class:hot=is_of_all title=title>
                 <span class="ell">{env.clone()}</span>
-                {move || is_of_sums().then_some(" (all here)")}
+                {move || is_of_all().then_some(" (all here)")}
                 <button aria-label=format!("Leave the environment {env}") on:click=leave>{icon(Icon::Close, true)}</button>
             </span>
         })

@@ -6,7 +6,7 @@ mod firing;
 
 use std::collections::HashMap;
 
-use api::{MapAnswer, Problem, SearchItem, ServiceAnswer, ServiceItem, SqlRequest, StatusAnswer};
+use api::{MapAnswer, Problem, SearchItem, ServiceAnswer, ServiceItem, StatusAnswer};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use leptos_router::NavigateOptions;
@@ -17,6 +17,7 @@ use self::firing::fires;
 use crate::app::{Shared, cross, now_nanos, shared, there};
 use crate::asking::{Turns, ask_newest, by_the_clock};
 use crate::client;
+use crate::components::environments::{Elsewhere, Environments};
 use crate::components::keys::on_key;
 use crate::components::onboarding::{Onboarding, is_without_spans};
 use crate::components::shape_strip::{journey_shape, pieces_of};
@@ -26,6 +27,7 @@ use crate::view::behind as sql;
 use crate::view::journey::facts::{Family, label};
 use crate::view::map::{slow_nanos, slower};
 use crate::view::namespaces::Namespaces;
+use crate::view::scope::Scope;
 use crate::view::shape::{Pieces, common_scale};
 use crate::view::url::{self, ExploreState, RangeText, Sort};
 use crate::view::{clock, format, names};
@@ -76,7 +78,7 @@ pub(crate) fn HomePage() -> impl IntoView {
     let shared = shared();
     let search = use_location().search;
     let navigate = use_navigate();
-    let range = Memo::new(move |_| RangeText::read(&search.get()));
+    let scope = Memo::new(move |_| Scope::read(&search.get()));
     let sort = Memo::new(move |_| parameter(&search.get(), "sort").unwrap_or_else(|| "change".to_owned()));
     let as_table = Memo::new(move |_| parameter(&search.get(), "view").as_deref() == Some("table"));
     let by_space = Memo::new(move |_| parameter(&search.get(), "group").as_deref() == Some("namespace"));
@@ -89,13 +91,13 @@ pub(crate) fn HomePage() -> impl IntoView {
     let reload = RwSignal::new(0u32);
     let asked = move || {
         reload.track();
-        Some(range.get())
+        Some(scope.get())
     };
     let loading = ask_newest(
         asked,
-        |range| async move {
-            let now = client::services(&range).await;
-            let before = match &earlier(&range) {
+        |scope| async move {
+            let now = client::services(&scope).await;
+            let before = match &earlier(&scope) {
                 Some(earlier) => client::services(earlier).await.map(|answer| answer.services).unwrap_or_default(),
                 None => Vec::new(),
             };
@@ -111,16 +113,16 @@ pub(crate) fn HomePage() -> impl IntoView {
     .loading;
     ask_newest(
         asked,
-        |range| async move {
-            let vs = earlier(&range).map(|earlier| earlier.from);
-            client::map(&range, vs.as_deref()).await
+        |scope| async move {
+            let vs = earlier(&scope).map(|earlier| earlier.range.from);
+            client::map(&scope, vs.as_deref()).await
         },
         move |answer| map.set(Some(answer)),
     );
     ask_newest(
         asked,
-        |range| async move {
-            let view = ExploreState { sort: Sort::Slowest, range, ..ExploreState::default() };
+        |scope| async move {
+            let view = ExploreState { sort: Sort::Slowest, ..scope.explore("") };
             client::search(&view, ROWS, None, &client::Calls::default()).await.map(|answer| answer.items)
         },
         move |answer| slowest.set(Some(answer)),
@@ -136,17 +138,13 @@ pub(crate) fn HomePage() -> impl IntoView {
     );
     ask_newest(
         move || by_space.get().then(asked).flatten(),
-        |range| async move { client::namespaces(&range).await },
+        |scope| async move { client::namespaces(&scope).await },
         move |answer| spaces.set(answer.unwrap_or_default()),
     );
     let n_journeys = RwSignal::new(None::<u64>);
     ask_newest(
         asked,
-        |range| async move {
-            let moment = |text: String| Some(Json::String(text));
-            let (from, to) = (moment(range.from), moment(range.to));
-            client::sql(&SqlRequest { sql: sql::count_journeys(), from, to, ..SqlRequest::default() }).await
-        },
+        |scope| async move { client::sql(&scope.statement(sql::count_journeys())).await },
         move |answer| n_journeys.set(answer.ok().and_then(|answer| number(answer.rows.first()?.first()?))),
     );
     let ways = pieces_of(
@@ -210,7 +208,7 @@ pub(crate) fn HomePage() -> impl IntoView {
     // The lines of the cards come one after the other: they are decoration, not the answer.
     let lines = RwSignal::new(HashMap::<String, ServiceAnswer>::new());
     let turns = Turns::new();
-    Effect::new(move |before: Option<RangeText>| {
+    Effect::new(move |before: Option<Scope>| {
         let wanted: Vec<String> = cards.with(|cards| {
             cards
                 .iter()
@@ -218,11 +216,11 @@ pub(crate) fn HomePage() -> impl IntoView {
                 .map(|card| card.now.name.clone())
                 .collect()
         });
-        let (turn, range) = (turns.next(), range.get_untracked());
-        if before.is_some_and(|before| before != range) {
+        let (turn, scope) = (turns.next(), scope.get_untracked());
+        if before.is_some_and(|before| before != scope) {
             lines.set(HashMap::new());
         }
-        let asked = range.clone();
+        let asked = scope.clone();
         spawn_local(async move {
             for name in wanted {
                 if !turn.is_newest() || lines.try_with_untracked(|lines| lines.contains_key(&name)) != Some(false) {
@@ -235,7 +233,7 @@ pub(crate) fn HomePage() -> impl IntoView {
                 }
             }
         });
-        range
+        scope
     });
     let open = Callback::new(move |at: usize| {
         let name = cards.with_untracked(|cards| cards.get(at).map(|card| card.now.name.clone()));
@@ -259,7 +257,7 @@ pub(crate) fn HomePage() -> impl IntoView {
         }
     });
     let seconds = move || {
-        let (range, now) = (range.get(), now_nanos());
+        let (range, now) = (scope.get().range, now_nanos());
         clock::parse(&range.from, now)
             .zip(clock::parse(&range.to, now))
             .map_or(3_600.0, |(from, to)| (to - from) as f64 / 1e9)
@@ -291,6 +289,7 @@ pub(crate) fn HomePage() -> impl IntoView {
             _ => view! {
                 <EmptyState title="No service sent a span in this time range">
                     <span class="dim">"Choose a longer range above."</span>
+                    <Elsewhere/>
                 </EmptyState>
             }
             .into_any(),
@@ -303,6 +302,7 @@ pub(crate) fn HomePage() -> impl IntoView {
                     <span class="grow"></span>
                     <span class="faint n">"against the same hours yesterday"</span>
                     {behind(&sql::services())}
+                    <Environments/>
                     <nav class="seg" aria-label="Order">{sorted("change", "Change")}{sorted("rate", "Rate")}{sorted("errors", "Errors")}{sorted("slowest", "Slowest")}</nav>
                     <nav class="seg" aria-label="Group">{grouped(false, "All")}{grouped(true, "By namespace")}</nav>
                     <nav class="seg" aria-label="Show as">{shown(false, "Cards")}{shown(true, "Table")}</nav>
@@ -334,7 +334,7 @@ pub(crate) fn HomePage() -> impl IntoView {
                         }}
                     </section>
                     <section aria-label="Slowest journeys now">
-                        <div class="home-head"><h2>"Slowest journeys"</h2> <span class="grow"></span> {behind(&sql::slowest_journeys())} <a class="acc" href=move || ExploreState { sort: Sort::Slowest, range: range.get(), ..ExploreState::default() }.link()>"Explore"</a></div>
+                        <div class="home-head"><h2>"Slowest journeys"</h2> <span class="grow"></span> {behind(&sql::slowest_journeys())} <a class="acc" href=move || ExploreState { sort: Sort::Slowest, ..scope.get().explore("") }.link()>"Explore"</a></div>
                         {move || match &*slowest.read() {
                             None => view! { <Skeleton rows=7/> }.into_any(),
                             Some(Err(problem)) => view! { <ErrorBox problem=problem.clone() retry/> }.into_any(),
@@ -387,13 +387,14 @@ fn parameter(search: &str, name: &str) -> Option<String> {
 }
 
 /// The same hours a day earlier.
-fn earlier(range: &RangeText) -> Option<RangeText> {
+fn earlier(scope: &Scope) -> Option<Scope> {
     let now = now_nanos();
-    let (from, to) = (clock::parse(&range.from, now)?, clock::parse(&range.to, now)?);
-    Some(RangeText {
+    let (from, to) = (clock::parse(&scope.range.from, now)?, clock::parse(&scope.range.to, now)?);
+    let range = RangeText {
         from: clock::rfc3339(from.checked_sub(DAY_NANOS)?),
         to: clock::rfc3339(to.checked_sub(DAY_NANOS)?),
-    })
+    };
+    Some(Scope { range, env: scope.env.clone() })
 }
 
 /// Address of a service's page.

@@ -33,11 +33,13 @@ use self::partitions::Partitions;
 use crate::app::{Shared, now_nanos, shared, there};
 use crate::asking::ask_newest;
 use crate::client;
+use crate::components::environments::{Elsewhere, Environments};
 use crate::components::keys::on_key;
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton};
 use crate::view::journey::facts::{Family, label};
 use crate::view::map::{Kinds, Measure, NODES_MAX, shown_edges, slow_nanos, slower};
 use crate::view::namespaces::{Namespaces, is_group};
+use crate::view::scope::Scope;
 use crate::view::url::{self, RangeText};
 use crate::view::{clock, format};
 
@@ -149,13 +151,13 @@ pub(crate) fn MapPage() -> impl IntoView {
     let shared = shared();
     let search = use_location().search;
     let navigate = use_navigate();
-    let range = Memo::new(move |_| RangeText::read(&search.get()));
+    let scope = Memo::new(move |_| Scope::read(&search.get()));
     let state = Memo::new(move |_| State::read(&search.get()));
     let found = RwSignal::new(None::<Result<Arc<MapAnswer>, Problem>>);
     let against = Memo::new(move |_| state.with(|state| state.against));
     let asking = ask_newest(
-        move || Some((range.get(), against.get())),
-        |(range, against)| async move { client::map(&range, against.start(&range).as_deref()).await },
+        move || Some((scope.get(), against.get())),
+        |(scope, against)| async move { client::map(&scope, against.start(&scope.range).as_deref()).await },
         move |answer| {
             if let Ok(answer) = &answer {
                 let services = answer.nodes.iter().filter(|node| node.kind == "service");
@@ -172,8 +174,8 @@ pub(crate) fn MapPage() -> impl IntoView {
     });
     let spaces = RwSignal::new(None::<Arc<Namespaces>>);
     ask_newest(
-        move || wants.get().then(|| range.get()),
-        |range| async move { client::namespaces(&range).await },
+        move || wants.get().then(|| scope.get()),
+        |scope| async move { client::namespaces(&scope).await },
         move |answer| spaces.set(Some(Arc::new(answer.unwrap_or_default()))),
     );
     let grouped = Memo::new_with_compare(
@@ -229,7 +231,7 @@ pub(crate) fn MapPage() -> impl IntoView {
                 view! { <ErrorBox problem retry/> }.into_any()
             }
             Some(Ok(answer)) if answer.edges.is_empty() => nothing(&answer).into_any(),
-            Some(Ok(answer)) => whole(answer, grouped, state, change, shared).into_any(),
+            Some(Ok(answer)) => whole(answer, scope.get_untracked().env, grouped, state, change, shared).into_any(),
         }}
     }
 }
@@ -270,6 +272,7 @@ fn nothing(answer: &MapAnswer) -> impl IntoView + use<> {
                 {if services > 0 { format!("{} sent spans, but no call or message between them was seen. ", format::counted(services, "service")) } else { String::new() }}
                 "Edges are made of spans of kind client and server, producer and consumer, whose context travels with the request."
             </span>
+            <Elsewhere/>
             <a class="btn s primary" href=there("/explore")>"Go to Explore"</a>
         </EmptyState>
     }
@@ -325,6 +328,7 @@ fn Tools(state: Memo<State>, grouped: Memo<Option<Groups>>, change: Callback<Sta
                     })}
                 </select>
             </label>
+            <Environments/>
         </div>
     }
 }
@@ -338,6 +342,7 @@ struct Groups {
 
 fn whole(
     answer: Arc<MapAnswer>,
+    env: Option<String>,
     grouped: Memo<Option<Groups>>,
     state: Memo<State>,
     change: Callback<State>,
@@ -357,7 +362,7 @@ fn whole(
     };
     // The selection alone: another measure or view asks nothing again.
     let selected = Memo::new(move |_| state.with(|state| state.selected.clone()));
-    let asked = (OverTime::new(&answer, selected), Partitions::new(&answer, selected));
+    let asked = (OverTime::new(&answer, env.clone(), selected), Partitions::new(&answer, env, selected));
     let (main, side) = (Arc::clone(&answer), answer);
     view! {
         <div class="split">

@@ -19,11 +19,13 @@ use super::home::steps;
 use crate::app::{Shared, shared, there};
 use crate::asking::ask_newest;
 use crate::client::{self, Operation};
+use crate::components::environments::Elsewhere;
 use crate::components::spark::spark;
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton, behind};
 use crate::view::behind as sql;
 use crate::view::journey::facts::{Family, label};
-use crate::view::url::{self, ExploreState, RangeText, Sort, Unit};
+use crate::view::scope::Scope;
+use crate::view::url::{self, ExploreState, Sort, Unit};
 use crate::view::{condition, format, names};
 
 /// Loads the service of the URL and shows it.
@@ -32,14 +34,13 @@ pub(crate) fn ServicePage() -> impl IntoView {
     let shared = shared();
     let params = use_params_map();
     let search = use_location().search;
-    let asked = Memo::new(move |_| {
-        (params.with(|params| params.get("name").unwrap_or_default()), RangeText::read(&search.get()))
-    });
+    let asked =
+        Memo::new(move |_| (params.with(|params| params.get("name").unwrap_or_default()), Scope::read(&search.get())));
     let found = RwSignal::new(None::<Result<Arc<ServiceAnswer>, Problem>>);
     let asking = ask_newest(
         move || Some(asked.get()),
-        |(name, range)| async move {
-            let answer = client::service(&name, &range).await;
+        |(name, scope)| async move {
+            let answer = client::service(&name, &scope).await;
             (name, answer)
         },
         move |(name, answer)| {
@@ -53,14 +54,15 @@ pub(crate) fn ServicePage() -> impl IntoView {
             <LoadingBar active=loading/>
             {move || match found.get() {
                 None => view! { <Skeleton rows=12/> }.into_any(),
-                Some(Err(problem)) => view! { <ErrorBox problem retry=asking.retry()/> }.into_any(),
-                Some(Ok(answer)) if answer.total.spans == 0 => view! {
+                Some(Err(problem)) if problem.status == 404 => view! {
                     <EmptyState title="This service sent no span in this time range">
-                        <span class="mono dim">{answer.name.clone()}</span>
+                        <span class="mono dim">{asked.get_untracked().0}</span>
                         <span class="dim">"Choose a longer range above."</span>
+                        <Elsewhere/>
                         <a class="btn s primary" href=there("/services")>"All services"</a>
                     </EmptyState>
                 }.into_any(),
+                Some(Err(problem)) => view! { <ErrorBox problem retry=asking.retry()/> }.into_any(),
                 Some(Ok(answer)) => whole(&answer, asked.get_untracked().1, search, shared).into_any(),
             }}
         </div>
@@ -82,7 +84,7 @@ fn parameter(search: &str, name: &str) -> String {
     url::pairs(search).into_iter().find(|(key, _)| key == name).map(|(_, value)| value).unwrap_or_default()
 }
 
-fn whole(answer: &Arc<ServiceAnswer>, range: RangeText, search: Memo<String>, shared: Shared) -> impl IntoView + use<> {
+fn whole(answer: &Arc<ServiceAnswer>, scope: Scope, search: Memo<String>, shared: Shared) -> impl IntoView + use<> {
     let tab = Memo::new(move |_| {
         let asked = parameter(&search.get(), "tab");
         TABS.into_iter().find(|(tab, _)| *tab == asked).map(|(tab, _)| tab).unwrap_or_default()
@@ -107,8 +109,7 @@ fn whole(answer: &Arc<ServiceAnswer>, range: RangeText, search: Memo<String>, sh
     let total = &answer.total;
     let bad = total.errors > 0 && total.errors.saturating_mul(100) >= total.requests;
     let duration = |nanos: Option<u64>| nanos.map_or_else(|| "–".to_owned(), format::duration);
-    let filter = condition::write("service", "=", &answer.name);
-    let view = ExploreState { filter, range: range.clone(), ..ExploreState::default() };
+    let view = scope.explore(&condition::write("service", "=", &answer.name));
     let slowest = ExploreState { sort: Sort::Slowest, ..view.clone() }.link();
     let failed =
         ExploreState { filter: condition::with(&view.filter, "status=error"), unit: Unit::Traces, ..view.clone() }
@@ -161,7 +162,7 @@ fn whole(answer: &Arc<ServiceAnswer>, range: RangeText, search: Memo<String>, sh
             <a class="btn s" href=there(format!("/map?sel={}&focus=1", url::encode(&format!("service:{}", answer.name))))>"On the map"</a>
         </div>
         {answer.incomplete_reason.clone().map(|why| view! { <p class="notice">{why}</p> })}
-        {operation_charts(&answer.name, op, search, range.clone())}
+        {operation_charts(&answer.name, op, search, scope.clone())}
         <div class="charts" hidden=move || op.with(|op| !op.is_empty())>{charts}</div>
         <nav class="tabs" aria-label="Parts">{tabs.into_iter().collect_view()}</nav>
         <section aria-label="Operations" hidden=hides("operations")>
@@ -178,21 +179,21 @@ fn whole(answer: &Arc<ServiceAnswer>, range: RangeText, search: Memo<String>, sh
             {neighbours(&sql::neighbours(&answer.name, false), "What it calls", "It calls nobody, as far as its spans tell.", &answer.downstream, shared)}
         </div>
         <div hidden=hides("topics")>{topics(answer)}</div>
-        <div hidden=hides("versions")><Versions answer=Arc::clone(answer) path=path.clone() search range=range.clone()/></div>
-        <div hidden=hides("instances")><Instances name=answer.name.clone() range/></div>
+        <div hidden=hides("versions")><Versions answer=Arc::clone(answer) path=path.clone() search scope=scope.clone()/></div>
+        <div hidden=hides("instances")><Instances name=answer.name.clone() scope/></div>
         <div hidden=hides("alerts")><Alerts name=answer.name.clone()/></div>
     }
 }
 
 /// Charts of the operation that the URL names, as its callers perceive it.
-fn operation_charts(service: &str, op: Memo<String>, search: Memo<String>, range: RangeText) -> impl IntoView + use<> {
+fn operation_charts(service: &str, op: Memo<String>, search: Memo<String>, scope: Scope) -> impl IntoView + use<> {
     let found = RwSignal::new(None::<(String, Result<Option<Box<Operation>>, Problem>)>);
     let service = service.to_owned();
     let path = format!("/services/{}", url::encode(&service).replace('+', "%20"));
     ask_newest(
-        move || Some(op.get()).filter(|op| !op.is_empty()).map(|op| (service.clone(), op, range.clone())),
-        |(service, op, range)| async move {
-            let answer = client::operation(&service, &op, &range).await;
+        move || Some(op.get()).filter(|op| !op.is_empty()).map(|op| (service.clone(), op, scope.clone())),
+        |(service, op, scope)| async move {
+            let answer = client::operation(&service, &op, &scope).await;
             (op, answer)
         },
         move |answer| found.set(Some(answer)),

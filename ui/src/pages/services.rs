@@ -7,9 +7,11 @@ use leptos_router::hooks::use_location;
 use crate::app::{shared, there};
 use crate::asking::ask_newest;
 use crate::client;
+use crate::components::environments::{Elsewhere, Environments};
 use crate::components::states::{EmptyState, ErrorBox, LoadingBar, Skeleton, behind};
 use crate::view::behind as sql;
-use crate::view::url::{ExploreState, RangeText, Sort};
+use crate::view::scope::Scope;
+use crate::view::url::{ExploreState, Sort};
 use crate::view::{condition, format};
 
 /// One row a service; a click shows its traces.
@@ -17,11 +19,11 @@ use crate::view::{condition, format};
 pub(crate) fn ServicesPage() -> impl IntoView {
     let shared = shared();
     let search = use_location().search;
-    let range = Memo::new(move |_| RangeText::read(&search.get()));
+    let scope = Memo::new(move |_| Scope::read(&search.get()));
     let found = RwSignal::new(None::<Result<Vec<ServiceItem>, Problem>>);
     let asking = ask_newest(
-        move || Some(range.get()),
-        |range| async move { client::services(&range).await },
+        move || Some(scope.get()),
+        |scope| async move { client::services(&scope).await },
         move |answer| {
             found.set(Some(answer.map(|mut answer| {
                 answer.services.sort_by(|a, b| b.requests.cmp(&a.requests).then_with(|| a.name.cmp(&b.name)));
@@ -32,18 +34,10 @@ pub(crate) fn ServicesPage() -> impl IntoView {
     );
     let loading = asking.loading;
     let row = move |service: ServiceItem| {
-        let range = range.get_untracked();
-        let filter = condition::write("service", "=", &service.name);
-        let traces = ExploreState { filter: filter.clone(), range: range.clone(), ..ExploreState::default() }.link();
-        let slowest = ExploreState {
-            filter: filter.clone(),
-            sort: Sort::Slowest,
-            range: range.clone(),
-            ..ExploreState::default()
-        }
-        .link();
-        let failed =
-            ExploreState { filter: condition::with(&filter, "status=error"), range, ..ExploreState::default() }.link();
+        let view = scope.get_untracked().explore(&condition::write("service", "=", &service.name));
+        let traces = view.link();
+        let failed = ExploreState { filter: condition::with(&view.filter, "status=error"), ..view.clone() }.link();
+        let slowest = ExploreState { sort: Sort::Slowest, ..view }.link();
         let is_bad = service.errors > 0 && service.errors.saturating_mul(100) >= service.requests.max(1);
         let duration = |nanos: Option<u64>| nanos.map_or_else(|| "–".to_owned(), format::duration);
         view! {
@@ -68,11 +62,12 @@ pub(crate) fn ServicesPage() -> impl IntoView {
                 Some(Ok(services)) if services.is_empty() => view! {
                     <EmptyState title="No service sent a span in this time range">
                         <span class="dim">"Choose a longer range above, or see in Explore how to send data."</span>
+                        <Elsewhere/>
                         <a class="btn s primary" href=there("/explore")>"Go to Explore"</a>
                     </EmptyState>
                 }.into_any(),
                 Some(Ok(services)) => view! {
-                    <div class="home-head"><h2>"Services"</h2> <span class="faint">{format::count(services.len() as u64)}</span> <span class="grow"></span> {behind(&sql::services())}</div>
+                    <div class="home-head"><h2>"Services"</h2> <span class="faint">{format::count(services.len() as u64)}</span> <span class="grow"></span> <Environments/> {behind(&sql::services())}</div>
                     <table class:old=loading>
                         <caption class="sr">"Services"</caption>
                         <thead>

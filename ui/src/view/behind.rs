@@ -1,4 +1,5 @@
-//! The SQL behind the numbers of pages: statements over the range of the page that list or add up what a number rests on.
+//! The SQL behind the numbers of pages: statements over the range and the environment of the page (`$env`, null for all) that list or
+//! add up what a number rests on.
 //!
 //! What is said about edges and nodes of the service map is read where the map reads it, in the sums per minute: counts add up to
 //! what the page shows; percentiles of minutes do not, so that the lowest and the highest of them stand on both sides of it.
@@ -22,7 +23,10 @@ const REQUESTS: &str = "count(*) AS spans,\n       sum(CASE WHEN kind IN (2, 5) 
 const CALLS: &str = "count(*) AS calls,\n       sum(CASE WHEN error THEN 1 ELSE 0 END) AS errors,\n       approx_percentile_cont(dur, 0.5) / 1e6 AS p50_ms,\n       approx_percentile_cont(dur, 0.95) / 1e6 AS p95_ms";
 /// Of deliveries.
 const WAITS: &str = "count(*) AS deliveries,\n       sum(CASE WHEN error THEN 1 ELSE 0 END) AS errors,\n       approx_percentile_cont(lag, 0.5) / 1e6 AS p50_wait_ms,\n       approx_percentile_cont(lag, 0.95) / 1e6 AS p95_wait_ms";
-const RANGE: &str = "time >= $from AND time < $to";
+/// Spans of the range and environment of the page.
+const SPANS: &str = "start_time >= $from AND start_time < $to AND ($env IS NULL OR deployment_environment = $env)";
+/// Journeys of them.
+const JOURNEYS: &str = "time >= $from AND time < $to AND ($env IS NULL OR environment = $env)";
 
 /// When each version of a service was first seen, as nanoseconds since 1970.
 pub(crate) fn deploys(service: &str) -> String {
@@ -35,19 +39,21 @@ pub(crate) fn deploys(service: &str) -> String {
 /// Requests of each service.
 pub(crate) fn services() -> String {
     format!(
-        "-- Requests by service\nSELECT service_name, {REQUESTS}\nFROM spans\nWHERE start_time >= $from AND start_time < $to\nGROUP BY 1\nORDER BY requests DESC"
+        "-- Requests by service\nSELECT service_name, {REQUESTS}\nFROM spans\nWHERE {SPANS}\nGROUP BY 1\nORDER BY requests DESC"
     )
 }
 
 /// Which namespace the spans of each service say, the most frequent first.
 pub(crate) fn namespaces() -> String {
-    "-- Services by namespace\nSELECT service_name, coalesce(service_namespace, k8s_namespace) AS namespace, count(*) AS spans\nFROM spans\nWHERE start_time >= $from AND start_time < $to\nGROUP BY 1, 2\nORDER BY spans DESC".to_owned()
+    format!(
+        "-- Services by namespace\nSELECT service_name, coalesce(service_namespace, k8s_namespace) AS namespace, count(*) AS spans\nFROM spans\nWHERE {SPANS}\nGROUP BY 1, 2\nORDER BY spans DESC"
+    )
 }
 
 /// Requests of one service by operation.
 pub(crate) fn operations(service: &str) -> String {
     format!(
-        "-- Requests by operation\nSELECT name, kind, {REQUESTS}\nFROM spans\nWHERE start_time >= $from AND start_time < $to AND service_name = {}\nGROUP BY 1, 2\nORDER BY requests DESC",
+        "-- Requests by operation\nSELECT name, kind, {REQUESTS}\nFROM spans\nWHERE {SPANS} AND service_name = {}\nGROUP BY 1, 2\nORDER BY requests DESC",
         quoted(service)
     )
 }
@@ -55,7 +61,7 @@ pub(crate) fn operations(service: &str) -> String {
 /// Requests of one service by version.
 pub(crate) fn versions(service: &str) -> String {
     format!(
-        "-- Requests by version\nSELECT service_version, min(start_time) AS first_span, max(start_time) AS last_span, {REQUESTS}\nFROM spans\nWHERE start_time >= $from AND start_time < $to AND service_name = {}\nGROUP BY 1\nORDER BY last_span DESC",
+        "-- Requests by version\nSELECT service_version, min(start_time) AS first_span, max(start_time) AS last_span, {REQUESTS}\nFROM spans\nWHERE {SPANS} AND service_name = {}\nGROUP BY 1\nORDER BY last_span DESC",
         quoted(service)
     )
 }
@@ -69,7 +75,7 @@ pub(crate) fn between_versions(service: &str, version: &str, other: &str) -> Str
         )
     };
     format!(
-        "-- Two versions, operation by operation\nSELECT name, {},\n       {}\nFROM spans\nWHERE start_time >= $from AND start_time < $to AND service_name = {} AND kind IN (2, 5)\n  AND service_version IN ({}, {})\nGROUP BY name\nORDER BY count(*) DESC, name\nLIMIT 100",
+        "-- Two versions, operation by operation\nSELECT name, {},\n       {}\nFROM spans\nWHERE {SPANS} AND service_name = {} AND kind IN (2, 5)\n  AND service_version IN ({}, {})\nGROUP BY name\nORDER BY count(*) DESC, name\nLIMIT 100",
         side(version, ""),
         side(other, "_other"),
         quoted(service),
@@ -82,7 +88,7 @@ pub(crate) fn between_versions(service: &str, version: &str, other: &str) -> Str
 pub(crate) fn group_by(service: &str, key: &str, is_resource: bool) -> String {
     let value = format!("{}({})", if is_resource { "resource_attr" } else { "attr" }, quoted(key));
     format!(
-        "-- By one attribute\nSELECT {value} AS value, {REQUESTS}\nFROM spans\nWHERE start_time >= $from AND start_time < $to AND service_name = {}\nGROUP BY 1\nORDER BY spans DESC\nLIMIT 100",
+        "-- By one attribute\nSELECT {value} AS value, {REQUESTS}\nFROM spans\nWHERE {SPANS} AND service_name = {}\nGROUP BY 1\nORDER BY spans DESC\nLIMIT 100",
         quoted(service)
     )
 }
@@ -90,15 +96,15 @@ pub(crate) fn group_by(service: &str, key: &str, is_resource: bool) -> String {
 /// Requests of one service by running copy.
 pub(crate) fn instances(service: &str) -> String {
     format!(
-        "-- Requests by instance\nSELECT coalesce(service_instance_id, host_name) AS instance, max(host_name) AS host, max(service_version) AS version, max(start_time) AS last_span, {REQUESTS}\nFROM spans\nWHERE start_time >= $from AND start_time < $to AND service_name = {} AND coalesce(service_instance_id, host_name) IS NOT NULL\nGROUP BY 1\nORDER BY requests DESC, last_span DESC\nLIMIT 50",
+        "-- Requests by instance\nSELECT coalesce(service_instance_id, host_name) AS instance, max(host_name) AS host, max(service_version) AS version, max(start_time) AS last_span, {REQUESTS}\nFROM spans\nWHERE {SPANS} AND service_name = {} AND coalesce(service_instance_id, host_name) IS NOT NULL\nGROUP BY 1\nORDER BY requests DESC, last_span DESC\nLIMIT 50",
         quoted(service)
     )
 }
 
 /// What an edge adds up over the range.
 const EDGES: &str = "sum(count) AS calls, sum(errors) AS errors,\n       min(p95) / 1e6 AS p95_ms_best_minute, max(p95) / 1e6 AS p95_ms_worst_minute,\n       min(lag_p95) / 1e6 AS wait_p95_ms_best_minute, max(lag_p95) / 1e6 AS wait_p95_ms_worst_minute";
-/// Whole minutes, as the map counts them: the first one is all of the minute in which the range begins.
-const MINUTES: &str = "time >= time_bucket('1m', $from) AND time < $to";
+/// Whole minutes of the environment, as the map counts them: the first one is all of the minute in which the range begins.
+const MINUTES: &str = "time >= time_bucket('1m', $from) AND time < $to AND ($env IS NULL OR environment = $env)";
 
 /// Calls, messages and deliveries into a service, or out of it.
 pub(crate) fn neighbours(service: &str, is_into: bool) -> String {
@@ -148,7 +154,7 @@ pub(crate) fn partitions(queue: &str, consumer: Option<&str>) -> String {
     let near = "start_time BETWEEN $from - INTERVAL '1 hour' AND $to";
     let partition = "coalesce(c.messaging_partition, p.messaging_partition)";
     format!(
-        "-- Wait by partition\nSELECT h.dst AS consumer, {partition} AS part, count(*) AS deliveries,\n       sum(CASE WHEN h.error THEN 1 ELSE 0 END) AS errors, approx_percentile_cont(h.lag, 0.95) AS p95, last_value(h.lag ORDER BY h.time) AS newest\nFROM hops AS h\nLEFT JOIN spans AS c ON c.trace_id = h.trace AND c.span_id = h.consumer_span AND c.messaging_partition IS NOT NULL AND c.{near}\nLEFT JOIN spans AS p ON p.trace_id = h.send_trace AND p.span_id = h.send_span AND p.messaging_partition IS NOT NULL AND p.{near}\nWHERE h.time >= $from AND h.time < $to AND h.queue = {}{one} AND {partition} IS NOT NULL\nGROUP BY 1, 2\nORDER BY p95 DESC",
+        "-- Wait by partition\nSELECT h.dst AS consumer, {partition} AS part, count(*) AS deliveries,\n       sum(CASE WHEN h.error THEN 1 ELSE 0 END) AS errors, approx_percentile_cont(h.lag, 0.95) AS p95, last_value(h.lag ORDER BY h.time) AS newest\nFROM hops AS h\nLEFT JOIN spans AS c ON c.trace_id = h.trace AND c.span_id = h.consumer_span AND c.messaging_partition IS NOT NULL AND c.{near}\nLEFT JOIN spans AS p ON p.trace_id = h.send_trace AND p.span_id = h.send_span AND p.messaging_partition IS NOT NULL AND p.{near}\nWHERE h.time >= $from AND h.time < $to AND ($env IS NULL OR h.environment = $env) AND h.queue = {}{one} AND {partition} IS NOT NULL\nGROUP BY 1, 2\nORDER BY p95 DESC",
         quoted(queue)
     )
 }
@@ -168,15 +174,20 @@ pub(crate) fn edges() -> String {
     )
 }
 
+/// Environments by the journeys that began in them, wherever the page looks.
+pub(crate) fn environments() -> String {
+    "-- Environments\nSELECT environment, count(*) AS journeys\nFROM journeys\nWHERE time >= $from AND time < $to AND environment IS NOT NULL\nGROUP BY 1\nORDER BY journeys DESC\nLIMIT 50".to_owned()
+}
+
 /// How many journeys began in the range.
 pub(crate) fn count_journeys() -> String {
-    format!("SELECT count(*) AS journeys\nFROM journeys\nWHERE {RANGE}")
+    format!("SELECT count(*) AS journeys\nFROM journeys\nWHERE {JOURNEYS}")
 }
 
 /// The journeys that took longest.
 pub(crate) fn slowest_journeys() -> String {
     format!(
-        "-- Slowest journeys\nSELECT time, service, name, settled / 1e6 AS settled_ms, response / 1e6 AS response_ms, wait / 1e6 AS wait_ms, error, worst_finding, hex(journey) AS journey\nFROM journeys\nWHERE {RANGE}\nORDER BY settled DESC\nLIMIT 50"
+        "-- Slowest journeys\nSELECT time, service, name, settled / 1e6 AS settled_ms, response / 1e6 AS response_ms, wait / 1e6 AS wait_ms, error, worst_finding, hex(journey) AS journey\nFROM journeys\nWHERE {JOURNEYS}\nORDER BY settled DESC\nLIMIT 50"
     )
 }
 

@@ -3,7 +3,10 @@
 //! In Explore it is a condition like any other, seen and taken out like any other; in the address it stands by itself, so that it goes
 //! along to other pages. A filter with OR keeps it as a part of its text.
 
+use std::collections::BTreeMap;
+
 use model::semconv::key;
+use serde_json::Value as Json;
 
 use super::sql_text::{Piece, pieces};
 use super::{behind, condition, url};
@@ -31,6 +34,12 @@ pub(crate) fn taken_out(filter: &str) -> (String, Option<String>) {
         // None, or two that contradict each other: the text says what is meant.
         _ => (filter.to_owned(), None),
     }
+}
+
+/// What stands for `$env` in a statement of ours; nothing when it does not name it, because the server refuses that.
+pub(crate) fn params(sql: &str, env: Option<String>) -> BTreeMap<String, Json> {
+    let env = sql.contains("$env").then(|| env.map_or(Json::Null, Json::String));
+    env.map(|env| ("env".to_owned(), env)).into_iter().collect()
 }
 
 /// A statement with the environment in place of `$env`, for places where nobody looks at one: rules.

@@ -16,7 +16,8 @@ use crate::view::format::rate;
 use crate::view::journey::facts::{Family, label};
 use crate::view::map::{errors, is_bad, shown_edges, slow_nanos, slower};
 use crate::view::namespaces::is_group;
-use crate::view::url::{self, ExploreState, RangeText};
+use crate::view::scope::Scope;
+use crate::view::url;
 use crate::view::{condition, format, names};
 
 fn figures(now: &MapFigures, before: Option<&MapFigures>, is_delivery: bool) -> Vec<(&'static str, String, String)> {
@@ -52,7 +53,7 @@ pub(super) fn details(
 ) -> impl IntoView + use<> {
     let selected = now.selected.clone().unwrap_or_default();
     let carried = url::shared(&use_location().search.get_untracked());
-    let range = RangeText::read(&carried);
+    let scope = Scope::read(&carried);
     let all = [Some(answer), groups.map(|groups| &groups.answer)];
     let edge = all.iter().flatten().flat_map(|answer| &answer.edges).find(|edge| edge_key(edge) == selected);
     let node = all.iter().flatten().flat_map(|answer| &answer.nodes).find(|node| node.node == selected);
@@ -76,9 +77,7 @@ pub(super) fn details(
     let service = service
         .filter(|node| Family::of(node) == Family::Service && !is_group(node))
         .map(|node| label(node).to_owned());
-    let explore = service.as_ref().map(|service| {
-        ExploreState { filter: condition::write("service", "=", service), range, ..ExploreState::default() }.link()
-    });
+    let explore = service.as_ref().map(|service| scope.explore(&condition::write("service", "=", service)).link());
     let slowest = edge.and_then(|edge| edge.slowest_journey).map(|id| format!("/j/{id}{carried}"));
     let failed = edge.and_then(|edge| edge.failed_journey).map(|id| format!("/j/{id}{carried}"));
     let sql = match (edge, node) {

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use api::{MapAnswer, SqlRequest};
 use leptos::prelude::*;
-use serde_json::Value as Json;
 
 use super::edge_key;
 use crate::asking::ask_newest_after;
@@ -13,7 +12,9 @@ use crate::components::spark::spark;
 use crate::view::behind as sql;
 use crate::view::clock;
 use crate::view::format::{self, rate};
+use crate::view::scope::Scope;
 use crate::view::trend::{self, Trend};
+use crate::view::url::RangeText;
 
 /// Milliseconds a selection rests before anything more is asked about it.
 pub(super) const PAUSE_MS: u32 = 150;
@@ -34,16 +35,16 @@ fn range(answer: &MapAnswer) -> (i64, i64) {
     (nanos(&answer.from_unix_nano), nanos(&answer.to_unix_nano))
 }
 
-/// A statement over the range of the map.
-pub(super) fn over_range(answer: &MapAnswer, sql: String, rows: usize) -> SqlRequest {
+/// A statement over the range of the map, and the environment that it is of.
+pub(super) fn over_range(answer: &MapAnswer, env: Option<String>, sql: String, rows: usize) -> SqlRequest {
     let (from, to) = range(answer);
-    let moment = |nanos: i64| Some(Json::String(clock::rfc3339(nanos)));
-    SqlRequest { sql, from: moment(from), to: moment(to), limit: Some(rows), ..SqlRequest::default() }
+    let range = RangeText { from: clock::rfc3339(from), to: clock::rfc3339(to) };
+    SqlRequest { limit: Some(rows), ..Scope { range, env }.statement(sql) }
 }
 
 impl OverTime {
     /// Asks for whatever edge is selected.
-    pub(super) fn new(answer: &Arc<MapAnswer>, selected: Memo<Option<String>>) -> Self {
+    pub(super) fn new(answer: &Arc<MapAnswer>, env: Option<String>, selected: Memo<Option<String>>) -> Self {
         let found = RwSignal::new(None);
         let (from, to) = range(answer);
         let answer = Arc::clone(answer);
@@ -53,7 +54,7 @@ impl OverTime {
                 let selected = selected.get()?;
                 let edge = answer.edges.iter().find(|edge| edge_key(edge) == selected)?;
                 let sql = sql::edge_over_time(edge, trend::step_minutes(from, to));
-                Some((selected, over_range(&answer, sql, ROWS_MAX)))
+                Some((selected, over_range(&answer, env.clone(), sql, ROWS_MAX)))
             },
             |(selected, request)| async move { (selected, client::sql(&request).await) },
             move |(selected, answer)| {

@@ -44,7 +44,7 @@ fn of(answer: &MapAnswer, selected: &str) -> Option<(String, Option<String>)> {
 
 impl Partitions {
     /// Asks for whatever is selected.
-    pub(super) fn new(answer: &Arc<MapAnswer>, selected: Memo<Option<String>>) -> Self {
+    pub(super) fn new(answer: &Arc<MapAnswer>, env: Option<String>, selected: Memo<Option<String>>) -> Self {
         let found = RwSignal::new(None);
         let answer = Arc::clone(answer);
         ask_newest_after(
@@ -53,7 +53,7 @@ impl Partitions {
                 let selected = selected.get()?;
                 let (queue, consumer) = of(&answer, &selected)?;
                 let sql = sql::partitions(&queue, consumer.as_deref());
-                Some((selected, over_range(&answer, sql, ASKED_MAX)))
+                Some((selected, over_range(&answer, env.clone(), sql, ASKED_MAX)))
             },
             |(selected, request)| async move { (selected, client::sql(&request).await) },
             move |(selected, answer)| found.set(Some((selected, answer.map(|answer| partitions(&answer.rows))))),

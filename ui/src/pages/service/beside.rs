@@ -1,6 +1,6 @@
 //! What a service's own answer does not hold: its running copies, and alerts about it. Each is asked for by itself and fails alone.
 
-use api::{AlertAnswer, AlertTransition, Problem, SqlAnswer, SqlRequest};
+use api::{AlertAnswer, AlertTransition, Problem, SqlAnswer};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde_json::Value as Json;
@@ -10,7 +10,8 @@ use crate::client;
 use crate::components::states::behind;
 use crate::view::alerts::service_of;
 use crate::view::behind as sql;
-use crate::view::url::{self, ExploreState, RangeText, Sort, Unit};
+use crate::view::scope::Scope;
+use crate::view::url::{self, ExploreState, Sort, Unit};
 use crate::view::{clock, condition, format};
 
 /// Past alerts shown.
@@ -20,15 +21,10 @@ const DAY_NANOS: i64 = 86_400_000_000_000;
 
 /// Running copies with rate, errors and durations.
 #[component]
-pub(super) fn Instances(name: String, range: RangeText) -> impl IntoView {
+pub(super) fn Instances(name: String, scope: Scope) -> impl IntoView {
     let found = RwSignal::new(None::<Result<SqlAnswer, Problem>>);
     let statement = sql::instances(&name);
-    let request = SqlRequest {
-        sql: statement.clone(),
-        from: Some(Json::String(range.from.clone())),
-        to: Some(Json::String(range.to.clone())),
-        ..SqlRequest::default()
-    };
+    let request = scope.statement(statement.clone());
     spawn_local(async move {
         let answer = client::sql(&request).await;
         found.try_set(Some(answer));
@@ -50,10 +46,11 @@ pub(super) fn Instances(name: String, range: RangeText) -> impl IntoView {
         let field = if instance == host { "resource.host.name" } else { "resource.service.instance.id" };
         let view = ExploreState {
             unit: Unit::Spans,
-            filter: condition::with(&condition::write("service", "=", &name), &condition::write(field, "=", &instance)),
             sort: Sort::Slowest,
-            range: range.clone(),
-            ..ExploreState::default()
+            ..scope.explore(&condition::with(
+                &condition::write("service", "=", &name),
+                &condition::write(field, "=", &instance),
+            ))
         };
         view! {
             <tr>

@@ -2,7 +2,7 @@
 //!
 //! URL: `version`, and `vs` for the other one. With one of them alone the other is the version before it.
 
-use api::{Problem, ServiceAnswer, ServiceVersion, SqlAnswer, SqlRequest};
+use api::{Problem, ServiceAnswer, ServiceVersion, SqlAnswer};
 use leptos::prelude::*;
 use leptos_router::NavigateOptions;
 use leptos_router::hooks::use_navigate;
@@ -13,7 +13,8 @@ use crate::asking::ask_newest;
 use crate::client;
 use crate::components::states::behind;
 use crate::view::behind as sql;
-use crate::view::url::{self, ExploreState, RangeText, Unit};
+use crate::view::scope::Scope;
+use crate::view::url::{self, ExploreState, Unit};
 use crate::view::{clock, condition, format};
 
 /// Fewer requests than this say nothing about how long they take.
@@ -26,14 +27,9 @@ pub(super) fn Versions(
     /// Where the page is, and its search.
     path: String,
     search: Memo<String>,
-    range: RangeText,
+    scope: Scope,
 ) -> impl IntoView {
-    let view = ExploreState {
-        unit: Unit::Traces,
-        filter: condition::write("service", "=", &answer.name),
-        range: range.clone(),
-        ..ExploreState::default()
-    };
+    let view = ExploreState { unit: Unit::Traces, ..scope.explore(&condition::write("service", "=", &answer.name)) };
     let nanos = |text: &str| text.parse::<i64>().unwrap_or_default();
     let rows = answer.versions.iter().enumerate().map(|(at, version)| {
         let before = at.checked_sub(1).and_then(|before| answer.versions.get(before));
@@ -79,7 +75,7 @@ pub(super) fn Versions(
                 <tbody>{rows.collect_view()}</tbody>
             </table>
             {named.is_empty().then(|| view! { <p class="hint faint">"The service does not say its version: set the resource attribute service.version (OTEL_RESOURCE_ATTRIBUTES=service.version=1.2.3)."</p> })}
-            {difference(answer.name.clone(), chosen, range)}
+            {difference(answer.name.clone(), chosen, scope)}
         </section>
     }
 }
@@ -136,7 +132,7 @@ fn choices(
 }
 
 /// What the operations do in both.
-fn difference(service: String, chosen: Memo<Option<(String, String)>>, range: RangeText) -> impl IntoView {
+fn difference(service: String, chosen: Memo<Option<(String, String)>>, scope: Scope) -> impl IntoView {
     let found = RwSignal::new(None::<((String, String), Result<SqlAnswer, Problem>)>);
     let statement = {
         let service = service.clone();
@@ -144,10 +140,9 @@ fn difference(service: String, chosen: Memo<Option<(String, String)>>, range: Ra
     };
     let asked = statement.clone();
     ask_newest(
-        move || chosen.get().map(|pair| (asked(&pair), pair, range.clone())),
-        |(sql, pair, range)| async move {
-            let (from, to) = (Some(Json::String(range.from)), Some(Json::String(range.to)));
-            let answer = client::sql(&SqlRequest { sql, from, to, ..SqlRequest::default() }).await;
+        move || chosen.get().map(|pair| (scope.statement(asked(&pair)), pair)),
+        |(request, pair)| async move {
+            let answer = client::sql(&request).await;
             (pair, answer)
         },
         move |answer| found.set(Some(answer)),

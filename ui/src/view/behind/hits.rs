@@ -7,7 +7,7 @@ use model::semconv::{self, On};
 
 use super::super::condition::{Condition, conditions};
 use super::super::url::{Plot, Sort, Unit};
-use super::{RANGE, quoted};
+use super::quoted;
 
 /// The rows that Explore counts: table, condition, and what there is about one row.
 struct Counted {
@@ -33,6 +33,7 @@ fn counted(unit: Unit, plot: Plot, filter: &str) -> Option<Counted> {
         wanted.push_str(&one(part)?);
     }
     const SPANS: &str = "start_time >= $from AND start_time < $to";
+    const RANGE: &str = "time >= $from AND time < $to";
     let spans =
         |rows: String| Counted { rows, nanos: "duration_nanos", time: "start_time", is_error: "status_code = 2" };
     Some(match unit {
