@@ -4,9 +4,11 @@
 //! |-------------|-----------------------------------------------------------------------------|
 //! | `encode.rs` | rows as JSON, CSV, newline-delimited JSON and Arrow IPC, piece by piece     |
 //! | `body.rs`   | an answer on its way: limits, the end, readers that go away                 |
+//! | `explain.rs` | what is wrong with a statement, in words that help its author              |
 
 pub(crate) mod body;
 pub(crate) mod encode;
+mod explain;
 #[cfg(test)]
 mod tests;
 
@@ -24,12 +26,13 @@ use serde_json::Value as Json;
 
 use crate::engine::session::Session;
 use crate::engine::{Engine, growth, read_only};
-use crate::error::{Error, Result, nearest};
-use crate::tables::{UTC, relation_names};
+use crate::error::{Error, Result};
+use crate::tables::UTC;
 use crate::{functions, tables, times};
 pub use body::SqlBody;
 use body::{Head, Pending};
 pub use encode::Format;
+pub(crate) use explain::explain;
 
 impl Engine {
     /// Starts one read-only statement over the tenant's tables. What is wrong with it, and what happens until its
@@ -113,40 +116,4 @@ fn params(request: &SqlRequest, now: UnixNanos) -> Result<ParamValues> {
         values.insert(name.to_owned(), ScalarAndMetadata::new(value, None));
     }
     Ok(ParamValues::Map(values))
-}
-
-/// Adds what helps the author of the statement: names of tables, the place of a word.
-pub(crate) fn explain(sql: &str, error: Error) -> Error {
-    let error = read_only::located(sql, error);
-    let Error::Invalid { detail, position } = error else { return error };
-    if let Some(table) = detail.strip_prefix("table '").and_then(|rest| rest.strip_suffix("' not found")) {
-        let table = table.rsplit('.').next().unwrap_or(table);
-        let names = relation_names();
-        let meant =
-            nearest(table, names.iter().copied()).map(|name| format!("did you mean {name}? ")).unwrap_or_default();
-        let detail = format!("there is no table {table}; {meant}tables are: {}", names.join(", "));
-        return Error::Invalid { detail, position: position.or_else(|| place_of(sql, table)) };
-    }
-    // "Invalid function 'x'.\nDid you mean 'y'?"
-    if let Some((name, meant)) = detail.strip_prefix("Invalid function '").and_then(|rest| rest.split_once("'.")) {
-        let meant = meant.trim().trim_start_matches("Did you mean '").trim_end_matches("'?");
-        let ours = functions::describe().into_iter().map(|function| function.name).collect::<Vec<_>>();
-        let meant = nearest(name, ours.iter().map(String::as_str)).unwrap_or(meant);
-        let detail = format!("there is no function {name}; did you mean {meant}? GET /api/tables lists ours");
-        return Error::Invalid { position: position.or_else(|| place_of(sql, name)), detail };
-    }
-    let position = position.or_else(|| {
-        let column = detail.strip_prefix("there is no column ")?;
-        place_of(sql, column.split(';').next()?)
-    });
-    Error::Invalid { detail, position }
-}
-
-/// Byte offset of a word in the text, any case; `None` when it does not stand there literally.
-fn place_of(sql: &str, word: &str) -> Option<usize> {
-    let (sql, word) = (sql.to_ascii_lowercase(), word.to_ascii_lowercase());
-    let is_part = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    sql.match_indices(&word)
-        .map(|(at, _)| at)
-        .find(|at| !is_part(sql[..*at].chars().next_back()) && !is_part(sql[at + word.len()..].chars().next()))
 }

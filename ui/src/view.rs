@@ -17,6 +17,7 @@
 //! | `alerts.rs`     | rules by how urgent they are, their last day, silences as text      |
 //! | `attributes.rs` | attributes grouped by namespace, and as JSON                       |
 //! | `saved_view.rs` | views of Explore that the server keeps                             |
+//! | `scope.rs`      | the range of time and the environment that a page asks about     |
 //! | `shape.rs`      | the scale of the pictures in a list                                |
 //! | `behind.rs`     | the SQL behind the numbers of pages                                |
 //! | `kept.rs`       | names of statements kept on the server                             |

@@ -245,11 +245,16 @@ async fn mistakes_are_explained() {
         ("SELECT * FROM information_schema.tables", "there is no table", None),
         ("SELECT nothing(1)", "there is no function nothing", Some(7)),
         ("SELECT atr('x') FROM spans", "did you mean attr?", Some(7)),
+        ("SELECT avg(name) FROM spans", "there is no avg(text); there is avg(decimal)", Some(7)),
+        ("SELECT 1, date_trunc(start_time) FROM spans", "there is no date_trunc(timestamp)", Some(10)),
+        ("SELECT name + 1 FROM spans", "text + bigint", None),
+        ("SELECT substr(name) FROM spans", "is not valid", None),
         ("SELECT $a", "", None),
     ] {
         match shop.answer(sql).await {
             Err(Error::Invalid { detail, position: at }) => {
                 assert!(detail.contains(expected), "{sql}: {detail}");
+                assert!(!["Utf8", "DataFusion", "Span("].iter().any(|word| detail.contains(word)), "{sql}: {detail}");
                 if position.is_some() {
                     assert_eq!(at, position, "{sql}: {detail}");
                 }
