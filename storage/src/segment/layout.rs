@@ -3,6 +3,7 @@
 //! | kind                  | encoding                          | statistics            |
 //! |-----------------------|-----------------------------------|-----------------------|
 //! | ids                   | lengths apart, no dictionary      | none: ids are random  |
+//! | ids of pieces of a journey | dictionary                   | none                  |
 //! | integers, moments     | delta: constants take no room     | per page              |
 //! | moments of arrival    | the same; a dictionary where rows share them | per page   |
 //! | doubles               | plain, no dictionary              | per page              |
@@ -31,7 +32,7 @@ use parquet::file::metadata::{ParquetMetaData, SortingColumn};
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder, WriterVersion};
 use parquet::schema::types::ColumnPath;
 
-use crate::table::{Column, Kind, Table};
+use crate::table::{Column, Kind, SEGMENTS, Table};
 
 /// Rows per row group.
 pub(crate) const ROW_GROUP_ROWS: usize = 32 << 10;
@@ -156,6 +157,8 @@ pub(crate) fn properties(table: &'static Table, level: u8, shape: &Shape) -> Wri
         let path = path_of;
         let own = path(&[column.name]);
         builder = match column.kind {
+            // A journey has a dozen pieces, one after the other.
+            Kind::Id16 if table.name == SEGMENTS.name => without_statistics(builder, own),
             Kind::Id16 | Kind::Id8 => without_statistics(ids(builder, own.clone()), own),
             Kind::JsonText => without_statistics(plain(builder, own.clone()), own),
             // Hashes that repeat: their differences would take eight bytes each.

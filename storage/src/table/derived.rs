@@ -106,10 +106,13 @@ pub static HOPS: Table = Table::derived(
 );
 
 /// One row per piece of a critical path.
+///
+/// Sorted by time alone, so that the pieces of one journey stand together and its id once in the dictionary of a row group: sorted by
+/// node a row took 37 bytes, 21 of them for the two ids.
 pub static SEGMENTS: Table = Table::derived(
     "segments",
     "one row per piece of a critical path: where the time to the answer and to the last effect went",
-    &["node", "time"],
+    &["time"],
     &[
         Column::always("time", Kind::UnixNanos, "when it began, clocks corrected; filter by it to read fewer segments"),
         Column::always("journey", Kind::Id16, "origin trace of the journey"),

@@ -106,7 +106,7 @@ fn binary(values: impl Iterator<Item = Vec<u8>>) -> ArrayRef {
     Arc::new(BinaryArray::from_iter_values(values))
 }
 
-fn labels(values: impl Iterator<Item = String>) -> ArrayRef {
+pub(crate) fn labels(values: impl Iterator<Item = String>) -> ArrayRef {
     let values: Vec<String> = values.collect();
     Arc::new(values.iter().map(|value| Some(value.as_str())).collect::<DictionaryArray<Int32Type>>())
 }
