@@ -89,6 +89,11 @@ impl Figures {
 
     /// Puts buckets in order, equal ones together; those that nothing is left of go.
     pub(crate) fn ascend(&mut self) {
+        // What comes from one minute does.
+        let is_in_order = self.durations.is_sorted_by(|a, b| a.0 < b.0);
+        if is_in_order && self.durations.iter().all(|(_, count)| *count != 0) {
+            return;
+        }
         self.durations.sort_unstable_by_key(|(bucket, _)| *bucket);
         self.durations.dedup_by(|next, kept| {
             let is_same = next.0 == kept.0;
@@ -127,6 +132,8 @@ impl Figures {
     fn add_packed(&mut self, mut bytes: &[u8]) {
         self.numbers.iter_mut().for_each(|number| *number += read(&mut bytes));
         let mut bucket = 0;
+        // Most differences and counts take a byte each.
+        self.durations.reserve(bytes.len() / 2);
         while !bytes.is_empty() {
             bucket += read(&mut bytes);
             self.durations.push((bucket as i32, read(&mut bytes)));
@@ -145,6 +152,13 @@ fn write(bytes: &mut Vec<u8>, number: i64) {
 }
 
 fn read(bytes: &mut &[u8]) -> i64 {
+    if let Some((byte, rest)) = bytes.split_first()
+        && byte & 0x80 == 0
+    {
+        *bytes = rest;
+        let number = u64::from(*byte);
+        return (number >> 1) as i64 ^ -((number & 1) as i64);
+    }
     let (mut number, mut shift) = (0u64, 0);
     while let Some((byte, rest)) = bytes.split_first() {
         *bytes = rest;

@@ -113,3 +113,19 @@ async fn what_is_remembered_is_what_is_read() {
     let range = minutes(first, first + 10);
     assert!(ask(&remembered, &session, By::Target, range, MINUTE).await.is_none(), "from before what is remembered");
 }
+
+/// Whatever is packed comes back, and figures in order stay as they are.
+#[test]
+fn figures_come_back() {
+    let buckets = [(-7, -1), (-6, 63), (-1, 64), (0, 1), (1, i64::MAX), (900, 8_191), (i32::MAX, i64::MIN)];
+    let figures = Figures { numbers: [5, -3, 0, i64::MAX, i64::MIN], durations: buckets.to_vec() };
+    let mut found = Figures::default();
+    found.add_packed(&figures.clone().pack());
+    assert_eq!(found, figures);
+    let mut mixed = Figures { durations: vec![(3, 1), (1, 2), (3, -1), (2, 0), (1, 4)], ..Figures::default() };
+    mixed.ascend();
+    assert_eq!(mixed.durations, [(1, 6)]);
+    let mut with_nothing = Figures { durations: vec![(1, 2), (2, 0), (3, 1)], ..Figures::default() };
+    with_nothing.ascend();
+    assert_eq!(with_nothing.durations, [(1, 2), (3, 1)]);
+}
