@@ -1,4 +1,4 @@
-//! What is remembered for each tenant, in one bound for all of them: those who asked longest ago are forgotten.
+//! What is remembered for each tenant and environment, in one bound for all of them: those who were asked for longest ago are forgotten.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes of all owners; one alone may take what its own bound allows.
 const BYTES_MAX: usize = 96 << 20;
+/// Owners, also of nothing: whoever asks names the environment, and may make names up.
+const OWNERS_MAX: usize = 1_000;
 
 /// What is remembered, by owner. Cheap to clone.
 #[derive(Debug)]
@@ -59,7 +61,7 @@ impl<K: Clone + Eq + Hash, T: Default> Owners<K, T> {
         *asked = turn;
         let own = Arc::clone(own);
         let mut bytes: usize = all.by_owner.values().map(|(_, own)| own.bytes()).sum();
-        while bytes > BYTES_MAX {
+        while bytes > BYTES_MAX || all.by_owner.len() > OWNERS_MAX {
             // This one asked last, so it comes last and stays.
             let oldest =
                 all.by_owner.iter().filter(|(_, (asked, _))| *asked != turn).min_by_key(|(_, (asked, _))| *asked);
@@ -88,5 +90,18 @@ mod tests {
         assert_eq!((kept("a"), kept("c"), kept("b")), (1, 3, 0), "b asked longest ago");
         owners.of("a").takes(2 * BYTES_MAX);
         assert_eq!((kept("a"), kept("c")), (1, 0), "one alone may be larger");
+    }
+
+    /// Names that nobody has anything of pile up no more than others.
+    #[test]
+    fn made_up_owners_are_forgotten() {
+        let owners: Owners<usize, u32> = Owners::default();
+        for number in 0..3 * OWNERS_MAX {
+            *owners.of(number).kept.try_lock().expect("nobody else asks") = 1;
+            *owners.of(0).kept.try_lock().expect("nobody else asks") = 2;
+        }
+        let n_known = owners.0.lock().expect("no panic").by_owner.len();
+        assert!(n_known <= OWNERS_MAX, "{n_known}");
+        assert_eq!(*owners.of(0).kept.try_lock().expect("nobody else asks"), 2, "who asks stays");
     }
 }
