@@ -132,7 +132,7 @@ struct Input<'a> {
 enum Rows {
     /// As they stand in the file.
     Sorted(SegmentScan),
-    /// A file with another order, read and sorted at once: only the first release wrote such, and its files are small.
+    /// A file with another order, read and sorted at once, about 250 bytes a row: only builds before the first release wrote such.
     Read(std::vec::IntoIter<RecordBatch>),
 }
 
