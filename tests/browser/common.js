@@ -69,7 +69,7 @@ async function open(browser, complaints, { isPlain = false, ...options } = {}) {
     // What is asked for on purpose and is not there is an answer too.
     if (run.isRefusalExpected && /status of 4\d\d/.test(message.text())) return;
     const isUsual = url.includes('/api/compare') || (isRefused && message.text().includes('400'));
-    if (message.type() === 'error' && !isUsual) complaints.push(`${run.step}, ${page.url()}: console: ${message.text()}`);
+    if (message.type() === 'error' && !isUsual) complaints.push(`${run.step}, ${page.url()}: console: ${message.text()} ${url}`);
   });
   page.on('dialog', (dialog) => {
     complaints.push(`a dialog opened: ${dialog.message()}`);

@@ -84,6 +84,8 @@ pub(crate) fn HomePage() -> impl IntoView {
     let by_space = Memo::new(move |_| parameter(&search.get(), "group").as_deref() == Some("namespace"));
     let spaces = RwSignal::new(Namespaces::default());
     let services = RwSignal::new(None::<Result<(Vec<ServiceItem>, Vec<ServiceItem>), Problem>>);
+    // What the services on the page were asked of; that of the address is ahead of it until they come.
+    let listed = StoredValue::new(None::<Scope>);
     let map = RwSignal::new(None::<Result<MapAnswer, Problem>>);
     let slowest = RwSignal::new(None::<Result<Vec<SearchItem>, Problem>>);
     let status = RwSignal::new(None::<StatusAnswer>);
@@ -101,9 +103,10 @@ pub(crate) fn HomePage() -> impl IntoView {
                 Some(earlier) => client::services(earlier).await.map(|answer| answer.services).unwrap_or_default(),
                 None => Vec::new(),
             };
-            (now, before)
+            (scope, now, before)
         },
-        move |(now, before)| {
+        move |(of, now, before)| {
+            listed.set_value(Some(of));
             services.set(Some(now.map(|answer| {
                 shared.see_services(answer.services.iter().map(|service| service.name.as_str()));
                 (answer.services, before)
@@ -208,7 +211,8 @@ pub(crate) fn HomePage() -> impl IntoView {
     // The lines of the cards come one after the other: they are decoration, not the answer.
     let lines = RwSignal::new(HashMap::<String, ServiceAnswer>::new());
     let turns = Turns::new();
-    Effect::new(move |before: Option<Scope>| {
+    Effect::new(move |before: Option<Option<Scope>>| {
+        let before = before.flatten();
         let wanted: Vec<String> = cards.with(|cards| {
             cards
                 .iter()
@@ -216,7 +220,9 @@ pub(crate) fn HomePage() -> impl IntoView {
                 .map(|card| card.now.name.clone())
                 .collect()
         });
-        let (turn, scope) = (turns.next(), scope.get_untracked());
+        let turn = turns.next();
+        // That of the cards: another may be chosen already, whose services are not here yet.
+        let Some(scope) = listed.get_value() else { return before };
         if before.is_some_and(|before| before != scope) {
             lines.set(HashMap::new());
         }
@@ -233,7 +239,7 @@ pub(crate) fn HomePage() -> impl IntoView {
                 }
             }
         });
-        scope
+        Some(scope)
     });
     let open = Callback::new(move |at: usize| {
         let name = cards.with_untracked(|cards| cards.get(at).map(|card| card.now.name.clone()));
