@@ -25,7 +25,6 @@ use model::{TenantId, TimeRange, UnixNanos};
 use crate::analysis::classify::{Protocol, Style};
 use crate::analysis::map::{Figures, changes, line};
 use crate::analysis::node::kind_and_label;
-use crate::analysis::statistics::Ascending;
 use crate::engine::Engine;
 use crate::engine::session::incomplete;
 use crate::error::{Error, Result};
@@ -63,19 +62,19 @@ pub(crate) fn parse_vs(vs: &str, range: TimeRange, now: UnixNanos) -> Result<Tim
 pub(crate) fn figures(totals: &Totals, range: TimeRange) -> MapFigures {
     let count = |n: i64| u64::try_from(n).unwrap_or_default();
     let minutes = (range.end.0.saturating_sub(range.start.0)) as f64 / MINUTE as f64;
-    let (durations, networks, lags) = (totals.durations.counts(), totals.networks.counts(), totals.lags.counts());
-    let percentile = |counts: &Ascending, q: f64| (counts.count() > 0).then(|| counts.percentile(q));
+    let durations = totals.durations.percentiles([0.5, 0.95, 0.99]);
+    let lags = totals.lags.percentiles([0.5, 0.95]);
     MapFigures {
         calls: count(totals.count),
         errors: count(totals.errors),
         faults: count(totals.faults),
         per_minute: if minutes > 0.0 { count(totals.count) as f64 / minutes } else { 0.0 },
-        p50_nanos: percentile(&durations, 0.5),
-        p95_nanos: percentile(&durations, 0.95),
-        p99_nanos: percentile(&durations, 0.99),
-        lag_p50_nanos: percentile(&lags, 0.5),
-        lag_p95_nanos: percentile(&lags, 0.95),
-        network_p50_nanos: percentile(&networks, 0.5),
+        p50_nanos: durations.map(|[p50, ..]| p50),
+        p95_nanos: durations.map(|[_, p95, _]| p95),
+        p99_nanos: durations.map(|[.., p99]| p99),
+        lag_p50_nanos: lags.map(|[p50, _]| p50),
+        lag_p95_nanos: lags.map(|[_, p95]| p95),
+        network_p50_nanos: totals.networks.percentiles([0.5]).map(|[p50]| p50),
         request_bytes: count(totals.request_bytes),
         response_bytes: count(totals.response_bytes),
     }

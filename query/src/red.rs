@@ -16,8 +16,9 @@ use crate::engine::Engine;
 use crate::engine::session::{Session, incomplete};
 use crate::error::{Error, Result};
 use crate::map::environment::Environment;
-use crate::map::minutes::{Figures, Minutes};
-use crate::map::totals::{By, BySpan, Edge, MINUTE, Totals, add_on_demand_by_span, read_up_to};
+use crate::map::minutes::Minutes;
+use crate::map::minutes::figures::Series;
+use crate::map::totals::{By, BySpan, Edge, MINUTE, add_on_demand_by_span, read_up_to};
 use crate::map::{figures, whole_minutes};
 use crate::times::{parse_duration, parse_range};
 
@@ -143,14 +144,10 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
     add_on_demand_by_span(session, range, question.by, &question.environment, question.step, &mut more).await?;
     more.retain(|(_, edge), _| question.is_wanted(edge));
     let mut drawn = Drawn { series: Vec::new(), n_series: 0, limit: question.limit };
-    let mut draw = |edge: &Edge, spans: Vec<(i64, Figures)>| {
-        let step = |(span, figures): (i64, Figures)| {
-            let step = usize::try_from(span - first).ok().filter(|step| *step < n_steps)?;
-            (figures.numbers[0] > 0).then_some((step, figures))
-        };
-        let steps: Vec<_> = spans.into_iter().filter_map(step).collect();
-        if !steps.is_empty() {
-            drawn.add(one(edge, steps, n_steps, range));
+    let mut draw = |edge: &Edge, mut found: Series| {
+        found.points.retain(|(span, point)| (first..first + n_steps as i64).contains(span) && point.calls > 0);
+        if !found.points.is_empty() {
+            drawn.add(one(edge, &found, (first, n_steps), range));
         }
     };
     let is_done = question.is_of_all_services()
@@ -159,21 +156,20 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
             .await?;
     if !is_done {
         let sums = read_up_to(session, question.filter(), question.by, question.step, SUMS_MAX).await?;
-        let mut by_edge: BTreeMap<Edge, BTreeMap<i64, Figures>> = BTreeMap::new();
-        for ((span, edge), totals) in sums.ok_or_else(too_many)?.into_iter().chain(more) {
-            by_edge.entry(edge).or_default().entry(span).or_default().add(&Figures::of(&totals));
+        let mut sums = sums.ok_or_else(too_many)?;
+        for (key, totals) in more {
+            sums.entry(key).or_default().add(&totals);
         }
-        if by_edge.values().map(BTreeMap::len).sum::<usize>() > SUMS_MAX {
+        if sums.len() > SUMS_MAX {
             return Err(too_many());
         }
-        by_edge.retain(|edge, _| question.is_wanted(edge));
-        let in_order = |(span, mut figures): (i64, Figures)| {
-            figures.ascend();
-            (span, figures)
-        };
-        for (edge, spans) in by_edge {
-            draw(&edge, spans.into_iter().map(in_order).collect());
+        let mut by_edge: BTreeMap<Edge, Series> = BTreeMap::new();
+        for ((span, edge), totals) in sums {
+            if question.is_wanted(&edge) {
+                by_edge.entry(edge).or_default().add(span, &totals);
+            }
         }
+        by_edge.into_iter().for_each(|(edge, series)| draw(&edge, series));
     }
     let (series, n_series) = drawn.finish();
     let cut = (n_series > question.limit)
@@ -233,26 +229,22 @@ impl Drawn {
     }
 }
 
-/// A series of its figures by step.
-fn one(edge: &Edge, steps: Vec<(usize, Figures)>, n_steps: usize, range: TimeRange) -> RedSeries {
-    let mut total = Totals::default();
+/// A series of points by number of their step.
+fn one(edge: &Edge, found: &Series, (first, n_steps): (i64, usize), range: TimeRange) -> RedSeries {
     let count = |n: i64| u64::try_from(n).unwrap_or_default();
     let (mut calls, mut errors) = (vec![0; n_steps], vec![0; n_steps]);
     let mut percentiles: [Vec<Option<i64>>; 3] = std::array::from_fn(|_| vec![None; n_steps]);
-    for (step, figures) in steps {
-        figures.add_to(&mut total);
-        calls[step] = count(figures.numbers[0]);
-        errors[step] = count(figures.numbers[1]);
-        let durations = figures.durations();
-        if durations.count() > 0 {
-            for (values, q) in percentiles.iter_mut().zip([0.5, 0.95, 0.99]) {
-                values[step] = Some(durations.percentile(q));
-            }
+    for (span, point) in &found.points {
+        let step = (span - first) as usize;
+        calls[step] = count(point.calls);
+        errors[step] = count(point.errors);
+        for (values, percentile) in percentiles.iter_mut().zip(point.percentiles.into_iter().flatten()) {
+            values[step] = Some(percentile);
         }
     }
     let [p50_nanos, p95_nanos, p99_nanos] = percentiles;
     RedSeries {
-        total: figures(&total, range),
+        total: figures(&found.total, range),
         source: edge.source.clone(),
         target: edge.target.clone(),
         protocol: edge.protocol.clone(),

@@ -128,7 +128,7 @@ impl Sketch {
     }
 
     /// Buckets with the values in each, ascending; [`ZERO_BUCKET`] holds those at or below zero.
-    pub fn buckets(&self) -> impl Iterator<Item = (i32, u64)> {
+    pub fn buckets(&self) -> impl Iterator<Item = (i32, u64)> + Clone {
         let zero = (self.at_most_zero > 0).then_some((ZERO_BUCKET, self.at_most_zero));
         zero.into_iter().chain(self.buckets.iter().map(|(bucket, count)| (*bucket, *count)))
     }
@@ -153,52 +153,31 @@ impl Sketch {
 
     /// The nearest-rank percentile, within 1 %; 0 when there are no values.
     pub fn percentile(&self, q: f64) -> i64 {
-        let Some(rank) = rank(q, self.count) else { return 0 };
-        let mut seen = self.at_most_zero;
-        if rank < seen {
-            return 0;
-        }
-        for (bucket, count) in &self.buckets {
-            seen += count;
-            if rank < seen {
-                return middle(*bucket);
-            }
-        }
-        0
+        percentiles(self.buckets(), [q]).map_or(0, |[value]| value)
     }
 }
 
-/// Buckets of a [`Sketch`] in a row: as good for percentiles, and much cheaper to make.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Ascending {
-    buckets: Vec<(i32, u64)>,
-    count: u64,
-}
-
-impl Ascending {
-    /// Takes buckets in ascending order, each once.
-    pub fn new(buckets: Vec<(i32, u64)>) -> Self {
-        let count = buckets.iter().map(|(_, count)| count).sum();
-        Self { buckets, count }
-    }
-
-    /// How many values there are.
-    pub fn count(&self) -> u64 {
-        self.count
-    }
-
-    /// The nearest-rank percentile, within 1 %; 0 when there are no values.
-    pub fn percentile(&self, q: f64) -> i64 {
-        let Some(rank) = rank(q, self.count) else { return 0 };
-        let mut seen = 0;
-        for (bucket, count) in &self.buckets {
-            seen += count;
-            if rank < seen {
-                return if *bucket == ZERO_BUCKET { 0 } else { middle(*bucket) };
-            }
+/// Nearest-rank percentiles, within 1 %, of a sketch's buckets in ascending order, each once; `qs` ascend too. `None` when they
+/// count nothing. Two passes, and no memory.
+pub fn percentiles<const N: usize>(
+    buckets: impl Iterator<Item = (i32, u64)> + Clone,
+    qs: [f64; N],
+) -> Option<[i64; N]> {
+    let count: u64 = buckets.clone().map(|(_, count)| count).sum();
+    let ranks = qs.map(|q| rank(q, count));
+    let mut found = [0; N];
+    let mut wanted = ranks.iter().zip(&mut found).peekable();
+    let mut seen = 0;
+    for (bucket, count) in buckets {
+        seen += count;
+        while let Some((_, found)) = wanted.next_if(|(rank, _)| rank.is_some_and(|rank| rank < seen)) {
+            *found = if bucket == ZERO_BUCKET { 0 } else { middle(bucket) };
         }
-        0
+        if wanted.peek().is_none() {
+            break;
+        }
     }
+    (count > 0).then_some(found)
 }
 
 fn gamma() -> f64 {
@@ -235,6 +214,9 @@ mod tests {
             values.sort_unstable();
             let exact = nearest_rank(&values, q).expect("not empty") as f64;
             prop_assert!((sketch.percentile(q) as f64 - exact).abs() <= exact * 0.0101 + 1.0);
+            let qs = [0.0, q, q, 1.0];
+            prop_assert_eq!(percentiles(sketch.buckets(), qs), Some(qs.map(|q| sketch.percentile(q))));
+            prop_assert_eq!(percentiles(std::iter::empty(), [q]), None);
         }
 
         /// Merging parts in any way is adding all values.

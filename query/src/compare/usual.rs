@@ -73,12 +73,12 @@ pub(super) async fn usual(session: &Session, found: &Found, range: TimeRange) ->
             false => sums.get(&(key.from.clone(), key.to.clone(), key.protocol.clone(), key.op.clone())),
         };
         let sums = sums.filter(|sums| sums.count > 0)?;
-        let (durations, lags) = (sums.durations.counts(), sums.lags.counts());
+        let [durations, lags] = [&sums.durations, &sums.lags].map(|histogram| histogram.percentiles([0.5]));
         let times = CompareTimes {
             span_id: None,
             offset_nanos: None,
-            duration_nanos: durations.percentile(0.5),
-            lag_nanos: (lags.count() > 0).then(|| lags.percentile(0.5)),
+            duration_nanos: durations.map_or(0, |[median]| median),
+            lag_nanos: lags.map(|[median]| median),
             error: 2 * sums.errors > sums.count,
             n: Some(sums.count.unsigned_abs()),
         };

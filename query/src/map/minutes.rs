@@ -6,14 +6,18 @@
 //!
 //! ```text
 //!   half hour     | service 1: minutes 0, 1, 2 ... 29 | service 2: ... |     sorted by service, then minute
-//!   a minute      count errors faults bytes bytes, bucket count bucket count ...     numbers of 7 bits, differences of buckets
+//!   a minute      what is drawn of it, and its sums: packed (figures.rs)
+//!   its sums      service 1, service 2 ...                                    packed as well, once somebody asked
 //! ```
 //!
-//! Memory: 56 bytes a minute and service, and 2 to 3 for each bucket of its histogram; a day of 100 services with 11 calls a
-//! minute is 144,000 of them, 12 MB. [`BYTES_MAX`] for a tenant and kind, and thrice that for all of them (`owners.rs`); what was not
+//! Memory: 104 bytes a minute and service, and 2 to 3 for each bucket of its histogram; a day of 100 services with 11 calls a
+//! minute is 144,000 of them, 19 MB. [`BYTES_MAX`] for a tenant and kind, and thrice that for all of them (`owners.rs`); what was not
 //! asked for longest goes first.
 //!
-//! Cost: 0.3 us a minute and service, where reading the rows takes 0.3 us for each row of each edge and batch.
+//! Cost, minute by minute: what is drawn is copied, 10 ns a minute and service, and a total of the range adds up half hours, 2 ns
+//! a bucket. Longer steps add up each bucket of their minutes. Reading the rows takes 0.3 us for each row of each edge and batch.
+
+pub(crate) mod figures;
 
 use std::collections::BTreeMap;
 
@@ -22,11 +26,11 @@ use datafusion::logical_expr::Expr;
 use datafusion::prelude::{ident, lit};
 use model::{TenantId, TimeRange};
 
+use self::figures::{Figures, Point, Series};
 use super::environment::Environment;
 use super::owners::Owners;
 use super::remembered::{Edges, minutes, stored_part};
 use super::totals::{By, BySpan, Edge, MINUTE, Totals, read_up_to};
-use crate::analysis::statistics::Ascending;
 use crate::digest::stored::within;
 use crate::engine::session::Session;
 use crate::error::Result;
@@ -61,119 +65,24 @@ struct HalfHours {
 #[derive(Debug, Default)]
 struct HalfHour {
     /// Sorted by edge and minute.
-    sums: Vec<(u32, i64, Box<[u8]>)>,
+    sums: Vec<Sum>,
+    /// Those of all minutes of an edge, sorted by edge; none until they are wanted.
+    whole: Option<Vec<(u32, Figures)>>,
     asked: u64,
 }
 
-/// Figures of a span of time: what is drawn of [`Totals`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Figures {
-    /// Count, errors, faults, bytes of requests and answers.
-    pub(crate) numbers: [i64; 5],
-    /// Buckets of durations with a count; ascending and each once after [`Self::ascend`].
-    pub(crate) durations: Vec<(i32, i64)>,
-}
-
-impl Figures {
-    pub(crate) fn of(totals: &Totals) -> Self {
-        // Buckets of a sketch have 32 bits.
-        let small = |(bucket, count)| Some((i32::try_from(bucket).ok()?, count));
-        Self { numbers: totals.numbers(), durations: totals.durations.buckets().filter_map(small).collect() }
-    }
-
-    /// Adds to others.
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.numbers.iter_mut().zip(other.numbers).for_each(|(sum, number)| *sum += number);
-        self.durations.extend(&other.durations);
-    }
-
-    /// Puts buckets in order, equal ones together; those that nothing is left of go.
-    pub(crate) fn ascend(&mut self) {
-        // What comes from one minute does.
-        let is_in_order = self.durations.is_sorted_by(|a, b| a.0 < b.0);
-        if is_in_order && self.durations.iter().all(|(_, count)| *count != 0) {
-            return;
-        }
-        self.durations.sort_unstable_by_key(|(bucket, _)| *bucket);
-        self.durations.dedup_by(|next, kept| {
-            let is_same = next.0 == kept.0;
-            kept.1 += if is_same { next.1 } else { 0 };
-            is_same
-        });
-        self.durations.retain(|(_, count)| *count != 0);
-    }
-
-    /// As percentiles are asked of, once in order.
-    pub(crate) fn durations(self) -> Ascending {
-        let count = |(bucket, count)| Some((bucket, u64::try_from(count).ok()?));
-        Ascending::new(self.durations.into_iter().filter_map(count).collect())
-    }
-
-    /// Adds all of it to sums.
-    pub(crate) fn add_to(&self, totals: &mut Totals) {
-        totals.add_numbers(self.numbers);
-        self.durations.iter().for_each(|(bucket, count)| totals.durations.add_one(i64::from(*bucket), *count));
-    }
-
-    fn pack(&mut self) -> Box<[u8]> {
-        self.ascend();
-        let mut bytes = Vec::new();
-        self.numbers.iter().for_each(|number| write(&mut bytes, *number));
-        let mut before = 0;
-        for (bucket, count) in &self.durations {
-            write(&mut bytes, i64::from(*bucket) - before);
-            write(&mut bytes, *count);
-            before = i64::from(*bucket);
-        }
-        bytes.into_boxed_slice()
-    }
-
-    /// Adds what was packed.
-    fn add_packed(&mut self, mut bytes: &[u8]) {
-        self.numbers.iter_mut().for_each(|number| *number += read(&mut bytes));
-        let mut bucket = 0;
-        // Most differences and counts take a byte each.
-        self.durations.reserve(bytes.len() / 2);
-        while !bytes.is_empty() {
-            bucket += read(&mut bytes);
-            self.durations.push((bucket as i32, read(&mut bytes)));
-        }
-    }
-}
-
-/// Seven bits a byte, small ones first; the sign is the lowest bit.
-fn write(bytes: &mut Vec<u8>, number: i64) {
-    let mut rest = ((number << 1) ^ (number >> 63)) as u64;
-    while rest >= 0x80 {
-        bytes.push(rest as u8 | 0x80);
-        rest >>= 7;
-    }
-    bytes.push(rest as u8);
-}
-
-fn read(bytes: &mut &[u8]) -> i64 {
-    if let Some((byte, rest)) = bytes.split_first()
-        && byte & 0x80 == 0
-    {
-        *bytes = rest;
-        let number = u64::from(*byte);
-        return (number >> 1) as i64 ^ -((number & 1) as i64);
-    }
-    let (mut number, mut shift) = (0u64, 0);
-    while let Some((byte, rest)) = bytes.split_first() {
-        *bytes = rest;
-        number |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    (number >> 1) as i64 ^ -((number & 1) as i64)
+/// An edge in a minute.
+#[derive(Debug)]
+struct Sum {
+    edge: u32,
+    minute: i64,
+    point: Point,
+    figures: Figures,
 }
 
 impl Minutes {
-    /// Hands the figures of each service (of each operation with [`By::TargetOperation`]) by spans of time to `each`: `span_nanos`
-    /// long, numbered from 1970, ascending, with those of `more` added. False when there are too many of them to remember, and for
+    /// Hands each service (each operation with [`By::TargetOperation`]) by spans of time to `each`: `span_nanos` long, whole
+    /// minutes, numbered from 1970, ascending, with the sums of `more` added. False when there are too many of them to remember, and for
     /// a snapshot from before what is remembered: they must be read.
     ///
     /// # Errors
@@ -185,7 +94,7 @@ impl Minutes {
         by: By,
         (range, span_nanos): (TimeRange, i64),
         more: &BySpan,
-        each: impl FnMut(&Edge, Vec<(i64, Figures)>),
+        each: impl FnMut(&Edge, Series),
     ) -> Result<bool> {
         let key = (tenant.clone(), environment.clone(), by == By::TargetOperation);
         let own = self.0.of(key);
@@ -274,11 +183,11 @@ impl HalfHours {
             for ((minute, edge), totals) in found {
                 let edge = self.edges.number(edge);
                 if let Some(known) = self.known.get_mut(&minute.div_euclid(MINUTES)) {
-                    known.sums.push((edge, minute, Figures::of(&totals).pack()));
+                    known.sums.push(Sum::new(edge, minute, &totals));
                 }
             }
             let read = self.known.range_mut(first..after);
-            read.for_each(|(_, known)| known.sums.sort_unstable_by_key(|(edge, minute, _)| (*edge, *minute)));
+            read.for_each(|(_, known)| known.sums.sort_unstable_by_key(Sum::place));
         }
         Ok(self.known.range(wanted).map(|(_, known)| known.bytes()).sum::<usize>() <= BYTES_MAX)
     }
@@ -288,51 +197,52 @@ impl HalfHours {
         for ((minute, edge), totals) in found {
             let Some(known) = self.known.get_mut(&minute.div_euclid(MINUTES)) else { continue };
             let edge = self.edges.number(edge);
-            let mut figures = Figures::of(&totals);
-            let place = known.sums.binary_search_by_key(&(edge, minute), |(edge, minute, _)| (*edge, *minute));
-            match place {
+            known.whole = None;
+            match known.sums.binary_search_by_key(&(edge, minute), Sum::place) {
                 Ok(at) => {
-                    figures.add_packed(&known.sums[at].2);
-                    known.sums[at].2 = figures.pack();
+                    let mut totals = totals;
+                    known.sums[at].figures.add_to(&mut totals);
+                    known.sums[at] = Sum::new(edge, minute, &totals);
                 }
-                Err(at) => known.sums.insert(at, (edge, minute, figures.pack())),
+                Err(at) => known.sums.insert(at, Sum::new(edge, minute, &totals)),
             }
         }
     }
 
     /// Edge by edge, in no order; edges of `more` that nothing is remembered of last.
-    fn give(&self, range: TimeRange, span_nanos: i64, more: &BySpan, mut each: impl FnMut(&Edge, Vec<(i64, Figures)>)) {
-        let mut more_by_edge: BTreeMap<&Edge, Vec<(i64, Figures)>> = BTreeMap::new();
+    fn give(&mut self, range: TimeRange, span_nanos: i64, more: &BySpan, mut each: impl FnMut(&Edge, Series)) {
+        let mut more_by_edge: BTreeMap<&Edge, BTreeMap<i64, &Totals>> = BTreeMap::new();
         for ((span, edge), totals) in more {
-            more_by_edge.entry(edge).or_default().push((*span, Figures::of(totals)));
+            more_by_edge.entry(edge).or_default().insert(*span, totals);
         }
         let (first, after) = (range.start.0.div_euclid(MINUTE), range.end.0.div_euclid(MINUTE));
-        let wanted: Vec<&HalfHour> = self.known.range(half_hours(range)).map(|(_, known)| known).collect();
+        let span_minutes = span_nanos / MINUTE;
+        let span = |sum: &Sum| sum.minute.div_euclid(span_minutes);
+        self.known.range_mut(half_hours(range)).for_each(|(_, known)| known.add_up());
+        let wanted: Vec<(i64, &HalfHour)> =
+            self.known.range(half_hours(range)).map(|(at, known)| (*at, known)).collect();
         for (edge, own) in (0u32..).zip(self.edges.all()) {
-            let mut spans: Vec<(i64, Figures)> = Vec::new();
-            for known in &wanted {
-                let begin = known.sums.partition_point(|(number, minute, _)| (*number, *minute) < (edge, first));
-                for (_, minute, packed) in
-                    known.sums[begin..].iter().take_while(|(number, minute, _)| *number == edge && *minute < after)
-                {
-                    let span = minute.saturating_mul(MINUTE).div_euclid(span_nanos);
-                    if spans.last().is_none_or(|(last, _)| *last != span) {
-                        spans.push((span, Figures::default()));
-                    }
-                    if let Some((_, figures)) = spans.last_mut() {
-                        figures.add_packed(packed);
+            let mut drawing = Drawing::new(more_by_edge.remove(own).unwrap_or_default());
+            for (at, known) in &wanted {
+                let covers = |first: i64, after: i64| first <= at * MINUTES && (at + 1) * MINUTES <= after;
+                let sums = known.of(edge, first, after);
+                known.add_to(edge, sums, covers(first, after), &mut drawing.series.total);
+                for sums in sums.chunk_by(|a, b| span(a) == span(b)) {
+                    let number = span(&sums[0]);
+                    if span_minutes == 1 && !drawing.more.contains_key(&number) {
+                        drawing.close();
+                        drawing.series.points.push((number, sums[0].point));
+                    } else {
+                        let begin = number * span_minutes;
+                        let is_whole = covers(begin.max(first), (begin + span_minutes).min(after));
+                        known.add_to(edge, sums, is_whole, drawing.open(number));
                     }
                 }
             }
-            merge(&mut spans, more_by_edge.remove(own).unwrap_or_default());
-            if !spans.is_empty() {
-                each(own, spans);
-            }
+            drawing.finish(|series| each(own, series));
         }
         for (edge, more) in more_by_edge {
-            let mut spans = Vec::new();
-            merge(&mut spans, more);
-            each(edge, spans);
+            Drawing::new(more).finish(|series| each(edge, series));
         }
     }
 
@@ -359,20 +269,96 @@ impl HalfHours {
 }
 
 impl HalfHour {
+    /// Sums of an edge in minutes of the half hour.
+    fn of(&self, edge: u32, first: i64, after: i64) -> &[Sum] {
+        let begin = self.sums.partition_point(|sum| sum.place() < (edge, first));
+        let end = begin + self.sums[begin..].partition_point(|sum| sum.place() < (edge, after));
+        &self.sums[begin..end]
+    }
+
+    /// Adds all minutes of an edge together, unless that is done.
+    fn add_up(&mut self) {
+        let sums = &self.sums;
+        self.whole.get_or_insert_with(|| {
+            let whole = |sums: &[Sum]| {
+                let mut totals = Totals::default();
+                sums.iter().for_each(|sum| sum.figures.add_to(&mut totals));
+                (sums[0].edge, Figures::of(&totals))
+            };
+            sums.chunk_by(|a, b| a.edge == b.edge).map(whole).collect()
+        });
+    }
+
+    /// Adds sums of an edge: at once when they are those of the whole half hour.
+    fn add_to(&self, edge: u32, sums: &[Sum], is_whole: bool, totals: &mut Totals) {
+        let whole = self.whole.as_ref().filter(|_| is_whole && sums.len() > 1);
+        let found = whole.and_then(|whole| Some(&whole[whole.binary_search_by_key(&edge, |(edge, _)| *edge).ok()?].1));
+        match found {
+            Some(figures) => figures.add_to(totals),
+            None => sums.iter().for_each(|sum| sum.figures.add_to(totals)),
+        }
+    }
+
     fn bytes(&self) -> usize {
-        64 + self.sums.iter().map(|(_, _, packed)| 56 + packed.len()).sum::<usize>()
+        let whole: usize = self.whole.iter().flatten().map(|(_, figures)| 40 + figures.bytes()).sum();
+        64 + whole + self.sums.iter().map(|sum| 104 + sum.figures.bytes()).sum::<usize>()
     }
 }
 
-/// Adds further spans to some; buckets are in order afterwards.
-fn merge(spans: &mut Vec<(i64, Figures)>, more: Vec<(i64, Figures)>) {
-    for (span, figures) in more {
-        match spans.binary_search_by_key(&span, |(span, _)| *span) {
-            Ok(at) => spans[at].1.add(&figures),
-            Err(at) => spans.insert(at, (span, figures)),
+impl Sum {
+    fn new(edge: u32, minute: i64, totals: &Totals) -> Self {
+        Self { edge, minute, point: Point::of(totals), figures: Figures::of(totals) }
+    }
+
+    fn place(&self) -> (u32, i64) {
+        (self.edge, self.minute)
+    }
+}
+
+/// A series under way, spans of time in ascending order.
+struct Drawing<'a> {
+    series: Series,
+    /// By span: what is not remembered.
+    more: BTreeMap<i64, &'a Totals>,
+    open: Option<(i64, Totals)>,
+}
+
+impl<'a> Drawing<'a> {
+    fn new(more: BTreeMap<i64, &'a Totals>) -> Self {
+        Self { series: Series::default(), more, open: None }
+    }
+
+    /// The sums of a span, for more.
+    fn open(&mut self, span: i64) -> &mut Totals {
+        if self.open.as_ref().is_some_and(|(open, _)| *open != span) {
+            self.close();
+        }
+        let (series, more) = (&mut self.series, &mut self.more);
+        let (_, totals) = self.open.get_or_insert_with(|| {
+            let own = more.remove(&span).cloned().unwrap_or_default();
+            series.total.add(&own);
+            (span, own)
+        });
+        totals
+    }
+
+    fn close(&mut self) {
+        if let Some((span, totals)) = self.open.take() {
+            self.series.points.push((span, Point::of(&totals)));
         }
     }
-    spans.iter_mut().for_each(|(_, figures)| figures.ascend());
+
+    /// Hands the series on, unless it is empty.
+    fn finish(mut self, each: impl FnOnce(Series)) {
+        self.close();
+        for (span, totals) in std::mem::take(&mut self.more) {
+            self.series.add(span, totals);
+        }
+        self.series.points.sort_by_key(|(span, _)| *span);
+        if !self.series.points.is_empty() {
+            each(self.series);
+        }
+    }
 }
 
 /// Sums of what goes to a service.

@@ -20,7 +20,7 @@ use storage::table::EDGE_MINUTE_PARTS;
 use tokio::task::JoinSet;
 
 use super::environment::Environment;
-use crate::analysis::statistics::Ascending;
+use crate::analysis::statistics::percentiles;
 use crate::digest::rollup::{Counts, Sums};
 use crate::digest::stored::within;
 use crate::engine::session::Session;
@@ -224,21 +224,18 @@ impl Histogram {
         self.counts[at] += count;
     }
 
-    /// Buckets with a count, ascending but for that of values at or below zero.
-    pub(super) fn buckets(&self) -> impl Iterator<Item = (i64, i64)> {
+    /// Buckets with a count, ascending; that of values at or below zero is the first.
+    pub(super) fn buckets(&self) -> impl Iterator<Item = (i64, i64)> + Clone {
         let near = self.counts.iter().enumerate().map(|(at, count)| (self.first + at as i64, *count));
-        let far = self.far.iter().map(|(bucket, count)| (*bucket, *count));
-        near.chain(far).filter(|(_, count)| *count != 0)
+        let far = |(bucket, count): (&i64, &i64)| (*bucket, *count);
+        let (below, above) = (self.far.range(..0).map(far), self.far.range(0..).map(far));
+        below.chain(near).chain(above).filter(|(_, count)| *count != 0)
     }
 
-    /// As percentiles are asked of.
-    pub(crate) fn counts(&self) -> Ascending {
-        let mut buckets: Vec<(i32, u64)> = self
-            .buckets()
-            .filter_map(|(bucket, count)| Some((i32::try_from(bucket).ok()?, u64::try_from(count).ok()?)))
-            .collect();
-        buckets.sort_unstable_by_key(|(bucket, _)| *bucket);
-        Ascending::new(buckets)
+    /// Nearest-rank percentiles for ascending `qs`, within 1 %; `None` when nothing is counted.
+    pub(crate) fn percentiles<const N: usize>(&self, qs: [f64; N]) -> Option<[i64; N]> {
+        let small = |(bucket, count)| Some((i32::try_from(bucket).ok()?, u64::try_from(count).ok()?));
+        percentiles(self.buckets().filter_map(small), qs)
     }
 }
 

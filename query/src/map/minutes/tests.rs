@@ -3,27 +3,12 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::analysis::statistics::ZERO_BUCKET;
 use crate::digest::columns::{Progress, minute_parts, progress};
 use crate::digest::rollup::{Counts, Parts, SumKey, Sums};
 use crate::testing::{Fixture, tenant};
-use proptest::prelude::*;
+use api::MapFigures;
+use model::UnixNanos;
 use storage::{Batch, Snapshot};
-
-proptest! {
-    /// Packing and adding is adding: any numbers, buckets in any order, the bucket of zero.
-    #[test]
-    fn packed_figures_add_up_to_the_same(
-        numbers in prop::array::uniform5(any::<i64>()),
-        buckets in prop::collection::vec((prop_oneof![Just(ZERO_BUCKET), -900_i32..1_500], -3_i64..5_000_000_000), 0..40),
-    ) {
-        let mut figures = Figures { numbers, durations: buckets };
-        let packed = figures.pack();
-        let mut again = Figures::default();
-        again.add_packed(&packed);
-        prop_assert_eq!(again, figures);
-    }
-}
 
 /// Sums of three services in minutes of two days, as the digest writes them in one batch.
 fn parts(minutes: &[i64], calls: i64) -> Parts {
@@ -55,29 +40,50 @@ fn up_to(number: i64) -> Batch {
     progress(Progress { time: number, batch: number, ..Progress::default() }).expect("rows").expect("some")
 }
 
-type Given = BTreeMap<Edge, Vec<(i64, Figures)>>;
+/// Points, and the sums of all of them.
+type Given = BTreeMap<Edge, (Vec<(i64, Point)>, MapFigures)>;
 
-/// As they are read, without memory.
-async fn read_all(session: &Session, by: By, range: TimeRange, span_nanos: i64) -> Given {
-    let rows = within("time", range).and(services());
-    let found = read_up_to(session, rows, by, span_nanos, SUMS_MAX).await.expect("sums").expect("few");
-    let mut given = Given::new();
-    for ((span, edge), totals) in found {
-        let mut figures = Figures::of(&totals);
-        figures.ascend();
-        given.entry(edge).or_default().push((span, figures));
-    }
-    given
+fn given(series: Series) -> (Vec<(i64, Point)>, MapFigures) {
+    (series.points, crate::map::figures(&series.total, TimeRange::new(UnixNanos(0), UnixNanos(MINUTE))))
 }
 
-async fn ask(minutes: &Minutes, session: &Session, by: By, range: TimeRange, span_nanos: i64) -> Option<Given> {
-    let (none, mut given) = (BySpan::new(), Given::new());
-    let each = |edge: &Edge, spans| drop(given.insert(edge.clone(), spans));
-    let is_given = minutes
-        .by_span((&tenant(), &Environment::ALL), session, by, (range, span_nanos), &none, each)
-        .await
-        .expect("an answer");
-    is_given.then_some(given)
+/// As they are read, without memory.
+async fn read_all(session: &Session, by: By, (range, span_nanos): (TimeRange, i64), more: &BySpan) -> Given {
+    let rows = within("time", range).and(services());
+    let mut found = read_up_to(session, rows, by, span_nanos, SUMS_MAX).await.expect("sums").expect("few");
+    for (key, totals) in more {
+        found.entry(key.clone()).or_default().add(totals);
+    }
+    let mut series: BTreeMap<Edge, Series> = BTreeMap::new();
+    for ((span, edge), totals) in found {
+        series.entry(edge).or_default().add(span, &totals);
+    }
+    series.into_iter().map(|(edge, series)| (edge, given(series))).collect()
+}
+
+async fn ask(minutes: &Minutes, session: &Session, by: By, spans: (TimeRange, i64), more: &BySpan) -> Option<Given> {
+    let mut all = Given::new();
+    let each = |edge: &Edge, series| drop(all.insert(edge.clone(), given(series)));
+    let is_given =
+        minutes.by_span((&tenant(), &Environment::ALL), session, by, spans, more, each).await.expect("an answer");
+    is_given.then_some(all)
+}
+
+/// What is not at rest in the first, third and last span of a range: of a service that is known, and of one that is not.
+fn not_at_rest(by: By, range: TimeRange, span_nanos: i64) -> BySpan {
+    let [first, last] = [range.start.0, range.end.0 - 1].map(|time| time.div_euclid(span_nanos));
+    let mut more = BySpan::new();
+    for span in [first, first + 2, last].into_iter().filter(|span| *span <= last) {
+        for service in ["service:1", "service:9"] {
+            let protocol = if by == By::Target { "" } else { "http" };
+            let op = if by == By::Target { "" } else { "GET /1" };
+            let [target, protocol, op] = [service, protocol, op].map(str::to_owned);
+            let mut totals = Totals { count: 2, faults: 1, ..Totals::default() };
+            totals.durations.add_one(690, 2);
+            more.insert((span, Edge { target, protocol, op, ..Edge::default() }), totals);
+        }
+    }
+    more
 }
 
 /// What is remembered is what would be read: for ranges that touch and overlap, any step, more batches meanwhile, and rows from
@@ -102,30 +108,18 @@ async fn what_is_remembered_is_what_is_read() {
         for by in [By::Target, By::TargetOperation] {
             for (from, to, step) in [(0, 300, 1), (100, 1_500, 30), (-100, 4_000, 60), (13, 14, 1), (5, 700, 7)] {
                 let range = minutes(first + from, first + to);
-                let expected = read_all(&session, by, range, step * MINUTE).await;
-                let given = ask(&remembered, &session, by, range, step * MINUTE).await.expect("it fits");
-                assert_eq!(given, expected, "{from} to {to} by {step}, batch {number}");
+                let spans = (range, step * MINUTE);
+                for more in [BySpan::new(), not_at_rest(by, range, step * MINUTE)] {
+                    let expected = read_all(&session, by, spans, &more).await;
+                    let given = ask(&remembered, &session, by, spans, &more).await.expect("it fits");
+                    assert_eq!(given, expected, "{from} to {to} by {step}, batch {number}");
+                }
             }
         }
     }
     let old = Snapshot::of(vec![batch(&early, 3, 1), up_to(1)]);
     let session = fixture.engine.session(Arc::new(old)).expect("a session");
     let range = minutes(first, first + 10);
-    assert!(ask(&remembered, &session, By::Target, range, MINUTE).await.is_none(), "from before what is remembered");
-}
-
-/// Whatever is packed comes back, and figures in order stay as they are.
-#[test]
-fn figures_come_back() {
-    let buckets = [(-7, -1), (-6, 63), (-1, 64), (0, 1), (1, i64::MAX), (900, 8_191), (i32::MAX, i64::MIN)];
-    let figures = Figures { numbers: [5, -3, 0, i64::MAX, i64::MIN], durations: buckets.to_vec() };
-    let mut found = Figures::default();
-    found.add_packed(&figures.clone().pack());
-    assert_eq!(found, figures);
-    let mut mixed = Figures { durations: vec![(3, 1), (1, 2), (3, -1), (2, 0), (1, 4)], ..Figures::default() };
-    mixed.ascend();
-    assert_eq!(mixed.durations, [(1, 6)]);
-    let mut with_nothing = Figures { durations: vec![(1, 2), (2, 0), (3, 1)], ..Figures::default() };
-    with_nothing.ascend();
-    assert_eq!(with_nothing.durations, [(1, 2), (3, 1)]);
+    let given = ask(&remembered, &session, By::Target, (range, MINUTE), &BySpan::new()).await;
+    assert!(given.is_none(), "from before what is remembered");
 }
