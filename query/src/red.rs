@@ -1,9 +1,10 @@
 //! `GET /api/red`: rate, errors and durations over time of services, operations and edges, from the sums per minute.
 //!
 //! Takes sums per minute of all services and operations from memory, reads the rows at rest of one node and of edges, and computes
-//! what is not at rest yet; spans are not read. The figures of one service with versions and neighbours are at `/api/services/{name}`, those of a whole range at `/api/map`.
+//! what is not at rest yet; spans are not read. Where there are too many series for memory, those with the most calls are found
+//! first and read then. The figures of one service with versions and neighbours are at `/api/services/{name}`, those of a whole range at `/api/map`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use api::{RedAnswer, RedSeries};
@@ -18,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::map::environment::Environment;
 use crate::map::minutes::Minutes;
 use crate::map::minutes::figures::Series;
-use crate::map::totals::{By, BySpan, Edge, MINUTE, add_on_demand_by_span, read_up_to};
+use crate::map::totals::{By, BySpan, Edge, MINUTE, add_on_demand_by_span, read_some, read_up_to};
 use crate::map::{figures, whole_minutes};
 use crate::times::{parse_duration, parse_range};
 
@@ -38,6 +39,7 @@ pub struct RedQuestion {
     node: Option<String>,
     environment: Environment,
     limit: usize,
+    sums_max: usize,
 }
 
 impl RedQuestion {
@@ -77,7 +79,7 @@ impl RedQuestion {
         // A name alone is that of a service.
         let node = |name: &str| if name.contains(':') { name.to_owned() } else { format!("service:{name}") };
         let environment = Environment::from_params(params);
-        Ok(Self { range, step, by, node: text("node").map(node), environment, limit })
+        Ok(Self { range, step, by, node: text("node").map(node), environment, limit, sums_max: SUMS_MAX })
     }
 
     /// Steps begin at multiples of their length.
@@ -93,6 +95,10 @@ impl RedQuestion {
             Some(node) => edge.target == *node,
             None => self.by == By::Edge || edge.target.starts_with("service:"),
         }
+    }
+
+    fn too_many(&self, help: &str) -> Error {
+        Error::TooLarge(format!("more than {} sums would be held at once; {help}", self.sums_max))
     }
 
     /// Those are remembered.
@@ -135,14 +141,10 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
     let begin = first.saturating_mul(question.step);
     let end = begin.saturating_add(question.step.saturating_mul(n_steps as i64));
     let range = TimeRange::new(UnixNanos(begin), UnixNanos(end));
-    let too_many = || {
-        Error::TooLarge(format!(
-            "more than {SUMS_MAX} sums would be held at once; take a longer step, or one node with node="
-        ))
-    };
     let mut more = BySpan::new();
     add_on_demand_by_span(session, range, question.by, &question.environment, question.step, &mut more).await?;
     more.retain(|(_, edge), _| question.is_wanted(edge));
+    let mut n_all = None;
     let mut drawn = Drawn { series: Vec::new(), n_series: 0, limit: question.limit };
     let mut draw = |edge: &Edge, mut found: Series| {
         found.points.retain(|(span, point)| (first..first + n_steps as i64).contains(span) && point.calls > 0);
@@ -155,13 +157,21 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
             .by_span((tenant, &question.environment), session, question.by, (range, question.step), &more, &mut draw)
             .await?;
     if !is_done {
-        let sums = read_up_to(session, question.filter(), question.by, question.step, SUMS_MAX).await?;
-        let mut sums = sums.ok_or_else(too_many)?;
+        let sums = read_up_to(session, question.filter(), question.by, question.step, question.sums_max).await?;
+        let mut sums = match sums {
+            Some(sums) if sums.len() + more.len() <= question.sums_max => sums,
+            _ => {
+                let (busiest, n_series) = busiest(session, question, &more).await?;
+                n_all = Some(n_series);
+                more.retain(|(_, edge), _| busiest.contains(edge));
+                let sums =
+                    read_some(session, question.filter(), question.by, question.step, question.sums_max, busiest)
+                        .await?;
+                sums.ok_or_else(|| question.too_many("take a longer step, or fewer series with limit="))?
+            }
+        };
         for (key, totals) in more {
             sums.entry(key).or_default().add(&totals);
-        }
-        if sums.len() > SUMS_MAX {
-            return Err(too_many());
         }
         let mut by_edge: BTreeMap<Edge, Series> = BTreeMap::new();
         for ((span, edge), totals) in sums {
@@ -171,7 +181,8 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
         }
         by_edge.into_iter().for_each(|(edge, series)| draw(&edge, series));
     }
-    let (series, n_series) = drawn.finish();
+    let (series, n_drawn) = drawn.finish();
+    let n_series = n_all.unwrap_or(n_drawn);
     let cut = (n_series > question.limit)
         .then(|| format!("the {} with the most calls of {n_series}; limit={} shows more", question.limit, SERIES.1));
     let reasons: Vec<String> = cut.into_iter().chain(session.derived.reason()).collect();
@@ -194,6 +205,22 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
         incomplete_reason,
         elapsed_ms: 0.0,
     })
+}
+
+/// Those that will be drawn, and how many there are.
+async fn busiest(session: &Session, question: &RedQuestion, more: &BySpan) -> Result<(BTreeSet<Edge>, usize)> {
+    let all = read_up_to(session, question.filter(), question.by, i64::MAX, question.sums_max).await?;
+    let mut calls: BTreeMap<Edge, i64> = BTreeMap::new();
+    let all = all.ok_or_else(|| question.too_many("take a shorter range, or one node with node="))?;
+    for ((_, edge), totals) in all.iter().chain(more) {
+        *calls.entry(edge.clone()).or_default() += totals.count;
+    }
+    let mut calls: Vec<(Edge, i64)> =
+        calls.into_iter().filter(|(edge, calls)| *calls > 0 && question.is_wanted(edge)).collect();
+    let n_series = calls.len();
+    // As they are drawn: the most calls first, then by name.
+    calls.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
+    Ok((calls.into_iter().take(question.limit).map(|(edge, _)| edge).collect(), n_series))
 }
 
 /// The series with the most calls; no more than twice as many as are wanted are in memory.
@@ -255,5 +282,61 @@ fn one(edge: &Edge, found: &Series, (first, n_steps): (i64, usize), range: TimeR
         p50_nanos,
         p95_nanos,
         p99_nanos,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use storage::Snapshot;
+
+    use super::*;
+    use crate::digest::columns::{Progress, minute_parts, progress};
+    use crate::digest::rollup::{Counts, Parts, SumKey, Sums};
+    use crate::testing::{Fixture, tenant};
+
+    const FIRST: i64 = 29_000_000;
+
+    /// Ten minutes of nine operations over three services, more calls of the later ones.
+    fn parts() -> Parts {
+        let mut parts = Parts::default();
+        for (minute, n) in (0..10).flat_map(|minute| (0..9).map(move |n| (minute, n))) {
+            let [src, protocol, system] = ["client", "http", ""].map(str::to_owned);
+            let (dst, op) = (format!("service:{}", n % 3), format!("GET /{}", n / 3));
+            let key = SumKey { minute: FIRST + minute, src, dst, protocol, system, op, ..SumKey::default() };
+            let mut durations = Counts::default();
+            durations.add_one(600 + n as i32, n + 1);
+            parts.add_sums(&key, &Sums { count: n + 1, durations, ..Sums::default() });
+        }
+        parts
+    }
+
+    /// When all of them do not fit, those with the most calls are drawn as they are when they do.
+    #[tokio::test]
+    async fn of_too_many_series_the_busiest_are_drawn() {
+        let fixture = Fixture::new(Vec::new()).await;
+        let at_rest = progress(Progress { time: 1, batch: 1, ..Progress::default() }).expect("rows").expect("some");
+        let rows = vec![minute_parts(&parts(), 1).expect("rows").expect("some"), at_rest];
+        let session = fixture.engine.session(Arc::new(Snapshot::of(rows))).expect("a session");
+        let [from, to] = [FIRST, FIRST + 10].map(|minute| (minute * MINUTE).to_string());
+        let ask = async |limit: &str, node: &str, sums_max| {
+            let words = [("from", from.as_str()), ("to", &to), ("step", "1m"), ("by", "operation"), ("limit", limit)];
+            let params =
+                words.into_iter().chain([("node", node)]).map(|(name, text)| (name.to_owned(), text.to_owned()));
+            let question = RedQuestion::from_params(&params.collect(), UnixNanos(0)).expect("a question");
+            red(&session, &Minutes::default(), &tenant(), &RedQuestion { sums_max, ..question }).await
+        };
+        let whole = ask("2", "service:2", SUMS_MAX).await.expect("an answer");
+        let of = |answer: &RedAnswer| answer.series.iter().map(|one| one.operation.clone()).collect::<Vec<_>>();
+        assert_eq!((of(&whole), whole.n_series), (vec!["GET /2".to_owned(), "GET /1".to_owned()], 3));
+        assert_eq!(whole.series[0].calls, [9; 10]);
+        let found = ask("2", "service:2", 20).await.expect("an answer");
+        assert_eq!((&found.series, found.n_series), (&whole.series, 3), "{found:?}");
+        assert!(found.incomplete_reason.is_some_and(|reason| reason.starts_with("the 2 with the most calls of 3")));
+        for (limit, sums_max, help) in [("3", 20, "fewer series"), ("2", 2, "a shorter range")] {
+            let error = ask(limit, "service:2", sums_max).await.expect_err("they do not fit");
+            assert!(matches!(&error, Error::TooLarge(text) if text.contains(help)), "{error}");
+        }
     }
 }

@@ -3,29 +3,24 @@
 //! A day of a thousand edges is more than a million rows. They are read as they stand: neighbours share their edge, so
 //! an edge is looked up once per run of rows, and histograms are added into arrays.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+mod adding;
 
-use arrow::array::{Array, AsArray, ListArray, RecordBatch};
-use arrow::datatypes::Int64Type;
-use datafusion::execution::SendableRecordBatchStream;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream_partitioned};
-use datafusion::prelude::ident;
-use futures::StreamExt as _;
-use hashbrown::HashMap;
+use datafusion::prelude::{ident, lit};
 use model::{TimeRange, TraceId, UnixNanos};
 use storage::table::EDGE_MINUTE_PARTS;
-use tokio::task::JoinSet;
 
+use self::adding::{Adding, Bounds, add_up};
 use super::environment::Environment;
 use crate::analysis::statistics::percentiles;
 use crate::digest::rollup::{Counts, Sums};
 use crate::digest::stored::within;
 use crate::engine::session::Session;
-use crate::error::{Error, Result};
-use crate::rows::{Bytes, Ints, Texts};
+use crate::error::Result;
 
 /// Nanoseconds of a minute.
 pub(crate) const MINUTE: i64 = 60 * UnixNanos::SECOND;
@@ -307,8 +302,8 @@ pub(crate) async fn add_on_demand_by_span(
 /// # Errors
 /// What went wrong while reading.
 pub(super) async fn read(session: &Session, filter: Expr, by: By, span_nanos: i64) -> Result<BySpan> {
-    let all = read_columns(session, filter, by, Of::Everything, span_nanos, usize::MAX).await?;
-    Ok(all.unwrap_or_default())
+    let bounds = Bounds { sums_max: usize::MAX, only: None };
+    Ok(read_columns(session, filter, by, Of::Everything, span_nanos, bounds).await?.unwrap_or_default())
 }
 
 /// As [`read`], figures only (no moments, no journeys), and with at most `sums_max` sums in memory. `None` when there are more,
@@ -323,7 +318,32 @@ pub(crate) async fn read_up_to(
     span_nanos: i64,
     sums_max: usize,
 ) -> Result<Option<BySpan>> {
-    read_columns(session, filter, by, Of::Figures, span_nanos, sums_max).await
+    read_columns(session, filter, by, Of::Figures, span_nanos, Bounds { sums_max, only: None }).await
+}
+
+/// As [`read_up_to`], of some edges only.
+///
+/// # Errors
+/// What went wrong while reading.
+pub(crate) async fn read_some(
+    session: &Session,
+    filter: Expr,
+    by: By,
+    span_nanos: i64,
+    sums_max: usize,
+    only: BTreeSet<Edge>,
+) -> Result<Option<BySpan>> {
+    let is_one = |column: &str, end: fn(&Edge) -> &String| {
+        let names: BTreeSet<&String> = only.iter().map(end).collect();
+        ident(column).in_list(names.into_iter().map(lit).collect(), false)
+    };
+    // Their ends leave most rows out, together with their operations they may still be those of others.
+    let mut filter = filter.and(is_one("dst", |edge| &edge.target));
+    if by.takes("op") {
+        filter = filter.and(is_one("op", |edge| &edge.op));
+    }
+    let bounds = Bounds { sums_max, only: Some(Arc::new(only)) };
+    read_columns(session, filter, by, Of::Figures, span_nanos, bounds).await
 }
 
 async fn read_columns(
@@ -332,14 +352,14 @@ async fn read_columns(
     by: By,
     of: Of,
     span_nanos: i64,
-    sums_max: usize,
+    bounds: Bounds,
 ) -> Result<Option<BySpan>> {
     if session.snapshot.table(&EDGE_MINUTE_PARTS).is_none() {
         return Ok(Some(BySpan::new()));
     }
     let parts = session.spread(plan(session, filter, by, of).await?)?;
     let streams = execute_stream_partitioned(parts, session.context.task_ctx())?;
-    Ok(add_up(streams, by, span_nanos, sums_max).await?.map(Adding::finish))
+    Ok(add_up(streams, by, span_nanos, bounds).await?.map(Adding::finish))
 }
 
 /// Reads the rows at rest that `filter` picks.
@@ -348,47 +368,6 @@ async fn plan(session: &Session, filter: Expr, by: By, of: Of) -> Result<Arc<dyn
     let columns: Vec<Expr> = COLUMNS.iter().filter(is_wanted).map(|name| ident(*name)).collect();
     let frame = session.table(&EDGE_MINUTE_PARTS)?.filter(filter)?.select(columns)?;
     session.plan(frame.logical_plan()).await
-}
-
-/// Adds each part on a thread of its own; `None` when there are more than `sums_max` sums.
-///
-/// A sum that several threads meet counts once for each of them. When they hold more than `sums_max` together, all of them
-/// stop, and one goes on with what they found and with what they have not read yet: no row is decoded twice.
-async fn add_up(
-    streams: Vec<SendableRecordBatchStream>,
-    by: By,
-    span_nanos: i64,
-    sums_max: usize,
-) -> Result<Option<Adding>> {
-    // Dropping the set ends them all.
-    let mut parts = JoinSet::new();
-    let n_sums = Arc::new(AtomicUsize::new(0));
-    for mut stream in streams {
-        let n_sums = Arc::clone(&n_sums);
-        parts.spawn(async move {
-            let mut adding = Adding::default();
-            while n_sums.load(Ordering::Relaxed) <= sums_max {
-                let Some(batch) = stream.next().await else { return Ok((adding, None)) };
-                let before = adding.sums.len();
-                adding.add_rows(&batch?, by, span_nanos);
-                n_sums.fetch_add(adding.sums.len() - before, Ordering::Relaxed);
-            }
-            Ok::<_, Error>((adding, Some(stream)))
-        });
-    }
-    let (mut all, mut unread) = (Adding::default(), Vec::new());
-    while let Some(part) = parts.join_next().await {
-        let (part, stream) = part.map_err(|error| Error::Internal(error.to_string()))??;
-        all.merge(part);
-        unread.extend(stream);
-    }
-    for mut stream in unread {
-        while all.sums.len() <= sums_max {
-            let Some(batch) = stream.next().await else { break };
-            all.add_rows(&batch?, by, span_nanos);
-        }
-    }
-    Ok((all.sums.len() <= sums_max).then_some(all))
 }
 
 /// Sums by number of the span of time, and edge.
@@ -416,125 +395,6 @@ const COLUMNS: [&str; 20] = [
     "failed",
     "failed_journey",
 ];
-
-/// Sums under construction; edges are numbers here.
-#[derive(Debug, Default)]
-struct Adding {
-    numbers: HashMap<Edge, u32>,
-    sums: HashMap<(i64, u32), Totals>,
-}
-
-impl Adding {
-    fn number(&mut self, edge: [&str; 5]) -> u32 {
-        let next = self.numbers.len() as u32;
-        *self.numbers.entry(Edge::new(edge)).or_insert(next)
-    }
-
-    fn merge(&mut self, other: Self) {
-        if self.sums.is_empty() {
-            *self = other;
-            return;
-        }
-        let mut ours = vec![0; other.numbers.len()];
-        for (edge, theirs) in other.numbers {
-            let next = self.numbers.len() as u32;
-            ours[theirs as usize] = *self.numbers.entry(edge).or_insert(next);
-        }
-        for ((span, theirs), sums) in other.sums {
-            self.sums.entry((span, ours[theirs as usize])).or_default().add(&sums);
-        }
-    }
-
-    fn finish(self) -> BySpan {
-        // Edges by rank, so that numbers are sorted and not names.
-        let mut edges: Vec<(Edge, u32)> = self.numbers.into_iter().collect();
-        edges.sort_unstable();
-        let mut rank = vec![0; edges.len()];
-        edges.iter().enumerate().for_each(|(at, (_, number))| rank[*number as usize] = at);
-        let mut sums: Vec<((i64, usize), Totals)> =
-            self.sums.into_iter().map(|((span, number), sums)| ((span, rank[number as usize]), sums)).collect();
-        sums.sort_unstable_by_key(|(key, _)| *key);
-        sums.into_iter().map(|((span, at), sums)| ((span, edges[at].0.clone()), sums)).collect()
-    }
-
-    fn add_rows(&mut self, batch: &RecordBatch, by: By, span_nanos: i64) {
-        let [source, target, protocol, system] =
-            ["src", "dst", "protocol", "system"].map(|name| Texts::of(batch, name));
-        let (op, time) = (Texts::of(batch, "op"), Ints::of(batch, "time"));
-        let [count, errors, faults, request_bytes, response_bytes] =
-            ["count", "errors", "faults", "request_bytes", "response_bytes"].map(|name| Ints::of(batch, name));
-        let [first_seen, last_seen, slowest, failed] =
-            ["first_seen", "last_seen", "slowest", "failed"].map(|name| Ints::of(batch, name));
-        let [slowest_journey, failed_journey] =
-            ["slowest_journey", "failed_journey"].map(|name| Bytes::of(batch, name));
-        let [durations, networks, lags] = ["durations", "networks", "lags"].map(|name| Lists::of(batch, name));
-        let edge_of = |row: usize| by.key([&source, &target, &protocol, &system, &op].map(|texts| texts.text(row)));
-        let has_waits = by.has_waits();
-        // Rows are sorted by edge and time: an edge is looked up once, a span of time once for its rows.
-        let mut edge_at_hand = None;
-        let mut row = 0;
-        while row < batch.num_rows() {
-            let (edge, span) = (edge_of(row), time.int(row).div_euclid(span_nanos));
-            let is_same = |next: &usize| time.int(*next).div_euclid(span_nanos) == span && edge_of(*next) == edge;
-            let end = (row + 1..batch.num_rows()).find(|next| !is_same(next)).unwrap_or(batch.num_rows());
-            let number = match edge_at_hand {
-                Some((known, number)) if known == edge => number,
-                _ => self.number(edge),
-            };
-            edge_at_hand = Some((edge, number));
-            let sums = self.sums.entry((span, number)).or_default();
-            for row in row..end {
-                sums.count += count.int(row);
-                sums.errors += errors.int(row);
-                sums.faults += faults.int(row);
-                sums.request_bytes += request_bytes.int(row);
-                sums.response_bytes += response_bytes.int(row);
-                durations.add_to(&mut sums.durations, row);
-                if has_waits {
-                    networks.add_to(&mut sums.networks, row);
-                    lags.add_to(&mut sums.lags, row);
-                }
-                let moment = |ints: &Ints| ints.get(row).filter(|moment| *moment != 0);
-                sums.first_seen = [sums.first_seen, moment(&first_seen)].into_iter().flatten().min();
-                sums.last_seen = sums.last_seen.max(moment(&last_seen));
-                if slowest.get(row) > sums.slowest.map(|(nanos, _)| nanos)
-                    && let Some(journey) = slowest_journey.get(row).and_then(TraceId::from_bytes)
-                {
-                    sums.slowest = Some((slowest.int(row), journey));
-                }
-                if let Some(start) = failed.get(row)
-                    && let Some(journey) = failed_journey.get(row).and_then(TraceId::from_bytes)
-                {
-                    sums.failed = [sums.failed, Some((start, journey))].into_iter().flatten().min();
-                }
-            }
-            row = end;
-        }
-    }
-}
-
-/// Histograms in a list column: bucket, count, bucket, count.
-struct Lists(Option<(ListArray, Arc<dyn Array>)>);
-
-impl Lists {
-    fn of(batch: &RecordBatch, name: &str) -> Self {
-        let lists = batch.column_by_name(name).and_then(|column| column.as_list_opt::<i32>()).cloned();
-        Self(lists.map(|lists| {
-            let values = Arc::clone(lists.values());
-            (lists, values)
-        }))
-    }
-
-    fn add_to(&self, histogram: &mut Histogram, row: usize) {
-        let Some((lists, values)) = &self.0 else { return };
-        let Some(values) = values.as_primitive_opt::<Int64Type>() else { return };
-        let offsets = lists.value_offsets();
-        let range = offsets[row] as usize..offsets[row + 1] as usize;
-        for pair in values.values()[range].chunks_exact(2) {
-            histogram.add_one(pair[0], pair[1]);
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,16 @@
 //! Sums over rows at rest, and histograms.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::*;
 use crate::analysis::statistics::{Sketch, ZERO_BUCKET, nearest_rank};
 use crate::digest::columns::minute_parts;
 use crate::digest::rollup::{Parts, SumKey};
 use crate::testing::Fixture;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::ExecutionPlanProperties as _;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::prelude::lit;
+use futures::StreamExt as _;
 
 /// Two parts with the same seven sums each are seven sums, with two threads as with one.
 #[tokio::test]
@@ -62,15 +65,18 @@ async fn nothing_is_read_twice() {
         };
         (0..3).map(stream).collect()
     };
-    let count = |adding: Adding| adding.sums.values().map(|sums| sums.count).collect::<Vec<_>>();
+    let count = |adding: Adding| adding.finish().values().map(|sums| sums.count).collect::<Vec<_>>();
     // Three threads with seven sums each are 21, in truth 7.
     for sums_max in [7, 8, 14, 20, 21] {
         n_taken.store(0, Ordering::Relaxed);
-        let all = add_up(streams(), By::Target, MINUTE, sums_max).await.expect("sums").expect("they fit");
+        let all = add_up(streams(), By::Target, MINUTE, Bounds { sums_max, only: None })
+            .await
+            .expect("sums")
+            .expect("they fit");
         assert_eq!((count(all), n_taken.load(Ordering::Relaxed)), (vec![15; 7], 15), "{sums_max} sums at most");
     }
     n_taken.store(0, Ordering::Relaxed);
-    assert!(add_up(streams(), By::Target, MINUTE, 6).await.expect("sums").is_none());
+    assert!(add_up(streams(), By::Target, MINUTE, Bounds { sums_max: 6, only: None }).await.expect("sums").is_none());
     assert!(n_taken.load(Ordering::Relaxed) <= 3, "the first batch says it");
 }
 
