@@ -97,8 +97,9 @@ impl RedQuestion {
         }
     }
 
-    fn too_many(&self, help: &str) -> Error {
-        Error::TooLarge(format!("more than {} sums would be held at once; {help}", self.sums_max))
+    fn too_many(&self) -> Error {
+        let text = format!("more than {} series; take a shorter range, or one node with node=", self.sums_max);
+        Error::TooLarge(text)
     }
 
     /// Those are remembered.
@@ -164,10 +165,8 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
                 let (busiest, n_series) = busiest(session, question, &more).await?;
                 n_all = Some(n_series);
                 more.retain(|(_, edge), _| busiest.contains(edge));
-                let sums =
-                    read_some(session, question.filter(), question.by, question.step, question.sums_max, busiest)
-                        .await?;
-                sums.ok_or_else(|| question.too_many("take a longer step, or fewer series with limit="))?
+                let of = (question.by, question.step, question.sums_max);
+                read_some(session, question.filter(), of, busiest).await?.ok_or_else(|| question.too_many())?
             }
         };
         for (key, totals) in more {
@@ -183,8 +182,12 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
     }
     let (series, n_drawn) = drawn.finish();
     let n_series = n_all.unwrap_or(n_drawn);
-    let cut = (n_series > question.limit)
-        .then(|| format!("the {} with the most calls of {n_series}; limit={} shows more", question.limit, SERIES.1));
+    let more = match series.len() < question.limit {
+        true => "a longer step".to_owned(),
+        false => format!("limit={}", SERIES.1),
+    };
+    let cut = (n_series > series.len())
+        .then(|| format!("the {} with the most calls of {n_series}; {more} shows more", series.len()));
     let reasons: Vec<String> = cut.into_iter().chain(session.derived.reason()).collect();
     let (incomplete, incomplete_reason) =
         incomplete(&session.snapshot, (!reasons.is_empty()).then(|| reasons.join("; ")));
@@ -207,11 +210,11 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
     })
 }
 
-/// Those that will be drawn, and how many there are.
+/// Those that will be drawn, as many as fit, and how many there are.
 async fn busiest(session: &Session, question: &RedQuestion, more: &BySpan) -> Result<(BTreeSet<Edge>, usize)> {
     let all = read_up_to(session, question.filter(), question.by, i64::MAX, question.sums_max).await?;
     let mut calls: BTreeMap<Edge, i64> = BTreeMap::new();
-    let all = all.ok_or_else(|| question.too_many("take a shorter range, or one node with node="))?;
+    let all = all.ok_or_else(|| question.too_many())?;
     for ((_, edge), totals) in all.iter().chain(more) {
         *calls.entry(edge.clone()).or_default() += totals.count;
     }
@@ -220,7 +223,8 @@ async fn busiest(session: &Session, question: &RedQuestion, more: &BySpan) -> Re
     let n_series = calls.len();
     // As they are drawn: the most calls first, then by name.
     calls.sort_by_key(|(_, calls)| std::cmp::Reverse(*calls));
-    Ok((calls.into_iter().take(question.limit).map(|(edge, _)| edge).collect(), n_series))
+    let n_drawn = question.limit.min(question.sums_max / question.grid().1).max(1);
+    Ok((calls.into_iter().take(n_drawn).map(|(edge, _)| edge).collect(), n_series))
 }
 
 /// The series with the most calls; no more than twice as many as are wanted are in memory.
@@ -334,9 +338,11 @@ mod tests {
         let found = ask("2", "service:2", 20).await.expect("an answer");
         assert_eq!((&found.series, found.n_series), (&whole.series, 3), "{found:?}");
         assert!(found.incomplete_reason.is_some_and(|reason| reason.starts_with("the 2 with the most calls of 3")));
-        for (limit, sums_max, help) in [("3", 20, "fewer series"), ("2", 2, "a shorter range")] {
-            let error = ask(limit, "service:2", sums_max).await.expect_err("they do not fit");
-            assert!(matches!(&error, Error::TooLarge(text) if text.contains(help)), "{error}");
-        }
+        // Three series of ten steps do not fit into twenty sums, and three operations not into two.
+        let fewer = ask("3", "service:2", 20).await.expect("an answer");
+        assert_eq!((&fewer.series, fewer.n_series), (&whole.series, 3));
+        assert!(fewer.incomplete_reason.is_some_and(|reason| reason.contains("of 3; a longer step shows more")));
+        let error = ask("2", "service:2", 2).await.expect_err("they do not fit");
+        assert!(matches!(&error, Error::TooLarge(text) if text.contains("more than 2 series")), "{error}");
     }
 }

@@ -328,9 +328,7 @@ pub(crate) async fn read_up_to(
 pub(crate) async fn read_some(
     session: &Session,
     filter: Expr,
-    by: By,
-    span_nanos: i64,
-    sums_max: usize,
+    (by, span_nanos, sums_max): (By, i64, usize),
     only: BTreeSet<Edge>,
 ) -> Result<Option<BySpan>> {
     let is_one = |column: &str, end: fn(&Edge) -> &String| {
