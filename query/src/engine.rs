@@ -11,6 +11,7 @@
 //! | `group_texts.rs` | groups by labels, as DataFusion is quickest at them                    |
 //! | `label_groups.rs` | their first half, by codes in place of texts                          |
 //! | `pauses.rs`    | where plans can be cancelled and others have their turn                  |
+//! | `stoppable.rs` | joins that nobody waits for end with an error                            |
 //!
 //! Every question takes one snapshot and sees each row exactly once, whatever the writer does meanwhile.
 //! It runs on the query threads under four limits: places (`concurrent_max`, others wait), memory of all
@@ -24,6 +25,7 @@ pub(crate) mod prepared;
 pub(crate) mod read_only;
 pub(crate) mod runtime;
 pub(crate) mod session;
+mod stoppable;
 mod windows;
 
 use std::fmt;
@@ -45,7 +47,7 @@ use crate::digest::on_demand::Computed;
 use crate::error::{Error, Result};
 use crate::map::minutes::Minutes;
 use crate::map::remembered::Remembered;
-use runtime::{CpuRuntime, Running};
+use runtime::{CpuRuntime, GivenUp, Running};
 use session::{Session, Shared};
 
 /// Gives the newest snapshot of a tenant.
@@ -236,6 +238,15 @@ impl Engine {
         self.inner.cpu.spawn(work)
     }
 
+    /// As [`Self::spawn`], for the rest of work that has begun elsewhere.
+    pub(crate) fn go_on<T: Send + 'static>(
+        &self,
+        given_up: GivenUp,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Running<T> {
+        self.inner.cpu.go_on(given_up, work)
+    }
+
     /// Runs `work` with a session over the newest snapshot, on the query threads and within the limits.
     ///
     /// When stored data cannot be read, or a decoder panics over it, the segments are examined: damaged ones are left
@@ -294,7 +305,12 @@ impl Engine {
                 let again = work.clone();
                 let failed = match AssertUnwindSafe(work(session)).catch_unwind().await {
                     Ok(Err(error @ Error::Damaged(_))) => error,
-                    Ok(answer) => return answer,
+                    Ok(answer) => {
+                        if answer.is_err() {
+                            GivenUp::of_this_work().give_up();
+                        }
+                        return answer;
+                    }
                     Err(_) => Error::Internal("the query ended without an answer; the log says why".to_owned()),
                 };
                 tracing::error!(error = %failed, "a query could not read stored data: looking for damaged segments");

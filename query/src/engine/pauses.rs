@@ -8,7 +8,8 @@
 //! - what reads, sorts, groups, joins or gathers is followed by a pause whenever [`TURN`] has passed, and whatever makes many
 //!   batches of one by DataFusion's own pause too;
 //! - what probes a join, and what is grouped, comes in pieces, which are small when there is long work on each. A piece begins with
-//!   one row and doubles while it takes less than [`PIECE_MIN`], so that quick work has whole batches after thirteen pieces.
+//!   one row and doubles while it takes less than [`PIECE_MIN`], so that quick work has whole batches after thirteen pieces;
+//! - joins, for which one row or the table of all of them may be a second's work, look whether anybody still waits (`stoppable.rs`).
 
 use std::fmt;
 use std::pin::Pin;
@@ -36,6 +37,7 @@ use datafusion::physical_plan::{
 use futures::Stream;
 
 use super::label_groups::LabelGroupsExec;
+use super::stoppable::stoppable;
 use crate::error::Result;
 
 /// How long a plan works before others have their turn.
@@ -66,6 +68,7 @@ pub(crate) fn with_pauses(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn Execut
         // Each new group may take 10 KiB: `count(DISTINCT ...)` has a set for each.
         let is_grouped = plan.is::<LabelGroupsExec>()
             || plan.downcast_ref::<AggregateExec>().is_some_and(|plan| !plan.group_expr().is_empty());
+        let plan = if is_probed { stoppable(plan)? } else { plan };
         let plan = if is_probed || is_grouped { in_pieces(plan)? } else { plan };
         let plan = if is_many { Arc::new(CooperativeExec::new(plan)) } else { plan };
         Ok(Transformed::yes(Arc::new(TurnsExec { input: plan, are_cut: false }) as _))

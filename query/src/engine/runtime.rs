@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use tokio::runtime::{Builder, Runtime};
@@ -38,8 +40,18 @@ impl CpuRuntime {
 
     /// Runs `work` on these threads. Dropping the answer stops the work at its next pause.
     pub(crate) fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> Running<T> {
+        self.go_on(GivenUp::default(), work)
+    }
+
+    /// As [`Self::spawn`], for the rest of some work: what looks whether that was given up sees it of this too.
+    pub(crate) fn go_on<T: Send + 'static>(
+        &self,
+        given_up: GivenUp,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Running<T> {
         let runtime = self.runtime.as_ref().expect("the runtime is taken only in drop");
-        Running(runtime.spawn(work))
+        let answer = runtime.spawn(GIVEN_UP.scope(given_up.clone(), work));
+        Running { answer, given_up }
     }
 }
 
@@ -60,15 +72,42 @@ pub(crate) fn n_threads(setting: usize) -> usize {
     }
 }
 
+/// Whether nobody waits for some work any more: for what cannot pause.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GivenUp(Arc<AtomicBool>);
+
+tokio::task_local! {
+    static GIVEN_UP: GivenUp;
+}
+
+impl GivenUp {
+    /// That of the work which this is part of; tasks that it has spawned know it not.
+    pub(crate) fn of_this_work() -> Self {
+        GIVEN_UP.try_with(Self::clone).unwrap_or_default()
+    }
+
+    pub(crate) fn is_true(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Tasks that the work has spawned may still be under way when it ends.
+    pub(crate) fn give_up(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Work under way on the query threads; ends with it when dropped.
 #[derive(Debug)]
-pub(crate) struct Running<T>(JoinHandle<T>);
+pub(crate) struct Running<T> {
+    answer: JoinHandle<T>,
+    given_up: GivenUp,
+}
 
 impl<T> Future for Running<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(context).map_err(|error| {
+        Pin::new(&mut self.answer).poll(context).map_err(|error| {
             tracing::error!(%error, "a query ended without an answer");
             Error::Internal("the query ended without an answer; the log says why".to_owned())
         })
@@ -77,6 +116,10 @@ impl<T> Future for Running<T> {
 
 impl<T> Drop for Running<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        // The rest of what has ended may be under way elsewhere.
+        if !self.answer.is_finished() {
+            self.given_up.give_up();
+            self.answer.abort();
+        }
     }
 }

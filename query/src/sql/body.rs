@@ -21,7 +21,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::encode::{Encoder, Format, Tail};
 use crate::engine::Engine;
-use crate::engine::runtime::Running;
+use crate::engine::runtime::{GivenUp, Running};
 use crate::engine::session::{Session, cost, incomplete, sliced_bytes};
 use crate::error::{Error, Result};
 
@@ -74,6 +74,7 @@ pub(super) struct Pending {
     bytes_left: u64,
     cut: Option<String>,
     started: Instant,
+    given_up: GivenUp,
 }
 
 /// The beginning of an answer.
@@ -110,6 +111,7 @@ impl Pending {
             bytes_left,
             cut: None,
             started,
+            given_up: GivenUp::of_this_work(),
         };
         while bytes.len() < HEAD_BYTES {
             match pending.piece().await? {
@@ -191,7 +193,7 @@ impl Pending {
     /// Writes everything that is left. Its place among the running queries is free when that is done or the time is
     /// over, also when the reader has stopped reading.
     async fn run(mut self, tell: mpsc::Sender<Result<Piece>>, deadline: Duration, place: OwnedSemaphorePermit) {
-        let seconds = self.session.config.seconds_max;
+        let (seconds, given_up) = (self.session.config.seconds_max, self.given_up.clone());
         let work = async {
             let _place = place;
             while let Some(bytes) = self.piece().await? {
@@ -207,7 +209,11 @@ impl Pending {
             Ok(())
         };
         let ended = tokio::time::timeout(deadline, work).await.unwrap_or(Err(Error::Timeout { seconds }));
-        if let Err(error) = ended {
+        given_up.give_up();
+        // Who went away is told nothing.
+        if let Err(error) = ended
+            && !tell.is_closed()
+        {
             tracing::warn!(%error, "an answer was broken off");
             let _ = tell.send(Err(error)).await;
         }
@@ -225,7 +231,7 @@ impl Head {
                 let limit = Duration::from_secs(pending.session.config.seconds_max);
                 let deadline = limit.saturating_sub(pending.started.elapsed());
                 let (tell, pieces) = mpsc::channel(PIECES_MAX);
-                let work = engine.spawn(pending.run(tell, deadline, place));
+                let work = engine.go_on(pending.given_up.clone(), pending.run(tell, deadline, place));
                 SqlBody { head, incomplete_reason: None, rest: Some(Rest { pieces, _work: work }) }
             }
         }
