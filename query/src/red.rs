@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::map::environment::Environment;
 use crate::map::minutes::Minutes;
 use crate::map::minutes::figures::Series;
-use crate::map::totals::{By, BySpan, Edge, MINUTE, add_on_demand_by_span, read_some, read_up_to};
+use crate::map::totals::{By, BySpan, Edge, MINUTE, add_on_demand_by_span, count_up_to, read_some, read_up_to};
 use crate::map::{figures, whole_minutes};
 use crate::times::{parse_duration, parse_range};
 
@@ -212,10 +212,9 @@ async fn red(session: &Session, minutes: &Minutes, tenant: &TenantId, question: 
 
 /// Those that will be drawn, as many as fit, and how many there are.
 async fn busiest(session: &Session, question: &RedQuestion, more: &BySpan) -> Result<(BTreeSet<Edge>, usize)> {
-    let all = read_up_to(session, question.filter(), question.by, i64::MAX, question.sums_max).await?;
-    let mut calls: BTreeMap<Edge, i64> = BTreeMap::new();
-    let all = all.ok_or_else(|| question.too_many())?;
-    for ((_, edge), totals) in all.iter().chain(more) {
+    let calls = count_up_to(session, question.filter(), question.by, question.sums_max).await?;
+    let mut calls = calls.ok_or_else(|| question.too_many())?;
+    for ((_, edge), totals) in more {
         *calls.entry(edge.clone()).or_default() += totals.count;
     }
     let mut calls: Vec<(Edge, i64)> =

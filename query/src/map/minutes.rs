@@ -10,7 +10,7 @@
 //!   its sums      service 1, service 2 ...                                    packed as well, once somebody asked
 //! ```
 //!
-//! Memory: 104 bytes a minute and service, and 2 to 3 for each bucket of its histogram; a day of 100 services with 11 calls a
+//! Memory: 104 bytes a minute and service, and 1 to 3 for each bucket of its histogram; a day of 100 services with 11 calls a
 //! minute is 144,000 of them, 19 MB. [`BYTES_MAX`] for a tenant and kind, and thrice that for all of them (`owners.rs`); what was not
 //! asked for longest goes first.
 //!

@@ -83,13 +83,20 @@ enum Of {
     Everything,
     /// Counts and histograms.
     Figures,
+    /// Counts only: histograms are nearly all of the bytes.
+    Counts,
 }
 
 impl Of {
     fn takes(self, column: &str) -> bool {
         let is_figure =
             !matches!(column, "first_seen" | "last_seen" | "slowest" | "slowest_journey" | "failed" | "failed_journey");
-        self == Self::Everything || is_figure
+        let is_histogram = matches!(column, "durations" | "networks" | "lags");
+        match self {
+            Self::Everything => true,
+            Self::Figures => is_figure,
+            Self::Counts => is_figure && !is_histogram,
+        }
     }
 }
 
@@ -319,6 +326,21 @@ pub(crate) async fn read_up_to(
     sums_max: usize,
 ) -> Result<Option<BySpan>> {
     read_columns(session, filter, by, Of::Figures, span_nanos, Bounds { sums_max, only: None }).await
+}
+
+/// How much went over each edge, whenever; `None` when there are more than `edges_max`.
+///
+/// # Errors
+/// What went wrong while reading.
+pub(crate) async fn count_up_to(
+    session: &Session,
+    filter: Expr,
+    by: By,
+    edges_max: usize,
+) -> Result<Option<BTreeMap<Edge, i64>>> {
+    let bounds = Bounds { sums_max: edges_max, only: None };
+    let found = read_columns(session, filter, by, Of::Counts, i64::MAX, bounds).await?;
+    Ok(found.map(|found| found.into_iter().map(|((_, edge), sums)| (edge, sums.count)).collect()))
 }
 
 /// As [`read_up_to`], of some edges only.

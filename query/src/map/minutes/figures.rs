@@ -1,8 +1,11 @@
 //! What is remembered of sums: what is drawn of them, and counts with the histogram of durations in few bytes. Pure.
 //!
 //! ```text
-//!   count errors faults bytes bytes, bucket count bucket count ...     numbers of 7 bits, differences of buckets
+//!   count errors faults bytes bytes | 0 620 | 3 | 1 | 7 | 0 2 | 1 ...     numbers of 7 bits
+//!                                     from bucket 620 on: 3, 1, 7, none in two of them, 1 ...
 //! ```
+//!
+//! Most buckets have neighbours, and most counts a byte.
 
 use crate::map::totals::Totals;
 
@@ -44,11 +47,14 @@ impl Figures {
     pub(super) fn of(totals: &Totals) -> Self {
         let mut bytes = Vec::new();
         totals.numbers().into_iter().for_each(|number| write(&mut bytes, number));
-        let mut before = 0;
+        let mut next = 0;
         for (bucket, count) in totals.durations.buckets() {
-            write(&mut bytes, bucket - before);
+            if bucket != next {
+                write(&mut bytes, 0);
+                write(&mut bytes, bucket - next);
+            }
             write(&mut bytes, count);
-            before = bucket;
+            next = bucket + 1;
         }
         Self(bytes.into_boxed_slice())
     }
@@ -58,8 +64,13 @@ impl Figures {
         totals.add_numbers(std::array::from_fn(|_| read(&mut bytes)));
         let mut bucket = 0;
         while !bytes.is_empty() {
-            bucket += read(&mut bytes);
-            totals.durations.add_one(bucket, read(&mut bytes));
+            match read(&mut bytes) {
+                0 => bucket += read(&mut bytes),
+                count => {
+                    totals.durations.add_one(bucket, count);
+                    bucket += 1;
+                }
+            }
         }
     }
 

@@ -112,7 +112,10 @@ async fn sums_take_the_columns_they_need() {
     let operations = read(By::Operation).await;
     assert_eq!(operations.len(), 7);
     for (by, columns) in [(By::Edge, 19), (By::Operation, 20), (By::Target, 14), (By::TargetOperation, 16)] {
-        for (of, columns) in [(Of::Everything, columns), (Of::Figures, columns - 6)] {
+        let histograms = if by.has_waits() { 3 } else { 1 };
+        for (of, columns) in
+            [(Of::Everything, columns), (Of::Figures, columns - 6), (Of::Counts, columns - 6 - histograms)]
+        {
             let plan = plan(&session, lit(true), by, of).await.expect("a plan");
             assert_eq!(plan.schema().fields().len(), columns, "{by:?}, {of:?}");
         }
@@ -126,6 +129,9 @@ async fn sums_take_the_columns_they_need() {
             let key = Edge::new(by.key([source, target, protocol, system, op]));
             expected.entry((*span, key)).or_default().add(&sums);
         }
+        let mut calls = BTreeMap::<Edge, i64>::new();
+        expected.iter().for_each(|((_, edge), sums)| *calls.entry(edge.clone()).or_default() += sums.count);
+        assert_eq!(count_up_to(&session, lit(true), by, 7).await.expect("sums"), Some(calls), "{by:?}");
         let counts = |sums: &BySpan| -> Vec<_> {
             let counts = |histogram: &Histogram| histogram.buckets().collect::<Vec<_>>();
             let one = |totals: &Totals| (totals.count, [&totals.durations, &totals.networks, &totals.lags].map(counts));
