@@ -10,6 +10,7 @@
 //! | `windows.rs`   | window functions that would never end                                    |
 //! | `group_texts.rs` | groups by labels, as DataFusion is quickest at them                    |
 //! | `label_groups.rs` | their first half, by codes in place of texts                          |
+//! | `parted_groups.rs` | groups by ids and texts of many values, in parts that fit into the cache |
 //! | `pauses.rs`    | where plans can be cancelled and others have their turn                  |
 //! | `stoppable.rs` | joins that nobody waits for end with an error                            |
 //!
@@ -20,6 +21,7 @@
 mod group_texts;
 pub(crate) mod growth;
 mod label_groups;
+mod parted_groups;
 mod pauses;
 pub(crate) mod prepared;
 pub(crate) mod read_only;

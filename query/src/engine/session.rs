@@ -30,6 +30,7 @@ use tokio::task::JoinSet;
 
 use super::group_texts::GroupTexts;
 use super::label_groups::by_codes;
+use super::parted_groups::in_parts;
 use super::pauses::{TurnsExec, with_pauses};
 use super::runtime::n_threads;
 use crate::config::Config;
@@ -314,7 +315,7 @@ impl Session {
     /// # Errors
     /// As [`Self::plan`].
     pub(crate) async fn plan_as(&self, state: &SessionState, plan: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
-        with_pauses(by_codes(state.create_physical_plan(plan).await?)?)
+        with_pauses(by_codes(in_parts(state.create_physical_plan(plan).await?)?)?)
     }
 
     /// Rows of a frame, up to `rows_max` and the limits of the configuration.
