@@ -15,14 +15,14 @@
 //!
 //! Groups beyond [`GROUPS_MAX`], or beyond the memory there is, are handed on early: the second half puts them together.
 
+mod column;
+mod runs;
+
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray as _, Int64Array, RecordBatch, StringViewArray};
-use arrow::buffer::NullBuffer;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int32Type, Int64Type, SchemaRef, TimeUnit};
+use arrow::array::{Array as _, ArrayRef, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode as _, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
@@ -41,10 +41,11 @@ use datafusion::physical_plan::{
 use futures::StreamExt as _;
 use hashbrown::HashMap;
 
+use self::column::Column;
+use self::runs::Runs;
+
 /// Groups that are kept until they are handed on.
 const GROUPS_MAX: usize = if cfg!(test) { 1_000 } else { 65_536 };
-/// Rows of a run, on average, from which on it is counted as a whole: an accumulator for each costs about a microsecond.
-const RUN_ROWS_MIN: usize = if cfg!(test) { 8 } else { 256 };
 /// Functions whose states are the same for a group among others and for all rows.
 const BY_RUNS: [&str; 5] = ["count", "sum", "min", "max", "avg"];
 /// Bytes of a group beside its texts and what is counted.
@@ -192,139 +193,6 @@ impl ExecutionPlan for LabelGroupsExec {
     }
 }
 
-/// What was seen of a key: each value has a number, in the order in which they came.
-enum Column {
-    Label { of: Arc<dyn PhysicalExpr>, numbers: HashMap<Option<Box<str>>, u32>, known: Option<Known>, bytes: usize },
-    Number { of: Arc<dyn PhysicalExpr>, numbers: HashMap<Option<i64>, u32> },
-}
-
-/// The dictionary of the batch before, and the number of each of its texts that a row has had.
-struct Known {
-    texts: ArrayRef,
-    numbers: Vec<Option<u32>>,
-}
-
-impl Column {
-    fn of(key: &Key) -> Self {
-        match key {
-            Key::Label(of) => Self::Label { of: Arc::clone(of), numbers: HashMap::new(), known: None, bytes: 0 },
-            Key::Number(of) => Self::Number { of: Arc::clone(of), numbers: HashMap::new() },
-        }
-    }
-
-    /// The number of the value in each row.
-    fn numbers(&mut self, batch: &RecordBatch) -> Result<Numbers> {
-        let (Self::Label { of, .. } | Self::Number { of, .. }) = &*self;
-        let array = of.evaluate(batch)?.into_array(batch.num_rows())?;
-        match self {
-            Self::Label { numbers, known, bytes, .. } => {
-                let labels = array.as_dictionary::<Int32Type>();
-                let texts = labels.values().as_string::<i32>();
-                let known = match known {
-                    Some(known) if Arc::ptr_eq(&known.texts, labels.values()) => known,
-                    known => {
-                        known.insert(Known { texts: Arc::clone(labels.values()), numbers: vec![None; texts.len()] })
-                    }
-                };
-                let mut number_of = |text: Option<&str>| {
-                    let next = numbers.len() as u32;
-                    *numbers.entry(text.map(Box::from)).or_insert_with(|| {
-                        *bytes += text.map_or(0, str::len) + GROUP_BYTES;
-                        next
-                    })
-                };
-                let mut number_of = |code: i32, is_null: bool| {
-                    let Some(place) = known.numbers.get_mut(code as usize).filter(|_| !is_null) else {
-                        return number_of(None);
-                    };
-                    *place.get_or_insert_with(|| {
-                        let code = code as usize;
-                        number_of(texts.is_valid(code).then(|| texts.value(code)))
-                    })
-                };
-                let (codes, nulls) = (labels.keys().values(), labels.keys().nulls());
-                if let Some(code) = only_one(codes, nulls) {
-                    return Ok(Numbers::Same(number_of(code, false)));
-                }
-                let is_null = |row: usize| nulls.is_some_and(|nulls| nulls.is_null(row));
-                let numbers = codes.iter().enumerate().map(|(row, code)| number_of(*code, is_null(row)));
-                Ok(Numbers::Each(numbers.collect()))
-            }
-            Self::Number { numbers, .. } => {
-                let array = cast(&array, &DataType::Int64)?;
-                let mut before = None;
-                let mut number = |value: Option<i64>| match before {
-                    Some((known, number)) if known == value => number,
-                    _ => {
-                        let next = numbers.len() as u32;
-                        let number = *numbers.entry(value).or_insert(next);
-                        before = Some((value, number));
-                        number
-                    }
-                };
-                let array = array.as_primitive::<Int64Type>();
-                if let Some(value) = only_one(array.values(), array.nulls()) {
-                    return Ok(Numbers::Same(number(Some(value))));
-                }
-                Ok(Numbers::Each(array.iter().map(number).collect()))
-            }
-        }
-    }
-
-    /// The values with these numbers, as they are handed on; the numbers begin anew.
-    fn take(&mut self, wanted: impl Iterator<Item = u32>, of: &DataType) -> Result<ArrayRef> {
-        match self {
-            Self::Label { numbers, known, bytes, .. } => {
-                let mut texts = vec![None; numbers.len()];
-                numbers.drain().for_each(|(text, number)| texts[number as usize] = text);
-                (*known, *bytes) = (None, 0);
-                let texts = &texts;
-                Ok(Arc::new(wanted.map(|number| texts[number as usize].as_deref()).collect::<StringViewArray>()))
-            }
-            Self::Number { numbers, .. } => {
-                let mut values = vec![None; numbers.len()];
-                numbers.drain().for_each(|(value, number)| values[number as usize] = value);
-                let values: Int64Array = wanted.map(|number| values[number as usize]).collect();
-                Ok(cast(&values, of)?)
-            }
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Label { bytes, known, .. } => bytes + known.as_ref().map_or(0, |known| 8 * known.numbers.len()),
-            Self::Number { numbers, .. } => GROUP_BYTES * numbers.len(),
-        }
-    }
-}
-
-/// The number of the value of a key in each row of a batch.
-#[derive(Clone)]
-enum Numbers {
-    /// The same in all rows.
-    Same(u32),
-    Each(Vec<u32>),
-}
-
-impl Numbers {
-    fn of(&self, row: usize) -> u32 {
-        match self {
-            Self::Same(number) => *number,
-            Self::Each(numbers) => numbers[row],
-        }
-    }
-}
-
-/// The only value there is; `None` when there are several, or nulls, or no rows.
-fn only_one<T: Copy + PartialEq>(values: &[T], nulls: Option<&NullBuffer>) -> Option<T> {
-    let first = *values.first()?;
-    let has_nulls = nulls.is_some_and(|nulls| nulls.null_count() > 0);
-    // In pieces that are compared at once: most batches are of one value, or are seen not to be in the first piece.
-    let is_only =
-        !has_nulls && values.chunks(256).all(|piece| piece.iter().fold(true, |same, value| same & (*value == first)));
-    is_only.then_some(first)
-}
-
 /// Groups that are not handed on yet.
 struct Groups {
     schema: SchemaRef,
@@ -356,17 +224,23 @@ impl Counted {
         })
     }
 
-    /// Rows by the group of each.
-    fn add(&mut self, batch: &RecordBatch, groups: &[usize], runs: Option<&Runs>, n_groups: usize) -> Result<()> {
+    /// Rows by the runs of their groups, which are numbered by their rows, too, where something needs that.
+    fn add(&mut self, batch: &RecordBatch, runs: &Runs, each: &mut Option<Vec<usize>>, n_groups: usize) -> Result<()> {
         let values = self.arguments.iter().map(|argument| argument.evaluate(batch)?.into_array(batch.num_rows()));
         let values = values.collect::<Result<Vec<_>>>()?;
         // A run of nulls only has a state that groups take for one with values.
         let has_nulls = || values.iter().any(|values| values.logical_null_count() > 0);
-        let Some(runs) = runs.filter(|_| self.goes_by_runs && !has_nulls()) else {
+        if !runs.are_long() || !self.goes_by_runs || has_nulls() {
+            let groups = each.get_or_insert_with(|| runs.of_each_row());
             return self.accumulator.update_batch(&values, groups, None, n_groups);
-        };
+        }
+        let groups: Vec<usize> = runs.numbers().iter().map(|group| *group as usize).collect();
+        if self.function.fun().name() == "count" {
+            let lengths: Int64Array = runs.rows().map(|rows| rows.len() as i64).collect();
+            return self.accumulator.merge_batch(&[Arc::new(lengths)], &groups, n_groups);
+        }
         let mut states: Vec<Vec<ScalarValue>> = Vec::new();
-        for rows in &runs.rows {
+        for rows in runs.rows() {
             let of_run: Vec<ArrayRef> = values.iter().map(|array| array.slice(rows.start, rows.len())).collect();
             let mut run = self.function.create_accumulator()?;
             run.update_batch(&of_run)?;
@@ -375,34 +249,7 @@ impl Counted {
             states.iter_mut().zip(state).for_each(|(states, state)| states.push(state));
         }
         let states = states.into_iter().map(ScalarValue::iter_to_array).collect::<Result<Vec<_>>>()?;
-        self.accumulator.merge_batch(&states, &runs.groups, n_groups)
-    }
-}
-
-/// Rows of one group that follow each other.
-struct Runs {
-    rows: Vec<Range<usize>>,
-    groups: Vec<usize>,
-}
-
-impl Runs {
-    /// `None` when they are short, or there are none.
-    fn of(groups: &[usize]) -> Option<Self> {
-        if groups.is_empty() {
-            return None;
-        }
-        let n_runs_max = groups.len() / RUN_ROWS_MIN;
-        let mut runs = Self { rows: Vec::new(), groups: Vec::new() };
-        let mut at = 0;
-        for run in groups.chunk_by(|a, b| a == b) {
-            if runs.rows.len() == n_runs_max {
-                return None;
-            }
-            runs.rows.push(at..at + run.len());
-            runs.groups.push(run[0]);
-            at += run.len();
-        }
-        Some(runs)
+        self.accumulator.merge_batch(&states, &groups, n_groups)
     }
 }
 
@@ -413,43 +260,25 @@ impl Groups {
 
     fn add(&mut self, batch: &RecordBatch) -> Result<()> {
         let numbers = self.columns.iter_mut().map(|column| column.numbers(batch)).collect::<Result<Vec<_>>>()?;
-        let mut groups = numbers[0].clone();
-        for (pairs, numbers) in self.pairs.iter_mut().zip(&numbers[1..]) {
-            let mut before = None;
-            let mut group_of = |group: u32, number: u32| {
-                let pair = u64::from(group) << 32 | u64::from(number);
-                match before {
-                    Some((known, group)) if known == pair => group,
-                    _ => {
-                        let next = pairs.len() as u32;
-                        let group = *pairs.entry(pair).or_insert(next);
-                        before = Some((pair, group));
-                        group
-                    }
-                }
-            };
-            groups = match (groups, numbers) {
-                (Numbers::Same(group), Numbers::Same(number)) => Numbers::Same(group_of(group, *number)),
-                (groups, numbers) => {
-                    Numbers::Each((0..batch.num_rows()).map(|row| group_of(groups.of(row), numbers.of(row))).collect())
-                }
-            };
+        let mut joined: Option<Runs> = None;
+        for (pairs, further) in self.pairs.iter_mut().zip(&numbers[1..]) {
+            let left = joined.as_ref().unwrap_or(&numbers[0]);
+            joined = Some(left.with(further, |group, number| {
+                let next = pairs.len() as u32;
+                *pairs.entry(u64::from(group) << 32 | u64::from(number)).or_insert(next)
+            }));
         }
+        let groups = joined.as_ref().unwrap_or(&numbers[0]);
         // Groups are numbered in the order in which they come.
         let mut n_groups = self.len();
-        let n_looked_at = if matches!(groups, Numbers::Same(_)) { 1 } else { batch.num_rows() };
-        for row in 0..n_looked_at.min(batch.num_rows()) {
-            if groups.of(row) as usize == n_groups {
-                self.members.extend(numbers.iter().map(|numbers| numbers.of(row)));
+        for (group, rows) in groups.numbers().iter().zip(groups.rows()) {
+            if *group as usize == n_groups {
+                self.members.extend(numbers.iter().map(|numbers| numbers.at(rows.start)));
                 n_groups += 1;
             }
         }
-        let groups = match groups {
-            Numbers::Same(group) => vec![group as usize; batch.num_rows()],
-            Numbers::Each(groups) => groups.into_iter().map(|group| group as usize).collect(),
-        };
-        let runs = Runs::of(&groups);
-        self.counted.iter_mut().try_for_each(|counted| counted.add(batch, &groups, runs.as_ref(), n_groups))
+        let mut each = None;
+        self.counted.iter_mut().try_for_each(|counted| counted.add(batch, groups, &mut each, n_groups))
     }
 
     /// Reserves what they take; false when there is not so much.
@@ -544,17 +373,6 @@ mod tests {
                 assert_eq!(found, expected, "{sql}");
             }
         }
-    }
-
-    /// Batches without rows have no states to put together.
-    #[test]
-    fn runs_are_long() {
-        assert!(Runs::of(&[]).is_none());
-        assert!(Runs::of(&[7; RUN_ROWS_MIN - 1]).is_none());
-        let two = [[3; RUN_ROWS_MIN], [5; RUN_ROWS_MIN]].concat();
-        let runs = Runs::of(&two).expect("two of them");
-        assert_eq!((runs.rows, runs.groups), (vec![0..RUN_ROWS_MIN, RUN_ROWS_MIN..2 * RUN_ROWS_MIN], vec![3, 5]));
-        assert!(Runs::of(&(0..100).collect::<Vec<_>>()).is_none());
     }
 
     /// Whatever is no plain first half over labels stays as it is.
