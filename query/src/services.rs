@@ -14,6 +14,7 @@ use datafusion::prelude::ident;
 use model::semconv::key;
 use model::{SpanKind, TenantId, TimeRange, UnixNanos};
 
+use crate::analysis::errors::failed_sql;
 use crate::analysis::node::Node;
 use crate::engine::Engine;
 use crate::engine::session::{Session, incomplete};
@@ -27,13 +28,16 @@ use crate::rows::{Ints, Texts, column_of};
 const SERVICES_MAX: u64 = 10_000;
 
 /// Server and consumer spans are requests that a service took.
-const SQL: &str = "\
-    SELECT service_name, count(*) AS spans, \
+const SQL: &str = concat!(
+    "SELECT service_name, count(*) AS spans, \
            sum(CASE WHEN kind IN (2, 5) THEN 1 ELSE 0 END) AS requests, \
-           sum(CASE WHEN kind IN (2, 5) AND status_code = 2 THEN 1 ELSE 0 END) AS errors, \
+           sum(CASE WHEN kind IN (2, 5) AND ",
+    failed_sql!(),
+    " THEN 1 ELSE 0 END) AS errors, \
            arrow_cast(approx_percentile_cont(CASE WHEN kind IN (2, 5) THEN duration_nanos END, 0.5), 'Int64') AS p50, \
            arrow_cast(approx_percentile_cont(CASE WHEN kind IN (2, 5) THEN duration_nanos END, 0.95), 'Int64') AS p95 \
-    FROM raw.spans WHERE start_time >= $from AND start_time < $to";
+    FROM raw.spans WHERE start_time >= $from AND start_time < $to"
+);
 
 impl Engine {
     /// Services of which a span of an environment starts in `range`, by name.
@@ -80,16 +84,17 @@ const PARTS_MAX: u64 = 500;
 /// Spans of one service, grouped by the expressions `part` and `part_kind`; `further` are further conditions.
 fn requests_by(part: &str, part_kind: &str, order: &str, further: &str) -> String {
     let duration = "CASE WHEN kind IN (2, 5) THEN duration_nanos END";
+    let failed = failed_sql!();
     format!(
         "SELECT part, part_kind, count(*) AS spans, \
                 sum(CASE WHEN kind IN (2, 5) THEN 1 ELSE 0 END) AS requests, \
-                sum(CASE WHEN kind IN (2, 5) AND status_code = 2 THEN 1 ELSE 0 END) AS errors, \
+                sum(CASE WHEN kind IN (2, 5) AND {failed} THEN 1 ELSE 0 END) AS errors, \
                 min(start_time) AS first_time, max(start_time) AS last_time, \
                 arrow_cast(approx_percentile_cont({duration}, 0.5), 'Int64') AS p50, \
                 arrow_cast(approx_percentile_cont({duration}, 0.95), 'Int64') AS p95, \
                 arrow_cast(approx_percentile_cont({duration}, 0.99), 'Int64') AS p99 \
-         FROM (SELECT {part} AS part, {part_kind} AS part_kind, kind, status_code, duration_nanos, start_time \
-               FROM raw.spans \
+         FROM (SELECT {part} AS part, {part_kind} AS part_kind, kind, status_code, error_type, rpc_status_code, grpc_status_code, \
+                      http_status_code, duration_nanos, start_time FROM raw.spans \
                WHERE start_time >= $from AND start_time < $to AND service_name = $service{further}) \
          GROUP BY part, part_kind ORDER BY {order}"
     )
@@ -274,5 +279,96 @@ fn version_of(group: &Group) -> ServiceVersion {
         requests: group.requests,
         errors: group.errors,
         p95_nanos: group.percentiles[1],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{AttributeValue, StatusCode};
+
+    use super::*;
+    use crate::analysis::errors::failed;
+    use crate::analysis::systems::grpc_status;
+    use crate::testing::{Fixture, NOW, TestSpan, span, tenant};
+    use crate::trace::row;
+
+    /// Kind, status, what else it says, and its name, which says it too.
+    fn cases() -> Vec<(SpanKind, StatusCode, &'static str, AttributeValue)> {
+        let text = |value: &str| AttributeValue::String(value.to_owned());
+        let said = [
+            ("url_path", text("/")),
+            ("error_type", text("Timeout")),
+            ("http_status_code", AttributeValue::Int(200)),
+            ("http_status_code", AttributeValue::Int(404)),
+            ("http_status_code", AttributeValue::Int(500)),
+            ("rpc_status_code", text("OK")),
+            ("rpc_status_code", text(" not_found")),
+            ("rpc_status_code", text("13")),
+            ("rpc_status_code", text("UNAVAILABLE")),
+            ("grpc_status_code", AttributeValue::Int(0)),
+            ("grpc_status_code", AttributeValue::Int(2)),
+            ("grpc_status_code", AttributeValue::Int(5)),
+        ];
+        let mut cases = Vec::new();
+        for kind in SpanKind::ALL {
+            for status in StatusCode::ALL {
+                cases.extend(said.iter().map(|(column, value)| (*kind, *status, *column, value.clone())));
+            }
+        }
+        cases
+    }
+
+    /// Journeys, the map, waterfalls, services and SQL must not tell different numbers of errors.
+    #[tokio::test]
+    async fn what_failed_is_the_same_everywhere() {
+        let cases = cases();
+        let spans: Vec<TestSpan> = (1..)
+            .zip(&cases)
+            .map(|(n, (kind, status, column, value))| TestSpan {
+                kind: kind.code(),
+                status: status.code(),
+                columns: vec![(column, value.clone())],
+                ..span(n, n, None, "work", n as i64, 3)
+            })
+            .collect();
+        let expected: Vec<bool> = cases
+            .iter()
+            .map(|(kind, status, column, value)| {
+                let rpc = match (*column, value) {
+                    ("rpc_status_code", AttributeValue::String(text)) => Some(grpc_status(text)),
+                    ("grpc_status_code", AttributeValue::Int(number)) => Some(grpc_status(&number.to_string())),
+                    _ => None,
+                };
+                let http = match value {
+                    AttributeValue::Int(number) if *column == "http_status_code" => Some(*number),
+                    _ => None,
+                };
+                failed(*status, *kind, *column == "error_type", rpc.as_deref(), http)
+            })
+            .collect();
+        let fixture = Fixture::mixed(&spans).await;
+        let session = fixture.engine.session(fixture.engine.snapshot(&tenant())).expect("a session");
+        let collect = async |sql: &str| session.context.sql(sql).await.expect(sql).collect().await.expect(sql);
+
+        let mut failed_in_sql = Vec::new();
+        for batch in collect("SELECT error FROM spans ORDER BY span_id").await {
+            let column = arrow::array::AsArray::as_boolean(batch.column(0));
+            failed_in_sql.extend(column.iter().map(|error| error.expect("never null")));
+        }
+        assert_eq!(failed_in_sql, expected);
+
+        let columns: Vec<&str> = row::column_names().collect();
+        let batches = collect(&format!("SELECT {} FROM spans ORDER BY span_id", columns.join(", "))).await;
+        let failed_rows: Vec<bool> = batches.iter().flat_map(row::read).map(|row| row.is_error).collect();
+        assert_eq!(failed_rows, expected);
+
+        let range = TimeRange { start: UnixNanos(NOW.0 - 600 * UnixNanos::SECOND), end: NOW };
+        let services = fixture.engine.services(&tenant(), range, Environment::ALL).await.expect("services");
+        let is_request = |kind: SpanKind| matches!(kind, SpanKind::Server | SpanKind::Consumer);
+        let errors = cases.iter().zip(&expected).filter(|((kind, ..), failed)| is_request(*kind) && **failed).count();
+        assert_eq!(services.services.iter().map(|service| service.errors).sum::<u64>(), errors as u64);
+        let name = services.services[0].name.clone();
+        let service = fixture.engine.service(&tenant(), name, range, Environment::ALL).await.expect("a service");
+        assert_eq!(service.total.errors, errors as u64);
     }
 }

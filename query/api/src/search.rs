@@ -99,7 +99,7 @@ pub struct TraceItem {
     pub root_duration_nanos: Option<u64>,
     /// Spans stored.
     pub spans: u64,
-    /// Spans with status error.
+    /// Spans that failed, as the column `error` of `spans` says.
     pub errors: u64,
     /// HTTP status or error type of the root, or empty; what the Result column says.
     pub result: String,
@@ -116,7 +116,7 @@ pub struct ServiceShare {
     pub name: String,
     /// Its spans.
     pub spans: u64,
-    /// Those with status error.
+    /// Those that failed.
     pub errors: u64,
 }
 

@@ -23,7 +23,7 @@ pub struct ServiceItem {
     pub spans: u64,
     /// Requests it took: server and consumer spans.
     pub requests: u64,
-    /// Those with status error.
+    /// Those that failed, as the column `error` of `spans` says.
     pub errors: u64,
     /// Median duration of the requests; `None` without requests.
     pub p50_nanos: Option<u64>,
@@ -69,7 +69,7 @@ pub struct ServicePoint {
     pub start_unix_nano: String,
     /// Requests it took.
     pub requests: u64,
-    /// Those with status error.
+    /// Those that failed, as the column `error` of `spans` says.
     pub errors: u64,
     /// Median duration.
     pub p50_nanos: Option<u64>,
@@ -88,7 +88,7 @@ pub struct ServiceOperation {
     pub kind: String,
     /// How often.
     pub requests: u64,
-    /// Those with status error.
+    /// Those that failed, as the column `error` of `spans` says.
     pub errors: u64,
     /// Median duration.
     pub p50_nanos: Option<u64>,
@@ -126,7 +126,7 @@ pub struct ServiceVersion {
     pub spans: u64,
     /// Requests it took.
     pub requests: u64,
-    /// Those with status error.
+    /// Those that failed, as the column `error` of `spans` says.
     pub errors: u64,
     /// 95th percentile of the requests.
     pub p95_nanos: Option<u64>,

@@ -13,6 +13,24 @@ use super::facts::Facts;
 const GRPC_SERVER_ERRORS: &[&str] =
     &["UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"];
 
+/// [`failed`] over the columns of `spans`, in SQL.
+macro_rules! failed_sql {
+    () => {
+        "CASE WHEN status_code IN (1, 2) THEN status_code = 2 \
+              WHEN error_type IS NOT NULL THEN true \
+              WHEN rpc_status_code IS NOT NULL OR grpc_status_code IS NOT NULL THEN CASE kind \
+                   WHEN 3 THEN upper(trim(coalesce(rpc_status_code, CAST(grpc_status_code AS VARCHAR)))) NOT IN ('0', 'OK') \
+                   WHEN 2 THEN upper(trim(coalesce(rpc_status_code, CAST(grpc_status_code AS VARCHAR)))) IN \
+                        ('2', 'UNKNOWN', '4', 'DEADLINE_EXCEEDED', '12', 'UNIMPLEMENTED', '13', 'INTERNAL', '14', 'UNAVAILABLE', \
+                         '15', 'DATA_LOSS') \
+                   ELSE false END \
+              WHEN kind = 3 THEN coalesce(http_status_code >= 400, false) \
+              WHEN kind = 2 THEN coalesce(http_status_code >= 500, false) \
+              ELSE false END"
+    };
+}
+pub(crate) use failed_sql;
+
 const GRPC_REFUSALS: &[&str] = &[
     "CANCELLED",
     "INVALID_ARGUMENT",
@@ -27,25 +45,29 @@ const GRPC_REFUSALS: &[&str] = &[
 
 /// True when the span failed: by its status, else by an error attribute, else by its protocol's rule
 /// (HTTP: client from 400, server from 500; gRPC: client any but OK, server six of them).
-pub fn is_error(status: StatusCode, kind: SpanKind, class: &Class, facts: &Facts) -> bool {
-    match status {
-        StatusCode::Ok => return false,
-        StatusCode::Error => return true,
-        StatusCode::Unset => {}
-    }
-    if facts.has_error_mark {
-        return true;
-    }
-    if let Some(status) = grpc_status(class, facts) {
-        return match kind {
-            SpanKind::Client => status != "OK",
-            SpanKind::Server => GRPC_SERVER_ERRORS.contains(&status),
-            _ => false,
-        };
-    }
-    match (kind, facts.http_status) {
-        (SpanKind::Client, Some(status)) => status >= 400,
-        (SpanKind::Server, Some(status)) => status >= 500,
+///
+/// The column `error` of `spans` says the same in SQL; an attribute `error=true` alone is beyond it, because it lies among
+/// all others.
+pub fn is_error(status: StatusCode, kind: SpanKind, facts: &Facts) -> bool {
+    failed(status, kind, facts.has_error_mark, facts.rpc_status.as_deref(), facts.http_status)
+}
+
+/// The same of what columns say. An RPC status, as its upper-case name, decides whatever HTTP status carried it.
+pub(crate) fn failed(
+    status: StatusCode,
+    kind: SpanKind,
+    has_mark: bool,
+    rpc_status: Option<&str>,
+    http_status: Option<i64>,
+) -> bool {
+    match (status, kind, rpc_status, http_status) {
+        (StatusCode::Ok, ..) => false,
+        (StatusCode::Error, ..) => true,
+        _ if has_mark => true,
+        (_, SpanKind::Client, Some(status), _) => status != "OK",
+        (_, SpanKind::Server, Some(status), _) => GRPC_SERVER_ERRORS.contains(&status),
+        (_, SpanKind::Client, None, Some(status)) => status >= 400,
+        (_, SpanKind::Server, None, Some(status)) => status >= 500,
         _ => false,
     }
 }

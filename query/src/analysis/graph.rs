@@ -308,7 +308,7 @@ fn know(span: Span, senders: &mut HashMap<*const Resource, Sender>, processes: &
         .or_insert_with(|| (sender.process(&service), is_gateway_name(&service)));
     let class = classify(&span, &attributes, *is_gateway, sender.is_faas);
     let facts = Facts::read(&span, &attributes, &class);
-    let is_error = is_error(span.status, span.kind, &class, &facts);
+    let is_error = is_error(span.status, span.kind, &facts);
     Known {
         is_fault: is_fault(is_error, &class, &facts),
         is_error,

@@ -84,15 +84,15 @@ impl Summary {
         self.start = self.start.min(row.start);
         self.end = self.end.max(row.end());
         self.spans += 1;
-        self.errors += u64::from(row.is_error());
+        self.errors += u64::from(row.is_error);
 
         let service = self.service(&row.service);
         let share = &mut self.services[service];
         share.first = share.first.min(row.start);
         share.spans += 1;
-        share.errors += u64::from(row.is_error());
+        share.errors += u64::from(row.is_error);
 
-        self.bars.push(Bar { service, start: row.start, duration: row.duration, error: row.is_error() });
+        self.bars.push(Bar { service, start: row.start, duration: row.duration, error: row.is_error });
         if self.bars.len() >= 4 * BARS_MAX {
             self.keep_longest_bars();
         }

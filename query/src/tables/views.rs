@@ -1,5 +1,7 @@
 //! Relations that are written in SQL over the tables: said once, run and shown to people from here.
 
+use crate::analysis::errors::failed_sql;
+
 /// A relation made from others.
 #[derive(Debug)]
 pub(crate) struct View {
@@ -22,9 +24,18 @@ pub(crate) const VIEWS: &[View] = &[
     View {
         name: "spans",
         help: "one row per span; events and links nested, common attributes as columns",
-        sql: "SELECT *, arrow_cast(arrow_cast(start_time, 'Int64') + duration_nanos, 'Timestamp(ns, \"UTC\")') AS end_time \
-              FROM raw.spans",
-        columns: &[("end_time", "start_time plus duration_nanos")],
+        sql: concat!(
+            "SELECT *, arrow_cast(arrow_cast(start_time, 'Int64') + duration_nanos, 'Timestamp(ns, \"UTC\")') AS end_time, ",
+            failed_sql!(),
+            " AS error FROM raw.spans"
+        ),
+        columns: &[
+            ("end_time", "start_time plus duration_nanos"),
+            (
+                "error",
+                "true when it failed: by its status, else error.type, else its RPC status, else HTTP from 400 (client) or 500 (server)",
+            ),
+        ],
         is_table: true,
         is_pruned: false,
     },
@@ -123,16 +134,18 @@ pub(crate) const VIEWS: &[View] = &[
         name: "traces",
         help: "one row per trace, computed from its spans; filter by start_time to read fewer segments: then spans more than \
                an hour outside the range are not counted",
-        sql: "SELECT trace_id, \
+        sql: concat!(
+            "SELECT trace_id, \
                      first_value(service_name ORDER BY parent_span_id IS NOT NULL, start_time, span_id) AS service_name, \
                      first_value(name ORDER BY parent_span_id IS NOT NULL, start_time, span_id) AS name, \
                      bool_or(parent_span_id IS NULL) AS has_root, \
                      min(start_time) AS start_time, \
                      max(arrow_cast(start_time, 'Int64') + duration_nanos) - arrow_cast(min(start_time), 'Int64') AS duration_nanos, \
                      count(*) AS spans, \
-                     sum(CASE WHEN status_code = 2 THEN 1 ELSE 0 END) AS errors, \
-                     count(DISTINCT service_name) AS services \
-              FROM raw.spans GROUP BY trace_id",
+                     sum(CASE WHEN ",
+            failed_sql!(),
+            " THEN 1 ELSE 0 END) AS errors, count(DISTINCT service_name) AS services FROM raw.spans GROUP BY trace_id"
+        ),
         columns: &[
             ("service_name", "service of the root span, or of the earliest span when no root is stored"),
             ("name", "name of that span"),
@@ -140,7 +153,7 @@ pub(crate) const VIEWS: &[View] = &[
             ("start_time", "earliest start"),
             ("duration_nanos", "from the earliest start to the latest end"),
             ("spans", "spans stored"),
-            ("errors", "spans with status error"),
+            ("errors", "spans that failed, as the column error of spans says"),
             ("services", "distinct services"),
         ],
         is_table: false,
@@ -149,15 +162,17 @@ pub(crate) const VIEWS: &[View] = &[
     View {
         name: "services",
         help: "one row per service that sent spans",
-        sql: "SELECT service_name, count(*) AS spans, \
-                     sum(CASE WHEN kind IN (2, 5) THEN 1 ELSE 0 END) AS requests, \
-                     sum(CASE WHEN kind IN (2, 5) AND status_code = 2 THEN 1 ELSE 0 END) AS errors, \
-                     min(start_time) AS first_time, max(start_time) AS last_time \
-              FROM raw.spans GROUP BY service_name",
+        sql: concat!(
+            "SELECT service_name, count(*) AS spans, sum(CASE WHEN kind IN (2, 5) THEN 1 ELSE 0 END) AS requests, \
+                    sum(CASE WHEN kind IN (2, 5) AND ",
+            failed_sql!(),
+            " THEN 1 ELSE 0 END) AS errors, min(start_time) AS first_time, max(start_time) AS last_time \
+             FROM raw.spans GROUP BY service_name"
+        ),
         columns: &[
             ("spans", "spans stored"),
             ("requests", "server and consumer spans"),
-            ("errors", "requests with status error"),
+            ("errors", "requests that failed, as the column error of spans says"),
             ("first_time", "start of its earliest span"),
             ("last_time", "start of its latest span"),
         ],

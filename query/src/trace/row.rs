@@ -4,10 +4,12 @@ use arrow::array::RecordBatch;
 use datafusion::logical_expr::Expr;
 use datafusion::prelude::ident;
 use model::semconv::key;
-use model::{Repairs, SpanId, StatusCode, TraceId};
+use model::{Repairs, SpanId, SpanKind, StatusCode, TraceId};
 use storage::table::SPANS;
 
 use super::badge::{self, Facts};
+use crate::analysis::errors::failed;
+use crate::analysis::systems;
 use crate::rows::{Bytes, Ints, Texts, column_of};
 
 /// A span in a list or waterfall.
@@ -24,6 +26,8 @@ pub(crate) struct SpanRow {
     pub(crate) result: String,
     pub(crate) kind: i32,
     pub(crate) status: i32,
+    /// It failed: [`crate::analysis::errors`].
+    pub(crate) is_error: bool,
     /// Nanoseconds since 1970.
     pub(crate) start: i64,
     /// Never negative.
@@ -37,11 +41,6 @@ impl SpanRow {
     /// End, saturating.
     pub(crate) const fn end(&self) -> i64 {
         self.start.saturating_add(self.duration)
-    }
-
-    /// Status is error.
-    pub(crate) const fn is_error(&self) -> bool {
-        self.status == StatusCode::Error.code()
     }
 }
 
@@ -125,9 +124,18 @@ pub(crate) fn read(batch: &RecordBatch) -> Vec<SpanRow> {
         (promoted_text(key::ERROR_TYPE), promoted_text(key::GRAPHQL_OPERATION), promoted_text(key::GEN_AI_SYSTEM));
 
     let row = |row: usize| {
+        let rpc_name = rpc_status.get(row).map(systems::grpc_status);
+        let rpc_name = rpc_name.or_else(|| Some(systems::grpc_status(&grpc_status.get(row)?.to_string())));
+        let is_error = failed(
+            StatusCode::from_code(status.int32(row)).unwrap_or(StatusCode::Unset),
+            SpanKind::from_code(kind.int32(row)).unwrap_or(SpanKind::Unspecified),
+            error_type.get(row).is_some(),
+            rpc_name.as_deref(),
+            http_status.get(row),
+        );
         let facts = Facts {
             kind: kind.int32(row),
-            is_error: status.int32(row) == StatusCode::Error.code(),
+            is_error,
             http_method: http_method.text(row),
             http_route: http_route.text(row),
             http_status: http_status.get(row),
@@ -160,6 +168,7 @@ pub(crate) fn read(batch: &RecordBatch) -> Vec<SpanRow> {
             result: badge::result(&facts),
             kind: facts.kind,
             status: status.int32(row),
+            is_error,
             start: start.int(row),
             duration: duration.int(row).max(0),
             events: events.int(row),

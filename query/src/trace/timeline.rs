@@ -38,7 +38,7 @@ pub(super) fn timeline(trace_id: TraceId, loaded: &Light) -> Timeline {
         spans.detail.push(texts.index(&row.detail));
         spans.kind.push(u8::try_from(row.kind).unwrap_or_default());
         let flags = [
-            (row.is_error(), span_flag::ERROR),
+            (row.is_error, span_flag::ERROR),
             (row.events > 0, span_flag::EVENTS),
             (row.links > 0, span_flag::LINKS),
             (node.mark == Mark::Orphan, span_flag::ORPHAN),

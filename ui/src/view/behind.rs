@@ -18,7 +18,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// Rate, errors and durations of requests.
-const REQUESTS: &str = "count(*) AS spans,\n       sum(CASE WHEN kind IN (2, 5) THEN 1 ELSE 0 END) AS requests,\n       sum(CASE WHEN kind IN (2, 5) AND status_code = 2 THEN 1 ELSE 0 END) AS errors,\n       approx_percentile_cont(CASE WHEN kind IN (2, 5) THEN duration_nanos END, 0.5) / 1e6 AS p50_ms,\n       approx_percentile_cont(CASE WHEN kind IN (2, 5) THEN duration_nanos END, 0.95) / 1e6 AS p95_ms";
+const REQUESTS: &str = "count(*) AS spans,\n       sum(CASE WHEN kind IN (2, 5) THEN 1 ELSE 0 END) AS requests,\n       sum(CASE WHEN kind IN (2, 5) AND error THEN 1 ELSE 0 END) AS errors,\n       approx_percentile_cont(CASE WHEN kind IN (2, 5) THEN duration_nanos END, 0.5) / 1e6 AS p50_ms,\n       approx_percentile_cont(CASE WHEN kind IN (2, 5) THEN duration_nanos END, 0.95) / 1e6 AS p95_ms";
 /// Of calls.
 const CALLS: &str = "count(*) AS calls,\n       sum(CASE WHEN error THEN 1 ELSE 0 END) AS errors,\n       approx_percentile_cont(dur, 0.5) / 1e6 AS p50_ms,\n       approx_percentile_cont(dur, 0.95) / 1e6 AS p95_ms";
 /// Of deliveries.
@@ -71,7 +71,7 @@ pub(crate) fn between_versions(service: &str, version: &str, other: &str) -> Str
     let side = |version: &str, name: &str| {
         let is = format!("service_version = {}", quoted(version));
         format!(
-            "count(CASE WHEN {is} THEN 1 END) AS requests{name},\n       count(CASE WHEN {is} AND status_code = 2 THEN 1 END) AS errors{name},\n       approx_percentile_cont(CASE WHEN {is} THEN duration_nanos END, 0.95) / 1e6 AS p95_ms{name}"
+            "count(CASE WHEN {is} THEN 1 END) AS requests{name},\n       count(CASE WHEN {is} AND error THEN 1 END) AS errors{name},\n       approx_percentile_cont(CASE WHEN {is} THEN duration_nanos END, 0.95) / 1e6 AS p95_ms{name}"
         )
     };
     format!(
