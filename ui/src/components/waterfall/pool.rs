@@ -74,19 +74,22 @@ struct Slot {
     /// Row number it shows; `None` when it must be written again.
     shows: Option<usize>,
     row: HtmlElement,
-    guides: HtmlElement,
+    /// The column of names; lines that show levels are its background.
+    names: HtmlElement,
     chevron: Element,
-    swatch: Element,
+    /// The name, behind a swatch in the service's colour.
+    name: Element,
     before: Text,
+    /// What was found of the name; in the row only where something was.
     mark: Element,
     after: Text,
-    name: Element,
     chip: Element,
     side: Element,
     badge: Element,
+    /// The time track: the bar and its label stand in its flow, the critical path is its background.
+    track: HtmlElement,
     bar: HtmlElement,
-    path: HtmlElement,
-    label: HtmlElement,
+    label: Text,
     kept: Kept,
 }
 
@@ -98,7 +101,7 @@ enum What {
     Place,
     Indent,
     Chevron,
-    Swatch,
+    NameClass,
     Before,
     Mark,
     After,
@@ -107,14 +110,10 @@ enum What {
     Side,
     Badge,
     BadgeClass,
-    BarClass,
-    BarLeft,
-    BarWidth,
-    PathClass,
+    TrackClass,
     Path,
-    LabelClass,
-    LabelLeft,
-    LabelRight,
+    BarClass,
+    Bar,
     Label,
     Id,
     Level,
@@ -199,46 +198,40 @@ impl Slot {
     /// Makes the nodes of a row; `None` when the browser refuses to make one.
     fn new() -> Option<Self> {
         let row = element("div", "wr")?.dyn_into::<HtmlElement>().ok()?;
-        let (names, track) = (element("div", "nm")?, element("div", "tl")?);
-        let guides = element("span", "gds")?.dyn_into::<HtmlElement>().ok()?;
-        let (chevron, swatch) = (element("span", "cv")?, element("span", "sb")?);
-        let (name, mark) = (element("span", "name ell")?, element("mark", "")?);
+        let names = element("div", "nm")?.dyn_into::<HtmlElement>().ok()?;
+        let track = element("div", "tl")?.dyn_into::<HtmlElement>().ok()?;
+        let (chevron, name, mark) = (element("span", "cv")?, element("span", "name ell")?, element("mark", "")?);
         let (before, after) = (document().create_text_node(""), document().create_text_node(""));
         let (chip, side, badge) =
             (element("span", "chip")?, element("span", "sn ell grow")?, element("span", "proto")?);
         let bar = element("i", "bar")?.dyn_into::<HtmlElement>().ok()?;
-        let path = element("i", "cp gone")?.dyn_into::<HtmlElement>().ok()?;
-        let label = element("span", "du")?.dyn_into::<HtmlElement>().ok()?;
+        let label = document().create_text_node("");
         for part in [names.as_ref(), track.as_ref()] as [&Element; 2] {
             part.set_attribute("role", "gridcell").ok()?;
         }
         row.set_attribute("role", "row").ok()?;
-        for part in [before.as_ref(), mark.as_ref(), after.as_ref()] as [&web_sys::Node; 3] {
-            name.append_child(part).ok()?;
-        }
-        for part in [guides.as_ref(), &chevron, &swatch, &name, &chip, &side, &badge] as [&Element; 7] {
+        name.append_child(&before).ok()?;
+        for part in [&chevron, &name, &chip, &side, &badge] {
             names.append_child(part).ok()?;
         }
         track.append_child(&bar).ok()?;
-        track.append_child(&path).ok()?;
         track.append_child(&label).ok()?;
         row.append_child(&names).ok()?;
         row.append_child(&track).ok()?;
         Some(Self {
             shows: None,
             row,
-            guides,
+            names,
             chevron,
-            swatch,
+            name,
             before,
             mark,
             after,
-            name,
             chip,
             side,
             badge,
+            track,
             bar,
-            path,
             label,
             kept: Kept::default(),
         })
@@ -293,12 +286,11 @@ impl Slot {
         self.class(What::Class, &self.row, &class);
         self.hide(false);
         self.style(What::Place, &self.row, "transform", &format!("translateY({}px)", position as f64 * ROW_HEIGHT));
-        self.style(
-            What::Indent,
-            &self.guides,
-            "width",
-            &format!("{}px", 10 + level.min(LEVELS_DRAWN_MAX) * LEVEL_WIDTH),
-        );
+        // Not beyond the column where the window is narrow.
+        let indent = level.min(LEVELS_DRAWN_MAX) * LEVEL_WIDTH;
+        let indent =
+            format!("padding-left:min({}px,calc(var(--names-w)*.6));background-size:{indent}px 100%", 10 + indent);
+        self.kept.put(What::Indent, &indent, |indent| self.names.style().set_css_text(indent));
 
         let chevron = match (can_open, is_open) {
             (false, _) => "cv",
@@ -307,7 +299,7 @@ impl Slot {
         };
         self.class(What::Chevron, &self.chevron, chevron);
         // Only where it is seen: a colour of the row would have each part of the row styled again.
-        self.class(What::Swatch, &self.swatch, &format!("sb {color}"));
+        self.class(What::NameClass, &self.name, &format!("name ell {color}"));
         self.write_name(name, &screen.needle, is_found);
         let n_below = if is_parent && !is_open { tree.n_below(index) } else { 0 };
         let chip = match row {
@@ -334,21 +326,6 @@ impl Slot {
         self.text(What::Badge, &self.badge, badge);
         self.class(What::BadgeClass, &self.badge, badge_class);
 
-        let (left, right) = (screen.place(start), screen.place(end));
-        let off = right < 0.0 || left > 1.0;
-        let bar = match (off, is_parent, n_errors > 0) {
-            (true, ..) => "bar gone",
-            _ if is_pause || crossing.is_some_and(|crossing| crossing.is_again) => "bar hatch bad",
-            _ if crossing.is_some() => "bar hatch",
-            (_, true, true) => "bar par e",
-            (_, true, false) => "bar par",
-            (_, false, true) => "bar e",
-            (_, false, false) => "bar",
-        };
-        self.class(What::BarClass, &self.bar, &format!("{bar} {color}"));
-        self.style(What::BarLeft, &self.bar, "left", &format!("{:.3}%", left * 100.0));
-        self.style(What::BarWidth, &self.bar, "width", &format!("{:.3}%", (right - left) * 100.0));
-        self.write_path(screen, model.path.get(&index).filter(|_| screen.track && matches!(row, Row::Span(_))));
         let label = match row {
             Row::Span(_) if crossing.is_some() => {
                 format!("waited {}", format::duration(crossing.map_or(0, |crossing| crossing.waited)))
@@ -356,23 +333,16 @@ impl Slot {
             Row::Span(_) => format::duration(end - start),
             Row::Fold(first) => fold_label(tree.fold_durations(first).0, tree.fold_size(first)),
         };
-        let width = screen.track_width;
-        match label_side(left, right.max(left + 2.0 / width.max(1.0)), width, &label) {
-            LabelSide::Right => {
-                let left = format!("calc({:.3}% + 6px)", right.max(left + 2.0 / width.max(1.0)) * 100.0);
-                self.style(What::LabelLeft, &self.label, "left", &left);
-                self.style(What::LabelRight, &self.label, "right", "auto");
-                self.class(What::LabelClass, &self.label, "du");
-            }
-            LabelSide::Left => {
-                let right = format!("calc({:.3}% + 6px)", (1.0 - left) * 100.0);
-                self.style(What::LabelLeft, &self.label, "left", "auto");
-                self.style(What::LabelRight, &self.label, "right", &right);
-                self.class(What::LabelClass, &self.label, "du");
-            }
-            LabelSide::None => self.class(What::LabelClass, &self.label, "du gone"),
-        }
-        self.text(What::Label, &self.label, &label);
+        let bar = match (is_parent, n_errors > 0) {
+            _ if is_pause || crossing.is_some_and(|crossing| crossing.is_again) => "bar hatch bad",
+            _ if crossing.is_some() => "bar hatch",
+            (true, true) => "bar par e",
+            (true, false) => "bar par",
+            (false, true) => "bar e",
+            (false, false) => "bar",
+        };
+        let path = model.path.get(&index).filter(|_| screen.track && matches!(row, Row::Span(_)));
+        self.write_track(screen, (start, end), &format!("{bar} {color}"), &label, path);
         self.write_meaning(
             model,
             position,
@@ -386,32 +356,62 @@ impl Slot {
         );
     }
 
-    /// The critical path as a line below the bar: a gradient for each of its pieces.
-    fn write_path(&self, screen: &Screen, pieces: Option<&Vec<(u64, u64)>>) {
-        let Some(pieces) = pieces else {
-            self.class(What::PathClass, &self.path, "cp gone");
-            return;
+    /// Bar, label and critical path.
+    ///
+    /// Nothing in the track has a place of its own, and nothing is cut: each would be a layer for the browser to paint. The
+    /// bar is pushed by its margin, from the right where the label stands before it.
+    fn write_track(
+        &self,
+        screen: &Screen,
+        (start, end): (u64, u64),
+        bar: &str,
+        label: &str,
+        path: Option<&Vec<(u64, u64)>>,
+    ) {
+        let width = screen.track_width;
+        let (left, right) = (screen.place(start), screen.place(end));
+        let is_off = right < 0.0 || left > 1.0;
+        let (from, to) = (left.max(0.0) * width, right.min(1.0) * width);
+        // A bar is never too short to be seen.
+        let to = to.max(from + 2.0);
+        let side = label_side(left, right.max(left + 2.0 / width.max(1.0)), width, label);
+        let class = match (side, path) {
+            (LabelSide::Left, Some(_)) => "tl back cp",
+            (LabelSide::Left, None) => "tl back",
+            (_, Some(_)) => "tl cp",
+            (_, None) => "tl",
         };
-        let mut text = String::new();
-        for (from, to) in pieces.iter().take(PIECES_MAX) {
-            let place = |nanos: u64| screen.place(nanos) * 100.0;
-            // A piece is never too short to be seen.
-            let (left, right) = (place(*from), place(*to).max(place(*from) + 0.15));
-            let comma = if text.is_empty() { "" } else { "," };
-            let _ = write!(
-                text,
-                "{comma}linear-gradient(90deg,transparent {left:.3}%,var(--accent) {left:.3}% {right:.3}%,transparent {right:.3}%)"
-            );
-        }
-        self.class(What::PathClass, &self.path, "cp");
-        self.style(What::Path, &self.path, "background-image", &text);
+        self.class(What::TrackClass, &self.track, class);
+        self.style(
+            What::Path,
+            &self.track,
+            "background-image",
+            &path.map_or_else(String::new, |path| line(screen, path)),
+        );
+        self.class(What::BarClass, &self.bar, if is_off { "bar gone" } else { bar });
+        let place = match side {
+            LabelSide::Left => format!("margin-right:{:.1}px;width:{:.1}px", width - to, to - from),
+            _ => format!("margin-left:{from:.1}px;width:{:.1}px", to - from),
+        };
+        self.kept.put(What::Bar, &place, |place| self.bar.style().set_css_text(place));
+        let label = if side == LabelSide::None { "" } else { label };
+        self.kept.put(What::Label, label, |text| self.label.set_data(text));
     }
 
     fn write_name(&self, name: &str, needle: &str, is_found: bool) {
         let parts = if is_found { find::around(name, needle) } else { None };
         let (before, hit, after) = parts.unwrap_or((name, "", ""));
         self.kept.put(What::Before, before, |text| self.before.set_data(text));
-        self.text(What::Mark, &self.mark, hit);
+        self.kept.put(What::Mark, hit, |text| {
+            self.mark.set_text_content(Some(text));
+            if text.is_empty() {
+                self.mark.remove();
+                self.after.remove();
+            } else {
+                let _ = self.name.append_child(&self.mark);
+                let _ = self.name.append_child(&self.after);
+            }
+        });
         self.kept.put(What::After, after, |text| self.after.set_data(text));
     }
 
@@ -467,6 +467,22 @@ impl Slot {
             let _ = self.name.set_attribute("title", text);
         });
     }
+}
+
+/// The critical path as the background of a track: a gradient for each of its pieces.
+fn line(screen: &Screen, pieces: &[(u64, u64)]) -> String {
+    let mut text = String::new();
+    for (from, to) in pieces.iter().take(PIECES_MAX) {
+        let place = |nanos: u64| screen.place(nanos) * 100.0;
+        // A piece is never too short to be seen.
+        let (left, right) = (place(*from), place(*to).max(place(*from) + 0.15));
+        let comma = if text.is_empty() { "" } else { "," };
+        let _ = write!(
+            text,
+            "{comma}linear-gradient(90deg,transparent {left:.3}%,var(--accent) {left:.3}% {right:.3}%,transparent {right:.3}%)"
+        );
+    }
+    text
 }
 
 /// What stands behind the name: the service where it changes, else the detail, else the service.
