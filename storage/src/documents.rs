@@ -93,8 +93,12 @@ impl Documents {
         for object in found.into_iter().take(DOCUMENTS_MAX) {
             let Some(name) = object.location.filename().and_then(|name| name.strip_suffix(".json")) else { continue };
             let name = name.to_owned();
-            let text = store.get(&object.location).await?.bytes().await?;
-            documents.push((name, text.to_vec()));
+            match store.get(&object.location).await {
+                Ok(object) => documents.push((name, object.bytes().await?.to_vec())),
+                // Taken away since it was listed.
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
         Ok(documents)
     }
@@ -180,6 +184,31 @@ mod tests {
             assert_eq!(found, [("kept".to_owned(), b"1".to_vec())], "seed {seed}");
             storage.close().await.expect("closed");
         }
+    }
+
+    /// Somebody deletes a saved query while another one's page lists them.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn what_vanishes_while_it_is_listed_is_left_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let tenant = TenantId::default_tenant();
+        let storage = open(folder.path()).await;
+        let documents = storage.documents();
+        for n in 0..50 {
+            documents.put(&tenant, Shelf::Queries, &format!("kept-{n}"), b"1".to_vec()).await.expect("kept");
+        }
+        let (others, their_tenant) = (documents.clone(), tenant.clone());
+        let comes_and_goes = tokio::spawn(async move {
+            for _ in 0..100 {
+                others.put(&their_tenant, Shelf::Queries, "passing", b"2".to_vec()).await.expect("kept");
+                others.delete(&their_tenant, Shelf::Queries, "passing").await.expect("deleted");
+            }
+        });
+        while !comes_and_goes.is_finished() {
+            let found = documents.list(&tenant, Shelf::Queries).await.expect("listed");
+            assert!(found.len() >= 50, "{}", found.len());
+        }
+        comes_and_goes.await.expect("it does not panic");
+        storage.close().await.expect("closed");
     }
 
     #[tokio::test]
