@@ -1,6 +1,6 @@
 //! `hodoscope storage`: people look into the data, check it, copy it out and mend it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -104,8 +104,9 @@ async fn people_look_into_the_data() {
     let day = std::fs::read_dir(stopped.data().join("tenants/default/spans")).expect("a table").flatten();
     let day = day.map(|entry| entry.path()).find(|path| path.to_string_lossy().contains("date=")).expect("a day");
     let segments = std::fs::read_dir(day).expect("a day").flatten().map(|entry| entry.path());
-    // What was merged stays for a while.
-    let mut merged = segments.filter(|path| path.to_string_lossy().contains("-L"));
+    // What was merged stays for a while. The path above may have any letters.
+    let is_merged = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().contains("-L"));
+    let mut merged = segments.filter(is_merged);
     let segment = merged.next().expect("one");
     let mut bytes = std::fs::read(&segment).expect("readable");
     bytes.truncate(bytes.len() - 1);
