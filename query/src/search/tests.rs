@@ -160,14 +160,15 @@ async fn a_trace_is_summed_up() {
     let answer = search(&fixture, "q=status=error").await.expect("an answer");
     let [SearchItem::Trace(item)] = answer.items.as_slice() else { panic!("{:?}", answer.items) };
     assert_eq!((item.service.as_str(), item.name.as_str(), item.has_root), ("web", "GET /cart", true));
-    assert_eq!((item.spans, item.errors, item.result.as_str()), (2, 1, "503"));
+    // The root says 503 and no status.
+    assert_eq!((item.spans, item.errors, item.result.as_str()), (2, 2, "503"));
     assert_eq!(
         item.services.iter().map(|share| (share.name.as_str(), share.errors)).collect::<Vec<_>>(),
-        [("web", 0), ("shop", 1)]
+        [("web", 1), ("shop", 1)]
     );
     assert_eq!(
         item.shape.iter().map(|bar| (bar.service, bar.row, bar.error)).collect::<Vec<_>>(),
-        [(0, 0, false), (1, 1, true)]
+        [(0, 0, true), (1, 1, true)]
     );
     let again = search(&fixture, "q=status=error").await.expect("an answer");
     assert_eq!(again.items, answer.items);
